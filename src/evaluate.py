@@ -1,0 +1,49 @@
+"""Scores a checkpoint on the test or validation part. `python src/evaluate.py --help` shows how."""
+
+import sys
+from dataclasses import dataclass
+
+from housenumbers.command_line import parse
+from housenumbers.errors import UserError, one_line_errors
+
+
+@dataclass
+class Arguments:
+    """Scores a trained model again, from its checkpoint alone.
+
+    python src/evaluate.py run=last                  the newest run, on the test part
+    python src/evaluate.py run=best split=validation the best run on the same data as the newest
+    python src/evaluate.py run=FOLDER                the best weights of a run
+    python src/evaluate.py run=FILE.pt               any checkpoint
+
+    device=, threads= and data.KEY= replace what the run was trained with: data.root=FOLDER, say.
+    Writes evaluation_SPLIT.json into the run's folder."""
+
+    run: str = "last"
+    split: str = "test"
+
+
+def main() -> None:
+    with one_line_errors():
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data", "device", "threads"])
+        if arguments.split not in ("test", "validation"):
+            raise UserError(f"split={arguments.split}: must be test or validation")
+        from housenumbers.tracking.index import find_run
+        from housenumbers.training.evaluate import evaluate
+
+        folder = find_run(arguments.run)
+        scores, file = evaluate(folder, arguments.split, overrides)
+        print(f"{folder}, {arguments.split} part")
+        print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}   loss {scores['loss']:.4f}")
+        print("accuracy of each class")
+        for label, accuracy in enumerate(scores["per_class_accuracy"]):
+            print(f"  {label}  {'no pictures' if accuracy is None else f'{accuracy:.2%}'}")
+        print("confusion: true labels down, predicted ones across")
+        print("    " + "".join(f"{label:>6}" for label in range(len(scores["confusion"]))))
+        for label, row in enumerate(scores["confusion"]):
+            print(f"  {label} " + "".join(f"{count:>6}" for count in row))
+        print(f"written to {file}")
+
+
+if __name__ == "__main__":
+    main()

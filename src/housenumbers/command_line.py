@@ -1,0 +1,41 @@
+"""KEY=VALUE arguments for the small commands, typed by a dataclass. Training itself has Hydra for that."""
+
+import sys
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from housenumbers.config import one_line
+from housenumbers.errors import UserError
+
+Arguments = TypeVar("Arguments")
+
+
+def parse(schema: type[Arguments], argv: Sequence[str], others: Sequence[str] = ()) -> tuple[Arguments, list[str]]:
+    """The arguments as a `schema`, and those whose first word is in `others` as they are.
+
+    `others=["*"]` lets every key through. `--help` prints the schema's docstring and exits. Raises UserError for a word
+    that is no KEY=VALUE, a key that is unknown, and a value of the wrong type.
+    """
+    if {"--help", "-h"} & set(argv):
+        print(schema.__doc__)
+        sys.exit(0)
+    config = OmegaConf.structured(schema)
+    known = list(config)
+    more = []
+    for word in argv:
+        key, equals, _ = word.partition("=")
+        if not equals:
+            raise UserError(f"{word}: not KEY=VALUE (--help lists the keys)")
+        try:
+            if key in known:
+                config = OmegaConf.merge(config, OmegaConf.from_dotlist([word]))
+            elif "*" in others or key.split(".")[0] in others:
+                more.append(word)
+            else:
+                raise UserError(f"{key}: no such key: use one of {', '.join([*map(str, known), *others])}")
+        except OmegaConfBaseException as error:
+            raise UserError(one_line(error)) from None
+    return cast(Arguments, OmegaConf.to_object(config)), more

@@ -1,0 +1,336 @@
+"""The typed schema of the whole configuration and its range checks. Imports neither torch nor the other rooms.
+
+The values live in `conf/`; here stand their types, their meaning and what they may be. A group option that has no
+schema of its own (a model that you add, say) works too: its keys are then checked for their names alone.
+"""
+
+import copy
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.experimental.callback import Callback
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from housenumbers.errors import UserError, one_line_errors
+
+# What a configuration, possibly one from somebody else's run folder, is allowed to call.
+ALLOWED_TARGETS = (
+    "housenumbers.models.*",
+    "housenumbers.config.CheckConfig",
+    "torch.optim.*",
+    "hydra._internal.core_plugins.*",
+    "hydra_plugins.*",
+    "optuna.samplers.*",
+)
+
+OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds": "minimize"}
+
+
+def _require(condition: bool, key: str, value: Any, want: str) -> None:
+    if not condition:
+        raise UserError(f"{key}={value}: must be {want}")
+
+
+@dataclass
+class ResNetConfig:
+    _target_: str = MISSING
+    name: str = MISSING
+    width: int = MISSING
+    blocks: list[int] = MISSING
+    input_size: int = 32
+
+    def __post_init__(self) -> None:
+        _require(self.width >= 1, "model.width", self.width, "1 or more channels")
+        good = len(self.blocks) >= 1 and all(count >= 1 for count in self.blocks)
+        _require(good, "model.blocks", self.blocks, "a list with 1 or more blocks for each stage")
+        _require(self.input_size >= 8, "model.input_size", self.input_size, "8 pixels or more")
+
+
+@dataclass
+class OptimizerConfig:
+    _target_: str = MISSING
+    lr: float = MISSING
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(0 < self.lr < math.inf, "optimizer.lr", self.lr, "above 0")
+        _require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or more")
+
+
+@dataclass
+class AdamConfig(OptimizerConfig):
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        good = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        _require(good, "optimizer.betas", self.betas, "two numbers from 0 up to, not including, 1")
+        _require(self.eps > 0, "optimizer.eps", self.eps, "above 0")
+
+
+@dataclass
+class SGDConfig(OptimizerConfig):
+    momentum: float = 0.9
+    nesterov: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "from 0 up to, not including, 1")
+        _require(self.momentum > 0 or not self.nesterov, "optimizer.nesterov", True, "false where momentum is 0")
+
+
+@dataclass
+class SchedulerConfig:
+    _target_: str = MISSING
+    interval: str = "epoch"  # when it steps: after each epoch or after each batch
+
+    def __post_init__(self) -> None:
+        _require(self.interval in ("epoch", "batch"), "scheduler.interval", self.interval, "epoch or batch")
+
+
+@dataclass
+class StepConfig(SchedulerConfig):
+    step_size: int = MISSING
+    gamma: float = MISSING
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.step_size >= 1, "scheduler.step_size", self.step_size, "1 epoch or more")
+        _require(0 < self.gamma <= 1, "scheduler.gamma", self.gamma, "above 0 and at most 1")
+
+
+@dataclass
+class ConstantConfig(SchedulerConfig):
+    factor: float = 1.0
+
+
+@dataclass
+class CosineConfig(SchedulerConfig):
+    T_max: int | None = None  # null: the whole run
+    eta_min: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.T_max is None or self.T_max >= 1, "scheduler.T_max", self.T_max, "1 or more, or null")
+        _require(self.eta_min >= 0, "scheduler.eta_min", self.eta_min, "0 or more")
+
+
+@dataclass
+class OneCycleConfig(SchedulerConfig):
+    max_lr: float = MISSING
+    total_steps: int | None = None  # null: the whole run
+    pct_start: float = 0.3
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+    anneal_strategy: str = "cos"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.max_lr > 0, "scheduler.max_lr", self.max_lr, "above 0")
+        _require(0 < self.pct_start < 1, "scheduler.pct_start", self.pct_start, "between 0 and 1")
+        _require(self.div_factor > 0, "scheduler.div_factor", self.div_factor, "above 0")
+        _require(self.final_div_factor > 0, "scheduler.final_div_factor", self.final_div_factor, "above 0")
+        good = self.anneal_strategy in ("cos", "linear")
+        _require(good, "scheduler.anneal_strategy", self.anneal_strategy, "cos or linear")
+
+
+@dataclass
+class AugmentConfig:
+    degrees: float = 0.0  # rotate by a uniform angle from -degrees to +degrees
+    translate: float = 0.0  # shift by a uniform number of pixels from -translate to +translate, each axis its own
+    padding: str = "zeros"  # what comes in at the border: zeros, border (the nearest pixel) or reflection
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.degrees <= 180, "augment.degrees", self.degrees, "from 0 to 180")
+        _require(self.translate >= 0, "augment.translate", self.translate, "0 pixels or more")
+        good = self.padding in ("zeros", "border", "reflection")
+        _require(good, "augment.padding", self.padding, "zeros, border or reflection")
+
+
+@dataclass
+class DataConfig:
+    name: str = MISSING
+    batch_size: int = MISSING
+    reduce: float = MISSING  # the stratified fraction of the training and validation parts that is kept
+    val_fraction: float = MISSING  # 0: train on all of it
+    split: str = MISSING  # random (the study's; leaks, see docs/data.md) | blocks
+    split_seed: int = MISSING
+    root: str = MISSING  # the folder of train_32x32.mat, test_32x32.mat, extra_32x32.mat
+    download: bool = MISSING
+    verify: bool = MISSING  # false: accept files that are not the official ones
+    use_extra: str = MISSING  # false | true | only: the training part is train, train and extra, or extra alone
+    cache: str | None = MISSING  # null: the user's cache folder
+
+    def __post_init__(self) -> None:
+        _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "1 or more")
+        _require(0 < self.reduce <= 1, "data.reduce", self.reduce, "a fraction above 0 and at most 1")
+        _require(0 <= self.val_fraction < 1, "data.val_fraction", self.val_fraction, "from 0 up to, not including, 1")
+        _require(self.split in ("random", "blocks"), "data.split", self.split, "random or blocks")
+        self.use_extra = self.use_extra.lower()  # YAML's true arrives as "True"
+        _require(self.use_extra in ("false", "true", "only"), "data.use_extra", self.use_extra, "false, true or only")
+
+
+@dataclass
+class EarlyStoppingConfig:
+    enabled: bool = False
+    monitor: str = "val_loss"  # val_loss | val_accuracy
+    start_epoch: int = 1  # epochs before this one neither count nor set the mark
+    patience: int = 3  # stop after so many epochs in a row without an improvement
+    improvement: float = 5.0  # percent of the last mark by which an epoch must be better to count
+
+    def __post_init__(self) -> None:
+        good = self.monitor in ("val_loss", "val_accuracy")
+        _require(good, "early_stopping.monitor", self.monitor, "val_loss or val_accuracy")
+        _require(self.start_epoch >= 1, "early_stopping.start_epoch", self.start_epoch, "1 or more")
+        _require(self.patience >= 1, "early_stopping.patience", self.patience, "1 epoch or more")
+        good = 0 <= self.improvement < 100
+        _require(good, "early_stopping.improvement", self.improvement, "a percentage from 0 up to, not including, 100")
+
+
+@dataclass
+class TrainConfig:
+    model: Any = MISSING
+    optimizer: Any = MISSING
+    scheduler: Any = MISSING
+    data: DataConfig = MISSING
+    augment: AugmentConfig = MISSING
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    name: str = MISSING  # labels the folder, TensorBoard and the index of runs
+    seed: int = MISSING
+    epochs: int = MISSING
+    label_smoothing: float = MISSING
+    clip_grad_norm: float | None = MISSING
+    objective: Any = MISSING  # one of OBJECTIVES, or a list of them: what a sweep is told
+    device: str = MISSING  # auto | cpu | cuda | cuda:N | mps
+    threads: int | None = MISSING  # null: as many as torch takes by itself
+    autocast: bool = MISSING  # bfloat16 on CUDA; elsewhere without effect
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
+        # Not checked in DataConfig: split_seed follows seed, and the message should name what was typed.
+        _require(0 <= self.data.split_seed < 2**32, "data.split_seed", self.data.split_seed, "from 0 to 4294967295")
+        _require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "from 0 up to 1")
+        good = self.clip_grad_norm is None or self.clip_grad_norm > 0
+        _require(good, "clip_grad_norm", self.clip_grad_norm, "above 0, or null")
+        _require(self.threads is None or self.threads >= 1, "threads", self.threads, "1 or more, or null")
+        good = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is not None
+        _require(good, "device", self.device, "auto, cpu, cuda, cuda:N or mps")
+        good = bool(self.name) and not set(self.name) & set('/\\:*?"<>|\0')
+        _require(good, "name", repr(self.name), "usable as a part of a folder's name")
+        good = bool(self.objectives) and all(objective in OBJECTIVES for objective in self.objectives)
+        _require(good, "objective", self.objective, f"{', '.join(OBJECTIVES)} or a list of these")
+        for group in ("model", "optimizer", "scheduler"):
+            chosen = isinstance(options(getattr(self, group)).get("_target_"), str)
+            _require(chosen, group, getattr(self, group), f"an option of conf/{group}/ with a _target_")
+        if self.early_stopping.enabled and self.data.val_fraction == 0:
+            raise UserError("early_stopping.enabled=true: needs a validation part: set data.val_fraction above 0")
+
+    @property
+    def objectives(self) -> list[str]:
+        return [self.objective] if isinstance(self.objective, str) else list(self.objective)
+
+    @property
+    def best_by(self) -> str:
+        """What decides which epoch's weights are the best ones."""
+        return "val_loss" if self.objectives[0] == "val_loss" else "val_accuracy"
+
+
+def options(group: Any) -> dict[str, Any]:
+    """The keys and values of a group's chosen option, those added with `+` included, with a schema or without."""
+    return dict(group) if isinstance(group, dict) else dict(vars(group))
+
+
+def to_dict(config: TrainConfig) -> dict[str, Any]:
+    """The configuration as plain numbers, strings, lists and dictionaries."""
+
+    def plain(value: Any) -> Any:
+        return {key: plain(item) for key, item in options(value).items()} if _is_group(value) else value
+
+    return plain(config)
+
+
+def checked(composed: Any) -> TrainConfig:
+    """Resolves a composed configuration and checks every range.
+
+    Raises UserError that names the key. Relative folders are made absolute, since a run outlives its working folder.
+    """
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise UserError(one_line(error)) from None
+    if not isinstance(config, TrainConfig):
+        raise UserError("this is not a training configuration: use --config-name train")
+    parts: dict[str, Any] = {
+        "": config,
+        "data.": config.data,
+        "augment.": config.augment,
+        "early_stopping.": config.early_stopping,
+    }
+    for prefix, part in parts.items():
+        for key in vars(part).keys() - {item.name for item in fields(part)}:  # added with +
+            raise UserError(f"{prefix}{key}: no such key: leave it out (--help lists those that there are)")
+    config.data.root = str(Path(config.data.root).expanduser().absolute())
+    return config
+
+
+def from_saved(saved: Any, source: str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """The configuration that a run or a checkpoint saved, checked as if it were new, with KEY=VALUE `overrides`.
+
+    Raises UserError that names `source` where it is no such configuration, or the key that cannot be overridden so.
+    """
+    try:
+        config = OmegaConf.merge(OmegaConf.structured(TrainConfig), saved)
+    except (OmegaConfBaseException, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{source}: not a configuration of this version: {one_line(error)}") from None
+    try:
+        return checked(OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides))))
+    except OmegaConfBaseException as error:
+        raise UserError(one_line(error)) from None
+
+
+def one_line(error: BaseException) -> str:
+    """What Hydra and OmegaConf say over several lines and causes, without what only repeats types or folders."""
+    said = str(error).split("Config search path:")[0]
+    if error.__cause__ is not None:
+        said += f"\n{error.__cause__}"
+    lines = [line.strip() for line in said.splitlines()]
+    noise = ("object_type=", "reference_type=", "full_key:", "To append to your config", "Error merging", "See http")
+    text = " ".join(dict.fromkeys(line for line in lines if line and not line.startswith(noise)))
+    key = next((line.removeprefix("full_key:").strip() for line in lines if line.startswith("full_key:")), "")
+    return f"{key}: {text}" if key and key not in text else text
+
+
+class CheckConfig(Callback):
+    """Refuses a bad configuration before Hydra makes a folder for its run."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        ours = copy.deepcopy(config)
+        with one_line_errors(), read_write(ours), open_dict(ours):
+            del ours["hydra"]
+            checked(ours)
+
+
+def _is_group(value: Any) -> bool:
+    return isinstance(value, dict) or is_dataclass(value)
+
+
+def register() -> None:
+    """Makes the schemas known to Hydra: the files in `conf/` name them in their defaults lists."""
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=TrainConfig)
+    schemas: dict[str, dict[str, type]] = {
+        "model": {"resnet": ResNetConfig},
+        "optimizer": {"adam": AdamConfig, "sgd": SGDConfig},
+        "scheduler": {"step": StepConfig, "cosine": CosineConfig, "onecycle": OneCycleConfig, "none": ConstantConfig},
+    }
+    for group, options_of_group in schemas.items():
+        for name, schema in options_of_group.items():
+            store.store(group=f"schema/{group}", name=name, node=schema)

@@ -1,0 +1,1 @@
+"""Data: where pixels come from, how they are split, and how they become augmented batches."""

@@ -1,0 +1,29 @@
+"""Batches in a new order each epoch, cut out of tensors in memory: no worker processes, no picture handled alone."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from housenumbers.config import AugmentConfig
+from housenumbers.data.augment import augment
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.streams import AUGMENT, ORDER, stream
+
+
+def training_batches(
+    data: LabeledImages, batch_size: int, augmentation: AugmentConfig, seed: int, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """All pictures once, in the order that belongs to (seed, epoch), augmented as belongs to (seed, epoch, step).
+
+    Yields pictures `[B, 3, H, W]`, uint8 or float on 0..255, and labels `[B]`; the last batch may be smaller.
+    """
+    order = torch.randperm(len(data.labels), generator=stream(ORDER, seed, epoch)).to(data.labels.device)
+    for step, indices in enumerate(order.split(batch_size)):
+        batch = data.subset(indices)
+        yield augment(batch.images, augmentation, stream(AUGMENT, seed, epoch, step)), batch.labels
+
+
+def plain_batches(data: LabeledImages, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """All pictures once, in their own order and as they are: for validation and test."""
+    yield from zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True)

@@ -1,0 +1,47 @@
+"""Decoded arrays on disk, so that a second start maps them into memory instead of decoding a file again."""
+
+import hashlib
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from platformdirs import user_cache_dir
+
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+_FORMAT = 1  # raise when what is stored, or how it is decoded, changes
+
+
+def decoded(
+    path: Path, folder: str | None, variant: str, decode: Callable[[Path], LabeledImages]
+) -> tuple[LabeledImages, str]:
+    """`decode(path)` and its SHA-256, from the cache where it holds them.
+
+    An entry belongs to the file's path, size and modification time and to `variant`. `folder` null is the user's cache
+    folder. A folder that cannot be written to costs the cache alone, with a warning.
+    """
+    status = path.stat()
+    key = f"{_FORMAT} {path.resolve()} {status.st_size} {status.st_mtime_ns} {variant}"
+    root = Path(folder).expanduser() if folder else Path(user_cache_dir("housenumbers"))
+    entry = root / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
+    try:
+        # Mapped, not read: pages come when they are needed, and processes that train side by side share them.
+        stored = torch.load(entry, weights_only=True, mmap=True)
+        return LabeledImages(stored["images"], stored["labels"]), stored["sha256"]
+    except FileNotFoundError:
+        pass
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        log.warning("%s: unreadable (%s): decoding %s again", entry, type(error).__name__, path)
+    data = decode(path)
+    sha256 = data.sha256()
+    try:
+        content = {"images": data.images, "labels": data.labels, "sha256": sha256}
+        write_atomically(entry, lambda file: torch.save(content, file))
+    except OSError as error:
+        log.warning("%s: %s: going on without a cache (data.cache=FOLDER chooses another)", root, error.strerror)
+    return data, sha256

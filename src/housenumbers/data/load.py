@@ -1,0 +1,86 @@
+"""From a data configuration to the splits in memory."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from housenumbers.config import DataConfig
+from housenumbers.data.digits import read_digits
+from housenumbers.data.labeled_images import LabeledImages, concatenate
+from housenumbers.data.splits import block_split, random_split, reduced
+from housenumbers.data.svhn import locate, read_svhn, read_svhn_6k
+from housenumbers.errors import UserError
+
+log = logging.getLogger(__name__)
+
+# A source gives its part (train, extra or test) and the SHA-256 of it. These are what `data.name` may be.
+Reader = Callable[[DataConfig, str], tuple[LabeledImages, str]]
+SOURCES: dict[str, Reader] = {"svhn": read_svhn, "svhn_6k": read_svhn_6k, "digits": read_digits}
+
+
+class Splits(NamedTuple):
+    train: LabeledImages
+    validation: LabeledImages | None  # none where data.val_fraction is 0
+    sha256: str  # of what is in both
+
+    def to(self, device: torch.device) -> "Splits":
+        validation = None if self.validation is None else self.validation.to(device)
+        return Splits(self.train.to(device), validation, self.sha256)
+
+
+def load_splits(config: DataConfig) -> Splits:
+    """The training and validation parts. Never looks at the test part.
+
+    The training file is split first; then extra crops join the training side; then both sides are reduced.
+    Raises UserError where files are missing or damaged, or too small for what is asked.
+    """
+    read = _source(config)
+    parts = {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}[config.use_extra]
+    read_parts = [read(config, part) for part in parts]
+    main = read_parts[0][0]
+    pool = main if len(read_parts) == 1 else concatenate([data for data, _ in read_parts])
+
+    train = torch.arange(len(main.labels))
+    validation = None
+    if config.val_fraction > 0:
+        train, validation = _split(config, main)
+        validation = reduced(validation, pool.labels, config.reduce, config.split_seed)
+    joined = torch.cat([train, torch.arange(len(main.labels), len(pool.labels))])
+    train = reduced(joined, pool.labels, config.reduce, config.split_seed)
+
+    digest = hashlib.sha256("".join(sha256 for _, sha256 in read_parts).encode())
+    for indices in (train, validation if validation is not None else torch.empty(0)):
+        digest.update(indices.numpy().data)
+        digest.update(b"|")
+    return Splits(pool.subset(train), pool.subset(validation) if validation is not None else None, digest.hexdigest())
+
+
+def load_test(config: DataConfig) -> LabeledImages:
+    """The test part, always whole. Raises UserError where its file is missing or damaged."""
+    return _source(config)(config, "test")[0]
+
+
+def prepare_test(config: DataConfig) -> None:
+    """Makes sure that the test part's file is there, without reading it: better to fail before the training."""
+    if _source(config) in (read_svhn, read_svhn_6k):
+        locate(config, "test")
+
+
+def _source(config: DataConfig) -> Reader:
+    if config.name not in SOURCES:
+        raise UserError(f"data.name={config.name}: must be one of {', '.join(SOURCES)}")
+    return SOURCES[config.name]
+
+
+def _split(config: DataConfig, data: LabeledImages) -> tuple[torch.Tensor, torch.Tensor]:
+    if config.split == "blocks":
+        return block_split(len(data.labels), config.val_fraction, config.split_seed)
+    if config.name != "digits":
+        log.warning(
+            "data.split=random leaks: crops of one photo are in training and validation, so validation looks better "
+            "than it is (data.split=blocks does not leak)"
+        )
+    return random_split(data.labels, config.val_fraction, config.split_seed)

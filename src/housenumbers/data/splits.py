@@ -1,0 +1,61 @@
+"""Which crops train and which validate: indices only, each a pure function of the labels, a fraction and a seed."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from housenumbers.errors import UserError
+
+_BLOCKS = 50
+_MIN_BLOCK = 20  # crops: below this a block would be mostly gap
+_GAP = 5  # crops dropped at each cut: a photo shows at most six digits, so no photo lies on both sides
+
+
+def random_split(labels: Tensor, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices for training and validation, stratified and at random: the original study's split.
+
+    It leaks: neighbouring crops of SVHN come from one photo, overlap, and land on both sides.
+    Raises UserError where a class is too small to be on both sides.
+    """
+    return _stratified(torch.arange(len(labels)), labels, "data.val_fraction", val_fraction, seed)
+
+
+def block_split(count: int, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices for training and validation by contiguous blocks of `count` crops that are in the order of their photos.
+
+    At each cut a few training crops are dropped, so that no photo is on both sides. Raises UserError where there are
+    too few crops for that.
+    """
+    blocks = min(_BLOCKS, count // _MIN_BLOCK)
+    validating = max(1, round(val_fraction * blocks))
+    if validating >= blocks:
+        raise UserError(
+            f"data.split=blocks: {count} crops are too few for data.val_fraction={val_fraction}: "
+            "use more data, another fraction or data.split=random"
+        )
+    block_of = torch.arange(count) * blocks // count
+    chosen = np.random.default_rng(seed).choice(blocks, validating, replace=False)
+    validates = torch.isin(block_of, torch.from_numpy(chosen))
+    # A crop is near validation where one within the gap validates: a maximum over a sliding window finds these.
+    window = 2 * _GAP + 1
+    near = torch.nn.functional.max_pool1d(validates.float().view(1, 1, -1), window, stride=1, padding=_GAP).view(-1) > 0
+    return (~near).nonzero().view(-1), validates.nonzero().view(-1)
+
+
+def reduced(indices: Tensor, labels: Tensor, fraction: float, seed: int) -> Tensor:
+    """A stratified `fraction` of `indices` (into `labels`), in their order. Raises UserError where a class vanishes."""
+    if fraction == 1:
+        return indices
+    _, kept = _stratified(indices, labels[indices], "data.reduce", fraction, seed)
+    return kept
+
+
+def _stratified(indices: Tensor, labels: Tensor, key: str, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Splits off a stratified `fraction` of `indices`: the others, then these, each in their order."""
+    from sklearn.model_selection import train_test_split  # here, since it takes a second that blocks do not need
+
+    try:
+        rest, part = train_test_split(indices.numpy(), test_size=fraction, random_state=seed, stratify=labels.numpy())
+    except ValueError as error:
+        raise UserError(f"{key}={fraction}: too few crops to have every class on both sides: {error}") from None
+    return torch.from_numpy(np.sort(rest)), torch.from_numpy(np.sort(part))

@@ -1,0 +1,142 @@
+"""Street View House Numbers, cropped digits (Netzer et al. 2011, http://ufldl.stanford.edu/housenumbers/).
+
+Two sources: the official splits, and SVHN-6k, a small benchmark set that is cut from them by position.
+"""
+
+import tempfile
+import urllib.error
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from housenumbers.config import DataConfig
+from housenumbers.data.cache import decoded
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.errors import UserError
+
+# What SVHN-6k consists of, by content: whichever files it was read from, these are its pixels and labels.
+_SVHN_6K_SHA256 = {
+    "train": "2bd6736266fc1a188da26e3ba8b9e61341929dd85ccbac13541619248a722d3c",
+    "extra": "f2930b70e86c0f90596ff64adeac251061ce11d8771c8f692a5ca1ba56daf4db",
+    "test": "576035492c188f32a697ed06ee89b5529d53ca761a7a672c88fb660e93ebe2c2",
+}
+# Where its parts lie in the official files.
+_SVHN_6K_CUTS = {
+    "train": ("test", slice(0, 5000)),
+    "extra": ("train", slice(0, 1083)),
+    "test": ("test", slice(5000, 6001)),
+}
+
+
+def read_svhn(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
+    """The official `part` (train, test or extra) and its SHA-256.
+
+    Raises UserError where the file is missing and cannot be downloaded, is not the official one (unless
+    `data.verify=false`), or is damaged.
+    """
+    path = locate(config, part)
+
+    def decode(path: Path) -> LabeledImages:
+        if config.verify and not _is_official(path, part):
+            raise UserError(
+                f"{path}: not the official file (its MD5 differs): delete it to download it again, "
+                "or accept it as it is with data.verify=false"
+            )
+        return read_mat(path)
+
+    return decoded(path, config.cache, f"verified={config.verify}", decode)
+
+
+def read_svhn_6k(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
+    """The `part` (train, extra or test) of SVHN-6k and its SHA-256.
+
+    Raises UserError where the files are neither the official ones nor just these crops.
+    """
+
+    def read(name: str) -> tuple[Path, LabeledImages, str]:
+        path = locate(config, name)
+        return path, *decoded(path, config.cache, "verified=False", read_mat)
+
+    path, data, sha256 = read("test")
+    if len(data.labels) != 1001:  # so it is the official file
+        official, cut = _SVHN_6K_CUTS[part]
+        path, data, _ = read(official)
+        data = LabeledImages(data.images[cut], data.labels[cut])
+        sha256 = data.sha256()
+    elif part != "test":
+        path, data, sha256 = read(part)
+    if sha256 != _SVHN_6K_SHA256[part]:
+        raise UserError(
+            f"{path}: does not hold the {part} part of SVHN-6k: set data.root to the folder of the official files, "
+            "or of just these crops; data=svhn data.verify=false takes other files"
+        )
+    return data, sha256
+
+
+def locate(config: DataConfig, part: str) -> Path:
+    """The path of a part's file, downloaded (and checked against the official MD5 sum) where it is missing.
+
+    Raises UserError where it is missing and may not, or cannot, be downloaded.
+    """
+    path = Path(config.root) / f"{part}_32x32.mat"
+    if path.is_file():
+        return path
+    if not config.download:
+        raise UserError(f"{path}: no such file: put it there, set data.root=FOLDER, or allow data.download=true")
+    from torchvision.datasets import SVHN  # here, since it takes a second that a start with files does not need
+    from torchvision.datasets.utils import download_url
+
+    url, filename, md5 = SVHN.split_list[part]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Beside its final place, so that a download that was cut off never passes for the file itself.
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
+            download_url(url, folder, filename, md5)
+            (Path(folder) / filename).replace(path)
+    except (urllib.error.URLError, TimeoutError, RuntimeError, OSError) as error:
+        raise UserError(
+            f"{path}: no such file, and {url} could not be downloaded ({_reason(error)}): put the file there, "
+            "set data.root to its folder, or choose another data (data=digits needs no download)"
+        ) from None
+    return path
+
+
+def read_mat(path: Path) -> LabeledImages:
+    """Decodes a file in the official format: `X` uint8 `[32, 32, 3, N]`, `y` `[N, 1]` in 1..10, 10 standing for 0.
+
+    Raises UserError where the file is damaged or holds something else.
+    """
+    import scipy.io  # here, since it takes 0.2 s that a cached start does not need
+
+    try:
+        content = scipy.io.loadmat(path, variable_names=("X", "y"))
+    except Exception as error:  # whatever scipy's parser meets in damaged bytes
+        raise UserError(f"{path}: damaged, or no MATLAB file ({_reason(error)}): fetch it again") from None
+    if "X" not in content or "y" not in content:
+        raise UserError(f"{path}: has no variables X and y: fetch the file of cropped digits (format 2) again")
+    pixels, labels = content["X"], content["y"].ravel()
+    if pixels.ndim == 3:  # MATLAB drops a last axis of length one
+        pixels = pixels[..., None]
+    if pixels.dtype != np.uint8 or pixels.shape[:3] != (32, 32, 3):
+        found = f"{pixels.dtype} {list(pixels.shape)}"
+        raise UserError(f"{path}: X is {found} instead of uint8 [32, 32, 3, N]: fetch the cropped digits (format 2)")
+    if pixels.shape[3] == 0:
+        raise UserError(f"{path}: holds no pictures: fetch it again")
+    if labels.shape[0] != pixels.shape[3]:
+        raise UserError(f"{path}: {pixels.shape[3]} pictures but {labels.shape[0]} labels: fetch it again")
+    if labels.dtype.kind not in "iuf" or not np.isin(labels, np.arange(1, 11)).all():
+        raise UserError(f"{path}: labels outside 1..10 (10 stands for the digit 0): fetch it again")
+    images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)))
+    return LabeledImages(images, torch.from_numpy(labels.astype(np.int64) % 10))
+
+
+def _is_official(path: Path, part: str) -> bool:
+    from torchvision.datasets import SVHN
+    from torchvision.datasets.utils import check_integrity
+
+    return bool(check_integrity(path, SVHN.split_list[part][2]))
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__

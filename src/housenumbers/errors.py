@@ -1,0 +1,43 @@
+"""Errors a user can cause, and how every command line tells them: one line, exit code 2."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# What the operating system refuses for reasons outside this program: full disk, quota, no permission, read-only.
+_ENVIRONMENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class UserError(Exception):
+    """What a user can mend. The message names the key or file, what was wrong and what to do, in one line."""
+
+
+class DivergedError(UserError):
+    """The loss is no longer a finite number."""
+
+
+def fail(message: str) -> None:
+    """Prints one line on standard error and exits with code 2."""
+    sys.stdout.flush()
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends user errors in one line and exit code 2. Bugs keep their traceback."""
+    try:
+        yield
+    except UserError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno not in _ENVIRONMENT_ERRNOS:
+            raise
+        fail(f"{error.filename or 'writing'}: {error.strerror}: free some space or choose another folder")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,45 @@
+"""Metrics from logits and labels."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CLASSES = 10
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Logits, float32 `[N, 10]`, and labels `[N]` of all batches, on the CPU. Leaves the model in eval mode."""
+    model.eval()
+    logits, labels = [], []
+    for images, targets in batches:
+        logits.append(model(images.contiguous(memory_format=torch.channels_last)).float())
+        labels.append(targets)
+    return torch.cat(logits).cpu(), torch.cat(labels).cpu()
+
+
+def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """The fraction of correct labels, and the mean cross entropy in nats."""
+    correct = int((logits.argmax(dim=1) == labels).sum())
+    return correct / len(labels), F.cross_entropy(logits, labels).item()
+
+
+def score(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """`accuracy`, `loss`, `n`, `per_class_accuracy` (null for a class with no picture) and `confusion`.
+
+    `confusion[i][j]` counts pictures of class i that were taken for j.
+    """
+    accuracy, loss = accuracy_and_loss(logits, labels)
+    pairs = labels * CLASSES + logits.argmax(dim=1)
+    confusion = pairs.bincount(minlength=CLASSES**2).view(CLASSES, CLASSES).tolist()
+    per_class = [row[label] / sum(row) if sum(row) else None for label, row in enumerate(confusion)]
+    return {
+        "accuracy": accuracy,
+        "loss": loss,
+        "n": len(labels),
+        "per_class_accuracy": per_class,
+        "confusion": confusion,
+    }

@@ -1,0 +1,1 @@
+"""Models: one architecture family per file. Pictures in, logits out; no word of data or training."""

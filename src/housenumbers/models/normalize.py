@@ -1,0 +1,39 @@
+"""The first module of every model: it brings pictures to the size and scale that the network behind it expects."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Normalize(nn.Module):
+    """Turns pictures, uint8 or float on 0..255, `[N, 3, H, W]`, into float `[N, 3, input_size, input_size]`.
+
+    Pixels are divided by 255, then `mean` is taken off and the rest divided by `std` (RGB each). All three settings are
+    buffers, so that a checkpoint carries them.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, input_size: int = 32, mean: Sequence[float] = (0.5, 0.5, 0.5), std: Sequence[float] = (0.5, 0.5, 0.5)
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.register_buffer("input_size", torch.tensor(input_size))
+        self._size = input_size  # the same number for forward(), which must not wait for a GPU to read the buffer
+        self.register_load_state_dict_post_hook(_read_size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = images.to(self.mean.dtype) / 255
+        if images.shape[-2:] != (self._size, self._size):
+            images = F.interpolate(images, (self._size, self._size), mode="bilinear", antialias=True)
+        return (images - self.mean) / self.std
+
+
+def _read_size(module: nn.Module, _: Any) -> None:
+    module._size = int(module.input_size)  # type: ignore[assignment, arg-type]

@@ -1,0 +1,1 @@
+"""Tracking: what a run writes down, and the index over what all runs have written."""

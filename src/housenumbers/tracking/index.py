@@ -1,0 +1,103 @@
+"""The index of runs: read from each run's own `run.json` whenever it is asked for.
+
+There is no common file that runs write to, so no number of runs at once can lose or garble a line of it.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from housenumbers.errors import UserError
+from housenumbers.tracking.run_folder import RunFolder
+
+HOMES = (Path("outputs"), Path("multirun"))
+
+
+def all_runs(homes: Iterable[Path] = HOMES) -> list[dict[str, Any]]:
+    """The records of all runs below `homes`, each with its `folder`, best validation accuracy first.
+
+    A damaged record is listed, with status "damaged".
+    """
+    runs = []
+    for home in homes:
+        for file in home.rglob("run.json"):
+            folder = RunFolder(file.parent)
+            try:
+                run = folder.record() | {"status": folder.status()}
+            except UserError as error:
+                run = {"status": "damaged", "error": str(error)}
+            runs.append(run | {"folder": str(file.parent)})
+    return sorted(runs, key=lambda run: (-_accuracy(run), str(run["folder"])))
+
+
+def matches(run: Mapping[str, Any], filters: Sequence[str]) -> bool:
+    """Whether all KEY=VALUE `filters` hold; a dotted key of the record or of its configuration.
+
+    `data=svhn` means `data.name=svhn`.
+    """
+    pairs = (word.partition("=") for word in filters)
+    return all(_text(_find(run, key)) == value for key, _, value in pairs)
+
+
+def table(runs: Sequence[Mapping[str, Any]]) -> str:
+    """The runs as lines of aligned columns, the first line naming them."""
+    rows = [["accuracy", "test", "seconds", "status", "name", "model", "data", "seed", "folder"]]
+    for run in runs:
+        best, test, seconds = run.get("best"), run.get("test"), run.get("train_seconds")
+        rows.append(
+            [
+                f"{best['val_accuracy']:.2%}" if best else "-",
+                f"{test['accuracy']:.2%}" if test else "-",
+                f"{seconds:.1f}" if seconds is not None else "-",
+                *(_text(_find(run, key) or "-") for key in ("status", "name", "model", "data")),
+                _text(_find(run, "seed")),
+                str(run["folder"]),
+            ]
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def find_run(wanted: str, homes: Sequence[Path] = HOMES) -> Path:
+    """The folder of the run that `wanted` names: `last`, `best`, or a folder.
+
+    `last` is the newest run with a checkpoint. `best` has the highest validation accuracy among the completed runs
+    with the same data option as the newest of these. Raises UserError where there is none.
+    """
+    if wanted not in ("last", "best"):
+        if not Path(wanted).exists():
+            raise UserError(f"run={wanted}: no such folder or file: use last, best, a run's folder or a .pt file")
+        return Path(wanted)
+    runs = [run for run in all_runs(homes) if (RunFolder(Path(run["folder"])).best).exists()]
+    if wanted == "best":
+        runs = [run for run in runs if run["status"] == "completed" and run.get("best")]
+    if not runs:
+        raise UserError(f"run={wanted}: no such run below {' or '.join(map(str, homes))}: train one, or name a folder")
+    newest = max(runs, key=lambda run: str(run.get("started", "")))
+    if wanted == "last":
+        return Path(newest["folder"])
+    same_data = [run for run in runs if _find(run, "data.name") == _find(newest, "data.name")]
+    return Path(same_data[0]["folder"])  # the best is first
+
+
+def _accuracy(run: Mapping[str, Any]) -> float:
+    best = run.get("best")
+    return best["val_accuracy"] if best else -math.inf
+
+
+def _find(run: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key: of the record itself, else of its configuration."""
+    for value in (run, run.get("config", {})):
+        for word in key.split("."):
+            value = value.get(word) if isinstance(value, Mapping) else None
+        if value is not None:
+            return value
+    return None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("name", value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

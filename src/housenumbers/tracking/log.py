@@ -1,0 +1,30 @@
+"""The log of a run: plain lines on the terminal, around the progress bar, and in the run's folder."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+
+@contextmanager
+def run_log(file: Path) -> Iterator[None]:
+    """While it is open, log records of this package go to standard output and, with their time, to `file`."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    console = logging.StreamHandler(sys.stdout)
+    console.setFormatter(logging.Formatter("%(message)s"))
+    to_file = logging.FileHandler(file, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    package = logging.getLogger("housenumbers")
+    package.setLevel(logging.INFO)
+    package.propagate = False
+    package.handlers = [console, to_file]
+    try:
+        with logging_redirect_tqdm([package]):
+            yield
+    finally:
+        package.handlers = []
+        package.propagate = True
+        to_file.close()

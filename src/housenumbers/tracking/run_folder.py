@@ -1,0 +1,104 @@
+"""A run's folder: where its files lie, what `run.json` says, and who may write there."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import OmegaConf
+from yaml import YAMLError
+
+from housenumbers.config import TrainConfig, from_saved, to_dict
+from housenumbers.errors import UserError
+from housenumbers.files import remove_leftovers, write_json, write_text
+
+ENDED_WELL = ("completed", "pruned")
+
+
+class RunFolder:
+    """The files of one run. Nothing is read or made before it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record_file = path / "run.json"
+        self.metrics_file = path / "metrics.jsonl"
+        self.log_file = path / "train.log"
+        self.best = path / "checkpoints" / "best.pt"
+        self.last = path / "checkpoints" / "last.pt"
+        self.figures = path / "figures"
+
+    def record(self) -> dict[str, Any]:
+        """What `run.json` says; empty where there is none yet. Raises UserError where it is damaged."""
+        try:
+            record = json.loads(self.record_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (ValueError, OSError) as error:
+            raise UserError(f"{self.record_file}: damaged ({error}): restore it from a backup") from None
+        if not isinstance(record, dict):
+            raise UserError(f"{self.record_file}: not a run's record: restore it from a backup")
+        return record
+
+    def update(self, **values: Any) -> None:
+        """Sets keys of `run.json`, atomically. Only the process that holds the lock may."""
+        write_json(self.record_file, self.record() | values)
+
+    def config(self, overrides: Sequence[str] = ()) -> TrainConfig:
+        """The configuration that the run was started with. Raises UserError where there is none."""
+        saved = self.record().get("config")
+        try:
+            if saved is None:  # killed before it wrote run.json
+                saved = OmegaConf.load(self.path / ".hydra" / "config.yaml")
+        except (OSError, YAMLError):
+            raise UserError(f"{self.path}: not a run's folder: it has no run.json and no .hydra/config.yaml") from None
+        return from_saved(saved, str(self.path), overrides)
+
+    def write_metrics(self, history: Sequence[dict[str, Any]]) -> None:
+        """One line an epoch. The whole file is replaced: after a kill it may be ahead of the checkpoint."""
+        write_text(self.metrics_file, "".join(json.dumps(record) + "\n" for record in history))
+
+    def started(self, config: TrainConfig, **values: Any) -> None:
+        """Writes the record of a run that begins, or goes on."""
+        self.update(
+            status="running",
+            name=config.name,
+            seed=config.seed,
+            started=self.record().get("started") or datetime.now(UTC).isoformat(timespec="microseconds"),
+            host=platform.node(),
+            process=os.getpid(),
+            config=to_dict(config),
+            error=None,
+            **values,
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder against other processes; the system lets go when this one ends, however it ends.
+
+        Raises UserError where another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / ".lock", timeout=2):
+                remove_leftovers(self.path)
+                yield
+        except Timeout:
+            raise UserError(f"{self.path}: another process is at work on this run: wait for it to end") from None
+
+    def status(self) -> str:
+        """The status in `run.json`, but "interrupted" where it says "running" and no process is at work on it."""
+        status = str(self.record().get("status", "interrupted"))
+        if status == "running":
+            try:
+                with FileLock(self.path / ".lock", timeout=0):
+                    return "interrupted"
+            except Timeout:
+                return status
+            except OSError:  # somebody else's folder, or a read-only one: believe what is written
+                return status
+        return status

@@ -1,0 +1,64 @@
+"""From configuration to model, optimizer and learning-rate scheduler: only targets on the list can be called."""
+
+import inspect
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from housenumbers.config import ALLOWED_TARGETS, one_line, options
+from housenumbers.errors import UserError
+
+
+def build_model(chosen: Any, device: torch.device) -> nn.Module:
+    """The model of a configuration, or of a checkpoint's copy of it, on `device` and in channels_last format.
+
+    Raises UserError where its target is not allowed, or does not take these options.
+    """
+    arguments = options(chosen)
+    arguments.pop("name", None)  # a label for people
+    model: nn.Module = _call("model", arguments)
+    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def build_optimizer(chosen: Any, model: nn.Module, device: torch.device) -> Optimizer:
+    """The optimizer over all of the model's parameters, fused into one kernel where torch has such a one."""
+    arguments = options(chosen)
+    target = getattr(torch.optim, str(arguments["_target_"]).rpartition(".")[2], None)
+    if target is not None and "fused" in inspect.signature(target).parameters and device.type in ("cpu", "cuda"):
+        arguments.setdefault("fused", True)
+    optimizer: Optimizer = _call("optimizer", arguments, params=[p for p in model.parameters() if p.requires_grad])
+    return optimizer
+
+
+def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_epoch: int) -> tuple[LRScheduler, str]:
+    """The scheduler, and whether it steps after each "epoch" or each "batch".
+
+    A length that the configuration leaves null becomes that of the whole run, counted in these intervals.
+    """
+    arguments = options(chosen)
+    interval = arguments.pop("interval", "epoch")
+    for key in ("T_max", "total_steps"):
+        if key in arguments and arguments[key] is None:
+            arguments[key] = epochs * (steps_per_epoch if interval == "batch" else 1)
+    return _call("scheduler", arguments, optimizer=optimizer), interval
+
+
+def _call(group: str, arguments: dict[str, Any], **more: Any) -> Any:
+    try:
+        return instantiate(arguments, _convert_="all", _execution_whitelist_=ALLOWED_TARGETS, **more)
+    except Exception as error:
+        if not _raised_by_hydra(error.__cause__ or error):
+            raise  # a bug in what was called, not in how it was configured
+        raise UserError(f"{group}: {arguments.get('_target_')}: {one_line(error)}") from None
+
+
+def _raised_by_hydra(error: BaseException) -> bool:
+    """Whether the call itself failed: a refused or unknown target, or arguments that it does not take."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and str(last.tb_frame.f_globals.get("__name__")).startswith(("hydra.", "importlib"))

@@ -1,0 +1,59 @@
+"""Checkpoints: plain tensors, numbers and strings, written whole or not at all, loaded without running their code."""
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from housenumbers.errors import UserError
+from housenumbers.files import write_atomically
+from housenumbers.training.build import build_model
+
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    write_atomically(path, lambda file: torch.save({"format": FORMAT, **content}, file))
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """The content of a checkpoint, its tensors on `device`.
+
+    Raises UserError where the file is missing, damaged, holds anything but plain data, or comes from another program.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such checkpoint") from None
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path}: refused: it is damaged, or holds more than plain data and could run code on this machine"
+        ) from None
+    except (RuntimeError, ValueError, EOFError, OSError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(f"{path}: damaged or no checkpoint ({type(error).__name__}): use another one") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT or "config" not in content:
+        raise UserError(f"{path}: not a checkpoint of this program (format {FORMAT})")
+    return content
+
+
+def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) -> nn.Module:
+    """The trained model, from the checkpoint's content alone. Raises UserError where weights and model do not fit."""
+    model = build_model(content["config"]["model"], device)
+    try:
+        model.load_state_dict(content["model"])
+    except (RuntimeError, KeyError) as error:
+        raise UserError(f"{path}: its weights do not fit its model: {error}") from None
+    return model
+
+
+def weights_sha256(state: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of the names, types, shapes and bytes of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in state.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

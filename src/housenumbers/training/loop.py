@@ -1,0 +1,150 @@
+"""The training loop, top to bottom."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from housenumbers.config import TrainConfig
+from housenumbers.data.batches import plain_batches, training_batches
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.streams import MODEL, stream_seed
+from housenumbers.errors import DivergedError
+from housenumbers.evaluation.metrics import accuracy_and_loss, predict
+from housenumbers.training.build import build_model, build_optimizer, build_scheduler
+from housenumbers.training.history import Record, should_stop
+
+EVAL_BATCH_SIZE = 250
+_LOOK_EVERY = 20  # steps between looks at the loss: each look makes a GPU wait
+
+
+@dataclass
+class TrainingState:
+    """Everything that changes during a run. What `state_dict` holds is enough to continue bit for bit."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    interval: str  # the scheduler steps after each "epoch" or "batch"
+    history: list[Record]
+    seconds: float  # from the first batch to the end of the last epoch in the history
+
+    @classmethod
+    def fresh(cls, config: TrainConfig, steps_per_epoch: int, device: torch.device) -> "TrainingState":
+        model = build_model(config.model, device)
+        optimizer = build_optimizer(config.optimizer, model, device)
+        scheduler, interval = build_scheduler(config.scheduler, optimizer, config.epochs, steps_per_epoch)
+        return cls(model, optimizer, scheduler, interval, [], 0.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "history": self.history,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.history = state["history"]
+        self.seconds = state["seconds"]
+
+
+def fit(
+    config: TrainConfig,
+    state: TrainingState,
+    train: LabeledImages,
+    validation: LabeledImages | None,
+    on_step: Callable[[float | None], None],
+) -> Iterator[Record]:
+    """Trains from where `state` stands to the last epoch, and yields each epoch's record, appended to its history.
+
+    `on_step` is called after every step, now and then with the epoch's mean loss so far.
+    Raises DivergedError where a loss is not finite.
+    """
+    already, started = state.seconds, time.perf_counter()
+    while len(state.history) < config.epochs and not should_stop(state.history, config.early_stopping):
+        epoch = len(state.history) + 1
+        epoch_started = time.perf_counter()
+        lr = state.optimizer.param_groups[0]["lr"]
+        train_loss = train_epoch(config, state, train, epoch, on_step)
+        val_accuracy, val_loss = None, None
+        if validation is not None:
+            val_accuracy, val_loss = accuracy_and_loss(
+                *predict(state.model, plain_batches(validation, EVAL_BATCH_SIZE))
+            )
+            _check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
+        now = time.perf_counter()
+        state.seconds = already + now - started
+        state.history.append(
+            {
+                "epoch": epoch,
+                "train_loss": train_loss,
+                "val_loss": val_loss,
+                "val_accuracy": val_accuracy,
+                "lr": lr,
+                "seconds": now - epoch_started,
+            }
+        )
+        yield state.history[-1]
+
+
+def train_epoch(
+    config: TrainConfig,
+    state: TrainingState,
+    train: LabeledImages,
+    epoch: int,
+    on_step: Callable[[float | None], None],
+) -> float:
+    """One pass over the training part. Gives the mean loss over its pictures."""
+    model, optimizer = state.model.train(), state.optimizer
+    device = train.images.device
+    total_loss = torch.zeros((), device=device)
+    seen = 0
+    batches = training_batches(train, config.data.batch_size, config.augment, config.seed, epoch)
+    for step, (images, labels) in enumerate(batches):
+        torch.manual_seed(stream_seed(MODEL, config.seed, epoch, step))  # for dropout, where a model has it
+        loss = batch_loss(config, model, images, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        if config.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad_norm)
+        optimizer.step()
+        if state.interval == "batch":
+            state.scheduler.step()
+
+        total_loss += loss.detach() * len(labels)
+        seen += len(labels)
+        mean_loss = None
+        if step % _LOOK_EVERY == 0:
+            mean_loss = total_loss.item() / seen
+            _check_finite(mean_loss, f"training loss in epoch {epoch}")
+        on_step(mean_loss)
+    if state.interval == "epoch":
+        state.scheduler.step()
+    mean_loss = total_loss.item() / seen
+    _check_finite(mean_loss, f"training loss in epoch {epoch}")
+    return mean_loss
+
+
+def batch_loss(config: TrainConfig, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The mean cross entropy of a batch, in bfloat16 on CUDA where the configuration says so."""
+    device_type = images.device.type
+    with torch.autocast(device_type, torch.bfloat16, enabled=config.autocast and device_type == "cuda"):
+        logits = model(images.contiguous(memory_format=torch.channels_last))
+        return F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+
+
+def _check_finite(loss: float, what: str) -> None:
+    if not math.isfinite(loss):
+        raise DivergedError(f"{what}: {loss}, not a finite number: lower optimizer.lr, or set clip_grad_norm=1")

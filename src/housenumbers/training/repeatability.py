@@ -1,0 +1,62 @@
+"""Equal configuration, equal bits: seeds, deterministic kernels, and a record of what else decides the bits."""
+
+import os
+import platform
+import random
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from housenumbers.errors import UserError
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "hydra-core", "omegaconf")
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds torch (CUDA included), NumPy and Python's `random`, and asks for deterministic kernels.
+
+    Our own draws do not depend on these generators; the initial weights, and code that you add, may.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may sum in any order
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device that `wanted` names; `auto` is CUDA, else MPS, else the CPU.
+
+    Raises UserError where this machine has no such device.
+    """
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device={wanted}: this machine has {torch.cuda.device_count()} CUDA devices: use device=auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError("device=mps: this machine has no MPS device: use device=auto")
+    return device
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What decides the bits besides configuration and data, as plain values: `threads`, `device`, `versions`, `cpu`."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {
+        "threads": torch.get_num_threads(),
+        "device": name,
+        "versions": {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES},
+        "cpu": f"{_cpu_model()}, {torch.backends.cpu.get_cpu_capability()}",
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,76 @@
+"""The end of a run: scores of the best weights, figures, and the completed record."""
+
+import logging
+from typing import Any
+
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+from housenumbers.config import TrainConfig, to_dict
+from housenumbers.data.batches import plain_batches
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.load import Splits, load_test
+from housenumbers.evaluation import figures
+from housenumbers.evaluation.metrics import predict, score
+from housenumbers.files import write_atomically
+from housenumbers.tracking import tensorboard
+from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training.checkpoint import load_checkpoint, rebuild_model, weights_sha256
+from housenumbers.training.history import best_record
+from housenumbers.training.loop import EVAL_BATCH_SIZE, TrainingState
+
+log = logging.getLogger(__name__)
+
+
+def write_results(
+    config: TrainConfig,
+    state: TrainingState,
+    splits: Splits,
+    folder: RunFolder,
+    writer: SummaryWriter,
+    in_trial: bool,
+) -> None:
+    """Scores the best weights, on the test part too unless `in_trial`; draws the figures; completes the record."""
+    device = splits.train.images.device
+    checkpoint = load_checkpoint(folder.best, device)
+    epoch = checkpoint["record"]["epoch"]
+    model = rebuild_model(checkpoint, folder.best, device)
+
+    parts: dict[str, LabeledImages] = {}
+    if splits.validation is not None:
+        parts["validation"] = splits.validation
+    if not in_trial:
+        parts["test"] = load_test(config.data).to(device)
+    scores: dict[str, dict[str, Any]] = {}
+    for part, data in parts.items():
+        logits, labels = predict(model, plain_batches(data, EVAL_BATCH_SIZE))
+        scores[part] = score(logits, labels)
+        tensorboard.log_scores(writer, part, scores[part], epoch)
+        _save(folder, f"confusion_{part}", figures.confusion_matrix(scores[part], part.capitalize()))
+        _save(folder, f"predictions_{part}", figures.sample_predictions(data.images.cpu(), labels, logits))
+
+    best = best_record(state.history, config.best_by)
+    best_epoch = None if best is None else epoch
+    _save(folder, "loss", figures.loss_curves(state.history, best_epoch))
+    if best is not None:
+        _save(folder, "accuracy", figures.accuracy_curve(state.history, best_epoch))
+    metrics = {f"{part}_{name}": scores[part][name] for part in scores for name in ("accuracy", "loss")}
+    tensorboard.log_hyperparameters(writer, to_dict(config), metrics | {"train_seconds": state.seconds})
+
+    test = {name: scores["test"][name] for name in ("accuracy", "loss", "n")} if "test" in scores else None
+    folder.update(
+        status="completed",
+        parameters=sum(parameter.numel() for parameter in state.model.parameters()),
+        epochs=len(state.history),
+        train_seconds=state.seconds,
+        weights_sha256=weights_sha256(state.model.state_dict()),
+        best=None if best is None else {name: best[name] for name in ("epoch", "val_loss", "val_accuracy")},
+        test=test,
+    )
+    if test is not None:
+        log.info("test accuracy %.2f %% of %d, with the weights of epoch %d", 100 * test["accuracy"], test["n"], epoch)
+    log.info("trained in %.1f s; all results in %s", state.seconds, folder.path)
+
+
+def _save(folder: RunFolder, name: str, figure: Figure) -> None:
+    write_atomically(folder.figures / f"{name}.png", lambda file: figure.savefig(file, format="png", dpi=120))

@@ -1,0 +1,140 @@
+"""One run from configuration to results, in a folder of its own."""
+
+import logging
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from housenumbers.config import TrainConfig, to_dict
+from housenumbers.data.batches import training_batches
+from housenumbers.data.load import Splits, load_splits, prepare_test
+from housenumbers.errors import UserError
+from housenumbers.tracking import tensorboard
+from housenumbers.tracking.log import run_log
+from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
+from housenumbers.training.history import Record, best_record
+from housenumbers.training.loop import TrainingState, fit
+from housenumbers.training.progress import Progress
+from housenumbers.training.repeatability import choose_device, environment, seed_everything
+from housenumbers.training.results import write_results
+
+log = logging.getLogger(__name__)
+
+
+def run(config: TrainConfig, path: Path, in_trial: bool = False) -> Any:
+    """Trains, or goes on training, in the run folder `path`, and gives the value of `config.objective`.
+
+    Starts from the folder's last checkpoint where there is one. In a sweep's trial the test part is not looked at.
+    Raises UserError for what a user can mend; the record in the folder then has status "failed".
+    """
+    folder = RunFolder(path)
+    with folder.locked(), run_log(folder.log_file), _recorded(folder):
+        log.info("%s", folder.path)
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        device = choose_device(config.device)
+        before = folder.record()
+        folder.started(config, **environment(device), git_commit=_git_commit())
+        if not in_trial:
+            prepare_test(config.data)
+        splits = load_splits(config.data).to(device)
+        if before.get("data_sha256", splits.sha256) != splits.sha256:
+            raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
+        folder.update(data_sha256=splits.sha256)
+
+        state = _start_or_resume(config, folder, splits, device)
+        with SummaryWriter(str(path), purge_step=len(state.history) + 1) as writer:
+            if not state.history:
+                _show_beginning(config, splits, writer)
+            _train(config, state, splits, folder, writer)
+            write_results(config, state, splits, folder, writer, in_trial)
+        return _objective(config, state)
+
+
+def _start_or_resume(config: TrainConfig, folder: RunFolder, splits: Splits, device: torch.device) -> TrainingState:
+    seed_everything(config.seed)
+    state = TrainingState.fresh(config, -(-len(splits.train.labels) // config.data.batch_size), device)
+    parameters = sum(parameter.numel() for parameter in state.model.parameters())
+    validating = 0 if splits.validation is None else len(splits.validation.labels)
+    log.info(
+        "%s, %s parameters; %s pictures to train, %s to validate; %s, %d threads",
+        config.name, f"{parameters:,}", f"{len(splits.train.labels):,}", f"{validating:,}",
+        device, torch.get_num_threads(),
+    )  # fmt: skip
+    if folder.last.exists():
+        state.load_state_dict(load_checkpoint(folder.last, device))
+        log.info("going on after epoch %d of %d", len(state.history), config.epochs)
+    return state
+
+
+def _show_beginning(config: TrainConfig, splits: Splits, writer: SummaryWriter) -> None:
+    tensorboard.log_configuration(writer, to_dict(config))
+    for epoch in (1, 2):  # two, so that one sees what augmentation varies
+        images, _ = next(training_batches(splits.train, config.data.batch_size, config.augment, config.seed, epoch))
+        tensorboard.log_sample_batch(writer, images, epoch)
+
+
+def _train(config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: SummaryWriter) -> None:
+    """Runs the loop, and after each epoch saves what a kill must not lose."""
+    saved_config = to_dict(config)
+    pictures = len(splits.train.labels)
+    with Progress(config.epochs, -(-pictures // config.data.batch_size), len(state.history)) as progress:
+        for record in fit(config, state, splits.train, splits.validation, progress.step):
+            best = best_record(state.history, config.best_by) or record  # without validation the last is the best
+            if best is record:
+                # Before last.pt: after a kill in between, the epoch comes again and writes the same weights.
+                content = {"config": saved_config, "model": state.model.state_dict(), "record": record}
+                save_checkpoint(folder.best, content)
+            save_checkpoint(folder.last, {"config": saved_config, **state.state_dict()})
+            folder.write_metrics(state.history)
+            tensorboard.log_epoch(writer, record, pictures / record["seconds"])
+            log.info("%s", _epoch_line(config, record, best is record))
+    if len(state.history) < config.epochs:
+        log.info("stopped early: no improvement for %d epochs", config.early_stopping.patience)
+
+
+def _epoch_line(config: TrainConfig, record: Record, is_best: bool) -> str:
+    line = f"epoch {record['epoch']:>{len(str(config.epochs))}}/{config.epochs}  train loss {record['train_loss']:.4f}"
+    if record["val_loss"] is not None:
+        line += f"  validation loss {record['val_loss']:.4f}  accuracy {record['val_accuracy']:.2%}"
+        line += " *" if is_best else "  "
+    return f"{line}  lr {record['lr']:.2g}  {record['seconds']:.1f} s"
+
+
+def _objective(config: TrainConfig, state: TrainingState) -> Any:
+    """What a sweep is told: one number, or a list of them; None where there is no validation to measure it on."""
+    best = best_record(state.history, config.best_by) or {}
+    values = [state.seconds if name == "train_seconds" else best.get(name) for name in config.objectives]
+    return values[0] if isinstance(config.objective, str) else values
+
+
+@contextmanager
+def _recorded(folder: RunFolder) -> Iterator[None]:
+    """Writes into the folder's record how the run ended, if not well."""
+    try:
+        yield
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        with suppress(OSError, UserError):  # a full disk must not hide the error itself
+            folder.update(status="interrupted" if interrupted else "failed", error=None if interrupted else reason)
+        if interrupted:
+            log.info("interrupted: go on with python src/train.py resume=%s", folder.path)
+        raise
+
+
+def _git_commit() -> str | None:
+    """The commit of this code, with "-dirty" where it was changed since. None outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,54 @@
+"""Trains one network: compose the configuration, check it, run. `python src/train.py --help` shows what can be set.
+
+The rooms behind it are imported late: help and a mistake in the configuration should not wait for torch.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from housenumbers import config as schema
+from housenumbers.errors import UserError, one_line_errors
+
+
+@hydra.main(config_path="../conf", config_name="train", execution_whitelist=schema.ALLOWED_TARGETS)
+def train(composed: DictConfig) -> Any:
+    config = schema.checked(composed)
+    from housenumbers.training.run import run
+
+    settings = HydraConfig.get()
+    folder = Path(settings.runtime.output_dir)
+    if settings.mode == RunMode.RUN:
+        with one_line_errors():  # before Hydra sees them, who adds a line of its own
+            return run(config, folder)
+    in_trial = "optuna" in settings.sweeper._target_.lower()
+    return run(config, folder, in_trial)
+
+
+def main() -> None:
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors on, so that one place tells them, in one line
+    schema.register()
+    with one_line_errors():
+        for word in sys.argv[1:]:
+            verb, _, folder = word.partition("=")
+            if verb in ("resume", "repeat"):
+                from housenumbers.training import again
+
+                others = [other for other in sys.argv[1:] if other != word]
+                raise SystemExit(getattr(again, verb)(Path(folder), others))
+        try:
+            train()
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(schema.one_line(error)) from None
+
+
+if __name__ == "__main__":
+    main()
