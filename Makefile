@@ -15,10 +15,10 @@ train: $(VENV)/.installed  ## a first training run, in under a minute: then look
 	$(IN_VENV)python src/train.py experiment=quickstart
 
 test: $(VENV)/.installed-dev  ## the tests, in under ten minutes
-	$(IN_VENV)python -m pytest -q
+	$(IN_VENV)python -m pytest -q -n auto
 
 test-all: $(VENV)/.installed-dev  ## the tests, the slow ones too
-	$(IN_VENV)python -m pytest -q -m "slow or not slow"
+	$(IN_VENV)python -m pytest -q -n auto -m "slow or not slow"
 
 lint: $(VENV)/.installed-dev  ## style, format and types
 	$(IN_VENV)ruff check .

@@ -4,6 +4,7 @@ The rooms behind it are imported late: help and a mistake in the configuration s
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def train(composed: DictConfig) -> Any:
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the run can record its end
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors on, so that one place tells them, in one line
     schema.register()
     with one_line_errors():

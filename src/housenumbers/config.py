@@ -263,11 +263,12 @@ def checked(composed: Any) -> TrainConfig:
     Raises UserError that names the key. Relative folders are made absolute, since a run outlives its working folder.
     """
     try:
+        if OmegaConf.get_type(composed) is not TrainConfig:  # not from conf/train.yaml, but from a run's .hydra folder
+            composed = OmegaConf.merge(OmegaConf.structured(TrainConfig), composed)
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
         raise UserError(one_line(error)) from None
-    if not isinstance(config, TrainConfig):
-        raise UserError("this is not a training configuration: use --config-name train")
+    assert isinstance(config, TrainConfig)
     parts: dict[str, Any] = {
         "": config,
         "data.": config.data,
@@ -325,7 +326,7 @@ def _is_group(value: Any) -> bool:
 def register() -> None:
     """Makes the schemas known to Hydra: the files in `conf/` name them in their defaults lists."""
     store = ConfigStore.instance()
-    store.store(name="train_schema", node=TrainConfig)
+    store.store(name="train_schema", node=TrainConfig, replace=True)
     schemas: dict[str, dict[str, type]] = {
         "model": {"resnet": ResNetConfig},
         "optimizer": {"adam": AdamConfig, "sgd": SGDConfig},
@@ -333,4 +334,4 @@ def register() -> None:
     }
     for group, options_of_group in schemas.items():
         for name, schema in options_of_group.items():
-            store.store(group=f"schema/{group}", name=name, node=schema)
+            store.store(group=f"schema/{group}", name=name, node=schema, replace=True)

@@ -1,0 +1,265 @@
+"""How fast the project's training loop is, beside the bare step and beside the loop that people usually write.
+
+All contestants take turns in one process, round by round, so that a drift of the machine hits all alike. In a round
+each one trains on the same number of pictures once, as a whole epoch; worker processes have been started before.
+`python benchmarks/training_loop.py --help` shows the options. CPU only.
+"""
+
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from housenumbers import config as schema
+from housenumbers.command_line import parse
+from housenumbers.config import TrainConfig
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.svhn import locate, read_mat
+from housenumbers.errors import UserError, one_line_errors
+from housenumbers.models.resnet import ResNet
+from housenumbers.training.build import build_model, build_optimizer
+from housenumbers.training.loop import TrainingState, train_epoch
+from housenumbers.training.repeatability import environment, seed_everything
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+CPU = torch.device("cpu")
+BARE_GOAL = 0.95  # ours / bare step, at least
+
+Contestant = Callable[[], None]  # trains on the round's pictures once
+Speeds = dict[str, list[float]]  # each contestant's images/s, round by round
+
+
+@dataclass
+class Arguments:
+    """Measures images/s of the training loop, the bare step and the usual loop, and the ratios between them.
+
+    python benchmarks/training_loop.py                    all settings, on random pictures
+    python benchmarks/training_loop.py only=w64_b16       one of w64_b16, w64_b128, w16_b128 (width, batch size)
+    python benchmarks/training_loop.py data.root=FOLDER   on the pictures of FOLDER/train_32x32.mat
+
+    rounds=7       rounds that count, after one to warm up
+    threads=null   CPU threads; null: as many as torch takes by itself"""
+
+    rounds: int = 7
+    threads: int | None = None
+    only: str | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    width: int
+    batch_size: int
+    batches: int  # in a round: some seconds' worth, and never so few that worker processes have nothing to prefetch
+    usual_goal: float  # ours / the better usual loop, at least
+
+    @property
+    def name(self) -> str:
+        return f"w{self.width}_b{self.batch_size}"
+
+    @property
+    def pictures(self) -> int:
+        return self.batches * self.batch_size
+
+
+SETTINGS = [Setting(64, 16, 12, 1.05), Setting(64, 128, 4, 1.15), Setting(16, 128, 12, 1.5)]
+
+
+# ---- The contestants: the same network from the same seed, on the same pictures.
+
+
+def ours(config: TrainConfig, setting: Setting, train: LabeledImages) -> Contestant:
+    """The project's own loop, with all that a run does between two steps."""
+    state = TrainingState.fresh(config, setting.batches, CPU)
+    epochs = itertools.count(1)
+
+    def run() -> None:
+        train_epoch(config, state, train, next(epochs), lambda _: None)
+
+    return run
+
+
+def bare_step(config: TrainConfig, setting: Setting, train: LabeledImages) -> Contestant:
+    """Forward, backward and optimizer step, built as the project builds them, on one batch that is ready."""
+    model = build_model(config.model, CPU).train()
+    optimizer = build_optimizer(config.optimizer, model, CPU)
+    images = train.images[: setting.batch_size].float().contiguous(memory_format=torch.channels_last)
+    labels = train.labels[: setting.batch_size]
+
+    def run() -> None:
+        for _ in range(setting.batches):
+            loss = F.cross_entropy(model(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return run
+
+
+def usual_loop(config: TrainConfig, setting: Setting, train: LabeledImages, workers: int) -> Contestant:
+    """What tutorials teach: single pictures through PIL, a DataLoader, a look at loss and accuracy after each batch."""
+    loader = DataLoader(
+        PILDataset(train), setting.batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0
+    )
+    model = ResNet(setting.width).train()
+    model.normalize = nn.Identity()  # type: ignore[assignment]  # the transforms do it
+    optimizer = torch.optim.Adam(model.parameters(), lr=schema.options(config.optimizer)["lr"])
+
+    def run() -> None:
+        total_loss, correct, seen = 0.0, 0, 0
+        for images, labels in loader:
+            logits = model(images)
+            loss = F.cross_entropy(logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total_loss += loss.item() * len(labels)
+            correct += (logits.argmax(1) == labels).sum().item()
+            seen += len(labels)
+
+    return run
+
+
+class PILDataset(Dataset[tuple[Tensor, int]]):
+    """Pictures one at a time, as torchvision.datasets.SVHN gives them, through the study's transforms."""
+
+    def __init__(self, data: LabeledImages) -> None:
+        self.pixels, self.labels = data.images.numpy(), data.labels.numpy()
+        self.transform = transforms.Compose(
+            [transforms.RandomRotation(10), transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3)]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = Image.fromarray(np.transpose(self.pixels[index], (1, 2, 0)))
+        return self.transform(image), int(self.labels[index])
+
+
+CONTESTANTS: dict[str, Callable[[TrainConfig, Setting, LabeledImages], Contestant]] = {
+    "ours": ours,
+    "bare step": bare_step,
+    "usual, 0 workers": partial(usual_loop, workers=0),
+    "usual, 2 workers": partial(usual_loop, workers=2),
+}
+
+
+# ---- Measuring
+
+
+def measure(config: TrainConfig, setting: Setting, train: LabeledImages, rounds: int, bar: tqdm) -> Speeds:
+    """Lets the contestants take turns, each round in another order."""
+    contestants = {}
+    for name, build in CONTESTANTS.items():
+        seed_everything(config.seed)
+        contestants[name] = build(config, setting, train)
+
+    names = list(contestants)
+    speeds: Speeds = {name: [] for name in names}
+    for round_ in range(rounds + 1):
+        first = round_ % len(names)
+        for name in names[first:] + names[:first]:
+            bar.set_description(f"{setting.name}, {name}")
+            started = time.perf_counter()
+            contestants[name]()
+            seconds = time.perf_counter() - started
+            if round_ > 0:  # round 0 warms up: it starts worker processes, and fills caches
+                speeds[name].append(setting.pictures / seconds)
+            bar.update()
+    return speeds
+
+
+def compose_config(setting: Setting, threads: int | None, overrides: list[str]) -> TrainConfig:
+    """The study's configuration at this setting, with data.KEY=VALUE `overrides`."""
+    chosen = [f"model.width={setting.width}", f"data.batch_size={setting.batch_size}", "augment=rotation"]
+    fixed = ["device=cpu", f"threads={'null' if threads is None else threads}", "data.download=false"]
+    with initialize_config_dir(str(CONF)):
+        composed = compose("train", [*chosen, *fixed])
+    return schema.from_saved(composed, "conf/train.yaml", overrides)
+
+
+def training_pictures(config: TrainConfig, setting: Setting, real: bool) -> LabeledImages:
+    """As many pictures as a round takes: the first ones of the file, again from the start where it holds too few."""
+    if not real:
+        generator = torch.Generator().manual_seed(config.seed)
+        images = torch.randint(256, (setting.pictures, 3, 32, 32), dtype=torch.uint8, generator=generator)
+        return LabeledImages(images, torch.randint(10, (setting.pictures,), generator=generator))
+    data = read_mat(locate(config.data, "train"))
+    return data.subset(torch.arange(setting.pictures) % len(data.labels))
+
+
+# ---- Reporting
+
+
+def report(setting: Setting, speeds: Speeds, machine: str) -> list[str]:
+    """A table, then one line that can be quoted."""
+    usual = max((name for name in speeds if name.startswith("usual")), key=lambda name: statistics.median(speeds[name]))
+    n = len(speeds["ours"])
+    lines = [
+        f"resnet31 of width {setting.width}, batch {setting.batch_size}: "
+        f"{setting.pictures} pictures a round, n={n} rounds after 1 to warm up",
+        f"  {'':<26}{'median':>8}   min..max",
+    ]
+    for name, values in speeds.items():
+        lines.append(f"  {name + ', images/s':<26}{statistics.median(values):>8.1f}   {span(values, 1)}")
+    quoted = []
+    for other, goal in (("bare step", BARE_GOAL), (usual, setting.usual_goal)):
+        ratios = [a / b for a, b in zip(speeds["ours"], speeds[other], strict=True)]  # of one round, so of one moment
+        ratio = statistics.median(ratios)
+        verdict = f"goal {goal:.2f}: {'met' if ratio >= goal else 'MISSED'}"
+        lines.append(f"  {'ours / ' + other:<26}{ratio:>8.3f}   {span(ratios, 3)}   {verdict}")
+        quoted.append(f"{ratio:.2f} times {other} ({span(ratios, 2)}; {verdict})")
+    speed = statistics.median(speeds["ours"])
+    return [*lines, f"{setting.name}: ours {speed:.1f} images/s, {', '.join(quoted)}; n={n}; {machine}"]
+
+
+def span(values: list[float], digits: int) -> str:
+    return f"{min(values):.{digits}f}..{max(values):.{digits}f}"
+
+
+def main() -> None:
+    with one_line_errors():
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data"])
+        if arguments.rounds < 1:
+            raise UserError(f"rounds={arguments.rounds}: must be 1 or more")
+        settings = [setting for setting in SETTINGS if arguments.only in (None, setting.name)]
+        if not settings:
+            names = ", ".join(setting.name for setting in SETTINGS)
+            raise UserError(f"only={arguments.only}: must be one of {names}")
+
+        schema.register()
+        configs = [compose_config(setting, arguments.threads, overrides) for setting in settings]
+        if arguments.threads is not None:
+            torch.set_num_threads(arguments.threads)
+        real = any(word.startswith("data.root=") for word in overrides)
+        measured = environment(CPU)
+        machine = f"{measured['cpu']}, {measured['threads']} threads, torch {measured['versions']['torch']}"
+        print(machine)
+        print(f"pictures: {configs[0].data.root if real else 'random (the speed does not depend on what they show)'}")
+        turns = len(settings) * (arguments.rounds + 1) * len(CONTESTANTS)
+        with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
+            for setting, config in zip(settings, configs, strict=True):
+                train = training_pictures(config, setting, real)
+                lines = report(setting, measure(config, setting, train, arguments.rounds, bar), machine)
+                bar.clear()
+                print("", *lines, sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Augmentation and batches: functions of (seed, epoch, step), pictures that stay where they should."""
+
+import torch
+
+from housenumbers.config import AugmentConfig
+from housenumbers.data.augment import augment
+from housenumbers.data.batches import plain_batches, training_batches
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.streams import stream
+
+
+def pictures(count: int = 40) -> LabeledImages:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    images[:, 0] = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1)
+    return LabeledImages(images, torch.arange(count) % 10)
+
+
+def test_nothing_to_do_is_the_same_tensor() -> None:
+    images = pictures().images
+    assert augment(images, AugmentConfig(), stream(0)) is images
+
+
+def test_every_picture_moves_by_its_own_amount_within_bounds() -> None:
+    dot = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
+    dot[:, :, 15:17, 15:17] = 255
+    moved = augment(dot, AugmentConfig(translate=3), stream(1))
+    mass = moved.sum(dim=(1, 2, 3))
+    axis = torch.arange(32.0)
+    columns = (moved.sum(dim=(1, 2)) * axis).sum(dim=1) / mass - 15.5
+    rows = (moved.sum(dim=(1, 3)) * axis).sum(dim=1) / mass - 15.5
+    for shift in (columns, rows):
+        assert shift.abs().max() <= 3.01
+        assert shift.abs().max() > 2.5
+        assert shift.unique().numel() > 150
+    assert torch.corrcoef(torch.stack([columns, rows]))[0, 1].abs() < 0.3
+
+
+def test_rotation_is_the_studys_about_the_centre() -> None:
+    from torchvision.transforms.functional import InterpolationMode, rotate
+
+    images = torch.nn.functional.avg_pool2d(pictures(1).images.float(), 5, stride=1, padding=2)
+    config = AugmentConfig(degrees=10)
+    (draw,) = torch.rand(1, 3, generator=stream(5))[:, 0] * 2 - 1
+    expected = rotate(images, 10 * draw.item(), InterpolationMode.BILINEAR)
+    torch.testing.assert_close(augment(images.to(torch.uint8), config, stream(5)), expected, atol=3, rtol=0)
+
+
+def test_padding_fills_the_border() -> None:
+    white = torch.full((50, 3, 32, 32), 255, dtype=torch.uint8)
+    assert augment(white, AugmentConfig(translate=4, padding="zeros"), stream(2)).min() < 1
+    assert augment(white, AugmentConfig(translate=4, padding="border"), stream(2)).min() > 254.9
+
+
+def test_an_epoch_has_every_picture_once_in_an_order_of_its_own() -> None:
+    data, plain = pictures(), AugmentConfig()
+
+    def order(seed: int, epoch: int) -> list[int]:
+        batches = list(training_batches(data, 16, plain, seed, epoch))
+        assert [len(labels) for _, labels in batches] == [16, 16, 8]
+        return [int(place) for images, _ in batches for place in images[:, 0, 0, 0]]
+
+    assert sorted(order(1, 1)) == list(range(40))
+    assert order(1, 1) == order(1, 1)
+    assert order(1, 1) != order(1, 2)
+    assert order(1, 1) != order(2, 1)
+
+
+def test_batches_do_not_depend_on_global_random_state() -> None:
+    config = AugmentConfig(degrees=10, translate=2)
+    torch.manual_seed(1)
+    first = [images for images, _ in training_batches(pictures(), 16, config, 7, 3)]
+    torch.manual_seed(2)
+    torch.rand(100)
+    again = [images for images, _ in training_batches(pictures(), 16, config, 7, 3)]
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+
+
+def test_plain_batches_keep_order_and_pixels() -> None:
+    data = pictures()
+    images, labels = zip(*plain_batches(data, 16), strict=True)
+    assert torch.equal(torch.cat(images), data.images)
+    assert torch.equal(torch.cat(labels), data.labels)

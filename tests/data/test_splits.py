@@ -1,0 +1,57 @@
+"""Splits: stratified, repeatable, and without leaks where they promise so."""
+
+import pytest
+import torch
+
+from housenumbers.data.splits import block_split, random_split, reduced
+from housenumbers.errors import UserError
+
+
+@pytest.fixture
+def labels() -> torch.Tensor:
+    return torch.arange(1000) % 10
+
+
+def test_random_split_is_stratified_and_repeats(labels: torch.Tensor) -> None:
+    train, validation = random_split(labels, 0.2, seed=1)
+    assert sorted([*train.tolist(), *validation.tolist()]) == list(range(1000))
+    assert labels[validation].bincount().tolist() == [20] * 10
+    assert torch.equal(random_split(labels, 0.2, seed=1)[1], validation)
+    assert not torch.equal(random_split(labels, 0.2, seed=2)[1], validation)
+
+
+def test_random_split_equals_the_studys_call(labels: torch.Tensor) -> None:
+    from sklearn.model_selection import train_test_split
+
+    train, validation = random_split(labels, 0.2, seed=42)
+    expected = train_test_split(range(1000), test_size=0.2, random_state=42, stratify=labels)
+    assert [train.tolist(), validation.tolist()] == [sorted(part) for part in expected]
+
+
+@pytest.mark.parametrize("count", [60, 999, 5000])
+def test_no_photo_is_on_both_sides_of_a_block_split(count: int) -> None:
+    train, validation = block_split(count, 0.2, seed=3)
+    assert len(validation) == pytest.approx(0.2 * count, rel=0.7)
+    # Photos hold up to six crops: two crops of one photo are at most five places apart.
+    distances = (train.view(-1, 1) - validation.view(1, -1)).abs()
+    assert distances.min() > 5
+    assert len(train) + len(validation) > 0.8 * count
+    assert torch.equal(block_split(count, 0.2, seed=3)[0], train)
+
+
+def test_too_few_crops_for_blocks() -> None:
+    with pytest.raises(UserError, match=r"data\.split=blocks"):
+        block_split(30, 0.2, seed=0)
+
+
+def test_reduced_keeps_every_classs_share(labels: torch.Tensor) -> None:
+    uneven = labels[torch.arange(1000) % 20 < 15]
+    kept = reduced(torch.arange(len(uneven)), uneven, 0.1, seed=0)
+    assert (uneven[kept].bincount() * 10).tolist() == pytest.approx(uneven.bincount().tolist(), abs=10)
+    assert kept.tolist() == sorted(kept.tolist())
+    assert reduced(kept, uneven, 1.0, seed=0) is kept
+
+
+def test_a_class_with_one_member_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"data.val_fraction=0.2.*1 member"):
+        random_split(torch.tensor([0] * 50 + [1] * 50 + [2]), 0.2, seed=0)

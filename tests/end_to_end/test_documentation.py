@@ -1,0 +1,102 @@
+"""Every command in README.md and docs/ runs, at a small size, or is listed here with the reason why not."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import ROOT, environment, run_folders
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+NOT_RUN = {
+    "make train": "installs into a fresh environment; .ci/run does it",
+    "make test": "is what runs this",
+    "make lint": ".ci/run does it",
+    "make bench": "takes a quarter of an hour; tests/benchmarks runs its script in small",
+    "conda env create -f environment.yml": "needs conda and 6 GB; a test compares the file with pyproject.toml",
+    "conda activate housenumbers": "needs conda",
+    "source .venv/bin/activate": "changes the shell",
+}
+SMALL = "data.reduce=0.3 model.width=4 model.blocks=[1] epochs=1 threads=1 data.batch_size=64"
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of all bash blocks, and the inline pieces that begin like a command, without their comments."""
+    text = page.read_text()
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    inline = re.findall(
+        r"`((?:python|make|conda|source|tensorboard) [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.S)
+    )
+    return [stripped for line in (*lines, *inline) if (stripped := line.split("  #")[0].strip())]
+
+
+ALL = list(dict.fromkeys(command for page in PAGES for command in commands(page)))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder that looks like a checkout, with a completed run on it, and SVHN's files in miniature."""
+    from support import write_mat
+
+    home = tmp_path_factory.mktemp("checkout")
+    for name in ("src", "conf"):
+        shutil.copytree(ROOT / name, home / name)
+    (home / "data").mkdir()
+    for part, count in {"train": 600, "test": 60, "extra": 100}.items():
+        write_mat(home / "data" / f"{part}_32x32.mat", count)
+    _run(home, f"python src/train.py data=digits name=earlier {SMALL}")
+    return home
+
+
+def _run(home: Path, command: str) -> subprocess.CompletedProcess[str]:
+    words = shlex.split(command)
+    words[0] = {"python": sys.executable, "tensorboard": f"{Path(sys.executable).parent}/tensorboard"}[words[0]]
+    more = environment(XDG_CACHE_HOME=str(home / "cache"), OMP_NUM_THREADS="1")
+    return subprocess.run(words, cwd=home, env=more, capture_output=True, text=True, timeout=300)
+
+
+def small(command: str, home: Path) -> str:
+    """The command with a real folder in the place of a placeholder, and cut down to seconds."""
+    finished = next(folder for folder in run_folders(home) if folder.name.endswith("_earlier"))
+    command = command.replace("RUN_FOLDER", str(finished)).replace("FOLDER", str(home / "data"))
+    command = re.sub(r"GROUP=OPTION|KEY=VALUE", "seed=1", command)
+    if command.startswith("tensorboard"):
+        return command + " --inspect"
+    if "train.py" not in command or re.search(r"resume=|repeat=|--help|--cfg", command):
+        return command
+    unofficial = "" if re.search("digits|quickstart", command) else " data.verify=false"
+    data = " data=svhn" if "study_6k" in command else ""  # whose check by content has a test of its own
+    swept = [word.partition("=")[0] for word in command.split() if "," in word and not word.endswith("]")]
+    more = [word for word in SMALL.split() if word.partition("=")[0] not in swept]
+    return f"{command}{data}{unofficial} {' '.join(more)}"
+
+
+@pytest.mark.parametrize("command", [command for command in ALL if command not in NOT_RUN])
+def test_the_command_runs(command: str, checkout: Path) -> None:
+    expected = 2 if "optimzer" in command else 0
+    done = _run(checkout, small(command, checkout))
+    assert done.returncode == expected, done.stderr
+
+
+def test_what_is_not_run_is_still_documented() -> None:
+    assert set(NOT_RUN) <= {*ALL, "make bench"}
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [*PAGES, ROOT / "benchmarks" / "README.md"]:
+        for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_example_model_of_the_documentation_trains(checkout: Path) -> None:
+    page = (ROOT / "docs" / "extend.md").read_text()
+    (code,), (options,) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("python", "yaml"))
+    (checkout / "src/housenumbers/models/linear.py").write_text(code)
+    (checkout / "conf/model/linear.yaml").write_text(options)
+    done = _run(checkout, "python src/train.py model=linear data=digits epochs=1 threads=1 name=linear")
+    assert done.returncode == 0, done.stderr
+    assert _run(checkout, "python src/evaluate.py run=last").returncode == 0

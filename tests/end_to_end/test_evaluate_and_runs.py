@@ -1,0 +1,122 @@
+"""The verbs that look at finished runs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from support import TINY, Command, command_line, environment, run_folders, run_in
+
+
+def home_of(folder: Path) -> Path:
+    return folder.parents[2]
+
+
+@pytest.fixture
+def home(finished: Path, tmp_path: Path) -> Path:
+    """A working folder with a copy of the finished run."""
+    shutil.copytree(home_of(finished) / "outputs", tmp_path / "outputs")
+    return tmp_path
+
+
+@pytest.mark.parametrize("run", ["last", "best", "{folder}", "{folder}/checkpoints/best.pt"])
+def test_evaluate_gives_the_runs_own_test_accuracy(home: Path, command: Command, run: str) -> None:
+    (folder,) = run_folders(home)
+    done = command("evaluate", f"run={run.format(folder=folder)}")
+    assert done.returncode == 0, done.stderr
+    written = json.loads((folder / "evaluation_test.json").read_text())
+    recorded = json.loads((folder / "run.json").read_text())["test"]
+    assert {key: written[key] for key in recorded} == recorded
+    assert len(written["per_class_accuracy"]) == len(written["confusion"]) == 10
+    assert sum(map(sum, written["confusion"])) == written["n"]
+    assert f"{recorded['accuracy']:.2%}" in done.stdout
+
+
+def test_evaluate_on_validation_gives_the_best_epochs_accuracy(home: Path, command: Command) -> None:
+    (folder,) = run_folders(home)
+    assert command("evaluate", "split=validation").returncode == 0
+    written = json.loads((folder / "evaluation_validation.json").read_text())
+    assert written["accuracy"] == json.loads((folder / "run.json").read_text())["best"]["val_accuracy"]
+
+
+def test_a_checkpoint_needs_nothing_of_its_run(home: Path, command: Command) -> None:
+    (folder,) = run_folders(home)
+    alone = home / "alone" / "model.pt"
+    alone.parent.mkdir()
+    (folder / "checkpoints" / "best.pt").rename(alone)
+    shutil.rmtree(folder)
+    assert command("evaluate", f"run={alone}").returncode == 0
+    assert (alone.parent / "evaluation_test.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run=nowhere"], "run=nowhere"),
+        (["split=training"], "split=training"),
+        (["colour=red"], "colour"),
+        (["data.colour=red"], "data.colour"),
+        (["run"], "KEY=VALUE"),
+        (["run=outputs"], "no such checkpoint"),
+    ],
+)
+def test_evaluate_refuses_in_one_line(home: Path, command: Command, words: list[str], said: str) -> None:
+    assert home.exists()
+    done = command("evaluate", *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+
+
+def test_without_runs_one_line_says_so(command: Command) -> None:
+    done = command("evaluate")
+    assert done.returncode == 2
+    assert "train one" in done.stderr
+
+
+def test_a_test_split_needs_only_the_test_file(svhn_folder: Path, command: Command, tmp_path: Path) -> None:
+    svhn = ("data=svhn", f"data.root={svhn_folder}", "data.verify=false", "model.width=4", "epochs=1", "threads=1")
+    assert command("train", *svhn, "data.batch_size=64").returncode == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (svhn_folder / "test_32x32.mat").rename(elsewhere / "test_32x32.mat")
+    shutil.rmtree(svhn_folder)
+    done = command("evaluate", f"data.root={elsewhere}")
+    assert done.returncode == 0, done.stderr
+    assert "of 120" in done.stdout
+
+
+def test_runs_lists_best_first_and_filters(finished: Path, tmp_path: Path) -> None:
+    homes = tmp_path / "outputs" / "day"
+    for accuracy, name, status in ((0.5, "low", "completed"), (0.9, "high", "completed"), (0.7, "mid", "failed")):
+        copy = shutil.copytree(finished, homes / name)
+        record = json.loads((copy / "run.json").read_text())
+        record |= {"name": name, "status": status, "best": record["best"] | {"val_accuracy": accuracy}}
+        (copy / "run.json").write_text(json.dumps(record))
+    everything = run_in(tmp_path, "runs")
+    rows = [line.split() for line in everything.stdout.splitlines()]
+    assert rows[0][0] == "accuracy"
+    assert [row[4] for row in rows[1:]] == ["high", "mid", "low"]
+    listed = json.loads(run_in(tmp_path, "runs", "format=json", "status=completed", "data=digits").stdout)
+    assert [run["name"] for run in listed] == ["high", "low"]
+    by_config = run_in(tmp_path, "runs", "format=json", "model.width=4", "limit=1")
+    assert [run["name"] for run in json.loads(by_config.stdout)] == ["high"]
+    assert json.loads(run_in(tmp_path, "runs", "format=json", "optimizer.lr=99").stdout) == []
+    assert run_in(tmp_path, "runs", "format=xml").returncode == 2
+
+
+def test_runs_at_once_are_all_listed(tmp_path: Path) -> None:
+    import subprocess
+
+    running = [
+        subprocess.Popen(
+            command_line("train", *TINY, "epochs=1", f"seed={seed}", "name=crowd"),
+            cwd=tmp_path, env=environment(OMP_NUM_THREADS="1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        for seed in range(4)
+    ]  # fmt: skip
+    while any(process.poll() is None for process in running):
+        assert run_in(tmp_path, "runs", "format=json").returncode == 0
+    assert [process.returncode for process in running] == [0] * 4
+    listed = json.loads(run_in(tmp_path, "runs", "format=json", "name=crowd", "status=completed").stdout)
+    assert sorted(run["seed"] for run in listed) == [0, 1, 2, 3]

@@ -1,0 +1,231 @@
+"""Equal runs are equal to the bit, through kill -9 at any moment. Real processes, really killed."""
+
+import json
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from support import TINY, Command, command_line, environment, only_run, run_folders
+
+# Everything that could remember a random number: augmentation, a scheduler that steps per batch, momentum.
+LONG = (*TINY, "epochs=5", "augment=rotation", "augment.translate=2", "scheduler=onecycle")
+
+
+def record(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+def results(folder: Path) -> dict:
+    """All that must be equal between equal runs; not the seconds."""
+    run = record(folder)
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    best = torch.load(folder / "checkpoints" / "best.pt", weights_only=True)
+    return {
+        "weights": run["weights_sha256"],
+        "data": run["data_sha256"],
+        "best": run["best"],
+        "test": run["test"],
+        "best_weights": {name: tensor.tolist() for name, tensor in best["model"].items()},
+        "history": [{key: value for key, value in line.items() if key != "seconds"} for line in lines],
+    }
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    home = tmp_path_factory.mktemp("uninterrupted")
+    subprocess.run(command_line("train", *LONG), cwd=home, env=environment(), check=True, capture_output=True)
+    return results(only_run(home))
+
+
+def start(home: Path, *more: str, wrapper: str | None = None) -> subprocess.Popen[bytes]:
+    command = command_line("train", *LONG, *more)
+    if wrapper is not None:
+        command[1:2] = ["-c", wrapper, command[1]]
+    return subprocess.Popen(command, cwd=home, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for_epochs(home: Path, epochs: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        lines = [len(file.read_text().splitlines()) for file in home.glob("outputs/*/*/metrics.jsonl")]
+        if max(lines, default=0) >= epochs:
+            return
+        time.sleep(0.01)
+    raise TimeoutError(f"no {epochs} epochs in {home}")
+
+
+def test_equal_runs_are_equal_and_another_seed_differs(command: Command, tmp_path: Path, uninterrupted: dict) -> None:
+    assert command("train", *LONG).returncode == 0
+    assert results(only_run(tmp_path)) == uninterrupted
+    assert command("train", *LONG, "seed=43").returncode == 0
+    weights = {record(folder)["weights_sha256"] for folder in run_folders(tmp_path)}
+    assert len(weights) == 2
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 3])
+def test_killed_at_a_random_moment_then_resumed(
+    command: Command, tmp_path: Path, uninterrupted: dict, epochs: int
+) -> None:
+    process = start(tmp_path)
+    if epochs == 0:
+        while not list(tmp_path.glob("outputs/*/*/run.json")):
+            time.sleep(0.01)
+    wait_for_epochs(tmp_path, epochs)
+    time.sleep(random.uniform(0, 0.3))
+    process.kill()
+    process.wait()
+    folder = only_run(tmp_path)
+    assert "interrupted" in command("runs").stdout
+    done = command("train", f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert results(folder) == uninterrupted
+    assert run_folders(tmp_path) == [folder]
+
+
+def test_killed_before_it_wrote_anything(command: Command, tmp_path: Path, uninterrupted: dict) -> None:
+    process = start(tmp_path)
+    while not (configs := list(tmp_path.glob("outputs/*/*/.hydra/overrides.yaml"))):
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    folder = configs[0].parent.parent
+    assert command("train", f"resume={folder}").returncode == 0
+    assert results(folder) == uninterrupted
+
+
+# Kills its own process in the middle of the Nth checkpoint: half of the bytes are written, nothing is renamed.
+KILL_IN_CHECKPOINT = """
+import io, os, runpy, signal, sys
+import torch
+sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+save, count = torch.save, 0
+def save_half(content, file):
+    global count
+    count += 1
+    if count == {number}:
+        whole = io.BytesIO()
+        save(content, whole)
+        file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(content, file)
+torch.save = save_half
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_killed_while_a_checkpoint_is_written(
+    command: Command, tmp_path: Path, uninterrupted: dict, number: int
+) -> None:
+    process = start(tmp_path, wrapper=KILL_IN_CHECKPOINT.format(number=number))
+    assert process.wait(120) == -signal.SIGKILL
+    folder = only_run(tmp_path)
+    assert list(folder.rglob(".*.tmp"))
+    done = command("train", f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert results(folder) == uninterrupted
+    assert not list(folder.rglob(".*.tmp"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_polite_signal_is_recorded_and_can_be_resumed(
+    command: Command, tmp_path: Path, uninterrupted: dict, number: signal.Signals
+) -> None:
+    process = start(tmp_path)
+    wait_for_epochs(tmp_path, 2)
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+    folder = only_run(tmp_path)
+    assert record(folder)["status"] == "interrupted"
+    assert f"resume={folder}" in (folder / "train.log").read_text()
+    assert command("train", f"resume={folder}").returncode == 0
+    assert results(folder) == uninterrupted
+
+
+def test_a_run_at_work_is_left_alone(command: Command, tmp_path: Path) -> None:
+    process = start(tmp_path, "epochs=500")
+    try:
+        wait_for_epochs(tmp_path, 1)
+        folder = only_run(tmp_path)
+        assert command("runs", "status=running").stdout.count("running") == 1
+        done = command("train", f"resume={folder}")
+        assert done.returncode == 2
+        assert "another process is at work" in done.stderr
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_resuming_a_completed_run_changes_nothing(command: Command, finished: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"}
+    done = command("train", f"resume={finished}")
+    assert done.returncode == 0
+    assert "completed" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"} == before
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["resume=nowhere"], "not a run's folder"),
+        (["resume={finished}", "optimizer.lr=0.1"], "optimizer.lr=0.1"),
+        (["resume={finished}", "device=toaster"], "device=toaster"),
+        (["repeat={finished}", "seed=3"], "seed=3"),
+        (["repeat=nowhere"], "not a run's folder"),
+    ],
+)
+def test_what_cannot_be_resumed_or_repeated_is_one_line(
+    command: Command, finished: Path, tmp_path: Path, words: list[str], said: str
+) -> None:
+    done = command("train", *(word.format(finished=finished) for word in words))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_damaged_record_is_one_line(command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "outputs" / "day" / "run"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text('{"status": "runn')
+    done = command("train", f"resume={folder}")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "damaged" in command("runs").stdout
+
+
+def test_repeat_says_whether_the_bits_are_equal(command: Command, finished: Path, tmp_path: Path) -> None:
+    same = command("train", f"repeat={finished}")
+    assert same.returncode == 0, same.stderr
+    assert "bit-identical" in same.stdout
+    assert record(only_run(tmp_path))["weights_sha256"] == record(finished)["weights_sha256"]
+
+
+def test_repeat_names_a_differing_thread_count(command: Command, finished: Path) -> None:
+    other = command("train", f"repeat={finished}", "threads=2")
+    assert other.returncode == 0, other.stderr
+    assert "thread count" in other.stdout or "bit-identical" in other.stdout
+
+
+def test_repeat_fails_where_bits_differ_for_no_reason(command: Command, finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    forged = shutil.copytree(finished, tmp_path / "forged")
+    (forged / "run.json").write_text(json.dumps(record(finished) | {"weights_sha256": "0" * 64}))
+    done = command("train", f"repeat={forged}")
+    assert done.returncode == 1
+    assert "though nothing else does" in done.stdout
+
+
+def test_the_saved_configuration_composes_to_the_same_run(command: Command, finished: Path, tmp_path: Path) -> None:
+    done = command("train", f"--config-path={finished / '.hydra'}", "--config-name=config")
+    assert done.returncode == 0, done.stderr
+    assert record(only_run(tmp_path))["weights_sha256"] == record(finished)["weights_sha256"]

@@ -1,0 +1,44 @@
+"""Metrics, against scikit-learn and by hand."""
+
+import pytest
+import torch
+from sklearn.metrics import confusion_matrix, log_loss
+
+from housenumbers.evaluation import figures
+from housenumbers.evaluation.metrics import predict, score
+
+
+def test_score_agrees_with_scikit_learn() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 9, (500,), generator=generator)  # no picture of class 9
+    logits = torch.randn(500, 10, generator=generator) + 2 * torch.nn.functional.one_hot(labels, 10)
+    scores = score(logits, labels)
+    predicted = logits.argmax(dim=1)
+    assert scores["confusion"] == confusion_matrix(labels, predicted, labels=range(10)).tolist()
+    assert scores["accuracy"] == (labels == predicted).sum().item() / 500
+    assert scores["loss"] == pytest.approx(log_loss(labels, logits.double().softmax(dim=1), labels=range(10)), abs=1e-5)
+    assert scores["n"] == 500
+    assert scores["per_class_accuracy"][9] is None
+    assert scores["per_class_accuracy"][3] == (predicted[labels == 3] == 3).sum().item() / (labels == 3).sum().item()
+
+
+def test_predict_does_not_depend_on_the_batch_and_leaves_eval_mode() -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 10), torch.nn.Dropout(0.5))
+    images, labels = torch.rand(7, 3, 2, 2), torch.arange(7)
+    logits, targets = predict(model, [(images[:4], labels[:4]), (images[4:], labels[4:])])
+    whole, _ = predict(model, [(images, labels)])
+    torch.testing.assert_close(logits, whole)
+    assert torch.equal(targets, labels)
+    assert not model.training
+
+
+@pytest.mark.parametrize("wrong", [0, 3, 40])
+def test_sample_predictions_show_mistakes_first(wrong: int) -> None:
+    labels = torch.arange(40) % 10
+    logits = torch.nn.functional.one_hot(torch.where(torch.arange(40) < wrong, labels + 1, labels) % 10, 10) * 5.0
+    figure = figures.sample_predictions(torch.zeros(40, 3, 32, 32, dtype=torch.uint8), labels, logits)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    shown_wrong = [title for title in titles if title[0] != title.split("→ ")[1][0]]
+    assert len(shown_wrong) == min(wrong, 16)
+    assert titles[: len(shown_wrong)] == shown_wrong
+    assert len(titles) == min(wrong, 16) + min(40 - wrong, 16)

@@ -1,0 +1,69 @@
+"""What tests share: the commands as a user runs them, configurations, and SVHN files in the official format."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from hydra import compose, initialize_config_dir
+
+from housenumbers.config import DataConfig, TrainConfig, checked, register
+
+ROOT = Path(__file__).parent.parent
+REAL_SVHN = ROOT.parent / "shared" / "svhn-real"
+
+# A run of two seconds that still has everything: several steps an epoch, a last smaller batch, a validation part.
+TINY = ("data=digits", "data.reduce=0.3", "data.batch_size=32", "model.width=4", "epochs=3", "threads=1")
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def command_line(verb: str, *arguments: str) -> list[str]:
+    return [sys.executable, str(ROOT / "src" / f"{verb}.py"), *arguments]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment without what could stand between a user's shell and the command."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA_", "PYTEST_"))} | more
+
+
+def run_in(folder: Path, verb: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command_line(verb, *arguments), cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=300
+    )
+
+
+def run_folders(home: Path) -> list[Path]:
+    """All run folders below a home's outputs/ and multirun/, in the order of their names."""
+    return sorted(path.parent for path in home.rglob("run.json"))
+
+
+def only_run(home: Path) -> Path:
+    (folder,) = run_folders(home)
+    return folder
+
+
+def composed(*overrides: str) -> TrainConfig:
+    """The checked configuration that these command-line words compose."""
+    register()
+    with initialize_config_dir(str(ROOT / "conf")):
+        return checked(compose("train", list(overrides)))
+
+
+def data_config(root: Path, **more: object) -> DataConfig:
+    """A data configuration for files below `root` that are not the official ones."""
+    values: dict[str, object] = {
+        "name": "svhn", "batch_size": 16, "reduce": 1.0, "val_fraction": 0.2, "split": "blocks", "split_seed": 0,
+        "root": str(root), "download": False, "verify": False, "use_extra": "false", "cache": str(root / "cache"),
+    }  # fmt: skip
+    return DataConfig(**(values | more))  # type: ignore[arg-type]
+
+
+def write_mat(path: Path, count: int, shade: int = 0) -> None:
+    """`count` crops with labels 1..10 in turn; red says the part, green and blue the position."""
+    pixels = np.zeros((32, 32, 3, count), np.uint8)
+    pixels[:, :, 0], pixels[:, :, 1], pixels[:, :, 2] = shade, np.arange(count) // 256, np.arange(count) % 256
+    scipy.io.savemat(path, {"X": pixels, "y": np.arange(count)[:, None] % 10 + 1})

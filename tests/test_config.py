@@ -1,0 +1,106 @@
+"""What a configuration accepts, and how it refuses the rest: through the command, before torch or any folder."""
+
+from pathlib import Path
+
+import pytest
+from support import Command, composed
+
+from housenumbers.config import from_saved, to_dict
+from housenumbers.errors import UserError
+
+
+@pytest.fixture
+def no_torch(tmp_path: Path) -> str:
+    """A PYTHONPATH on which importing torch fails at once."""
+    folder = tmp_path / "no_torch"
+    folder.mkdir()
+    (folder / "torch.py").write_text("raise RuntimeError('torch was imported')")
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("optimzer.lr=0.1", "optimzer"),
+        ("optimizer.lr=abc", "optimizer.lr"),
+        ("optimizer.lr=0", "optimizer.lr"),
+        ("optimizer.lr=nan", "optimizer.lr"),
+        ("epochs=1.5", "epochs"),
+        ("epochs=0", "epochs"),
+        ("model=resnet99", "model/resnet99"),
+        ("model.blocks=[]", "model.blocks"),
+        ("model.blocks=[2,0]", "model.blocks"),
+        ("data.reduce=7", "data.reduce"),
+        ("data.reduce=0", "data.reduce"),
+        ("data.batch_size=0", "data.batch_size"),
+        ("data.val_fraction=1", "data.val_fraction"),
+        ("data.split=sideways", "data.split"),
+        ("data.use_extra=perhaps", "data.use_extra"),
+        ("data.split_seed=-2", "data.split_seed"),
+        ("scheduler.gamma=2", "scheduler.gamma"),
+        ("scheduler.step_size=0", "scheduler.step_size"),
+        ("augment.degrees=-1", "augment.degrees"),
+        ("early_stopping.patience=0", "early_stopping.patience"),
+        ("seed=-1", "seed"),
+        ("threads=0", "threads"),
+        ("device=toaster", "device"),
+        ("objective=val_beauty", "objective"),
+        ("objective=[]", "objective"),
+        ("name=a/b", "name"),
+        ("data.root=${nowhere}", "data.root"),
+        ("+colour=red", "colour"),
+        ("+data.colour=red", "data.colour"),
+        ("nonsense", "nonsense"),
+        ("epochs=[", "epochs=["),
+    ],
+)
+def test_a_mistake_ends_in_one_line_before_torch(
+    command: Command, tmp_path: Path, no_torch: str, override: str, named: str
+) -> None:
+    done = command("train", override, PYTHONPATH=no_torch)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert named in line
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_help_needs_no_torch(command: Command, no_torch: str) -> None:
+    done = command("train", "--help", PYTHONPATH=no_torch)
+    assert done.returncode == 0, done.stderr
+    assert "resume=RUN_FOLDER" in done.stdout
+    assert "resnet31" in done.stdout
+
+
+def test_defaults_are_the_studys_best_setting() -> None:
+    config = to_dict(composed())
+    assert config["model"] | {"width": 64, "blocks": [2, 2, 2]} == config["model"]
+    assert config["optimizer"] | {"_target_": "torch.optim.Adam", "lr": 0.0013} == config["optimizer"]
+    assert config["scheduler"] | {"step_size": 10, "gamma": 0.1, "interval": "epoch"} == config["scheduler"]
+    assert config["data"] | {"name": "svhn", "batch_size": 16, "reduce": 1.0, "val_fraction": 0.2} == config["data"]
+    assert (config["epochs"], config["seed"], config["early_stopping"]["enabled"]) == (20, 42, False)
+
+
+def test_split_seed_follows_seed_unless_it_is_set() -> None:
+    assert composed("seed=7").data.split_seed == 7
+    assert composed("seed=7", "data.split_seed=3").data.split_seed == 3
+
+
+def test_a_keyword_added_with_plus_reaches_the_optimizer() -> None:
+    assert to_dict(composed("+optimizer.amsgrad=true"))["optimizer"]["amsgrad"] is True
+
+
+def test_a_saved_configuration_comes_back_equal() -> None:
+    config = composed("experiment=quickstart", "objective=[val_loss,train_seconds]", "data.use_extra=only")
+    assert to_dict(from_saved(to_dict(config), "here")) == to_dict(config)
+
+
+def test_a_saved_configuration_of_another_kind_is_refused() -> None:
+    with pytest.raises(UserError, match="here: not a configuration"):
+        from_saved({"colour": "red"}, "here")
+
+
+def test_early_stopping_needs_a_validation_part() -> None:
+    with pytest.raises(UserError, match=r"data\.val_fraction"):
+        composed("early_stopping.enabled=true", "data.val_fraction=0")

@@ -1,0 +1,82 @@
+"""Optimizers and schedulers from their configuration files, and what may not be built."""
+
+import pytest
+import torch
+from support import composed
+
+from housenumbers.errors import UserError
+from housenumbers.training.build import build_model, build_optimizer, build_scheduler
+
+CPU = torch.device("cpu")
+
+
+def learning_rates(*overrides: str, epochs: int = 4, steps: int = 5) -> list[float]:
+    """The learning rate of every step of a run whose scheduler steps as its interval says."""
+    config = composed(*overrides)
+    model = torch.nn.Linear(1, 1)
+    optimizer = build_optimizer(config.optimizer, model, CPU)
+    scheduler, interval = build_scheduler(config.scheduler, optimizer, epochs, steps)
+    rates = []
+    for _ in range(epochs):
+        for _ in range(steps):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            if interval == "batch":
+                scheduler.step()
+        if interval == "epoch":
+            scheduler.step()
+    return rates
+
+
+def test_step_multiplies_after_so_many_epochs() -> None:
+    rates = learning_rates("scheduler=step", "scheduler.step_size=2", "optimizer.lr=1")
+    assert rates == pytest.approx([1.0] * 10 + [0.1] * 10)
+
+
+def test_cosine_falls_over_the_whole_run_by_epoch_or_by_batch() -> None:
+    by_epoch = learning_rates("scheduler=cosine", "optimizer.lr=1")
+    assert by_epoch[::5] == pytest.approx([1.0, 0.8536, 0.5, 0.1464], abs=1e-4)
+    assert len(set(by_epoch)) == 4
+    by_batch = learning_rates("scheduler=cosine", "optimizer.lr=1", "scheduler.interval=batch")
+    assert by_batch == sorted(by_batch, reverse=True)
+    assert len(set(by_batch)) == 20
+
+
+def test_onecycle_rises_to_the_optimizers_rate_and_falls() -> None:
+    rates = learning_rates("scheduler=onecycle", "optimizer.lr=1")
+    peak = rates.index(max(rates))
+    assert max(rates) == pytest.approx(1.0, abs=0.02)
+    assert 4 <= peak <= 6
+    assert rates[:peak] == sorted(rates[:peak])
+    assert rates[-1] < 0.01
+
+
+def test_none_keeps_the_rate() -> None:
+    assert learning_rates("scheduler=none", "optimizer.lr=0.5") == [0.5] * 20
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_optimizers_are_fused_and_take_their_options(name: str) -> None:
+    config = composed(f"optimizer={name}", "optimizer.lr=0.25", "optimizer.weight_decay=0.125")
+    optimizer = build_optimizer(config.optimizer, torch.nn.Linear(2, 2), CPU)
+    assert type(optimizer).__name__.lower() == name
+    group = optimizer.param_groups[0]
+    assert (group["lr"], group["weight_decay"], group["fused"]) == (0.25, 0.125, True)
+
+
+@pytest.mark.parametrize(
+    "target", ["os.system", "subprocess.Popen", "builtins.eval", "torch.hub.load", "housenumbers.models.no.Such"]
+)
+def test_a_configuration_from_elsewhere_cannot_call_anything_else(target: str) -> None:
+    with pytest.raises(UserError, match="model: "):
+        build_model({"_target_": target, "name": "evil"}, CPU)
+
+
+def test_arguments_that_a_model_does_not_take_are_one_line() -> None:
+    with pytest.raises(UserError, match="colour"):
+        build_model({"_target_": "housenumbers.models.resnet.ResNet", "colour": "red"}, CPU)
+
+
+def test_a_bug_inside_a_model_keeps_its_traceback() -> None:
+    with pytest.raises(TypeError):
+        build_model({"_target_": "housenumbers.models.resnet.ResNet", "width": 4, "blocks": 5}, CPU)

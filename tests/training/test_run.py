@@ -1,0 +1,152 @@
+"""What a run leaves in its folder, seen through the command."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from support import TINY, Command, only_run, run_folders
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+
+def record(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+def history(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_record_says_what_the_contract_promises(finished: Path) -> None:
+    run = record(finished)
+    assert run["status"] == "completed"
+    assert (run["seed"], run["threads"], run["device"], run["name"]) == (42, 1, "cpu", "finished")
+    assert run["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert len(run["data_sha256"]) == len(run["weights_sha256"]) == 64
+    assert 0 < run["train_seconds"] < 100
+    assert run["test"]["n"] == 360
+    assert 0 < run["test"]["accuracy"] < 1
+    best = max(history(finished), key=lambda line: (line["val_accuracy"], -line["val_loss"]))
+    assert run["best"] == {key: best[key] for key in ("epoch", "val_loss", "val_accuracy")}
+    assert run["config"]["model"]["width"] == 4
+    assert finished.name.endswith("_finished")
+
+
+def test_the_history_has_a_line_an_epoch(finished: Path) -> None:
+    lines = history(finished)
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    keys = {"epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds"}
+    assert all(set(line) == keys for line in lines)
+    assert lines[-1]["train_loss"] < lines[0]["train_loss"]
+
+
+def test_the_figures_can_be_opened(finished: Path) -> None:
+    names = {"loss", "accuracy", "confusion_validation", "confusion_test", "predictions_validation", "predictions_test"}
+    assert {file.stem for file in (finished / "figures").iterdir()} == names
+    for file in (finished / "figures").iterdir():
+        with Image.open(file) as picture:
+            picture.load()
+            assert min(picture.size) > 300
+            assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 10
+
+
+def test_the_log_is_plain_lines(finished: Path) -> None:
+    log = (finished / "train.log").read_text()
+    assert log.count("train loss") == 3
+    assert "\r" not in log
+    assert "test accuracy" in log
+
+
+def test_tensorboard_has_the_studys_tags_and_more(finished: Path) -> None:
+    events = EventAccumulator(str(finished), size_guidance={"images": 0, "scalars": 0}).Reload()
+    assert len(list(finished.glob("events.out.tfevents.*"))) == 1
+    for tag, key in {
+        "Loss/train": "train_loss",
+        "Loss/validation": "val_loss",
+        "Accuracy/validation": "val_accuracy",
+        "LearningRate": "lr",
+    }.items():
+        points = [(point.step, point.value) for point in events.Scalars(tag)]
+        assert points == [(line["epoch"], pytest.approx(line[key], rel=1e-5)) for line in history(finished)]
+    assert len(events.Scalars("Speed/images_per_second")) == 3
+    assert events.Scalars("Final/test_accuracy")[0].value == pytest.approx(record(finished)["test"]["accuracy"])
+    assert len([tag for tag in events.Tags()["scalars"] if tag.startswith("Final/test_accuracy_of_")]) == 10
+    assert len(events.Images("Samples/training")) == 2
+    assert "epochs: 3" in events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    hparams = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert b"optimizer.lr" in hparams
+    assert b"data.batch_size" in hparams
+    assert events.Scalars("hparam/validation_accuracy")
+
+
+def test_early_stopping_ends_a_run_as_completed(command: Command, tmp_path: Path) -> None:
+    stop = ("early_stopping.enabled=true", "early_stopping.improvement=99", "early_stopping.patience=2", "epochs=9")
+    done = command("train", *TINY, *stop)
+    assert done.returncode == 0, done.stderr
+    assert record(only_run(tmp_path))["epochs"] == 3
+    assert "stopped early" in done.stdout
+
+
+def test_without_validation_the_last_epoch_is_tested(command: Command, tmp_path: Path) -> None:
+    done = command("train", *TINY, "data.val_fraction=0")
+    assert done.returncode == 0, done.stderr
+    folder = only_run(tmp_path)
+    run = record(folder)
+    assert run["best"] is None
+    assert run["test"]["n"] == 360
+    best, last = (torch.load(folder / "checkpoints" / name, weights_only=True) for name in ("best.pt", "last.pt"))
+    assert all(torch.equal(best["model"][name], last["model"][name]) for name in last["model"])
+    assert not (folder / "figures" / "accuracy.png").exists()
+    assert command("evaluate", "split=validation").returncode == 2
+
+
+def test_a_loss_that_is_not_finite_fails_in_one_line(command: Command, tmp_path: Path) -> None:
+    done = command("train", *TINY, "optimizer=sgd", "optimizer.lr=1e20")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "not a finite number" in line
+    assert record(only_run(tmp_path))["status"] == "failed"
+    assert "not a finite number" in record(only_run(tmp_path))["error"]
+
+
+def test_a_bug_keeps_its_traceback_and_is_recorded(command: Command, tmp_path: Path) -> None:
+    done = command("train", *TINY, "model.blocks=[1,1,1,1,1,1,1]", "+model.classes=5")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert record(only_run(tmp_path))["status"] == "failed"
+
+
+def test_clipping_smoothing_and_other_options_change_the_weights(command: Command, tmp_path: Path) -> None:
+    options = [(), ("clip_grad_norm=0.1",), ("label_smoothing=0.1",), ("augment=rotation",), ("optimizer=adamw",)]
+    for words in options:
+        assert command("train", *TINY, "epochs=1", *words).returncode == 0
+    assert len({record(folder)["weights_sha256"] for folder in run_folders(tmp_path)}) == len(options)
+
+
+def test_several_runs_share_a_multirun_folder_and_are_tested(command: Command, tmp_path: Path) -> None:
+    done = command("train", "-m", *TINY, "epochs=1", "seed=1,2")
+    assert done.returncode == 0, done.stderr
+    folders = run_folders(tmp_path)
+    assert [record(folder)["seed"] for folder in folders] == [1, 2]
+    assert all(folder.is_relative_to(tmp_path / "multirun") for folder in folders)
+    assert all(record(folder)["test"] for folder in folders)
+
+
+def test_every_preset_runs(command: Command, tmp_path: Path) -> None:
+    """The settings of each preset but its size: a small net, few pictures, one epoch."""
+    small = ("data=digits", "data.reduce=0.3", "model.width=4", "epochs=1", "threads=1")
+    done = command("train", "-m", "experiment=glob(*)", *small)
+    assert done.returncode == 0, done.stderr
+    from support import ROOT
+
+    presets = {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
+    assert {record(folder)["name"] for folder in run_folders(tmp_path)} == presets
+
+
+def test_every_option_of_every_group_trains(command: Command, tmp_path: Path) -> None:
+    for group in ("optimizer", "scheduler", "augment"):
+        done = command("train", "-m", *TINY, "epochs=1", f"{group}=glob(*)")
+        assert done.returncode == 0, done.stderr
+    assert all(record(folder)["status"] == "completed" for folder in run_folders(tmp_path))
+    assert len(run_folders(tmp_path)) == 3 + 4 + 3
