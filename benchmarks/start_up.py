@@ -90,8 +90,8 @@ def measure_commands(n: int, bar: tqdm) -> list[str]:
 
 
 def measure_data(config: DataConfig, name: str, n: int, bar: tqdm) -> list[str]:
-    """The waits for one file, which the operating system has in memory: it has just been written or read."""
-    locate(config, "train").read_bytes()
+    """The waits for one file, which the operating system has in memory."""
+    locate(config, "train").read_bytes()  # so that the first start does not wait for the disk alone
     lines = []
     for split in SPLITS:
         bar.set_description(f"{name}, {split}")
@@ -125,6 +125,7 @@ def line(what: str, seconds: list[float]) -> str:
 
 
 def data_config(overrides: list[str]) -> DataConfig:
+    """The configuration of SVHN, from files that need not be the official ones, with `overrides` for their folder."""
     with initialize_config_dir(str(ROOT / "conf")):
         composed = compose("train", ["data.verify=false", "data.download=false"])
     return schema.from_saved(composed, "conf/train.yaml", overrides).data
@@ -133,12 +134,15 @@ def data_config(overrides: list[str]) -> DataConfig:
 def main() -> None:
     with one_line_errors(), tempfile.TemporaryDirectory() as made_up:
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data"])
+        for word in overrides:
+            if not word.startswith("data.root="):
+                raise UserError(f"{word}: of the data only data.root=FOLDER can be chosen here")
         n = arguments.n
         if n < 1:
             raise UserError(f"n={n}: must be 1 or more")
         schema.register()
         files = {"made-up file": data_config([f"data.root={made_up}"])}
-        if any(word.startswith("data.root=") for word in overrides):
+        if overrides:
             files["data.root"] = data_config(overrides)
             locate(files["data.root"], "train")  # fail now where it is missing
         machine = environment(torch.device("cpu"))

@@ -186,7 +186,7 @@ def measure(config: TrainConfig, setting: Setting, train: LabeledImages, rounds:
 
 
 def compose_config(setting: Setting, threads: int | None, overrides: list[str]) -> TrainConfig:
-    """The study's configuration at this setting, with data.KEY=VALUE `overrides`."""
+    """The study's configuration at this setting, with `overrides` for the data's folder."""
     chosen = [f"model.width={setting.width}", f"data.batch_size={setting.batch_size}", "augment=rotation"]
     fixed = ["device=cpu", f"threads={'null' if threads is None else threads}", "data.download=false"]
     with initialize_config_dir(str(CONF)):
@@ -236,6 +236,9 @@ def span(values: list[float], digits: int) -> str:
 def main() -> None:
     with one_line_errors():
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data"])
+        for word in overrides:
+            if not word.startswith("data.root="):
+                raise UserError(f"{word}: of the data only data.root=FOLDER can be chosen here")
         if arguments.rounds < 1:
             raise UserError(f"rounds={arguments.rounds}: must be 1 or more")
         settings = [setting for setting in SETTINGS if arguments.only in (None, setting.name)]
@@ -247,7 +250,7 @@ def main() -> None:
         configs = [compose_config(setting, arguments.threads, overrides) for setting in settings]
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
-        real = any(word.startswith("data.root=") for word in overrides)
+        real = bool(overrides)
         measured = environment(CPU)
         machine = f"{measured['cpu']}, {measured['threads']} threads, torch {measured['versions']['torch']}"
         print(machine)

@@ -4,12 +4,13 @@ import json
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from support import TINY, Command, command_line, environment, only_run, run_folders
+from support import TINY, Command, command_line, environment, only_run, run_folders, run_in
 
 # Everything that could remember a random number: augmentation, a scheduler that steps per batch, momentum.
 LONG = (*TINY, "epochs=5", "augment=rotation", "augment.translate=2", "scheduler=onecycle")
@@ -99,26 +100,24 @@ def test_killed_before_it_wrote_anything(command: Command, tmp_path: Path, unint
 
 # Kills its own process in the middle of the Nth checkpoint: half of the bytes are written, nothing is renamed.
 KILL_IN_CHECKPOINT = """
-import io, os, runpy, signal, sys
-import torch
+import os, runpy, signal, sys
 sys.argv = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
-save, count = torch.save, 0
-def save_half(content, file):
+sync, count = os.fsync, 0
+def sync_or_die(descriptor):
     global count
-    count += 1
-    if count == {number}:
-        whole = io.BytesIO()
-        save(content, whole)
-        file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
-        file.flush()
-        os.kill(os.getpid(), signal.SIGKILL)
-    save(content, file)
-torch.save = save_half
+    if ".pt." in os.readlink(f"/proc/self/fd/{{descriptor}}"):
+        count += 1
+        if count == {number}:
+            os.truncate(descriptor, os.fstat(descriptor).st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+    sync(descriptor)
+os.fsync = sync_or_die
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the checkpoint's file through /proc")
 @pytest.mark.parametrize("number", [1, 2, 5])
 def test_killed_while_a_checkpoint_is_written(
     command: Command, tmp_path: Path, uninterrupted: dict, number: int
@@ -146,6 +145,24 @@ def test_a_polite_signal_is_recorded_and_can_be_resumed(
     assert f"resume={folder}" in (folder / "train.log").read_text()
     assert command("train", f"resume={folder}").returncode == 0
     assert results(folder) == uninterrupted
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tmp_path: Path, uninterrupted: dict) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("a small disk can be mounted by root alone, on Linux")
+    try:
+        failed = run_in(disk, "train", *LONG)
+        assert failed.returncode == 2
+        (line,) = failed.stderr.splitlines()
+        assert "No space left on device" in line
+        subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
+        folder = only_run(disk)
+        assert run_in(disk, "train", f"resume={folder}").returncode == 0
+        assert results(folder) == uninterrupted
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_a_run_at_work_is_left_alone(command: Command, tmp_path: Path) -> None:

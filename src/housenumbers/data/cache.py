@@ -42,6 +42,6 @@ def decoded(
     try:
         content = {"images": data.images, "labels": data.labels, "sha256": sha256}
         write_atomically(entry, lambda file: torch.save(content, file))
-    except OSError as error:
-        log.warning("%s: %s: going on without a cache (data.cache=FOLDER chooses another)", root, error.strerror)
+    except (OSError, RuntimeError) as error:  # torch.save raises the latter on a full disk
+        log.warning("%s: %s: going on without a cache (data.cache=FOLDER chooses another)", root, error)
     return data, sha256

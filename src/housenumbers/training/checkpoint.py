@@ -1,6 +1,7 @@
 """Checkpoints: plain tensors, numbers and strings, written whole or not at all, loaded without running their code."""
 
 import hashlib
+import io
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -18,7 +19,10 @@ FORMAT = 1
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    write_atomically(path, lambda file: torch.save({"format": FORMAT, **content}, file))
+    """Writes plain data to `path`, atomically. Raises OSError where the disk is full."""
+    buffer = io.BytesIO()  # in memory first: on a full disk torch.save raises something else than an OSError
+    torch.save({"format": FORMAT, **content}, buffer)
+    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
