@@ -133,10 +133,7 @@ def data_config(overrides: list[str]) -> DataConfig:
 
 def main() -> None:
     with one_line_errors(), tempfile.TemporaryDirectory() as made_up:
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data"])
-        for word in overrides:
-            if not word.startswith("data.root="):
-                raise UserError(f"{word}: of the data only data.root=FOLDER can be chosen here")
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root"])
         n = arguments.n
         if n < 1:
             raise UserError(f"n={n}: must be 1 or more")

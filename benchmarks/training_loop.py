@@ -235,10 +235,7 @@ def span(values: list[float], digits: int) -> str:
 
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data"])
-        for word in overrides:
-            if not word.startswith("data.root="):
-                raise UserError(f"{word}: of the data only data.root=FOLDER can be chosen here")
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root"])
         if arguments.rounds < 1:
             raise UserError(f"rounds={arguments.rounds}: must be 1 or more")
         settings = [setting for setting in SETTINGS if arguments.only in (None, setting.name)]

@@ -25,7 +25,7 @@ class Arguments:
 
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data", "device", "threads"])
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.*", "device", "threads"])
         if arguments.split not in ("test", "validation"):
             raise UserError(f"split={arguments.split}: must be test or validation")
         from housenumbers.tracking.index import find_run

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from typing import TypeVar, cast
 
 from omegaconf import OmegaConf
@@ -14,10 +15,10 @@ Arguments = TypeVar("Arguments")
 
 
 def parse(schema: type[Arguments], argv: Sequence[str], others: Sequence[str] = ()) -> tuple[Arguments, list[str]]:
-    """The arguments as a `schema`, and those whose first word is in `others` as they are.
+    """The arguments as a `schema`, and those whose key matches one of the patterns in `others` as they are.
 
-    `others=["*"]` lets every key through. `--help` prints the schema's docstring and exits. Raises UserError for a word
-    that is no KEY=VALUE, a key that is unknown, and a value of the wrong type.
+    `--help` prints the schema's docstring and exits. Raises UserError for a word that is no KEY=VALUE, a key that is
+    unknown, and a value of the wrong type.
     """
     if {"--help", "-h"} & set(argv):
         print(schema.__doc__)
@@ -32,7 +33,7 @@ def parse(schema: type[Arguments], argv: Sequence[str], others: Sequence[str] = 
         try:
             if key in known:
                 config = OmegaConf.merge(config, OmegaConf.from_dotlist([word]))
-            elif "*" in others or key.split(".")[0] in others:
+            elif any(fnmatch(key, pattern) for pattern in others):
                 more.append(word)
             else:
                 raise UserError(f"{key}: no such key: use one of {', '.join([*map(str, known), *others])}")

@@ -60,7 +60,7 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         _require(0 < self.lr < math.inf, "optimizer.lr", self.lr, "above 0")
-        _require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or more")
+        _require(0 <= self.weight_decay < math.inf, "optimizer.weight_decay", self.weight_decay, "0 or more")
 
 
 @dataclass
@@ -119,7 +119,7 @@ class CosineConfig(SchedulerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(self.T_max is None or self.T_max >= 1, "scheduler.T_max", self.T_max, "1 or more, or null")
-        _require(self.eta_min >= 0, "scheduler.eta_min", self.eta_min, "0 or more")
+        _require(0 <= self.eta_min < math.inf, "scheduler.eta_min", self.eta_min, "0 or more")
 
 
 @dataclass
@@ -133,7 +133,7 @@ class OneCycleConfig(SchedulerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.max_lr > 0, "scheduler.max_lr", self.max_lr, "above 0")
+        _require(0 < self.max_lr < math.inf, "scheduler.max_lr", self.max_lr, "above 0")
         _require(0 < self.pct_start < 1, "scheduler.pct_start", self.pct_start, "between 0 and 1")
         _require(self.div_factor > 0, "scheduler.div_factor", self.div_factor, "above 0")
         _require(self.final_div_factor > 0, "scheduler.final_div_factor", self.final_div_factor, "above 0")
@@ -149,7 +149,7 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         _require(0 <= self.degrees <= 180, "augment.degrees", self.degrees, "from 0 to 180")
-        _require(self.translate >= 0, "augment.translate", self.translate, "0 pixels or more")
+        _require(0 <= self.translate < math.inf, "augment.translate", self.translate, "0 pixels or more")
         good = self.padding in ("zeros", "border", "reflection")
         _require(good, "augment.padding", self.padding, "zeros, border or reflection")
 

@@ -56,6 +56,7 @@ def test_a_checkpoint_needs_nothing_of_its_run(home: Path, command: Command) -> 
         (["split=training"], "split=training"),
         (["colour=red"], "colour"),
         (["data.colour=red"], "data.colour"),
+        (["data=svhn"], "data"),
         (["run"], "KEY=VALUE"),
         (["run=outputs"], "no such checkpoint"),
     ],

@@ -80,3 +80,9 @@ def test_arguments_that_a_model_does_not_take_are_one_line() -> None:
 def test_a_bug_inside_a_model_keeps_its_traceback() -> None:
     with pytest.raises(TypeError):
         build_model({"_target_": "housenumbers.models.resnet.ResNet", "width": 4, "blocks": 5}, CPU)
+
+
+@pytest.mark.parametrize("target", ["torch.optim.lr_scheduler", "torch.optim.Nothing", "torch.hub.load"])
+def test_what_is_no_optimizer_is_one_line(target: str) -> None:
+    with pytest.raises(UserError, match="optimizer: "):
+        build_optimizer({"_target_": target, "lr": 0.1}, torch.nn.Linear(2, 2), CPU)

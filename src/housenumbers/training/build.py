@@ -28,7 +28,8 @@ def build_optimizer(chosen: Any, model: nn.Module, device: torch.device) -> Opti
     """The optimizer over all of the model's parameters, fused into one kernel where torch has such a one."""
     arguments = options(chosen)
     target = getattr(torch.optim, str(arguments["_target_"]).rpartition(".")[2], None)
-    if target is not None and "fused" in inspect.signature(target).parameters and device.type in ("cpu", "cuda"):
+    fusible = isinstance(target, type) and "fused" in inspect.signature(target).parameters
+    if fusible and device.type in ("cpu", "cuda"):
         arguments.setdefault("fused", True)
     optimizer: Optimizer = _call("optimizer", arguments, params=[p for p in model.parameters() if p.requires_grad])
     return optimizer

@@ -1,0 +1,34 @@
+"""The benchmarks run and print what they promise; how fast anything was is not a test's business."""
+
+import subprocess
+import sys
+
+import pytest
+from support import ROOT, environment
+
+
+def bench(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, f"benchmarks/{script}.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
+
+
+@pytest.mark.slow
+def test_training_loop_prints_ratios() -> None:
+    done = bench("training_loop", "rounds=1", "only=w16_b128")
+    assert done.returncode == 0, done.stderr
+    assert "ours / bare" in done.stdout
+    assert "images/s" in done.stdout
+
+
+@pytest.mark.slow
+def test_start_up_prints_seconds() -> None:
+    done = bench("start_up", "n=1")
+    assert done.returncode == 0, done.stderr
+    assert "--help" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["only=w1_b1"], ["rounds=0"], ["data.reduce=1"]])
+def test_mistakes_are_one_line(words: list[str]) -> None:
+    done = bench("training_loop", *words)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
