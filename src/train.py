@@ -23,15 +23,16 @@ from housenumbers.errors import UserError, one_line_errors
 @hydra.main(config_path="../conf", config_name="train", execution_whitelist=schema.ALLOWED_TARGETS)
 def train(composed: DictConfig) -> Any:
     config = schema.checked(composed)
-    from housenumbers.training.run import run
-
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
+    from housenumbers.training.run import run
+
     if settings.mode == RunMode.RUN:
         with one_line_errors():  # before Hydra sees them, who adds a line of its own
             return run(config, folder)
-    in_trial = "optuna" in settings.sweeper._target_.lower()
-    return run(config, folder, in_trial)
+    from housenumbers.sweeps.trial import current
+
+    return run(config, folder, current())
 
 
 def main() -> None:

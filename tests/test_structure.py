@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "evaluation": set(),
     "data": GROUND,
     "tracking": GROUND,
+    "sweeps": GROUND,
     "training": GROUND | {"data", "models", "evaluation", "tracking"},
     "config": {"errors"},
     "errors": set(),

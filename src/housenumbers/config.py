@@ -27,6 +27,7 @@ ALLOWED_TARGETS = (
     "hydra._internal.core_plugins.*",
     "hydra_plugins.*",
     "optuna.samplers.*",
+    "optuna.pruners.*",
 )
 
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds": "minimize"}
@@ -314,6 +315,9 @@ class CheckConfig(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         ours = copy.deepcopy(config)
+        with one_line_errors():
+            if config.hydra.sweeper._target_.endswith(".StudySweeper"):
+                raise UserError("hydra/sweeper=optuna: a search is a multirun: add -m")
         with one_line_errors(), read_write(ours), open_dict(ours):
             del ours["hydra"]
             checked(ours)

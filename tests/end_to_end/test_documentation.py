@@ -71,6 +71,9 @@ def small(command: str, home: Path) -> str:
     unofficial = "" if re.search("digits|quickstart", command) else " data.verify=false"
     data = " data=svhn" if "study_6k" in command else ""  # whose check by content has a test of its own
     swept = [word.partition("=")[0] for word in command.split() if "," in word and not word.endswith("]")]
+    if "hydra/sweeper=optuna" in command:
+        swept += ["data.batch_size"]
+        command = re.sub(r"hydra.sweeper.n_trials=\d+", "", command) + " hydra.sweeper.n_trials=1"
     more = [word for word in SMALL.split() if word.partition("=")[0] not in swept]
     return f"{command}{data}{unofficial} {' '.join(more)}"
 

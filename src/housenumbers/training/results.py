@@ -28,9 +28,10 @@ def write_results(
     splits: Splits,
     folder: RunFolder,
     writer: SummaryWriter,
-    in_trial: bool,
+    status: str,
+    with_test: bool,
 ) -> None:
-    """Scores the best weights, on the test part too unless `in_trial`; draws the figures; completes the record."""
+    """Scores the best weights, on the test part too where `with_test`; draws the figures; completes the record."""
     device = splits.train.images.device
     checkpoint = load_checkpoint(folder.best, device)
     epoch = checkpoint["record"]["epoch"]
@@ -39,7 +40,7 @@ def write_results(
     parts: dict[str, LabeledImages] = {}
     if splits.validation is not None:
         parts["validation"] = splits.validation
-    if not in_trial:
+    if with_test:
         parts["test"] = load_test(config.data).to(device)
     scores: dict[str, dict[str, Any]] = {}
     for part, data in parts.items():
@@ -59,7 +60,7 @@ def write_results(
 
     test = {name: scores["test"][name] for name in ("accuracy", "loss", "n")} if "test" in scores else None
     folder.update(
-        status="completed",
+        status=status,
         parameters=sum(parameter.numel() for parameter in state.model.parameters()),
         epochs=len(state.history),
         train_seconds=state.seconds,

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -27,10 +27,19 @@ from housenumbers.training.results import write_results
 log = logging.getLogger(__name__)
 
 
-def run(config: TrainConfig, path: Path, in_trial: bool = False) -> Any:
+class Trial(Protocol):
+    """What a run asks of a sweep, if it is one of its trials."""
+
+    def report(self, value: float, epoch: int) -> None: ...
+
+    def should_stop(self) -> bool: ...
+
+
+def run(config: TrainConfig, path: Path, trial: Trial | None = None) -> Any:
     """Trains, or goes on training, in the run folder `path`, and gives the value of `config.objective`.
 
-    Starts from the folder's last checkpoint where there is one. In a sweep's trial the test part is not looked at.
+    Starts from the folder's last checkpoint where there is one. In a sweep's trial the test part is not looked at, and
+    the trial is told the objective after each epoch and may stop the run, which then has status "pruned".
     Raises UserError for what a user can mend; the record in the folder then has status "failed".
     """
     folder = RunFolder(path)
@@ -41,7 +50,7 @@ def run(config: TrainConfig, path: Path, in_trial: bool = False) -> Any:
         device = choose_device(config.device)
         before = folder.record()
         folder.started(config, **environment(device), git_commit=_git_commit())
-        if not in_trial:
+        if trial is None:
             prepare_test(config.data)
         splits = load_splits(config.data).to(device)
         if before.get("data_sha256", splits.sha256) != splits.sha256:
@@ -52,8 +61,16 @@ def run(config: TrainConfig, path: Path, in_trial: bool = False) -> Any:
         with SummaryWriter(str(path), purge_step=len(state.history) + 1) as writer:
             if not state.history:
                 _show_beginning(config, splits, writer)
-            _train(config, state, splits, folder, writer)
-            write_results(config, state, splits, folder, writer, in_trial)
+            pruned = _train(config, state, splits, folder, writer, trial)
+            write_results(
+                config,
+                state,
+                splits,
+                folder,
+                writer,
+                status="pruned" if pruned else "completed",
+                with_test=trial is None,
+            )
         return _objective(config, state)
 
 
@@ -80,10 +97,21 @@ def _show_beginning(config: TrainConfig, splits: Splits, writer: SummaryWriter) 
         tensorboard.log_sample_batch(writer, images, epoch)
 
 
-def _train(config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: SummaryWriter) -> None:
-    """Runs the loop, and after each epoch saves what a kill must not lose."""
+def _train(
+    config: TrainConfig,
+    state: TrainingState,
+    splits: Splits,
+    folder: RunFolder,
+    writer: SummaryWriter,
+    trial: Trial | None,
+) -> bool:
+    """Runs the loop, and after each epoch saves what a kill must not lose. Gives whether the trial was pruned."""
     saved_config = to_dict(config)
     pictures = len(splits.train.labels)
+    if trial is not None:
+        for record in state.history:  # of an interrupted trial, which this one goes on with in a folder of its own
+            _report(config, record, trial)
+            tensorboard.log_epoch(writer, record, pictures / record["seconds"])
     with Progress(config.epochs, -(-pictures // config.data.batch_size), len(state.history)) as progress:
         for record in fit(config, state, splits.train, splits.validation, progress.step):
             best = best_record(state.history, config.best_by) or record  # without validation the last is the best
@@ -95,8 +123,19 @@ def _train(config: TrainConfig, state: TrainingState, splits: Splits, folder: Ru
             folder.write_metrics(state.history)
             tensorboard.log_epoch(writer, record, pictures / record["seconds"])
             log.info("%s", _epoch_line(config, record, best is record))
+            if trial is not None and _report(config, record, trial):
+                log.info("pruned after epoch %d", record["epoch"])
+                return True
     if len(state.history) < config.epochs:
         log.info("stopped early: no improvement for %d epochs", config.early_stopping.patience)
+    return False
+
+
+def _report(config: TrainConfig, record: Record, trial: Trial) -> bool:
+    """Tells the trial the objective's value at an epoch, and gives whether to stop; never after the last epoch."""
+    value = record[config.objectives[0]] if config.objectives[0] != "train_seconds" else record["seconds"]
+    trial.report(value, record["epoch"])
+    return record["epoch"] < config.epochs and trial.should_stop()
 
 
 def _epoch_line(config: TrainConfig, record: Record, is_best: bool) -> str:

@@ -1,0 +1,44 @@
+"""What a run needs to know of the trial that it is. Does not import Optuna, since single runs come here too."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Trial:
+    """One trial of a study with one objective, or with several: then nothing is reported, as Optuna cannot prune it."""
+
+    live: Any  # the optuna.trial.Trial
+    objectives: int
+    pruned: bool = False
+
+    def report(self, value: float, epoch: int) -> None:
+        """Tells the study the objective's value at an epoch."""
+        if self.objectives == 1:
+            self.live.report(value, epoch)
+
+    def should_stop(self) -> bool:
+        """Whether the pruner has given the trial up. Asked once an epoch."""
+        self.pruned = self.objectives == 1 and self.live.should_prune()
+        return self.pruned
+
+
+_current: Trial | None = None
+
+
+def current() -> Trial | None:
+    """The trial that this process is at work on, if it is."""
+    return _current
+
+
+@contextmanager
+def at_work_on(trial: Trial) -> Iterator[None]:
+    """Makes `trial` the current one."""
+    global _current
+    _current = trial
+    try:
+        yield
+    finally:
+        _current = None

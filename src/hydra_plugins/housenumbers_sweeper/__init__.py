@@ -1,0 +1,38 @@
+"""The project's sweeper, as Hydra finds it: a thin face, since Hydra imports it at every start."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
+from omegaconf import DictConfig
+
+
+@dataclass
+class SweeperConfig(OptunaSweeperConf):
+    """hydra-optuna-sweeper's options, and a pruner. The direction follows from `objective`."""
+
+    _target_: str = "hydra_plugins.housenumbers_sweeper.StudySweeper"
+    defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])
+    pruner: Any = None
+    params: Any = None  # nested like the configuration itself, so that the command line can reach into it
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="study", node=SweeperConfig, replace=True)
+
+
+class StudySweeper(Sweeper):
+    """Searches with Optuna, prunes, and continues a study that is stored in the sweep's folder."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from housenumbers.sweeps.sweep import Sweep  # Optuna takes half a second that other commands do not need
+
+        self._sweep = Sweep(self._options, hydra_context, task_function, config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        self._sweep.run(arguments)

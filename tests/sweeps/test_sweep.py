@@ -1,0 +1,203 @@
+"""The search as a user runs it: it prunes, is kept, goes on after a kill, and refuses what does not belong to it."""
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from support import TINY, Command, command_line, environment, run_in
+
+SPACE = ("data.reduce=0.3", "optimizer.lr=tag(log,interval(0.0001,0.1))", "data.batch_size=choice(16,32)")
+SWEEP = ("-m", "hydra/sweeper=optuna", *TINY, *SPACE, "scheduler.step_size=2", "hydra.sweeper.study_name=s")
+
+
+def sweep(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return run_in(home, "train", *SWEEP, *words)
+
+
+def study(home: Path) -> optuna.Study:
+    return optuna.load_study(study_name="s", storage=f"sqlite:///{home}/multirun/s/study.db")
+
+
+def record(home: Path, number: int) -> dict:
+    return json.loads((home / f"multirun/s/trial_{number:04d}/run.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep of six trials in which a pruner that spares nothing has pruned. Not to be changed."""
+    home = tmp_path_factory.mktemp("searched")
+    impatient = ("hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweeper.pruner.n_warmup_steps=0")
+    done = sweep(home, "hydra.sweeper.n_trials=6", *impatient)
+    assert done.returncode == 0, done.stderr
+    assert "best: trial" in done.stdout
+    return home
+
+
+def test_trials_are_in_the_study_and_in_folders_of_their_own(searched: Path) -> None:
+    trials = study(searched).trials
+    assert [trial.number for trial in trials] == list(range(6))
+    states = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned"}
+    for trial in trials:
+        run = record(searched, trial.number)
+        assert run["status"] == states[trial.state]
+        assert run["test"] is None
+        assert run["config"]["optimizer"]["lr"] == trial.params["optimizer.lr"]
+        lines = (searched / f"multirun/s/trial_{trial.number:04d}/metrics.jsonl").read_text().splitlines()
+        assert list(trial.intermediate_values.values()) == [json.loads(line)["val_accuracy"] for line in lines]
+        assert list(trial.intermediate_values) == list(range(1, len(lines) + 1))
+        if trial.state is TrialState.COMPLETE:
+            assert trial.value == run["best"]["val_accuracy"] == max(trial.intermediate_values.values())
+    pruned = [trial for trial in trials if trial.state is TrialState.PRUNED]
+    assert pruned
+    assert all(len(trial.intermediate_values) < 3 for trial in pruned)
+    assert study(searched).direction is optuna.study.StudyDirection.MAXIMIZE
+
+
+def test_the_printed_command_repeats_the_best_trial(tmp_path: Path) -> None:
+    import shlex
+
+    done = sweep(tmp_path, "hydra.sweeper.n_trials=2")
+    command = shlex.split(done.stdout.strip().splitlines()[-1])
+    assert command[:2] == ["python", "src/train.py"]
+    again = run_in(tmp_path, "train", *command[2:])
+    assert again.returncode == 0, again.stderr
+    (single,) = (json.loads(path.read_text()) for path in tmp_path.glob("outputs/*/*/run.json"))
+    best = record(tmp_path, study(tmp_path).best_trial.number)
+    assert single["weights_sha256"] == best["weights_sha256"]
+    assert single["test"]
+
+
+def test_the_same_command_continues_to_n_trials_in_all(tmp_path: Path) -> None:
+    assert sweep(tmp_path, "hydra.sweeper.n_trials=2").returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "multirun").rglob("*.pt")}
+    assert sweep(tmp_path, "hydra.sweeper.n_trials=2").returncode == 0
+    assert len(study(tmp_path).trials) == 2
+    assert sweep(tmp_path, "hydra.sweeper.n_trials=4").returncode == 0
+    trials = study(tmp_path).trials
+    assert len(trials) == 4
+    assert len({trial.params["optimizer.lr"] for trial in trials}) == 4
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["optimizer.lr=interval(0.001,0.002)"], "search space (optimizer.lr)"),
+        (["epochs=2"], "configuration (epochs)"),
+        (["objective=val_loss"], "(objective)"),
+        (["data.batch_size=16"], "data.batch_size"),
+    ],
+)
+def test_a_study_with_another_identity_is_refused(searched: Path, words: list[str], said: str) -> None:
+    trials = len(study(searched).trials)
+    done = sweep(searched, "hydra.sweeper.n_trials=9", *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+    assert "hydra.sweeper.study_name" in line
+    assert len(study(searched).trials) == trials
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_trial_is_given_back_and_ends_equal(tmp_path: Path, number: signal.Signals) -> None:
+    long = ("epochs=8", "hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    assert sweep(whole, *long).returncode == 0
+    process = subprocess.Popen(
+        command_line("train", *SWEEP, *long), cwd=broken, env=environment(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    metrics = broken / "multirun/s/trial_0001/metrics.jsonl"
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < 3:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.wait(60)
+    done = sweep(broken, *long)
+    assert done.returncode == 0, done.stderr
+    first, stopped, continued = study(broken).trials
+    assert [trial.state for trial in (first, stopped, continued)] == [
+        TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE,
+    ]  # fmt: skip
+    assert stopped.user_attrs["interrupted"] is True
+    assert continued.params == stopped.params
+    assert "going on after epoch" in (broken / "multirun/s/trial_0002/train.log").read_text()
+    assert record(broken, 2)["weights_sha256"] == record(whole, 1)["weights_sha256"]
+    assert continued.intermediate_values == study(whole).trials[1].intermediate_values
+    assert continued.value == study(whole).trials[1].value
+
+
+def test_a_failed_trial_does_not_end_the_sweep(tmp_path: Path) -> None:
+    """SGD at this rate diverges for one of the two choices."""
+    rates = ("optimizer=sgd", "optimizer.lr=choice(0.01,1e30)", "data.batch_size=16", "hydra.sweeper.n_trials=5")
+    done = sweep(tmp_path, *rates, "hydra.sweeper.max_failure_rate=1", "hydra/sweeper/sampler=random")
+    assert done.returncode == 0, done.stderr
+    trials = study(tmp_path).trials
+    for trial in trials:
+        failed = trial.params["optimizer.lr"] == 1e30
+        assert trial.state is (TrialState.FAIL if failed else TrialState.COMPLETE)
+        assert ("not a finite number" in trial.user_attrs.get("error", "")) is failed
+    assert {trial.state for trial in trials} == {TrialState.FAIL, TrialState.COMPLETE}
+
+
+def test_too_many_failures_end_it_in_one_line(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "optimizer=sgd", "optimizer.lr=interval(1e30,1e31)", "hydra.sweeper.n_trials=9")
+    assert done.returncode == 2
+    assert "4 of 4 trials failed" in done.stderr.splitlines()[-1]
+    assert len(study(tmp_path).trials) == 4
+
+
+def test_if_nothing_completed_the_exit_code_is_one(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "optimizer=sgd", "optimizer.lr=interval(1e30,1e31)", "hydra.sweeper.n_trials=1")
+    assert done.returncode == 1
+    assert "no trial" in done.stderr.splitlines()[-1]
+
+
+def test_several_objectives_give_a_pareto_front(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "objective=[val_accuracy,train_seconds]", "hydra.sweeper.n_trials=2")
+    assert done.returncode == 0, done.stderr
+    assert "no trial is pruned" in done.stdout
+    assert all(len(trial.values) == 2 for trial in study(tmp_path).trials)
+
+
+def test_parameters_can_be_dropped_and_pinned(command: Command, tmp_path: Path) -> None:
+    words = ("~hydra.sweeper.params.scheduler.gamma", "optimizer.lr=0.001", "scheduler.step_size=range(2,5)")
+    done = command("train", "-m", "hydra/sweeper=optuna", *TINY, *words, "epochs=1", "hydra.sweeper.n_trials=1")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "multirun").iterdir()
+    assert folder.name.startswith("resnet31_digits_")
+    (name,) = optuna.get_all_study_names(f"sqlite:///{folder}/study.db")
+    assert name == folder.name
+    (trial,) = optuna.load_study(study_name=name, storage=f"sqlite:///{folder}/study.db").trials
+    assert set(trial.params) == {"scheduler.step_size"}
+
+
+def test_another_search_space_can_be_chosen(command: Command, tmp_path: Path) -> None:
+    words = ("search@hydra.sweeper.params=quick", *TINY, "epochs=1", "hydra.sweeper.n_trials=1")
+    done = command("train", "-m", "hydra/sweeper=optuna", *words)
+    assert done.returncode == 0, done.stderr
+    (database,) = (tmp_path / "multirun").glob("*/study.db")
+    (summary,) = optuna.get_all_study_summaries(f"sqlite:///{database}")
+    assert list(summary.user_attrs["space"]) == ["optimizer.lr"]
+
+
+def test_without_m_one_line_says_to_add_it(command: Command, tmp_path: Path) -> None:
+    done = command("train", "hydra/sweeper=optuna")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "add -m" in line
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_nothing_to_search_is_one_line(command: Command) -> None:
+    pinned = ("optimizer.lr=1", "data.batch_size=16", "scheduler.step_size=1", "scheduler.gamma=1")
+    done = command("train", "-m", "hydra/sweeper=optuna", *TINY, *pinned)
+    assert done.returncode == 2
+    assert "nothing to search" in done.stderr
