@@ -16,7 +16,7 @@ class Arguments:
     python src/evaluate.py run=FOLDER                the best weights of a run
     python src/evaluate.py run=FILE.pt               any checkpoint
 
-    device=, threads= and data.KEY= replace what the run was trained with: data.root=FOLDER, say.
+    device=, threads=, data.root=FOLDER, data.cache=, data.verify= and data.download= replace the run's own.
     Writes evaluation_SPLIT.json into the run's folder."""
 
     run: str = "last"
@@ -25,7 +25,11 @@ class Arguments:
 
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.*", "device", "threads"])
+        arguments, overrides = parse(
+            Arguments,
+            sys.argv[1:],
+            others=["data.root", "data.cache", "data.verify", "data.download", "device", "threads"],
+        )
         if arguments.split not in ("test", "validation"):
             raise UserError(f"split={arguments.split}: must be test or validation")
         from housenumbers.tracking.index import find_run
@@ -42,7 +46,8 @@ def main() -> None:
         print("    " + "".join(f"{label:>6}" for label in range(len(scores["confusion"]))))
         for label, row in enumerate(scores["confusion"]):
             print(f"  {label} " + "".join(f"{count:>6}" for count in row))
-        print(f"written to {file}")
+        if file.exists():
+            print(f"written to {file}")
 
 
 if __name__ == "__main__":

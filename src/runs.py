@@ -27,6 +27,8 @@ def main() -> None:
         arguments, filters = parse(Arguments, sys.argv[1:], others=["*"])
         if arguments.format not in ("table", "json"):
             raise UserError(f"format={arguments.format}: must be table or json")
+        if arguments.limit is not None and arguments.limit < 1:
+            raise UserError(f"limit={arguments.limit}: must be 1 or more")
         from housenumbers.tracking.index import all_runs, matches, table
 
         runs = [run for run in all_runs() if matches(run, filters)][: arguments.limit]

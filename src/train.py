@@ -35,8 +35,16 @@ def train(composed: DictConfig) -> Any:
     return run(config, folder, current())
 
 
+def stop(number: int, _: Any) -> None:
+    """Ends the command in order, so that a run can record its interruption; a second signal must not disturb that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that the run can record its end
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors on, so that one place tells them, in one line
     schema.register()
     with one_line_errors():

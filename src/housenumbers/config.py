@@ -111,6 +111,10 @@ class StepConfig(SchedulerConfig):
 class ConstantConfig(SchedulerConfig):
     factor: float = 1.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(0 < self.factor <= 1, "scheduler.factor", self.factor, "above 0 and at most 1")
+
 
 @dataclass
 class CosineConfig(SchedulerConfig):
@@ -135,6 +139,8 @@ class OneCycleConfig(SchedulerConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(0 < self.max_lr < math.inf, "scheduler.max_lr", self.max_lr, "above 0")
+        good = self.total_steps is None or self.total_steps >= 1
+        _require(good, "scheduler.total_steps", self.total_steps, "1 or more, or null")
         _require(0 < self.pct_start < 1, "scheduler.pct_start", self.pct_start, "between 0 and 1")
         _require(self.div_factor > 0, "scheduler.div_factor", self.div_factor, "above 0")
         _require(self.final_div_factor > 0, "scheduler.final_div_factor", self.final_div_factor, "above 0")
@@ -170,7 +176,7 @@ class DataConfig:
     cache: str | None = MISSING  # null: the user's cache folder
 
     def __post_init__(self) -> None:
-        _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "1 or more")
+        _require(1 <= self.batch_size < 2**31, "data.batch_size", self.batch_size, "1 or more")
         _require(0 < self.reduce <= 1, "data.reduce", self.reduce, "a fraction above 0 and at most 1")
         _require(0 <= self.val_fraction < 1, "data.val_fraction", self.val_fraction, "from 0 up to, not including, 1")
         _require(self.split in ("random", "blocks"), "data.split", self.split, "random or blocks")
@@ -221,11 +227,12 @@ class TrainConfig:
         _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "from 0 up to 1")
         good = self.clip_grad_norm is None or self.clip_grad_norm > 0
         _require(good, "clip_grad_norm", self.clip_grad_norm, "above 0, or null")
-        _require(self.threads is None or self.threads >= 1, "threads", self.threads, "1 or more, or null")
-        good = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is not None
+        good = self.threads is None or 1 <= self.threads <= 1024
+        _require(good, "threads", self.threads, "from 1 to 1024, or null")
+        good = re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", self.device) is not None
         _require(good, "device", self.device, "auto, cpu, cuda, cuda:N or mps")
-        good = bool(self.name) and not set(self.name) & set('/\\:*?"<>|\0')
-        _require(good, "name", repr(self.name), "usable as a part of a folder's name")
+        good = self.name.isprintable() and 1 <= len(self.name) <= 100 and not set(self.name) & set('/\\:*?"<>|')
+        _require(good, "name", repr(self.name), "usable as a part of a folder's name, and at most 100 characters long")
         good = bool(self.objectives) and all(objective in OBJECTIVES for objective in self.objectives)
         _require(good, "objective", self.objective, f"{', '.join(OBJECTIVES)} or a list of these")
         for group in ("model", "optimizer", "scheduler"):
@@ -242,6 +249,22 @@ class TrainConfig:
     def best_by(self) -> str:
         """What decides which epoch's weights are the best ones."""
         return "val_loss" if self.objectives[0] == "val_loss" else "val_accuracy"
+
+
+# The schemas of each group, by the name that files in conf/ call them, each with the targets that it describes.
+SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
+    "model": {"resnet": (ResNetConfig, ("housenumbers.models.resnet.ResNet",))},
+    "optimizer": {
+        "adam": (AdamConfig, ("torch.optim.Adam", "torch.optim.AdamW")),
+        "sgd": (SGDConfig, ("torch.optim.SGD",)),
+    },
+    "scheduler": {
+        "step": (StepConfig, ("torch.optim.lr_scheduler.StepLR",)),
+        "cosine": (CosineConfig, ("torch.optim.lr_scheduler.CosineAnnealingLR",)),
+        "onecycle": (OneCycleConfig, ("torch.optim.lr_scheduler.OneCycleLR",)),
+        "none": (ConstantConfig, ("torch.optim.lr_scheduler.ConstantLR",)),
+    },
+}
 
 
 def options(group: Any) -> dict[str, Any]:
@@ -266,6 +289,8 @@ def checked(composed: Any) -> TrainConfig:
     try:
         if OmegaConf.get_type(composed) is not TrainConfig:  # not from conf/train.yaml, but from a run's .hydra folder
             composed = OmegaConf.merge(OmegaConf.structured(TrainConfig), composed)
+        for group in SCHEMAS:
+            composed = _typed(composed, group)
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
         raise UserError(one_line(error)) from None
@@ -279,8 +304,28 @@ def checked(composed: Any) -> TrainConfig:
     for prefix, part in parts.items():
         for key in vars(part).keys() - {item.name for item in fields(part)}:  # added with +
             raise UserError(f"{prefix}{key}: no such key: leave it out (--help lists those that there are)")
-    config.data.root = str(Path(config.data.root).expanduser().absolute())
+    config.data.root = _absolute(config.data.root)
+    config.data.cache = config.data.cache and _absolute(config.data.cache)
     return config
+
+
+def _absolute(folder: str) -> str:
+    return str(Path(folder).expanduser().absolute())
+
+
+def _typed(composed: Any, group: str) -> Any:
+    """Gives a group that comes as plain keys, as saved ones do, the schema that belongs to its target."""
+    chosen = composed.get(group)
+    schema = _schema_of(group, chosen.get("_target_")) if isinstance(chosen, DictConfig) else None
+    if schema is None or OmegaConf.get_type(chosen) is schema:
+        return composed
+    typed = OmegaConf.structured(schema)
+    with open_dict(typed):  # for what was added with +
+        return OmegaConf.merge(composed, {group: OmegaConf.merge(typed, chosen)})
+
+
+def _schema_of(group: str, target: Any) -> type | None:
+    return next((schema for schema, targets in SCHEMAS[group].values() if target in targets), None)
 
 
 def from_saved(saved: Any, source: str, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -331,11 +376,6 @@ def register() -> None:
     """Makes the schemas known to Hydra: the files in `conf/` name them in their defaults lists."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig, replace=True)
-    schemas: dict[str, dict[str, type]] = {
-        "model": {"resnet": ResNetConfig},
-        "optimizer": {"adam": AdamConfig, "sgd": SGDConfig},
-        "scheduler": {"step": StepConfig, "cosine": CosineConfig, "onecycle": OneCycleConfig, "none": ConstantConfig},
-    }
-    for group, options_of_group in schemas.items():
-        for name, schema in options_of_group.items():
+    for group, schemas in SCHEMAS.items():
+        for name, (schema, _) in schemas.items():
             store.store(group=f"schema/{group}", name=name, node=schema, replace=True)

@@ -37,7 +37,7 @@ def one_line_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno not in _ENVIRONMENT_ERRNOS:
             raise
-        fail(f"{error.filename or 'writing'}: {error.strerror}: free some space or choose another folder")
+        fail(f"{error.filename or 'writing'}: {error.strerror}: make room, or permit writing there")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None

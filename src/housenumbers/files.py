@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = error.filename or str(path)  # a full disk is told without a name
+            error.filename = str(path)  # not the temporary one, nor none, as for a full disk
         raise
 
 
@@ -39,6 +40,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Deletes the temporary files that a killed process left in `folder` and below."""
-    for temporary in folder.rglob(".*.tmp"):
-        temporary.unlink(missing_ok=True)
+    """Deletes the temporary files that a killed `write_atomically` left in `folder` itself, and no other files."""
+    for temporary in folder.glob(".*.tmp"):
+        if re.fullmatch(r"\..+\.[0-9a-f]{32}\.tmp", temporary.name):
+            temporary.unlink(missing_ok=True)

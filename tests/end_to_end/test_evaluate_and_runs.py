@@ -55,7 +55,7 @@ def test_a_checkpoint_needs_nothing_of_its_run(home: Path, command: Command) -> 
         (["run=nowhere"], "run=nowhere"),
         (["split=training"], "split=training"),
         (["colour=red"], "colour"),
-        (["data.colour=red"], "data.colour"),
+        (["data.split_seed=7"], "data.split_seed"),
         (["data=svhn"], "data"),
         (["run"], "KEY=VALUE"),
         (["run=outputs"], "no such checkpoint"),
@@ -121,3 +121,35 @@ def test_runs_at_once_are_all_listed(tmp_path: Path) -> None:
     assert [process.returncode for process in running] == [0] * 4
     listed = json.loads(run_in(tmp_path, "runs", "format=json", "name=crowd", "status=completed").stdout)
     assert sorted(run["seed"] for run in listed) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("edit", [{"best": 5}, {"best": {"val_accuracy": None}}, {"test": [1]}, {"train_seconds": "x"}])
+def test_a_record_from_elsewhere_does_not_hide_the_others(home: Path, command: Command, edit: dict) -> None:
+    (folder,) = run_folders(home)
+    foreign = shutil.copytree(folder, folder.parent / "foreign")
+    (foreign / "run.json").write_text(json.dumps(json.loads((folder / "run.json").read_text()) | edit))
+    done = command("runs")
+    assert done.returncode == 0, done.stderr
+    assert "completed" in done.stdout
+    assert "damaged" in done.stdout
+    assert command("evaluate", "run=best").returncode == 0
+
+
+def test_validation_is_not_scored_on_other_data(svhn_folder: Path, command: Command, tmp_path: Path) -> None:
+    from support import write_mat
+
+    svhn = ("data=svhn", f"data.root={svhn_folder}", "data.verify=false", "model.width=4", "epochs=1", "threads=1")
+    assert command("train", *svhn, "data.batch_size=64").returncode == 0
+    assert command("evaluate", "split=validation").returncode == 0
+    write_mat(svhn_folder / "train_32x32.mat", 600, shade=7)
+    done = command("evaluate", "split=validation")
+    assert done.returncode == 2
+    assert "other data" in done.stderr
+
+
+def test_a_damaged_test_file_is_found_before_the_training(svhn_folder: Path, command: Command) -> None:
+    (svhn_folder / "test_32x32.mat").write_bytes(b"garbage")
+    done = command("train", "data=svhn", f"data.root={svhn_folder}", "data.verify=false", "model.width=4")
+    assert done.returncode == 2
+    assert "test_32x32.mat" in done.stderr
+    assert "epoch" not in done.stdout

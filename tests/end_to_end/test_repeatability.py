@@ -246,3 +246,36 @@ def test_the_saved_configuration_composes_to_the_same_run(command: Command, fini
     done = command("train", f"--config-path={finished / '.hydra'}", "--config-name=config")
     assert done.returncode == 0, done.stderr
     assert record(only_run(tmp_path))["weights_sha256"] == record(finished)["weights_sha256"]
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(command: Command, finished: Path) -> None:
+    before = (finished / "run.json").read_text()
+    done = command("train", *TINY, "seed=5", f"hydra.run.dir='{finished}'")
+    assert done.returncode == 2
+    assert "holds a run already" in done.stderr
+    assert (finished / "run.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "value"),
+    [("model", "width", "x"), ("model", "blocks", 5), ("optimizer", "lr", -1), ("scheduler", "interval", "week")],
+)
+def test_a_saved_configuration_is_checked_as_a_new_one(
+    command: Command, finished: Path, tmp_path: Path, group: str, key: str, value: object
+) -> None:
+    edited = record(finished) | {"status": "interrupted"}
+    edited["config"][group][key] = value
+    (tmp_path / "run.json").write_text(json.dumps(edited))
+    done = command("train", f"resume={tmp_path}")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"{group}.{key}" in line
+
+
+def test_only_our_own_leftovers_are_removed(command: Command, tmp_path: Path) -> None:
+    mine, ours = tmp_path / ".mine.tmp", tmp_path / f".run.json.{'0' * 32}.tmp"
+    mine.touch()
+    ours.touch()
+    assert command("train", *TINY, "epochs=1", "hydra.run.dir=.").returncode == 0
+    assert mine.exists()
+    assert not ours.exists()

@@ -11,7 +11,7 @@ from housenumbers.config import DataConfig
 from housenumbers.data.digits import read_digits
 from housenumbers.data.labeled_images import LabeledImages, concatenate
 from housenumbers.data.splits import block_split, random_split, reduced
-from housenumbers.data.svhn import locate, read_svhn, read_svhn_6k
+from housenumbers.data.svhn import read_svhn, read_svhn_6k
 from housenumbers.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -64,9 +64,11 @@ def load_test(config: DataConfig) -> LabeledImages:
 
 
 def prepare_test(config: DataConfig) -> None:
-    """Makes sure that the test part's file is there, without reading it: better to fail before the training."""
-    if _source(config) in (read_svhn, read_svhn_6k):
-        locate(config, "test")
+    """Makes sure that the test part can be read, and looks no further: better to fail before the training than after.
+
+    Raises UserError where its file is missing or damaged.
+    """
+    load_test(config)
 
 
 def _source(config: DataConfig) -> Reader:

@@ -85,6 +85,7 @@ def _curves(title: str) -> tuple[Figure, Axes]:
     axes.set(title=title, xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
+    axes.margins(y=0.1)
     return figure, axes
 
 

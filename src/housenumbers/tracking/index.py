@@ -24,7 +24,7 @@ def all_runs(homes: Iterable[Path] = HOMES) -> list[dict[str, Any]]:
         for file in home.rglob("run.json"):
             folder = RunFolder(file.parent)
             try:
-                run = folder.record() | {"status": folder.status()}
+                run = _checked(folder.record()) | {"status": folder.status()}
             except UserError as error:
                 run = {"status": "damaged", "error": str(error)}
             runs.append(run | {"folder": str(file.parent)})
@@ -37,7 +37,7 @@ def matches(run: Mapping[str, Any], filters: Sequence[str]) -> bool:
     `data=svhn` means `data.name=svhn`.
     """
     pairs = (word.partition("=") for word in filters)
-    return all(_text(_find(run, key)) == value for key, _, value in pairs)
+    return all(_equal(_text(_find(run, key)), value) for key, _, value in pairs)
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -51,7 +51,7 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
                 f"{test['accuracy']:.2%}" if test else "-",
                 f"{seconds:.1f}" if seconds is not None else "-",
                 *(_text(_find(run, key) or "-") for key in ("status", "name", "model", "data")),
-                _text(_find(run, "seed")),
+                _text(_find(run, "seed") if "seed" in run else "-"),
                 str(run["folder"]),
             ]
         )
@@ -82,6 +82,18 @@ def find_run(wanted: str, homes: Sequence[Path] = HOMES) -> Path:
     return Path(same_data[0]["folder"])  # the best is first
 
 
+def _checked(record: dict[str, Any]) -> dict[str, Any]:
+    """The record, if the scores in it are numbers: one from elsewhere must not hide the others."""
+    best, test, seconds = record.get("best"), record.get("test"), record.get("train_seconds")
+    numbers = [seconds] if seconds is not None else []
+    for scores, name in ((best, "val_accuracy"), (test, "accuracy")):
+        if scores is not None:
+            numbers.append(scores.get(name) if isinstance(scores, dict) else None)
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise UserError("best, test or train_seconds are no numbers")
+    return record
+
+
 def _accuracy(run: Mapping[str, Any]) -> float:
     best = run.get("best")
     return best["val_accuracy"] if best else -math.inf
@@ -97,7 +109,16 @@ def _find(run: Mapping[str, Any], key: str) -> Any:
     return None
 
 
+def _equal(text: str, wanted: str) -> bool:
+    try:
+        return text == wanted or float(text) == float(wanted)
+    except ValueError:
+        return False
+
+
 def _text(value: Any) -> str:
+    if value is None:
+        return "null"
     if isinstance(value, Mapping):
         return str(value.get("name", value))
     return str(value).lower() if isinstance(value, bool) else str(value)

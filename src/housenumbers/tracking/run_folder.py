@@ -54,7 +54,7 @@ class RunFolder:
         try:
             if saved is None:  # killed before it wrote run.json
                 saved = OmegaConf.load(self.path / ".hydra" / "config.yaml")
-        except (OSError, YAMLError):
+        except (OSError, ValueError, YAMLError):
             raise UserError(f"{self.path}: not a run's folder: it has no run.json and no .hydra/config.yaml") from None
         return from_saved(saved, str(self.path), overrides)
 
@@ -85,7 +85,8 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.path / ".lock", timeout=2):
-                remove_leftovers(self.path)
+                for folder in (self.path, self.best.parent, self.figures):
+                    remove_leftovers(folder)
                 yield
         except Timeout:
             raise UserError(f"{self.path}: another process is at work on this run: wait for it to end") from None

@@ -36,7 +36,7 @@ def resume(path: Path, overrides: Sequence[str]) -> int:
         return 0
     from housenumbers.training.run import run
 
-    run(config, path)
+    run(config, path, resuming=True)
     return 0
 
 
@@ -65,6 +65,8 @@ def repeat(path: Path, overrides: Sequence[str]) -> int:
 def _compare(first: RunFolder, second: RunFolder) -> int:
     old, new = first.record(), second.record()
     differing = [name for key, name in _CONDITIONS.items() if old.get(key) != new.get(key)]
+    if old.get("conditions_mixed"):
+        differing.append("conditions before and after it was resumed")
     if old["weights_sha256"] == new["weights_sha256"]:
         print(f"bit-identical: the weights of {second.path} equal those of {first.path}")
         return 0

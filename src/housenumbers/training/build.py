@@ -30,7 +30,8 @@ def build_optimizer(chosen: Any, model: nn.Module, device: torch.device) -> Opti
     target = getattr(torch.optim, str(arguments["_target_"]).rpartition(".")[2], None)
     fusible = isinstance(target, type) and "fused" in inspect.signature(target).parameters
     if fusible and device.type in ("cpu", "cuda"):
-        arguments.setdefault("fused", True)
+        chosen_otherwise = arguments.get("foreach") or arguments.get("differentiable")
+        arguments.setdefault("fused", not chosen_otherwise)
     optimizer: Optimizer = _call("optimizer", arguments, params=[p for p in model.parameters() if p.requires_grad])
     return optimizer
 
@@ -42,10 +43,19 @@ def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_ep
     """
     arguments = options(chosen)
     interval = arguments.pop("interval", "epoch")
+    intervals = epochs * (steps_per_epoch if interval == "batch" else 1)
     for key in ("T_max", "total_steps"):
         if key in arguments and arguments[key] is None:
-            arguments[key] = epochs * (steps_per_epoch if interval == "batch" else 1)
-    return _call("scheduler", arguments, optimizer=optimizer), interval
+            arguments[key] = intervals
+    if arguments.get("total_steps", intervals) < intervals:
+        raise UserError(f"scheduler.total_steps={arguments['total_steps']}: this run has {intervals}: null takes them")
+    try:
+        return _call("scheduler", arguments, optimizer=optimizer), interval
+    except ZeroDivisionError:
+        raise UserError(
+            f"scheduler: {intervals} steps are too few for scheduler.pct_start={arguments.get('pct_start')}: "
+            "raise it, or epochs"
+        ) from None
 
 
 def _call(group: str, arguments: dict[str, Any], **more: Any) -> Any:

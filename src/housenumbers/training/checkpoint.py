@@ -51,7 +51,7 @@ def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) 
     model = build_model(content["config"]["model"], device)
     try:
         model.load_state_dict(content["model"])
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path}: its weights do not fit its model: {error}") from None
     return model
 

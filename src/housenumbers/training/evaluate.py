@@ -1,5 +1,6 @@
 """Scores a checkpoint again, from the file alone."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from housenumbers.training.checkpoint import load_checkpoint, rebuild_model
 from housenumbers.training.loop import EVAL_BATCH_SIZE
 from housenumbers.training.repeatability import choose_device
 
+log = logging.getLogger(__name__)
+
 
 def evaluate(run: Path, split: str, overrides: Sequence[str]) -> tuple[dict[str, Any], Path]:
     """Scores the best weights of a run folder, or those in a .pt file, on the `test` or `validation` part.
@@ -25,7 +28,8 @@ def evaluate(run: Path, split: str, overrides: Sequence[str]) -> tuple[dict[str,
     Gives the scores and the file that they were written to: `evaluation_SPLIT.json` in the run's folder, or beside a
     lone .pt file.
     The model comes from the checkpoint alone; the test part needs only its own file. `overrides` are keys of the saved
-    configuration: `device`, `threads` and whatever is below `data`. Raises UserError for what a user can mend.
+    configuration that change no result: `device`, `threads`, and where the data lie. Raises UserError for what a user
+    can mend.
     """
     checkpoint_file = run if run.suffix == ".pt" else RunFolder(run).best
     content = load_checkpoint(checkpoint_file)
@@ -34,18 +38,27 @@ def evaluate(run: Path, split: str, overrides: Sequence[str]) -> tuple[dict[str,
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
     model = rebuild_model(content, checkpoint_file, device)
-    data = _part(config.data, split).to(device)
+    data = _part(config.data, split, content.get("data_sha256")).to(device)
     scores = score(*predict(model, plain_batches(data, EVAL_BATCH_SIZE)))
     in_run = checkpoint_file.parent.name == "checkpoints"
-    file = (checkpoint_file.parent.parent if in_run else checkpoint_file.parent) / f"evaluation_{split}.json"
-    write_json(file, {"split": split, "checkpoint": str(checkpoint_file), **scores})
+    name = f"evaluation_{split}.json" if checkpoint_file.stem != "last" else f"evaluation_{split}_last.json"
+    file = (checkpoint_file.parent.parent if in_run else checkpoint_file.parent) / name
+    try:
+        write_json(file, {"split": split, "checkpoint": str(checkpoint_file), **scores})
+    except OSError as error:
+        log.warning("%s: not written: %s", file, error.strerror)
     return scores, file
 
 
-def _part(config: DataConfig, split: str) -> LabeledImages:
+def _part(config: DataConfig, split: str, trained_on: str | None) -> LabeledImages:
     if split == "test":
         return load_test(config)
-    validation = load_splits(config).validation
+    _, validation, sha256 = load_splits(config)
+    if sha256 != trained_on:
+        raise UserError(
+            f"{config.root}: holds other data than the run was trained on, so its validation part may hold pictures "
+            "that were: set data.root to the right folder, or use split=test"
+        )
     if validation is None:
         raise UserError("split=validation: this run had no validation part (data.val_fraction=0): use split=test")
     return validation

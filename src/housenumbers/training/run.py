@@ -35,21 +35,29 @@ class Trial(Protocol):
     def should_stop(self) -> bool: ...
 
 
-def run(config: TrainConfig, path: Path, trial: Trial | None = None) -> Any:
+def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: bool = False) -> Any:
     """Trains, or goes on training, in the run folder `path`, and gives the value of `config.objective`.
 
-    Starts from the folder's last checkpoint where there is one. In a sweep's trial the test part is not looked at, and
+    Starts from the folder's last checkpoint where there is one; a folder that holds a run is refused unless `resuming`.
+    In a sweep's trial the test part is not looked at, and
     the trial is told the objective after each epoch and may stop the run, which then has status "pruned".
     Raises UserError for what a user can mend; the record in the folder then has status "failed".
     """
     folder = RunFolder(path)
+    if folder.record() and not resuming:
+        raise UserError(f"{path}: holds a run already: go on with it by resume={path}, or choose another folder")
     with folder.locked(), run_log(folder.log_file), _recorded(folder):
         log.info("%s", folder.path)
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         device = choose_device(config.device)
         before = folder.record()
-        folder.started(config, **environment(device), git_commit=_git_commit())
+        conditions = environment(device)
+        # A run whose parts ran under different conditions need not repeat: a resumed one has to say so.
+        mixed = before.get("conditions_mixed", False) or any(
+            key in before and before[key] != value for key, value in conditions.items()
+        )
+        folder.started(config, **conditions, conditions_mixed=mixed, git_commit=_git_commit())
         if trial is None:
             prepare_test(config.data)
         splits = load_splits(config.data).to(device)
@@ -85,7 +93,10 @@ def _start_or_resume(config: TrainConfig, folder: RunFolder, splits: Splits, dev
         device, torch.get_num_threads(),
     )  # fmt: skip
     if folder.last.exists():
-        state.load_state_dict(load_checkpoint(folder.last, device))
+        try:
+            state.load_state_dict(load_checkpoint(folder.last, device))
+        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise UserError(f"{folder.last}: does not fit this run ({error}): delete it to begin anew") from None
         log.info("going on after epoch %d of %d", len(state.history), config.epochs)
     return state
 
@@ -106,7 +117,7 @@ def _train(
     trial: Trial | None,
 ) -> bool:
     """Runs the loop, and after each epoch saves what a kill must not lose. Gives whether the trial was pruned."""
-    saved_config = to_dict(config)
+    common = {"config": to_dict(config), "data_sha256": splits.sha256}
     pictures = len(splits.train.labels)
     if trial is not None:
         for record in state.history:  # of an interrupted trial, which this one goes on with in a folder of its own
@@ -117,9 +128,9 @@ def _train(
             best = best_record(state.history, config.best_by) or record  # without validation the last is the best
             if best is record:
                 # Before last.pt: after a kill in between, the epoch comes again and writes the same weights.
-                content = {"config": saved_config, "model": state.model.state_dict(), "record": record}
+                content = {**common, "model": state.model.state_dict(), "record": record}
                 save_checkpoint(folder.best, content)
-            save_checkpoint(folder.last, {"config": saved_config, **state.state_dict()})
+            save_checkpoint(folder.last, {**common, **state.state_dict()})
             folder.write_metrics(state.history)
             tensorboard.log_epoch(writer, record, pictures / record["seconds"])
             log.info("%s", _epoch_line(config, record, best is record))
