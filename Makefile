@@ -33,7 +33,7 @@ bench: $(VENV)/.installed  ## speed of the training loop, against the bare step 
 	$(IN_VENV)python benchmarks/training_loop.py
 
 tensorboard: $(VENV)/.installed  ## TensorBoard on all runs, at http://localhost:6006
-	$(IN_VENV)tensorboard --logdir_spec outputs:outputs,multirun:multirun --bind_all=false
+	$(IN_VENV)tensorboard --logdir_spec outputs:outputs,multirun:multirun --host localhost
 
 clean:  ## remove .venv and caches; runs stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "housenumbers"
 
 # Whom a room may import besides itself. The ground floor (config, errors, files, command_line) is open to the rooms
 # that are listed with it.
-GROUND = {"config", "errors", "files"}
+GROUND = {"config", "errors", "files", "groups"}
 MAY_IMPORT = {
     "models": set(),
     "evaluation": set(),
@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "tracking": GROUND,
     "sweeps": GROUND,
     "training": GROUND | {"data", "models", "evaluation", "tracking"},
-    "config": {"errors"},
+    "config": {"errors", "groups"},
+    "groups": {"errors"},
     "errors": set(),
     "files": set(),
     "command_line": {"config", "errors"},

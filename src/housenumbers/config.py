@@ -18,6 +18,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers.errors import UserError, one_line_errors
+from housenumbers.groups import SCHEMAS, require
 
 # What a configuration, possibly one from somebody else's run folder, is allowed to call.
 ALLOWED_TARGETS = (
@@ -33,121 +34,6 @@ ALLOWED_TARGETS = (
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds": "minimize"}
 
 
-def _require(condition: bool, key: str, value: Any, want: str) -> None:
-    if not condition:
-        raise UserError(f"{key}={value}: must be {want}")
-
-
-@dataclass
-class ResNetConfig:
-    _target_: str = MISSING
-    name: str = MISSING
-    width: int = MISSING
-    blocks: list[int] = MISSING
-    input_size: int = 32
-
-    def __post_init__(self) -> None:
-        _require(self.width >= 1, "model.width", self.width, "1 or more channels")
-        good = len(self.blocks) >= 1 and all(count >= 1 for count in self.blocks)
-        _require(good, "model.blocks", self.blocks, "a list with 1 or more blocks for each stage")
-        _require(self.input_size >= 8, "model.input_size", self.input_size, "8 pixels or more")
-
-
-@dataclass
-class OptimizerConfig:
-    _target_: str = MISSING
-    lr: float = MISSING
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        _require(0 < self.lr < math.inf, "optimizer.lr", self.lr, "above 0")
-        _require(0 <= self.weight_decay < math.inf, "optimizer.weight_decay", self.weight_decay, "0 or more")
-
-
-@dataclass
-class AdamConfig(OptimizerConfig):
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        good = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        _require(good, "optimizer.betas", self.betas, "two numbers from 0 up to, not including, 1")
-        _require(self.eps > 0, "optimizer.eps", self.eps, "above 0")
-
-
-@dataclass
-class SGDConfig(OptimizerConfig):
-    momentum: float = 0.9
-    nesterov: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "from 0 up to, not including, 1")
-        _require(self.momentum > 0 or not self.nesterov, "optimizer.nesterov", True, "false where momentum is 0")
-
-
-@dataclass
-class SchedulerConfig:
-    _target_: str = MISSING
-    interval: str = "epoch"  # when it steps: after each epoch or after each batch
-
-    def __post_init__(self) -> None:
-        _require(self.interval in ("epoch", "batch"), "scheduler.interval", self.interval, "epoch or batch")
-
-
-@dataclass
-class StepConfig(SchedulerConfig):
-    step_size: int = MISSING
-    gamma: float = MISSING
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require(self.step_size >= 1, "scheduler.step_size", self.step_size, "1 epoch or more")
-        _require(0 < self.gamma <= 1, "scheduler.gamma", self.gamma, "above 0 and at most 1")
-
-
-@dataclass
-class ConstantConfig(SchedulerConfig):
-    factor: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require(0 < self.factor <= 1, "scheduler.factor", self.factor, "above 0 and at most 1")
-
-
-@dataclass
-class CosineConfig(SchedulerConfig):
-    T_max: int | None = None  # null: the whole run
-    eta_min: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require(self.T_max is None or self.T_max >= 1, "scheduler.T_max", self.T_max, "1 or more, or null")
-        _require(0 <= self.eta_min < math.inf, "scheduler.eta_min", self.eta_min, "0 or more")
-
-
-@dataclass
-class OneCycleConfig(SchedulerConfig):
-    max_lr: float = MISSING
-    total_steps: int | None = None  # null: the whole run
-    pct_start: float = 0.3
-    div_factor: float = 25.0
-    final_div_factor: float = 1e4
-    anneal_strategy: str = "cos"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require(0 < self.max_lr < math.inf, "scheduler.max_lr", self.max_lr, "above 0")
-        good = self.total_steps is None or self.total_steps >= 1
-        _require(good, "scheduler.total_steps", self.total_steps, "1 or more, or null")
-        _require(0 < self.pct_start < 1, "scheduler.pct_start", self.pct_start, "between 0 and 1")
-        _require(self.div_factor > 0, "scheduler.div_factor", self.div_factor, "above 0")
-        _require(self.final_div_factor > 0, "scheduler.final_div_factor", self.final_div_factor, "above 0")
-        good = self.anneal_strategy in ("cos", "linear")
-        _require(good, "scheduler.anneal_strategy", self.anneal_strategy, "cos or linear")
-
-
 @dataclass
 class AugmentConfig:
     degrees: float = 0.0  # rotate by a uniform angle from -degrees to +degrees
@@ -155,10 +41,10 @@ class AugmentConfig:
     padding: str = "zeros"  # what comes in at the border: zeros, border (the nearest pixel) or reflection
 
     def __post_init__(self) -> None:
-        _require(0 <= self.degrees <= 180, "augment.degrees", self.degrees, "from 0 to 180")
-        _require(0 <= self.translate < math.inf, "augment.translate", self.translate, "0 pixels or more")
+        require(0 <= self.degrees <= 180, "augment.degrees", self.degrees, "from 0 to 180")
+        require(0 <= self.translate < math.inf, "augment.translate", self.translate, "0 pixels or more")
         good = self.padding in ("zeros", "border", "reflection")
-        _require(good, "augment.padding", self.padding, "zeros, border or reflection")
+        require(good, "augment.padding", self.padding, "zeros, border or reflection")
 
 
 @dataclass
@@ -176,12 +62,12 @@ class DataConfig:
     cache: str | None = MISSING  # null: the user's cache folder
 
     def __post_init__(self) -> None:
-        _require(1 <= self.batch_size < 2**31, "data.batch_size", self.batch_size, "1 or more")
-        _require(0 < self.reduce <= 1, "data.reduce", self.reduce, "a fraction above 0 and at most 1")
-        _require(0 <= self.val_fraction < 1, "data.val_fraction", self.val_fraction, "from 0 up to, not including, 1")
-        _require(self.split in ("random", "blocks"), "data.split", self.split, "random or blocks")
+        require(1 <= self.batch_size < 2**31, "data.batch_size", self.batch_size, "1 or more")
+        require(0 < self.reduce <= 1, "data.reduce", self.reduce, "a fraction above 0 and at most 1")
+        require(0 <= self.val_fraction < 1, "data.val_fraction", self.val_fraction, "from 0 up to, not including, 1")
+        require(self.split in ("random", "blocks"), "data.split", self.split, "random or blocks")
         self.use_extra = self.use_extra.lower()  # YAML's true arrives as "True"
-        _require(self.use_extra in ("false", "true", "only"), "data.use_extra", self.use_extra, "false, true or only")
+        require(self.use_extra in ("false", "true", "only"), "data.use_extra", self.use_extra, "false, true or only")
 
 
 @dataclass
@@ -194,11 +80,11 @@ class EarlyStoppingConfig:
 
     def __post_init__(self) -> None:
         good = self.monitor in ("val_loss", "val_accuracy")
-        _require(good, "early_stopping.monitor", self.monitor, "val_loss or val_accuracy")
-        _require(self.start_epoch >= 1, "early_stopping.start_epoch", self.start_epoch, "1 or more")
-        _require(self.patience >= 1, "early_stopping.patience", self.patience, "1 epoch or more")
+        require(good, "early_stopping.monitor", self.monitor, "val_loss or val_accuracy")
+        require(self.start_epoch >= 1, "early_stopping.start_epoch", self.start_epoch, "1 or more")
+        require(self.patience >= 1, "early_stopping.patience", self.patience, "1 epoch or more")
         good = 0 <= self.improvement < 100
-        _require(good, "early_stopping.improvement", self.improvement, "a percentage from 0 up to, not including, 100")
+        require(good, "early_stopping.improvement", self.improvement, "a percentage from 0 up to, not including, 100")
 
 
 @dataclass
@@ -220,24 +106,24 @@ class TrainConfig:
     autocast: bool = MISSING  # bfloat16 on CUDA; elsewhere without effect
 
     def __post_init__(self) -> None:
-        _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
+        require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
         # Not checked in DataConfig: split_seed follows seed, and the message should name what was typed.
-        _require(0 <= self.data.split_seed < 2**32, "data.split_seed", self.data.split_seed, "from 0 to 4294967295")
-        _require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
-        _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "from 0 up to 1")
+        require(0 <= self.data.split_seed < 2**32, "data.split_seed", self.data.split_seed, "from 0 to 4294967295")
+        require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "from 0 up to 1")
         good = self.clip_grad_norm is None or self.clip_grad_norm > 0
-        _require(good, "clip_grad_norm", self.clip_grad_norm, "above 0, or null")
+        require(good, "clip_grad_norm", self.clip_grad_norm, "above 0, or null")
         good = self.threads is None or 1 <= self.threads <= 1024
-        _require(good, "threads", self.threads, "from 1 to 1024, or null")
+        require(good, "threads", self.threads, "from 1 to 1024, or null")
         good = re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", self.device) is not None
-        _require(good, "device", self.device, "auto, cpu, cuda, cuda:N or mps")
+        require(good, "device", self.device, "auto, cpu, cuda, cuda:N or mps")
         good = self.name.isprintable() and 1 <= len(self.name) <= 100 and not set(self.name) & set('/\\:*?"<>|')
-        _require(good, "name", repr(self.name), "usable as a part of a folder's name, and at most 100 characters long")
+        require(good, "name", repr(self.name), "usable as a part of a folder's name, and at most 100 characters long")
         good = bool(self.objectives) and all(objective in OBJECTIVES for objective in self.objectives)
-        _require(good, "objective", self.objective, f"{', '.join(OBJECTIVES)} or a list of these")
+        require(good, "objective", self.objective, f"{', '.join(OBJECTIVES)} or a list of these")
         for group in ("model", "optimizer", "scheduler"):
             chosen = isinstance(options(getattr(self, group)).get("_target_"), str)
-            _require(chosen, group, getattr(self, group), f"an option of conf/{group}/ with a _target_")
+            require(chosen, group, getattr(self, group), f"an option of conf/{group}/ with a _target_")
         if self.early_stopping.enabled and self.data.val_fraction == 0:
             raise UserError("early_stopping.enabled=true: needs a validation part: set data.val_fraction above 0")
 
@@ -249,22 +135,6 @@ class TrainConfig:
     def best_by(self) -> str:
         """What decides which epoch's weights are the best ones."""
         return "val_loss" if self.objectives[0] == "val_loss" else "val_accuracy"
-
-
-# The schemas of each group, by the name that files in conf/ call them, each with the targets that it describes.
-SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
-    "model": {"resnet": (ResNetConfig, ("housenumbers.models.resnet.ResNet",))},
-    "optimizer": {
-        "adam": (AdamConfig, ("torch.optim.Adam", "torch.optim.AdamW")),
-        "sgd": (SGDConfig, ("torch.optim.SGD",)),
-    },
-    "scheduler": {
-        "step": (StepConfig, ("torch.optim.lr_scheduler.StepLR",)),
-        "cosine": (CosineConfig, ("torch.optim.lr_scheduler.CosineAnnealingLR",)),
-        "onecycle": (OneCycleConfig, ("torch.optim.lr_scheduler.OneCycleLR",)),
-        "none": (ConstantConfig, ("torch.optim.lr_scheduler.ConstantLR",)),
-    },
-}
 
 
 def options(group: Any) -> dict[str, Any]:
@@ -320,8 +190,11 @@ def _typed(composed: Any, group: str) -> Any:
     if schema is None or OmegaConf.get_type(chosen) is schema:
         return composed
     typed = OmegaConf.structured(schema)
-    with open_dict(typed):  # for what was added with +
-        return OmegaConf.merge(composed, {group: OmegaConf.merge(typed, chosen)})
+    try:
+        with open_dict(typed):  # for what was added with +
+            return OmegaConf.merge(composed, {group: OmegaConf.merge(typed, chosen)})
+    except OmegaConfBaseException as error:
+        raise UserError(f"{group}.{one_line(error)}") from None
 
 
 def _schema_of(group: str, target: Any) -> type | None:

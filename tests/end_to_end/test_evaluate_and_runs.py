@@ -135,7 +135,7 @@ def test_a_record_from_elsewhere_does_not_hide_the_others(home: Path, command: C
     assert command("evaluate", "run=best").returncode == 0
 
 
-def test_validation_is_not_scored_on_other_data(svhn_folder: Path, command: Command, tmp_path: Path) -> None:
+def test_validation_is_not_scored_on_other_data(svhn_folder: Path, command: Command) -> None:
     from support import write_mat
 
     svhn = ("data=svhn", f"data.root={svhn_folder}", "data.verify=false", "model.width=4", "epochs=1", "threads=1")

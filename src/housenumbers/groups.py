@@ -1,0 +1,140 @@
+"""The schemas of the options in the groups `model`, `optimizer` and `scheduler`: types, and what the values may be."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from housenumbers.errors import UserError
+
+
+def require(condition: bool, key: str, value: Any, want: str) -> None:
+    if not condition:
+        raise UserError(f"{key}={value}: must be {want}")
+
+
+@dataclass
+class ResNetConfig:
+    _target_: str = MISSING
+    name: str = MISSING
+    width: int = MISSING
+    blocks: list[int] = MISSING
+    input_size: int = 32
+
+    def __post_init__(self) -> None:
+        require(self.width >= 1, "model.width", self.width, "1 or more channels")
+        good = len(self.blocks) >= 1 and all(count >= 1 for count in self.blocks)
+        require(good, "model.blocks", self.blocks, "a list with 1 or more blocks for each stage")
+        require(self.input_size >= 8, "model.input_size", self.input_size, "8 pixels or more")
+
+
+@dataclass
+class OptimizerConfig:
+    _target_: str = MISSING
+    lr: float = MISSING
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(0 < self.lr < math.inf, "optimizer.lr", self.lr, "above 0")
+        require(0 <= self.weight_decay < math.inf, "optimizer.weight_decay", self.weight_decay, "0 or more")
+
+
+@dataclass
+class AdamConfig(OptimizerConfig):
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        good = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        require(good, "optimizer.betas", self.betas, "two numbers from 0 up to, not including, 1")
+        require(self.eps > 0, "optimizer.eps", self.eps, "above 0")
+
+
+@dataclass
+class SGDConfig(OptimizerConfig):
+    momentum: float = 0.9
+    nesterov: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "from 0 up to, not including, 1")
+        require(self.momentum > 0 or not self.nesterov, "optimizer.nesterov", True, "false where momentum is 0")
+
+
+@dataclass
+class SchedulerConfig:
+    _target_: str = MISSING
+    interval: str = "epoch"  # when it steps: after each epoch or after each batch
+
+    def __post_init__(self) -> None:
+        require(self.interval in ("epoch", "batch"), "scheduler.interval", self.interval, "epoch or batch")
+
+
+@dataclass
+class StepConfig(SchedulerConfig):
+    step_size: int = MISSING
+    gamma: float = MISSING
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.step_size >= 1, "scheduler.step_size", self.step_size, "1 epoch or more")
+        require(0 < self.gamma <= 1, "scheduler.gamma", self.gamma, "above 0 and at most 1")
+
+
+@dataclass
+class ConstantConfig(SchedulerConfig):
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.factor <= 1, "scheduler.factor", self.factor, "above 0 and at most 1")
+
+
+@dataclass
+class CosineConfig(SchedulerConfig):
+    T_max: int | None = None  # null: the whole run
+    eta_min: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.T_max is None or self.T_max >= 1, "scheduler.T_max", self.T_max, "1 or more, or null")
+        require(0 <= self.eta_min < math.inf, "scheduler.eta_min", self.eta_min, "0 or more")
+
+
+@dataclass
+class OneCycleConfig(SchedulerConfig):
+    max_lr: float = MISSING
+    total_steps: int | None = None  # null: the whole run
+    pct_start: float = 0.3
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+    anneal_strategy: str = "cos"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.max_lr < math.inf, "scheduler.max_lr", self.max_lr, "above 0")
+        good = self.total_steps is None or self.total_steps >= 1
+        require(good, "scheduler.total_steps", self.total_steps, "1 or more, or null")
+        require(0 < self.pct_start < 1, "scheduler.pct_start", self.pct_start, "between 0 and 1")
+        require(self.div_factor > 0, "scheduler.div_factor", self.div_factor, "above 0")
+        require(self.final_div_factor > 0, "scheduler.final_div_factor", self.final_div_factor, "above 0")
+        good = self.anneal_strategy in ("cos", "linear")
+        require(good, "scheduler.anneal_strategy", self.anneal_strategy, "cos or linear")
+
+
+# The schemas of each group, by the name that files in conf/ call them, each with the targets that it describes.
+SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
+    "model": {"resnet": (ResNetConfig, ("housenumbers.models.resnet.ResNet",))},
+    "optimizer": {
+        "adam": (AdamConfig, ("torch.optim.Adam", "torch.optim.AdamW")),
+        "sgd": (SGDConfig, ("torch.optim.SGD",)),
+    },
+    "scheduler": {
+        "step": (StepConfig, ("torch.optim.lr_scheduler.StepLR",)),
+        "cosine": (CosineConfig, ("torch.optim.lr_scheduler.CosineAnnealingLR",)),
+        "onecycle": (OneCycleConfig, ("torch.optim.lr_scheduler.OneCycleLR",)),
+        "none": (ConstantConfig, ("torch.optim.lr_scheduler.ConstantLR",)),
+    },
+}
