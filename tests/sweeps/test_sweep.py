@@ -201,3 +201,9 @@ def test_nothing_to_search_is_one_line(command: Command) -> None:
     done = command("train", "-m", "hydra/sweeper=optuna", *TINY, *pinned)
     assert done.returncode == 2
     assert "nothing to search" in done.stderr
+
+
+def test_trials_at_once_are_refused_rather_than_run_one_by_one(command: Command) -> None:
+    done = command("train", "-m", "hydra/sweeper=optuna", *TINY, "hydra.sweeper.n_jobs=2")
+    assert done.returncode == 2
+    assert "hydra.sweeper.n_jobs" in done.stderr

@@ -47,6 +47,8 @@ class Sweep:
 
     def run(self, arguments: list[str]) -> None:
         """Raises UserError where the study is another one, nothing completed, or too much failed."""
+        if self._options["n_jobs"] != 1:
+            raise UserError("hydra.sweeper.n_jobs: this sweeper runs one trial after another: leave it at 1")
         space, overrides = self._read(arguments)
         if not space:
             raise UserError("nothing to search: give at least one range, optimizer.lr=interval(0.001,0.01) say")
