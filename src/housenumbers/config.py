@@ -5,6 +5,7 @@ schema of its own (a model that you add, say) works too: its keys are then check
 """
 
 import copy
+import importlib.util
 import math
 import re
 from collections.abc import Sequence
@@ -229,7 +230,15 @@ def one_line(error: BaseException) -> str:
 
 
 class CheckConfig(Callback):
-    """Refuses a bad configuration before Hydra makes a folder for its run."""
+    """Refuses a bad configuration before Hydra makes a folder for its run, and a launcher that is not there."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        package = config.hydra.launcher._target_.split(".")[:2]  # hydra_plugins.hydra_ray_launcher
+        with one_line_errors():
+            if importlib.util.find_spec(".".join(package)) is None:
+                name = config.hydra.runtime.choices["hydra/launcher"]
+                extra = {"submitit_slurm": "slurm", "submitit_local": "slurm"}.get(name, name)
+                raise UserError(f"hydra/launcher={name}: is not installed: pip install -e '.[{extra}]'")
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         ours = copy.deepcopy(config)

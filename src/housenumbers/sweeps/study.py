@@ -1,21 +1,27 @@
-"""Studies: what belongs to one, where it is kept, and what a dead process left in it."""
+"""Studies: what belongs to one, where it is kept, and which of its trials count."""
 
 import hashlib
 import json
-import platform
-from collections.abc import Mapping
+import random
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-import psutil
 from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from housenumbers.errors import UserError
+from housenumbers.sweeps.liveness import MISSED_HEARTBEATS
 
 # Keys of the configuration that change neither results nor what is searched.
 _NOT_PART_OF_A_STUDY = ("name", "device", "threads", "data.root", "data.cache", "data.download", "data.verify")
+_TRIES = 10  # to open a database: processes that make its tables at the same time are in each other's way
 
 
 def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -26,10 +32,11 @@ def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def fixed_part(config: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+def fixed_part(config: Mapping[str, Any], space: Iterable[str]) -> dict[str, Any]:
     """The configuration that all trials of a study share, with dotted keys."""
+    searched = tuple(space)
     flat = dotted(config)
-    return {key: value for key, value in sorted(flat.items()) if key not in space and key not in _NOT_PART_OF_A_STUDY}
+    return {key: value for key, value in sorted(flat.items()) if key not in (*searched, *_NOT_PART_OF_A_STUDY)}
 
 
 def default_name(fixed: Mapping[str, Any]) -> str:
@@ -38,9 +45,40 @@ def default_name(fixed: Mapping[str, Any]) -> str:
     return f"{fixed['model.name']}_{fixed['data.name']}_{digest}"
 
 
+def open_storage(url: str, heartbeat_seconds: int) -> RDBStorage:
+    """The database at `url`, with its tables made where it is a new one.
+
+    Raises UserError, without the URL's password, where it is no URL, its driver is missing, or nobody answers.
+    """
+    place = url.rpartition("@")[2]
+    waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    for attempt in range(1, _TRIES + 1):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
+                return RDBStorage(
+                    url,
+                    engine_kwargs=waits,
+                    heartbeat_interval=heartbeat_seconds,
+                    grace_period=MISSED_HEARTBEATS * heartbeat_seconds,
+                )
+        except ArgumentError:
+            raise UserError(f"hydra.sweeper.storage={place}: not a URL like postgresql://USER@HOST/NAME") from None
+        except ImportError:
+            raise UserError(
+                f"hydra.sweeper.storage={place}: the driver is missing: for PostgreSQL pip install -e '.[postgres]'"
+            ) from None
+        except (SQLAlchemyError, StorageInternalError, AssertionError) as error:
+            if attempt == _TRIES:
+                first_line = str(error.__cause__ or error).splitlines()[0]
+                raise UserError(f"hydra.sweeper.storage={place}: cannot be opened: {first_line}") from None
+            time.sleep(random.uniform(0.1, 0.5))
+    raise AssertionError("unreachable")
+
+
 def open_study(
     name: str,
-    storage: str,
+    storage: RDBStorage,
     directions: list[Any],  # "minimize" or "maximize"
     fixed: Mapping[str, Any],
     space: Mapping[str, BaseDistribution],
@@ -75,45 +113,26 @@ def _difference(part: str, stored: Any, value: Any) -> str:
     return f"{words} ({min(key for key in stored.keys() | value.keys() if stored.get(key) != value.get(key))})"
 
 
-def mark_owner(trial: optuna.Trial) -> None:
-    """Writes down which process is at work on the trial."""
-    process = psutil.Process()
-    trial.set_user_attr("owner", [platform.node(), process.pid, process.create_time()])
-
-
-def give_back_orphans(study: optuna.Study) -> list[int]:
-    """Ends trials that say RUNNING though their process on this machine is dead, and enqueues their parameters again.
-
-    Gives the numbers of the trials that were given back.
-    """
-    orphans = [trial for trial in study.get_trials(states=(TrialState.RUNNING,)) if _is_orphan(trial)]
-    for trial in orphans:
-        give_back(study, trial)
-    return [trial.number for trial in orphans]
-
-
-def give_back(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Ends an interrupted trial as FAIL, and enqueues one that will go on where it stopped."""
-    study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
-    study.tell(trial.number, state=TrialState.FAIL)
-    study.enqueue_trial(trial.params, user_attrs={"continues": trial.number})
-
-
-def counted(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that count towards n_trials: complete, pruned, and failed by themselves."""
-    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-    return [trial for trial in ended if not trial.user_attrs.get("interrupted")]
-
-
 def trial_folder(sweep_folder: Path, number: int) -> Path:
     return sweep_folder / f"trial_{number:04d}"
 
 
-def _is_orphan(trial: FrozenTrial) -> bool:
-    host, pid, created = trial.user_attrs.get("owner", [platform.node(), -1, 0.0])
-    if host != platform.node():
-        return False  # another machine's: not ours to judge
-    try:
-        return psutil.Process(pid).create_time() != created
-    except (psutil.NoSuchProcess, ValueError):
-        return True
+def counts(trial: FrozenTrial) -> bool:
+    """Whether a trial counts towards n_trials: it is complete, pruned, or failed by itself."""
+    return trial.state.is_finished() and not trial.user_attrs.get("interrupted")
+
+
+def counted(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that count towards n_trials."""
+    return [trial for trial in study.get_trials(deepcopy=False) if counts(trial)]
+
+
+def described(trial: FrozenTrial, objectives: Sequence[str]) -> str:
+    """How a trial ended, in words."""
+    if trial.state is TrialState.COMPLETE:
+        return ", ".join(f"{name} {value:.4f}" for name, value in zip(objectives, trial.values, strict=True))
+    if trial.state is TrialState.PRUNED:
+        return f"pruned after epoch {trial.last_step}"
+    if trial.user_attrs.get("interrupted"):
+        return "interrupted"
+    return f"failed: {trial.user_attrs.get('error', 'unknown')}"

@@ -1,44 +1,48 @@
-"""A sweep: asks the study for trial after trial, runs each in its own folder, and tells the study how it went."""
+"""A sweep: one call of the command takes a study from where it stands to `n_trials` in all."""
 
 import copy
-import math
+import functools
+import os
 import shlex
-import shutil
 import sys
-import traceback
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
-from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
+from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
 from omegaconf import DictConfig, open_dict, read_write
+from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
-from housenumbers.config import OBJECTIVES, checked, to_dict
+from housenumbers.config import OBJECTIVES, TrainConfig, checked, to_dict
 from housenumbers.errors import UserError
+from housenumbers.sweeps import crew
+from housenumbers.sweeps.liveness import end_with_parent, give_back_orphans
 from housenumbers.sweeps.study import (
     counted,
     default_name,
+    described,
     dotted,
     fixed_part,
-    give_back,
-    give_back_orphans,
-    mark_owner,
+    open_storage,
     open_study,
     trial_folder,
 )
-from housenumbers.sweeps.trial import Trial, at_work_on
+from housenumbers.sweeps.worker import Worker, too_many_failed
 
-_JUDGED_FROM = 4  # trials: before that a failure rate says little
+_ALLOWED_TARGETS = ("optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*")
+# Launchers whose jobs share this machine, and so its cores.
+_ON_THIS_MACHINE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")
 
 
 class Sweep:
-    """One call of the command: from the study as it stands to `n_trials` in all."""
+    """Reads what is searched, opens the study, has its trials run, and says what was found."""
 
     def __init__(
         self, options: Mapping[str, Any], hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -46,25 +50,41 @@ class Sweep:
         self._options, self._context, self._task, self._config = options, hydra_context, task_function, config
 
     def run(self, arguments: list[str]) -> None:
-        """Raises UserError where the study is another one, nothing completed, or too much failed."""
-        if self._options["n_jobs"] != 1:
-            raise UserError("hydra.sweeper.n_jobs: this sweeper runs one trial after another: leave it at 1")
+        """Raises UserError where the study is another one, too much failed, or an option is out of range."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        warnings.filterwarnings("ignore", message="Heartbeat of storage")  # liveness.py records them
+        self._check_options()
         space, overrides = self._read(arguments)
         if not space:
             raise UserError("nothing to search: give at least one range, optimizer.lr=interval(0.001,0.01) say")
         self._overrides = [word for word in overrides if not word.startswith("hydra")]
-        study = self._open(space, overrides)
+        config = self._trial_config(overrides)
+        study = self._open(config, space)
+        if crew.is_worker():
+            end_with_parent()
+            self._worker(study, space, overrides, config, say=lambda _: None).work()
+            return
+        if len(config.objectives) > 1:
+            self._say("several objectives: no trial is pruned")
         self._say(f"study {study.study_name}: {len(counted(study))} of {self._options['n_trials']} trials are there")
-        for number in give_back_orphans(study):
-            self._say(f"trial {number} was interrupted: another one goes on from its checkpoint")
-        while len(counted(study)) < self._options["n_trials"]:
-            self._run_trial(study, space, overrides)
-            self._check_failures(study)
-        self._conclude(study)
+        if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
+            self._worker(study, space, overrides, config, self._say).work()
+        elif len(counted(study)) < self._options["n_trials"]:
+            self._start_crew(study, config)
+        self._conclude(study, config.objectives)
 
-    def _read(self, arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+    def _check_options(self) -> None:
+        for key, least in (("n_trials", 1), ("n_jobs", 1), ("heartbeat_seconds", 1)):
+            if not isinstance(self._options[key], int) or self._options[key] < least:
+                raise UserError(f"hydra.sweeper.{key}={self._options[key]}: must be {least} or more")
+        if not 0 <= self._options["max_failure_rate"] <= 1:
+            raise UserError(f"hydra.sweeper.max_failure_rate={self._options['max_failure_rate']}: must be from 0 to 1")
+        if not isinstance(self._options["storage"], str | None):
+            raise UserError("hydra.sweeper.storage: must be the URL of a database, or null for study.db")
+
+    def _read(self, arguments: list[str]) -> tuple[dict[str, BaseDistribution], list[str]]:
         """The search space, and the overrides that all trials share. The last word on a key wins: a value pins it."""
-        space: dict[str, Any] = {}
+        space: dict[str, BaseDistribution] = {}
         fixed: dict[str, Any] = {}
         removed: list[str] = []
         for word in [*(f"{key}={value}" for key, value in dotted(self._options["params"] or {}).items()), *arguments]:
@@ -74,104 +94,105 @@ class Sweep:
             removed += without
         return space, [*(f"{key}={value}" for key, value in fixed.items()), *removed]
 
-    def _open(self, space: Mapping[str, Any], overrides: list[str]) -> optuna.Study:
+    def _trial_config(self, overrides: list[str]) -> TrainConfig:
+        """The configuration that the trials share, checked; what is searched has its default in it."""
         composed = self._context.config_loader.load_sweep_config(self._config, overrides)
         with read_write(composed), open_dict(composed):
             del composed["hydra"]
         config = checked(composed)
-        self._objectives = config.objectives
         if config.data.val_fraction == 0 and set(config.objectives) != {"train_seconds"}:
             raise UserError("data.val_fraction=0: a search needs a validation part to judge by")
+        return config
+
+    def _open(self, config: TrainConfig, space: Mapping[str, BaseDistribution]) -> optuna.Study:
         fixed = fixed_part(to_dict(config), space)
         name = self._options["study_name"] or default_name(fixed)
         named = copy.deepcopy(self._config)
         with read_write(named.hydra.sweeper):
             named.hydra.sweeper.study_name = name
         self._folder = Path(named.hydra.sweep.dir).absolute()
-        with read_write(self._config.hydra.sweep):
-            self._config.hydra.sweep.dir = str(self._folder)  # where the launcher makes its folder
-        self._launcher = Plugins.instance().instantiate_launcher(
-            config=self._config, hydra_context=self._context, task_function=self._task
-        )
         self._folder.mkdir(parents=True, exist_ok=True)
+        with read_write(self._config.hydra.sweep):
+            self._config.hydra.sweep.dir = str(self._folder)  # where launchers make their folders
         storage = self._options["storage"] or f"sqlite:///{self._folder / 'study.db'}"
-        if len(self._objectives) > 1:
-            self._say("several objectives: no trial is pruned")
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        directions = [OBJECTIVES[objective] for objective in self._objectives]
-        study = open_study(name, storage, directions, fixed, space)
-        sampler = dict(self._options["sampler"])
-        if sampler.get("seed") is not None:
-            sampler["seed"] += len(study.trials)  # else a continued study would draw its first samples again
-        allowed = ("optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*")
-        study.sampler = instantiate(sampler, _execution_whitelist_=allowed)
-        study.pruner = instantiate(self._options["pruner"], _execution_whitelist_=allowed)
+        directions = [OBJECTIVES[objective] for objective in config.objectives]
+        study = open_study(name, open_storage(storage, self._options["heartbeat_seconds"]), directions, fixed, space)
+        study.sampler = self._sampler(study, space)
+        study.pruner = instantiate(self._options["pruner"], _execution_whitelist_=_ALLOWED_TARGETS)
         return study
 
-    def _run_trial(self, study: optuna.Study, space: Mapping[str, Any], overrides: Sequence[str]) -> None:
-        live = study.ask(dict(space))
-        mark_owner(live)
-        folder = trial_folder(self._folder, live.number)
-        if (stopped := live.user_attrs.get("continues")) is not None:
-            checkpoints = trial_folder(self._folder, stopped) / "checkpoints"
-            if checkpoints.exists():
-                shutil.copytree(checkpoints, folder / "checkpoints", dirs_exist_ok=True)
-        chosen = [f"{key}={value}" for key, value in live.params.items()]
-        place = [f"hydra.sweep.dir='{self._folder}'", f"hydra.sweep.subdir={folder.name}"]
-        trial = Trial(live, len(self._objectives))
-        try:
-            with at_work_on(trial):
-                (returned,) = self._launcher.launch([[*overrides, *chosen, *place]], initial_job_idx=live.number)
-        except BaseException:  # the sweep itself is being stopped
-            give_back(study, study.trials[live.number])
-            raise
-        outcome = self._tell(study, trial, returned, folder)
-        self._say(f"trial {live.number}: {' '.join(chosen)}: {outcome}")
+    def _sampler(self, study: optuna.Study, space: Mapping[str, BaseDistribution]) -> optuna.samplers.BaseSampler:
+        chosen = dict(self._options["sampler"])
+        if chosen.get("seed") is not None:
+            chosen["seed"] += len(study.trials)  # else a continued study would draw its first samples again
+            if crew.is_worker() or self._options["storage"]:  # and each worker those of the others
+                chosen["seed"] = (chosen["seed"] + int.from_bytes(os.urandom(3))) % 2**32
+        sampler = instantiate(chosen, _execution_whitelist_=_ALLOWED_TARGETS)
+        if isinstance(sampler, functools.partial):  # the grid, which wants to know the space
+            sampler = sampler({key: OptunaSweeperImpl._to_grid_sampler_choices(space[key]) for key in space})
+        return sampler
 
-    def _tell(self, study: optuna.Study, trial: Trial, returned: JobReturn, folder: Path) -> str:
-        """Tells the study how the trial ended, and gives that in words."""
-        if returned.status is JobStatus.FAILED:
-            error = returned._return_value
-            if not isinstance(error, UserError):  # a bug: its traceback goes where one looks for it
-                with (folder / "train.log").open("a", encoding="utf-8") as log:
-                    log.writelines(traceback.format_exception(error))
-            return self._fail(study, trial, f"{type(error).__name__}: {error}")
-        if trial.pruned:
-            study.tell(trial.live, state=TrialState.PRUNED)
-            return "pruned"
-        values = returned.return_value if len(self._objectives) > 1 else [returned.return_value]
-        if any(value is None or not math.isfinite(value) for value in values):
-            return self._fail(study, trial, f"the objective is {values}, not a finite number")
-        study.tell(trial.live, values)
-        return ", ".join(f"{name} {value:.4f}" for name, value in zip(self._objectives, values, strict=True))
+    def _launcher_name(self) -> str:
+        return str(self._config.hydra.launcher._target_).rpartition(".")[2]
 
-    def _fail(self, study: optuna.Study, trial: Trial, reason: str) -> str:
-        reason = " ".join(reason.split())
-        trial.live.set_user_attr("error", reason)
-        study.tell(trial.live, state=TrialState.FAIL)
-        return f"failed: {reason}"
+    def _start_crew(self, study: optuna.Study, config: TrainConfig) -> None:
+        """Has workers complete the study, in processes of this machine or wherever the launcher starts them."""
+        workers = self._options["n_jobs"]
+        command = crew.command_of_a_worker(self._threads(config))
+        with crew.progress(study, config.objectives, self._options["n_trials"], self._say):
+            if self._launcher_name() == "BasicLauncher":
+                crew.run_here(command, workers)
+            else:
+                launcher = Plugins.instance().instantiate_launcher(
+                    config=self._config, hydra_context=self._context, task_function=crew.job(command)
+                )
+                crew.run_by(launcher, workers)
+        give_back_orphans(study)
 
-    def _check_failures(self, study: optuna.Study) -> None:
+    def _worker(
+        self,
+        study: optuna.Study,
+        space: Mapping[str, BaseDistribution],
+        overrides: list[str],
+        config: TrainConfig,
+        say: Any,
+    ) -> Worker:
+        in_this_process = BasicLauncher()
+        in_this_process.setup(hydra_context=self._context, task_function=self._task, config=self._config)
+        return Worker(
+            study, space, overrides, config.objectives, self._folder, in_this_process,
+            self._options["n_trials"], self._options["max_failure_rate"], say,
+        )  # fmt: skip
+
+    def _threads(self, config: TrainConfig) -> int | None:
+        """The threads of each worker where they share this machine's cores and nothing else is asked for."""
+        if config.threads is not None or self._launcher_name() not in _ON_THIS_MACHINE:
+            return None
+        return max(1, len(os.sched_getaffinity(0)) // self._options["n_jobs"])
+
+    def _conclude(self, study: optuna.Study, objectives: list[str]) -> None:
+        """Says what was found. Raises UserError where too many trials failed; exit code 1 where none completed."""
         trials = counted(study)
-        failed = [trial for trial in trials if trial.state is TrialState.FAIL]
-        if len(trials) >= _JUDGED_FROM and len(failed) > self._options["max_failure_rate"] * len(trials):
-            reason = failed[-1].user_attrs.get("error", "unknown")
+        if too_many_failed(trials, self._options["max_failure_rate"]):
+            failed = [trial for trial in trials if trial.state is TrialState.FAIL]
             raise UserError(
                 f"{len(failed)} of {len(trials)} trials failed, more than hydra.sweeper.max_failure_rate="
-                f"{self._options['max_failure_rate']} allows; the last one: {reason}"
+                f"{self._options['max_failure_rate']} allows; the last one {described(failed[-1], objectives)}"
             )
-
-    def _conclude(self, study: optuna.Study) -> None:
-        """Says what was found. Exit code 1 where no trial completed."""
-        states = [trial.state for trial in counted(study)]
+        if len(trials) < self._options["n_trials"]:
+            raise UserError(
+                f"the workers ended with {len(trials)} of {self._options['n_trials']} trials: "
+                "see what they said above; the same command goes on"
+            )
+        states = [trial.state for trial in trials]
         count = {state: states.count(state) for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)}
         if not count[TrialState.COMPLETE]:
             print(f"error: no trial of {study.study_name} completed: see {self._folder}", file=sys.stderr)
             raise SystemExit(1)
         self._say(", ".join(f"{number} {state.name.lower()}" for state, number in count.items()))
-        for best in study.best_trials if len(self._objectives) > 1 else [study.best_trial]:
-            values = ", ".join(f"{name} {value:.4f}" for name, value in zip(self._objectives, best.values, strict=True))
-            self._say(f"best: trial {best.number}, {values}: {trial_folder(self._folder, best.number)}")
+        for best in study.best_trials if len(objectives) > 1 else [study.best_trial]:
+            folder = trial_folder(self._folder, best.number)
+            self._say(f"best: trial {best.number}, {described(best, objectives)}: {folder}")
             self._say(f"  {self._command(best.params)}")
 
     def _command(self, params: Mapping[str, Any]) -> str:

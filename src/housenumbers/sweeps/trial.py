@@ -14,6 +14,11 @@ class Trial:
     objectives: int
     pruned: bool = False
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The study's name and the trial's number in it."""
+        return {"study": self.live.study.study_name, "number": self.live.number}
+
     def report(self, value: float, epoch: int) -> None:
         """Tells the study the objective's value at an epoch."""
         if self.objectives == 1:

@@ -34,6 +34,8 @@ def resume(path: Path, overrides: Sequence[str]) -> int:
     if status in ENDED_WELL:
         print(f"{path}: this run is {status} already: there is nothing to resume")
         return 0
+    if (trial := folder.record().get("trial")) is not None:
+        raise UserError(f"{path}: a trial of the study {trial['study']}: the sweep's own command goes on with it")
     from housenumbers.training.run import run
 
     run(config, path, resuming=True)

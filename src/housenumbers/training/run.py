@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 class Trial(Protocol):
     """What a run asks of a sweep, if it is one of its trials."""
 
+    @property
+    def identity(self) -> dict[str, Any]: ...
+
     def report(self, value: float, epoch: int) -> None: ...
 
     def should_stop(self) -> bool: ...
@@ -57,7 +60,9 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         mixed = before.get("conditions_mixed", False) or any(
             key in before and before[key] != value for key, value in conditions.items()
         )
-        folder.started(config, **conditions, conditions_mixed=mixed, git_commit=_git_commit())
+        folder.started(
+            config, **conditions, conditions_mixed=mixed, git_commit=_git_commit(), trial=trial and trial.identity
+        )
         if trial is None:
             prepare_test(config.data)
         splits = load_splits(config.data).to(device)

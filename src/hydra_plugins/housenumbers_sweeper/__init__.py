@@ -12,11 +12,12 @@ from omegaconf import DictConfig
 
 @dataclass
 class SweeperConfig(OptunaSweeperConf):
-    """hydra-optuna-sweeper's options, and a pruner. The direction follows from `objective`."""
+    """hydra-optuna-sweeper's options, and ours. The direction follows from `objective`."""
 
     _target_: str = "hydra_plugins.housenumbers_sweeper.StudySweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])
     pruner: Any = None
+    heartbeat_seconds: int = 30
     params: Any = None  # nested like the configuration itself, so that the command line can reach into it
 
 

@@ -1,0 +1,109 @@
+"""A crew of workers: the sweep's own command, several times at once, here or wherever a launcher starts it."""
+
+import functools
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra.plugins.launcher import Launcher
+from hydra.types import TaskFunction
+from tqdm import tqdm
+
+from housenumbers.sweeps.study import counted, described
+
+_WORKER = "HOUSENUMBERS_WORKER"  # set in the environment of a worker
+_LOOK_EVERY = 0.5  # seconds
+_SOURCES = Path(__file__).parents[2]
+
+
+def is_worker() -> bool:
+    """Whether this process is one of a crew: it runs trials, and leaves the talking to the process that started it."""
+    return _WORKER in os.environ
+
+
+def command_of_a_worker(threads: int | None) -> list[str]:
+    """The command that this process was started by, in one process, with so many threads; null: as configured."""
+    more = [] if threads is None else [f"threads={threads}"]
+    return [sys.executable, str(Path(sys.argv[0]).absolute()), *sys.argv[1:], *more]
+
+
+def run_here(command: Sequence[str], workers: int) -> None:
+    """Runs `workers` processes at once, and returns when all have ended. Ends them, in order, if it is ended itself."""
+    processes = [_start(command, Path.cwd()) for _ in range(workers)]
+    try:
+        for process in processes:
+            process.wait()
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def job(command: Sequence[str]) -> TaskFunction:
+    """What a launcher has to run to start a worker, in the present working folder."""
+    return functools.partial(_job, command=command, folder=Path.cwd())
+
+
+def run_by(launcher: Launcher, workers: int) -> None:
+    """Runs `workers` jobs of a launcher that was set up with a `job`: processes of joblib's or Ray's, jobs of SLURM's.
+
+    They find the package by PYTHONPATH. Raises what stopped a job from starting.
+    """
+    paths = [str(_SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    for returned in launcher.launch([["hydra.output_subdir=null", "hydra.sweep.subdir=."]] * workers, 0):
+        _ = returned.return_value  # raises its error
+
+
+def _job(_: Any, command: Sequence[str], folder: Path) -> int:
+    return _start(command, folder).wait()
+
+
+def _start(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
+    # Quiet, as several would talk at once: `progress` tells what they do. Errors are heard.
+    quiet = {_WORKER: "1", "TQDM_DISABLE": "1"}
+    return subprocess.Popen(command, cwd=folder, env=os.environ | quiet, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def progress(
+    study: optuna.Study, objectives: Sequence[str], n_trials: int, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Meanwhile says how each trial ended, and shows a bar over all trials on a terminal."""
+    seen = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
+    ended = threading.Event()
+    bar = tqdm(
+        total=n_trials, initial=len(counted(study)), unit="trial", leave=False, dynamic_ncols=True,
+        disable=not sys.stderr.isatty(),
+    )  # fmt: skip
+
+    def look() -> None:
+        for trial in study.get_trials(deepcopy=False):
+            if trial.state.is_finished() and trial.number not in seen:
+                seen.add(trial.number)
+                if "owner" in trial.user_attrs:  # else it was given up before it began
+                    chosen = " ".join(f"{key}={value}" for key, value in trial.params.items())
+                    with tqdm.external_write_mode():
+                        say(f"trial {trial.number}: {chosen}: {described(trial, objectives)}")
+        bar.update(len(counted(study)) - bar.n)
+
+    def watch() -> None:
+        while not ended.wait(_LOOK_EVERY):
+            look()
+
+    thread = threading.Thread(target=watch, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        look()
+        bar.close()

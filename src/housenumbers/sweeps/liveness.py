@@ -1,0 +1,114 @@
+"""Who is at work on a trial, whether they still live, and what becomes of a trial whose process died."""
+
+import os
+import platform
+import signal
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+import optuna
+import psutil
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+_HOST = f"{platform.node()}-{uuid.getnode():x}"
+MISSED_HEARTBEATS = 4  # after which a trial's process counts as dead
+_MAX_DEATHS = 3  # of one configuration, no epoch finished in between: it has killed its process, for want of memory say
+
+
+def mark_owner(trial: optuna.Trial) -> None:
+    """Writes down which process is at work on the trial."""
+    process = psutil.Process()
+    trial.set_user_attr("owner", [_HOST, process.pid, process.create_time()])
+
+
+def give_back_orphans(study: optuna.Study) -> list[int]:
+    """Ends trials that say RUNNING though their process is dead, and enqueues their parameters again.
+
+    A process of this machine is looked up; one of another machine is dead when its heartbeats stay away. Gives the
+    numbers of the trials that were given back.
+    """
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    if not running:
+        return []
+    storage: Any = study._storage
+    silent = set(storage._get_stale_trial_ids(study._study_id))
+    grace = timedelta(seconds=storage.get_heartbeat_interval() * MISSED_HEARTBEATS)
+    orphans = [trial for trial in running if trial._trial_id in silent or _is_dead(trial, grace)]
+    return [trial.number for trial in orphans if give_back(study, trial, died=True)]
+
+
+def give_back(study: optuna.Study, trial: FrozenTrial, died: bool = False) -> bool:
+    """Ends an interrupted trial as FAIL, and enqueues one that will go on where it stopped.
+
+    Where its process `died` again and again, the trial counts as failed instead. Gives whether this process did it:
+    False where another one was quicker.
+    """
+    progressed = len(trial.intermediate_values) > trial.user_attrs.get("continues_after", 0)
+    deaths = int(died) + (0 if progressed else trial.user_attrs.get("deaths", 0))
+    try:
+        if deaths >= _MAX_DEATHS:
+            reason = f"its process died {deaths} times at the same point: too little memory?"
+            study._storage.set_trial_user_attr(trial._trial_id, "error", reason)
+        else:
+            study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    except UpdateFinishedTrialError:
+        return False
+    if deaths < _MAX_DEATHS:
+        attributes = {"continues": trial.number, "continues_after": len(trial.intermediate_values), "deaths": deaths}
+        study.enqueue_trial(trial.params, user_attrs=attributes)
+    return True
+
+
+@contextmanager
+def heartbeats(study: optuna.Study, trial_id: int) -> Iterator[None]:
+    """Meanwhile lets the study know, from a thread, that this process is alive."""
+    storage: Any = study._storage
+    interval = storage.get_heartbeat_interval()
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.is_set():
+            with suppress(StorageInternalError):  # a database that is away for a moment: the next beat will do
+                storage.record_heartbeat(trial_id)
+            ended.wait(interval)
+
+    thread = threading.Thread(target=beat, name="heartbeats", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def end_with_parent() -> None:
+    """Ends this process in order, as SIGTERM does, once the process that started it is gone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        asleep = threading.Event()
+        while os.getppid() == parent:
+            asleep.wait(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="watch parent", daemon=True).start()
+
+
+def _is_dead(trial: FrozenTrial, grace: timedelta) -> bool:
+    """Whether the trial's process was one of this machine and is no more, or died before it could say who it is."""
+    owner = trial.user_attrs.get("owner")
+    if owner is None:
+        return trial.datetime_start is not None and datetime.now() - trial.datetime_start > grace
+    host, pid, created = owner
+    if host != _HOST:
+        return False
+    try:
+        return psutil.Process(pid).create_time() != created
+    except (psutil.NoSuchProcess, ValueError):
+        return True

@@ -1,0 +1,127 @@
+"""A worker: asks the study for trial after trial, runs each in its own folder, and tells the study how it went."""
+
+import errno
+import math
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from housenumbers.errors import UserError
+from housenumbers.sweeps.liveness import give_back, give_back_orphans, heartbeats, mark_owner
+from housenumbers.sweeps.study import counted, counts, described, trial_folder
+from housenumbers.sweeps.trial import Trial, at_work_on
+
+_JUDGED_FROM = 4  # trials: before that a failure rate says little
+_LOOK_EVERY = 0.5  # seconds, while the last trials are with other workers
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass
+class Worker:
+    """Any number of them, in processes and on machines of their own, complete a study together."""
+
+    study: optuna.Study
+    space: Mapping[str, BaseDistribution]
+    overrides: Sequence[str]  # what all trials share
+    objectives: Sequence[str]
+    folder: Path  # of the sweep
+    launcher: Launcher  # runs one trial in this process
+    n_trials: int
+    max_failure_rate: float
+    say: Callable[[str], None]
+
+    def work(self) -> None:
+        """Runs trials until `n_trials` are there, those of other workers included, or too many have failed."""
+        while len(trials := counted(self.study)) < self.n_trials and not too_many_failed(trials, self.max_failure_rate):
+            for number in give_back_orphans(self.study):
+                self.say(f"trial {number} was interrupted: another one goes on from its checkpoint")
+            if self._places_taken() < self.n_trials or self._some_wait():
+                self._run_trial()
+            else:
+                time.sleep(_LOOK_EVERY)  # rather than leave: one of the others may die
+
+    def _places_taken(self, before: float = math.inf) -> int:
+        """The trials with a number below `before` that count, are at work, or wait for a worker."""
+        return sum(
+            counts(trial) or not trial.state.is_finished()
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.number < before
+        )
+
+    def _some_wait(self) -> bool:
+        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+
+    def _run_trial(self) -> None:
+        live = self.study.ask(dict(self.space))
+        if self._places_taken(before=live.number) >= self.n_trials:  # another worker took the last place just before
+            live.set_user_attr("interrupted", True)
+            self.study.tell(live, state=TrialState.FAIL)
+            return
+        mark_owner(live)
+        folder = trial_folder(self.folder, live.number)
+        if (stopped := live.user_attrs.get("continues")) is not None:
+            checkpoints = trial_folder(self.folder, stopped) / "checkpoints"
+            if checkpoints.exists():
+                shutil.copytree(checkpoints, folder / "checkpoints", dirs_exist_ok=True)
+        chosen = [f"{key}={value}" for key, value in live.params.items()]
+        place = [f"hydra.sweep.dir='{self.folder}'", f"hydra.sweep.subdir={folder.name}"]
+        trial = Trial(live, len(self.objectives))
+        try:
+            with at_work_on(trial), heartbeats(self.study, live._trial_id):
+                (returned,) = self.launcher.launch([[*self.overrides, *chosen, *place]], initial_job_idx=live.number)
+            if _no_room(returned):
+                raise returned._return_value
+        except BaseException:  # the sweep itself is being stopped
+            with suppress(optuna.exceptions.StorageInternalError):  # the database's disk may be the full one
+                give_back(self.study, self._frozen(live))
+            raise
+        with suppress(UpdateFinishedTrialError):  # this machine slept, and another one has taken the trial over
+            self._tell(trial, returned, folder)
+        self.say(f"trial {live.number}: {' '.join(chosen)}: {described(self._frozen(live), self.objectives)}")
+
+    def _frozen(self, live: optuna.Trial) -> FrozenTrial:
+        return self.study._storage.get_trial(live._trial_id)
+
+    def _tell(self, trial: Trial, returned: JobReturn, folder: Path) -> None:
+        """Tells the study how the trial ended."""
+        if returned.status is JobStatus.FAILED:
+            error = returned._return_value
+            if not isinstance(error, UserError):  # a bug: its traceback goes where one looks for it
+                with (folder / "train.log").open("a", encoding="utf-8") as log:
+                    log.writelines(traceback.format_exception(error))
+            self._fail(trial, f"{type(error).__name__}: {error}")
+        elif trial.pruned:
+            self.study.tell(trial.live, state=TrialState.PRUNED)
+        else:
+            values = returned.return_value if len(self.objectives) > 1 else [returned.return_value]
+            if all(value is not None and math.isfinite(value) for value in values):
+                self.study.tell(trial.live, values)
+            else:
+                self._fail(trial, f"the objective is {values}, not a finite number")
+
+    def _fail(self, trial: Trial, reason: str) -> None:
+        trial.live.set_user_attr("error", " ".join(reason.split()))
+        self.study.tell(trial.live, state=TrialState.FAIL)
+
+
+def too_many_failed(trials: Sequence[FrozenTrial], max_failure_rate: float) -> bool:
+    """Whether a larger share of the counted `trials` failed than may."""
+    failed = sum(trial.state is TrialState.FAIL for trial in trials)
+    return len(trials) >= _JUDGED_FROM and failed > max_failure_rate * len(trials)
+
+
+def _no_room(returned: JobReturn) -> bool:
+    """Whether a disk was full: no trial's fault, and none will fare better."""
+    error = returned._return_value
+    return returned.status is JobStatus.FAILED and isinstance(error, OSError) and error.errno in _NO_ROOM
