@@ -109,6 +109,7 @@ def _is_dead(trial: FrozenTrial, grace: timedelta) -> bool:
     if host != _HOST:
         return False
     try:
-        return psutil.Process(pid).create_time() != created
+        process = psutil.Process(pid)
+        return process.create_time() != created or process.status() == psutil.STATUS_ZOMBIE
     except (psutil.NoSuchProcess, ValueError):
         return True

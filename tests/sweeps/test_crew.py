@@ -1,0 +1,155 @@
+"""Several workers on one study: it ends at exactly n_trials, and what a dead worker left is taken over."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+from support import TINY, command_line, environment, only_run, run_in
+
+SPACE = ("optimizer.lr=tag(log,interval(0.0001,0.1))", "data.batch_size=choice(16,32)", "scheduler.step_size=2")
+PINNED = ("scheduler.gamma=0.5", "hydra.sweeper.study_name=s", "hydra/sweeper/pruner=none")
+SWEEP = ("-m", "hydra/sweeper=optuna", *TINY, *SPACE, *PINNED)
+LONG = ("epochs=30", "data.reduce=1")
+
+
+def trials(home: Path) -> list[FrozenTrial]:
+    return optuna.load_study(study_name="s", storage=f"sqlite:///{home}/multirun/s/study.db").trials
+
+
+def begun(home: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command_line("train", *SWEEP, *words), cwd=home, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """The first true value of `condition`."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
+
+
+def running_for_epochs(home: Path, epochs: int, how_many: int) -> list[FrozenTrial]:
+    """The trials at work, once `how_many` of them have finished so many epochs."""
+    if not (home / "multirun/s/study.db").exists():
+        return []
+    try:
+        found = [trial for trial in trials(home) if trial.state is TrialState.RUNNING and trial.last_step]
+    except Exception:  # the tables are being made
+        return []
+    ready = [trial for trial in found if trial.last_step >= epochs and "owner" in trial.user_attrs]
+    return ready if len(ready) >= how_many else []
+
+
+def alone(home: Path, trial: FrozenTrial, *words: str) -> dict:
+    """The record of a single run with the trial's parameters."""
+    home.mkdir()
+    chosen = [f"{key}={value}" for key, value in trial.params.items()]
+    done = run_in(home, "train", *TINY, "scheduler.step_size=2", "scheduler.gamma=0.5", *words, *chosen)
+    assert done.returncode == 0, done.stderr
+    return json.loads((only_run(home) / "run.json").read_text())
+
+
+def test_two_workers_end_at_exactly_n_trials(tmp_path: Path) -> None:
+    done = run_in(tmp_path, "train", *SWEEP, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=5", "threads=null")
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    complete = [trial for trial in trials(tmp_path) if trial.state is TrialState.COMPLETE]
+    assert len(complete) == 5
+    assert len({tuple(trial.user_attrs["owner"]) for trial in complete}) == 2
+    assert len({trial.params["optimizer.lr"] for trial in complete}) == 5
+    assert done.stdout.count("val_accuracy") == 6  # a line for each trial, and one for the best
+    record = json.loads((tmp_path / f"multirun/s/trial_{complete[0].number:04d}/run.json").read_text())
+    assert record["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
+    assert record["trial"] == {"study": "s", "number": complete[0].number}
+
+
+def test_the_trial_of_a_killed_worker_is_taken_over_by_another_and_ends_equal(tmp_path: Path) -> None:
+    process = begun(tmp_path, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")
+    victim = wait_for(lambda: running_for_epochs(tmp_path, 2, how_many=2))[0]
+    os.kill(victim.user_attrs["owner"][1], signal.SIGKILL)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert f"trial {victim.number}: " in output
+    (heir,) = (trial for trial in trials(tmp_path) if trial.user_attrs.get("continues") == victim.number)
+    assert heir.state is TrialState.COMPLETE
+    assert heir.params == victim.params
+    assert trials(tmp_path)[victim.number].user_attrs["interrupted"] is True
+    assert "going on after epoch" in (tmp_path / f"multirun/s/trial_{heir.number:04d}/train.log").read_text()
+    record = json.loads((tmp_path / f"multirun/s/trial_{heir.number:04d}/run.json").read_text())
+    assert record["weights_sha256"] == alone(tmp_path / "alone", heir, *LONG)["weights_sha256"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_workers_end_with_the_command_that_started_them(tmp_path: Path, number: signal.Signals) -> None:
+    process = begun(tmp_path, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")
+    workers = [trial.user_attrs["owner"][1] for trial in wait_for(lambda: running_for_epochs(tmp_path, 1, 2))]
+    process.send_signal(number)
+    wait_for(lambda: not any(psutil.pid_exists(worker) for worker in workers), seconds=20)
+    process.communicate(timeout=20)
+    states = [trial.state for trial in trials(tmp_path)]
+    assert TrialState.RUNNING not in states  # given back by the workers themselves
+    assert states.count(TrialState.WAITING) == 2
+
+
+@pytest.mark.parametrize(
+    ("launcher", "plugin"),
+    [("joblib", "joblib"), ("submitit_local", "submitit"), ("ray", "ray")],
+)
+def test_a_launcher_starts_the_workers(tmp_path: Path, launcher: str, plugin: str) -> None:
+    if importlib.util.find_spec(f"hydra_plugins.hydra_{plugin}_launcher") is None:
+        pytest.skip(f"needs the extra of hydra/launcher={launcher}")
+    words = ("hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=4", f"hydra/launcher={launcher}")
+    done = run_in(tmp_path, "train", *SWEEP, *words)
+    assert done.returncode == 0, done.stderr
+    complete = [trial for trial in trials(tmp_path) if trial.state is TrialState.COMPLETE]
+    assert len(complete) == 4
+    assert len({tuple(trial.user_attrs["owner"]) for trial in complete}) == 2
+
+
+def test_a_launcher_that_is_not_installed_is_one_line(tmp_path: Path) -> None:
+    absent = "hydra.launcher._target_=hydra_plugins.hydra_absent_launcher.Launcher"
+    done = run_in(tmp_path, "train", *SWEEP, "hydra/launcher=joblib", absent)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "pip install -e '.[joblib]'" in line
+
+
+def test_a_configuration_that_kills_its_process_again_and_again_counts_as_failed(tmp_path: Path) -> None:
+    """As one that needs more memory than there is does, where the system ends processes for it."""
+    for _ in range(3):
+        process = begun(tmp_path, *LONG, "hydra.sweeper.n_trials=1")
+        (trial,) = wait_for(lambda: at_work_in_epoch_one(tmp_path))
+        os.kill(trial.user_attrs["owner"][1], signal.SIGKILL)
+        process.communicate(timeout=20)
+    done = run_in(tmp_path, "train", *SWEEP, *LONG, "hydra.sweeper.n_trials=1")
+    assert done.returncode == 1
+    assert "its process died 3 times" in trials(tmp_path)[-1].user_attrs["error"]
+    assert len(trials(tmp_path)) == 3
+
+
+def at_work_in_epoch_one(home: Path) -> list[FrozenTrial]:
+    try:
+        return [
+            trial
+            for trial in trials(home)
+            if trial.state is TrialState.RUNNING
+            and "owner" in trial.user_attrs
+            and psutil.pid_exists(trial.user_attrs["owner"][1])
+        ]
+    except Exception:  # the tables are being made
+        return []
