@@ -106,6 +106,7 @@ def test_workers_end_with_the_command_that_started_them(tmp_path: Path, number: 
     assert states.count(TrialState.WAITING) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("launcher", "plugin"),
     [("joblib", "joblib"), ("submitit_local", "submitit"), ("ray", "ray")],

@@ -1,0 +1,145 @@
+"""One study in a real PostgreSQL, shared by commands that could as well run on different machines."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+from support import TINY, command_line, environment, run_in
+
+pytest.importorskip("psycopg", reason="needs the extra .[postgres]")
+
+SPACE = ("optimizer.lr=tag(log,interval(0.0001,0.1))", "data.batch_size=choice(16,32)", "scheduler.step_size=2")
+SWEEP = ("-m", "hydra/sweeper=optuna", *TINY, *SPACE, "scheduler.gamma=0.5", "hydra.sweeper.study_name=shared")
+
+
+def _server_programs() -> Path | None:
+    """The folder of initdb and postgres: on the path, or where Debian keeps it."""
+    found = shutil.which("initdb")
+    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return folders[-1] if folders and (folders[-1] / "initdb").exists() else None
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server of its own, which ends with the tests. PostgreSQL refuses root, so root becomes postgres."""
+    programs = _server_programs()
+    if programs is None:
+        pytest.skip("needs PostgreSQL's server, Debian's package postgresql")
+    home = Path(tmp_path_factory.mktemp("server"))
+    as_user: list[str] = []
+    if os.geteuid() == 0:
+        home = Path("/tmp") / f"housenumbers-postgres-{os.getpid()}"  # pytest's own folders are root's alone
+        home.mkdir()
+        shutil.chown(home, "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    subprocess.run(
+        [*as_user, programs / "initdb", "-D", home / "data", "-U", "tester", "-A", "trust", "--no-sync"],
+        cwd="/", check=True, capture_output=True,
+    )  # fmt: skip
+    options = ["-p", str(port), "-h", "127.0.0.1", "-k", str(home), "-F"]
+    log = (tmp_path_factory.mktemp("log") / "postgres.log").open("w")
+    process = subprocess.Popen(
+        [*as_user, programs / "postgres", "-D", home / "data", *options], cwd="/", stdout=log, stderr=log
+    )
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None, Path(log.name).read_text()
+            time.sleep(0.1)
+        yield f"postgresql://tester@127.0.0.1:{port}/postgres"
+    finally:
+        # runuser hands SIGTERM on; SIGINT is PostgreSQL's fast shutdown.
+        pid = int((home / "data/postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGINT)
+        process.wait(30)
+        log.close()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def trials(url: str, name: str) -> list[FrozenTrial]:
+    return optuna.load_study(study_name=name, storage=url).trials
+
+
+def begun(home: Path, url: str, *words: str) -> subprocess.Popen[str]:
+    home.mkdir()
+    return subprocess.Popen(
+        command_line("train", *SWEEP, f"hydra.sweeper.storage={url}", *words), cwd=home, env=environment(),
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_two_commands_begun_at_once_share_a_new_study_and_end_at_exactly_n_trials(server: str, tmp_path: Path) -> None:
+    homes = [tmp_path / name for name in ("one", "two")]
+    words = ("hydra.sweeper.n_trials=7", "hydra.sweeper.study_name=raced")
+    processes = [begun(home, server, *words) for home in homes]
+    for process in processes:
+        output, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+        assert "best: trial" in output
+    done = [trial for trial in trials(server, "raced") if not trial.user_attrs.get("interrupted")]
+    assert len(done) == 7
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in done)
+    assert len({tuple(trial.user_attrs["owner"]) for trial in done}) == 2
+    assert len({trial.params["optimizer.lr"] for trial in done}) == 7
+    ran = sorted(folder.name for home in homes for folder in home.glob("multirun/raced/trial_*"))
+    assert ran == [f"trial_{trial.number:04d}" for trial in done]
+    again = run_in(homes[0], "train", *SWEEP, f"hydra.sweeper.storage={server}", *words)
+    assert "7 of 7 trials are there" in again.stdout
+
+
+def test_a_worker_that_died_on_another_machine_is_noticed_by_its_silence(server: str, tmp_path: Path) -> None:
+    """The dead one is of this machine, but the study is told otherwise, so that its process cannot be looked up."""
+    words = ("hydra.sweeper.n_trials=2", "hydra.sweeper.heartbeat_seconds=1", "epochs=30", "data.reduce=1")
+    process = begun(tmp_path / "far", server, *words)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            study = optuna.load_study(study_name="shared", storage=server)
+            if study.trials and study.trials[0].last_step and study.trials[0].last_step >= 2:
+                break
+        except KeyError:
+            pass
+        time.sleep(0.1)
+    storage, (victim,) = study._storage, study.trials
+    _, pid, created = victim.user_attrs["owner"]
+    storage.set_trial_user_attr(victim._trial_id, "owner", ["far-away", pid, created])
+    process.kill()
+    process.communicate()
+    assert trials(server, "shared")[0].state is TrialState.RUNNING
+    here = begun(tmp_path / "here", server, *words)
+    _, errors = here.communicate(timeout=200)
+    assert here.returncode == 0, errors
+    first, *others = trials(server, "shared")
+    assert first.state is TrialState.FAIL
+    assert first.user_attrs["interrupted"] is True
+    assert [trial.state for trial in others] == [TrialState.COMPLETE] * 2
+    assert sum(trial.user_attrs.get("continues") == 0 for trial in others) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://tester:secret@127.0.0.1:1/none", "127.0.0.1:1/none: cannot be opened"),
+        ("nonsense", "not a URL"),
+        ("mysql://someone@127.0.0.1/none", "the driver is missing"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_one_line(tmp_path: Path, url: str, said: str) -> None:
+    done = run_in(tmp_path, "train", *SWEEP, f"hydra.sweeper.storage={url}")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+    assert "secret" not in line
