@@ -18,6 +18,12 @@ REAL_SVHN = ROOT.parent / "shared" / "svhn-real"
 # A run of two seconds that still has everything: several steps an epoch, a last smaller batch, a validation part.
 TINY = ("data=digits", "data.reduce=0.3", "data.batch_size=32", "model.width=4", "epochs=3", "threads=1")
 
+# A sweep over a few of them; a trial takes two seconds.
+SWEEP = (
+    "-m", "hydra/sweeper=optuna", *TINY, "data.reduce=0.3", "optimizer.lr=tag(log,interval(0.0001,0.1))",
+    "data.batch_size=choice(16,32)", "scheduler.step_size=2", "hydra.sweeper.study_name=s",
+)  # fmt: skip
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -34,6 +40,10 @@ def run_in(folder: Path, verb: str, *arguments: str, **more: str) -> subprocess.
     return subprocess.run(
         command_line(verb, *arguments), cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=300
     )
+
+
+def sweep(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return run_in(home, "train", *SWEEP, *words)
 
 
 def run_folders(home: Path) -> list[Path]:

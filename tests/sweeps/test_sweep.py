@@ -9,14 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
-from support import TINY, Command, command_line, environment, run_in
-
-SPACE = ("data.reduce=0.3", "optimizer.lr=tag(log,interval(0.0001,0.1))", "data.batch_size=choice(16,32)")
-SWEEP = ("-m", "hydra/sweeper=optuna", *TINY, *SPACE, "scheduler.step_size=2", "hydra.sweeper.study_name=s")
-
-
-def sweep(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return run_in(home, "train", *SWEEP, *words)
+from support import SWEEP, TINY, Command, command_line, environment, run_in, sweep
 
 
 def study(home: Path) -> optuna.Study:
@@ -25,17 +18,6 @@ def study(home: Path) -> optuna.Study:
 
 def record(home: Path, number: int) -> dict:
     return json.loads((home / f"multirun/s/trial_{number:04d}/run.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep of six trials in which a pruner that spares nothing has pruned. Not to be changed."""
-    home = tmp_path_factory.mktemp("searched")
-    impatient = ("hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweeper.pruner.n_warmup_steps=0")
-    done = sweep(home, "hydra.sweeper.n_trials=6", *impatient)
-    assert done.returncode == 0, done.stderr
-    assert "best: trial" in done.stdout
-    return home
 
 
 def test_trials_are_in_the_study_and_in_folders_of_their_own(searched: Path) -> None:
@@ -160,13 +142,6 @@ def test_if_nothing_completed_the_exit_code_is_one(tmp_path: Path) -> None:
     assert "no trial" in done.stderr.splitlines()[-1]
 
 
-def test_several_objectives_give_a_pareto_front(tmp_path: Path) -> None:
-    done = sweep(tmp_path, "objective=[val_accuracy,train_seconds]", "hydra.sweeper.n_trials=2")
-    assert done.returncode == 0, done.stderr
-    assert "no trial is pruned" in done.stdout
-    assert all(len(trial.values) == 2 for trial in study(tmp_path).trials)
-
-
 def test_parameters_can_be_dropped_and_pinned(command: Command, tmp_path: Path) -> None:
     words = ("~hydra.sweeper.params.scheduler.gamma", "optimizer.lr=0.001", "scheduler.step_size=range(2,5)")
     done = command("train", "-m", "hydra/sweeper=optuna", *TINY, *words, "epochs=1", "hydra.sweeper.n_trials=1")
@@ -201,9 +176,3 @@ def test_nothing_to_search_is_one_line(command: Command) -> None:
     done = command("train", "-m", "hydra/sweeper=optuna", *TINY, *pinned)
     assert done.returncode == 2
     assert "nothing to search" in done.stderr
-
-
-def test_trials_at_once_are_refused_rather_than_run_one_by_one(command: Command) -> None:
-    done = command("train", "-m", "hydra/sweeper=optuna", *TINY, "hydra.sweeper.n_jobs=2")
-    assert done.returncode == 2
-    assert "hydra.sweeper.n_jobs" in done.stderr

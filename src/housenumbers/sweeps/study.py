@@ -136,3 +136,26 @@ def described(trial: FrozenTrial, objectives: Sequence[str]) -> str:
     if trial.user_attrs.get("interrupted"):
         return "interrupted"
     return f"failed: {trial.user_attrs.get('error', 'unknown')}"
+
+
+def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]:
+    """The study of a sweep and the sweep's folder: by the study's name below multirun/, or by the folder.
+
+    Raises UserError where there is none, or where `url` or the folder's study.db holds no study of this project.
+    """
+    folder = Path(wanted) if Path(wanted).is_dir() else Path("multirun") / wanted
+    database = folder / "study.db"
+    if url is None and not database.exists():
+        raise UserError(
+            f"study={wanted}: no {database}: name a study below multirun/ or its folder, or give storage=URL"
+        )
+    storage = open_storage(url or f"sqlite:///{database.absolute()}", heartbeat_seconds=30)
+    names = optuna.get_all_study_names(storage)
+    name = wanted if wanted in names else names[0] if len(names) == 1 else folder.name
+    if name not in names:
+        raise UserError(f"study={wanted}: no such study: use one of {', '.join(sorted(names)) or 'none'}")
+    study = optuna.load_study(study_name=name, storage=storage)
+    if "objectives" not in study.user_attrs:
+        raise UserError(f"study={wanted}: not a study of this project's sweeps")
+    folder.mkdir(parents=True, exist_ok=True)
+    return study, folder

@@ -3,10 +3,10 @@
 import copy
 import functools
 import os
-import shlex
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
 from omegaconf import DictConfig, open_dict, read_write
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from housenumbers.config import OBJECTIVES, TrainConfig, checked, to_dict
 from housenumbers.errors import UserError
 from housenumbers.sweeps import crew
 from housenumbers.sweeps.liveness import end_with_parent, give_back_orphans
+from housenumbers.sweeps.report import best_trials, command, write_report
 from housenumbers.sweeps.study import (
     counted,
     default_name,
@@ -60,6 +62,8 @@ class Sweep:
         self._overrides = [word for word in overrides if not word.startswith("hydra")]
         config = self._trial_config(overrides)
         study = self._open(config, space)
+        study.set_user_attr("overrides", self._overrides)
+        study.set_user_attr("objectives", config.objectives)
         if crew.is_worker():
             end_with_parent()
             self._worker(study, space, overrides, config, say=lambda _: None).work()
@@ -67,10 +71,14 @@ class Sweep:
         if len(config.objectives) > 1:
             self._say("several objectives: no trial is pruned")
         self._say(f"study {study.study_name}: {len(counted(study))} of {self._options['n_trials']} trials are there")
-        if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
-            self._worker(study, space, overrides, config, self._say).work()
-        elif len(counted(study)) < self._options["n_trials"]:
-            self._start_crew(study, config)
+        try:
+            if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
+                self._worker(study, space, overrides, config, self._say).work()
+            elif len(counted(study)) < self._options["n_trials"]:
+                self._start_crew(study, config)
+        finally:
+            with suppress(OSError, StorageInternalError):  # a full disk, which is the news, not the missing report
+                self._say(f"report: {write_report(study, self._folder)}")
         self._conclude(study, config.objectives)
 
     def _check_options(self) -> None:
@@ -190,16 +198,10 @@ class Sweep:
             print(f"error: no trial of {study.study_name} completed: see {self._folder}", file=sys.stderr)
             raise SystemExit(1)
         self._say(", ".join(f"{number} {state.name.lower()}" for state, number in count.items()))
-        for best in study.best_trials if len(objectives) > 1 else [study.best_trial]:
+        for best in best_trials(study):
             folder = trial_folder(self._folder, best.number)
             self._say(f"best: trial {best.number}, {described(best, objectives)}: {folder}")
-            self._say(f"  {self._command(best.params)}")
-
-    def _command(self, params: Mapping[str, Any]) -> str:
-        """The command that runs a configuration alone, outside the study."""
-        return shlex.join(
-            ["python", "src/train.py", *self._overrides, *(f"{key}={value}" for key, value in params.items())]
-        )
+            self._say(f"  {command(study, best.params)}")
 
     @staticmethod
     def _say(line: str) -> None:

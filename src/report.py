@@ -1,0 +1,35 @@
+"""Makes a sweep's report again. `python src/report.py --help` shows how."""
+
+import sys
+from dataclasses import dataclass
+
+from housenumbers.command_line import parse
+from housenumbers.errors import UserError, one_line_errors
+
+
+@dataclass
+class Arguments:
+    """Makes the report of a study again: report.html in the sweep's folder.
+
+    python src/report.py study=STUDY                a study below multirun/, by its name
+    python src/report.py study=FOLDER               a sweep's folder, wherever it is
+    python src/report.py study=STUDY storage=URL    a study in a database"""
+
+    study: str = ""
+    storage: str | None = None
+
+
+def main() -> None:
+    with one_line_errors():
+        arguments, _ = parse(Arguments, sys.argv[1:])
+        if not arguments.study:
+            raise UserError("study=STUDY: name a study below multirun/, or a sweep's folder")
+        from housenumbers.sweeps.report import write_report
+        from housenumbers.sweeps.study import find_study
+
+        study, folder = find_study(arguments.study, arguments.storage)
+        print(write_report(study, folder))
+
+
+if __name__ == "__main__":
+    main()

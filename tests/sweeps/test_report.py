@@ -1,0 +1,96 @@
+"""The report of a sweep, as a reader opens it: in a real browser, without a network."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import run_in, sweep
+
+
+def rendered(page: Path) -> str:
+    """The page's document after its scripts ran. Fails where the console has anything to say."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("needs a browser, Debian's package chromium")
+    done = subprocess.run(
+        [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom",
+            "--enable-logging=stderr", f"file://{page}",
+        ],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not re.findall(r".*CONSOLE.*", done.stderr)
+    return done.stdout
+
+
+def test_it_renders_without_errors_and_asks_nobody_for_anything(searched: Path) -> None:
+    page = searched / "multirun/s/report.html"
+    # The page forbids itself every request; a browser would tell of one that was tried on the console.
+    assert "default-src 'none'" in page.read_text()
+    document = rendered(page)
+    titles = ["Learning curves", "History", "Importance of the parameters", "Slices", "Parallel coordinates"]
+    headings = re.findall(r"<h2>(.*?)</h2>", document)
+    assert headings == ["Best configuration", *titles, "All trials", "What all trials share"]
+    drawn = re.findall(r'<svg class="main-svg"[^>]*>', document)
+    assert len(drawn) >= len(titles)
+    assert "Pruning ended" in document
+    assert "python src/train.py" in document
+    for number in range(6):
+        assert f'href="trial_{number:04d}/"' in document
+    assert document.count("pruned after epoch") >= 1
+
+
+def test_a_request_to_another_host_would_be_noticed(searched: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    text = (searched / "multirun/s/report.html").read_text()
+    page.write_text(text.replace("<body>", '<body><img src="http://127.0.0.1:9/picture.png">'))
+    with pytest.raises(AssertionError, match="CONSOLE"):
+        rendered(page)
+
+
+def test_it_can_be_made_again(searched: Path) -> None:
+    page = searched / "multirun/s/report.html"
+    before = page.read_text()
+    page.unlink()
+    done = run_in(searched, "report", "study=s")
+    assert done.returncode == 0, done.stderr
+    again = page.read_text()
+    without = [re.sub(r"Written .*? UTC|[0-9a-f]{8}-[0-9a-f-]{27}", "", text) for text in (before, again)]
+    assert without[0] == without[1]
+    assert run_in(searched, "report", f"study={searched}/multirun/s").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "study=STUDY"),
+        (["study=nothing"], "study=nothing"),
+        (["study=s", "storage=sqlite:////nowhere/at/all.db"], "cannot be opened"),
+    ],
+)
+def test_a_study_that_is_not_there_is_one_line(searched: Path, words: list[str], said: str) -> None:
+    done = run_in(searched, "report", *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+
+
+def test_failures_stand_in_it_with_their_reasons_even_if_nothing_completed(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "optimizer=sgd", "optimizer.lr=interval(1e30,1e31)", "hydra.sweeper.n_trials=1")
+    assert done.returncode == 1
+    page = (tmp_path / "multirun/s/report.html").read_text()
+    assert "No trial completed" in page
+    assert re.search(r'class="reason">failed: DivergedError', page)
+
+
+def test_several_objectives_are_drawn_as_a_front(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "objective=[val_accuracy,train_seconds]", "hydra.sweeper.n_trials=3")
+    assert done.returncode == 0, done.stderr
+    assert "no trial is pruned" in done.stdout
+    document = rendered(tmp_path / "multirun/s/report.html")
+    assert document.count("This command runs it again") >= 1
+    assert "Pareto front" in document
+    assert "History (train_seconds)" in document
