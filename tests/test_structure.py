@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "evaluation": set(),
     "data": GROUND,
     "tracking": GROUND,
-    "sweeps": GROUND,
+    "sweeps": GROUND | {"tracking"},
     "training": GROUND | {"data", "models", "evaluation", "tracking"},
     "config": {"errors", "groups"},
     "groups": {"errors"},

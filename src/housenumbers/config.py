@@ -25,6 +25,7 @@ from housenumbers.groups import SCHEMAS, require
 ALLOWED_TARGETS = (
     "housenumbers.models.*",
     "housenumbers.config.CheckConfig",
+    "housenumbers.tracking.spread.ReportSpread",
     "torch.optim.*",
     "hydra._internal.core_plugins.*",
     "hydra_plugins.*",

@@ -85,7 +85,9 @@ def _figures(study: optuna.Study, objectives: Sequence[str]) -> list[tuple[str, 
             of["target"] = partial(_value, position)
         title = "" if len(objectives) == 1 else f" ({name})"
         history = visualization.plot_optimization_history(study, **of)
-        figures.append((f"History{title}", "Each complete trial, and the best so far.", history))
+        figures.append(
+            (f"History{title}", "Each complete trial" + (", and the best so far." if not title else "."), history)
+        )
         if varied:
             importances = visualization.plot_param_importances(study, FanovaImportanceEvaluator(seed=0), **of)
             hint = "The share of the objective's variance that each parameter explains (fANOVA)."

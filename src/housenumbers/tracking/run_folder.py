@@ -58,6 +58,10 @@ class RunFolder:
             raise UserError(f"{self.path}: not a run's folder: it has no run.json and no .hydra/config.yaml") from None
         return from_saved(saved, str(self.path), overrides)
 
+    def save_config(self, config: TrainConfig) -> None:
+        """Writes `.hydra/config.yaml` for a run that Hydra itself does not start."""
+        write_text(self.path / ".hydra" / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(to_dict(config))))
+
     def write_metrics(self, history: Sequence[dict[str, Any]]) -> None:
         """One line an epoch. The whole file is replaced: after a kill it may be ahead of the checkpoint."""
         write_text(self.metrics_file, "".join(json.dumps(record) + "\n" for record in history))

@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 
 from housenumbers.errors import UserError
-from housenumbers.files import write_text
 from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
 
 log = logging.getLogger(__name__)
@@ -52,14 +51,11 @@ def repeat(path: Path, overrides: Sequence[str]) -> int:
     config = first.config(overrides)
     if first.status() != "completed":
         raise UserError(f"{path}: this run is {first.status()}: only a completed run can be compared with")
-    from omegaconf import OmegaConf
-
-    from housenumbers.config import to_dict
     from housenumbers.training.run import run
 
     now = datetime.now()
     second = RunFolder(Path("outputs") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S-%f}_{config.name}")
-    write_text(second.path / ".hydra" / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(to_dict(config))))
+    second.save_config(config)
     run(config, second.path)
     return _compare(first, second)
 

@@ -1,0 +1,61 @@
+"""Runs the best configurations of a search again on fresh seeds. `python src/confirm.py --help` shows how."""
+
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from housenumbers.command_line import parse
+from housenumbers.errors import UserError, one_line_errors
+
+
+@dataclass
+class Arguments:
+    """Runs the best configurations of a search again, on seeds that the search did not use and on its own split.
+
+    python src/confirm.py study=STUDY top=3 seeds=5     a study below multirun/, or a sweep's folder
+    python src/confirm.py study=STUDY storage=URL       a study in a database
+
+    device=, threads=, data.root=FOLDER, data.cache=, data.verify= and data.download= replace the sweep's own.
+    Prints mean, standard deviation and whether the difference is real; adds them to the sweep's report.
+    The same command goes on after an interruption."""
+
+    study: str = ""
+    top: int = 3
+    seeds: int = 5
+    storage: str | None = None
+
+
+def _stop(number: int, _: Any) -> None:
+    raise SystemExit(128 + number)  # in order, so that the run at work records its interruption
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, _stop)
+    with one_line_errors():
+        others = ["data.root", "data.cache", "data.verify", "data.download", "device", "threads"]
+        arguments, overrides = parse(Arguments, sys.argv[1:], others)
+        if not arguments.study:
+            raise UserError("study=STUDY: name a study below multirun/, or a sweep's folder")
+        for key in ("top", "seeds"):
+            if getattr(arguments, key) < 1:
+                raise UserError(f"{key}={getattr(arguments, key)}: must be 1 or more")
+        from housenumbers.sweeps.confirm import confirm
+        from housenumbers.sweeps.study import find_study
+        from housenumbers.training.run import run
+
+        study, folder = find_study(arguments.study, arguments.storage)
+        conf = Path(__file__).absolute().parents[1] / "conf"
+        result = confirm(study, folder, conf, run, arguments.top, arguments.seeds, overrides)
+        print(f"{result['objective']} on {arguments.seeds} fresh seeds, mean ± standard deviation:")
+        for row in result["rows"]:
+            print(
+                f"  trial {row['trial']}: search {row['search']}, confirmed {row['confirmed']}, "
+                f"test accuracy {row['test']}: {row['difference']}"
+            )
+        print(f"in the report: {folder / 'report.html'}")
+
+
+if __name__ == "__main__":
+    main()

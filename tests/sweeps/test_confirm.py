@@ -1,0 +1,76 @@
+"""The best configurations of a search on fresh seeds."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from support import command_line, environment, run_in
+
+
+@pytest.fixture
+def home(searched: Path, tmp_path: Path) -> Path:
+    """A copy of the sweep that can be changed."""
+    shutil.copytree(searched / "multirun", tmp_path / "multirun")
+    return tmp_path
+
+
+def records(home: Path) -> dict[str, dict]:
+    return {
+        path.parent.name: json.loads(path.read_text()) for path in sorted(home.glob("multirun/s/confirm/*/run.json"))
+    }
+
+
+def test_the_best_run_again_on_fresh_seeds_and_the_same_split(home: Path) -> None:
+    done = run_in(home, "confirm", "study=s", "top=2", "seeds=2")
+    assert done.returncode == 0, done.stderr
+    runs = records(home)
+    assert len(runs) == 4
+    assert {run["seed"] for run in runs.values()} == {43, 44}  # 42 is the search's
+    trial = json.loads((home / "multirun/s/trial_0000/run.json").read_text())
+    assert {run["data_sha256"] for run in runs.values()} == {trial["data_sha256"]} or trial["status"] == "pruned"
+    assert all(run["config"]["data"]["split_seed"] == 42 and run["test"] for run in runs.values())
+
+    result = json.loads((home / "multirun/s/confirmed.json").read_text())
+    for row in result["rows"]:
+        own = [
+            run["best"]["val_accuracy"] for name, run in runs.items() if name.startswith(f"trial_{row['trial']:04d}")
+        ]
+        assert row["scores"] == own
+        assert f"trial {row['trial']}: search {row['search']}, confirmed {row['confirmed']}" in done.stdout
+    page = (home / "multirun/s/report.html").read_text()
+    assert "Confirmed on fresh seeds" in page
+    assert result["rows"][0]["confirmed"] in page
+
+    before = {path: path.stat().st_mtime_ns for path in home.glob("multirun/s/confirm/*/checkpoints/*.pt")}
+    more = run_in(home, "confirm", "study=s", "top=2", "seeds=3")
+    assert more.returncode == 0, more.stderr
+    assert len(records(home)) == 6
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def test_it_goes_on_after_a_kill(home: Path) -> None:
+    words = ("study=s", "top=1", "seeds=2")
+    process = subprocess.Popen(command_line("confirm", *words), cwd=home, env=environment(), stdout=subprocess.DEVNULL)
+    while not list(home.glob("multirun/s/confirm/*/metrics.jsonl")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = run_in(home, "confirm", *words)
+    assert done.returncode == 0, done.stderr
+    assert [run["status"] for run in records(home).values()] == ["completed"] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["study=s", "top=0"], "top=0"), (["study=s", "seeds=0"], "seeds=0"), ([], "study="), (["study=x"], "study=x")],
+)
+def test_what_cannot_be_confirmed_is_one_line(searched: Path, words: list[str], said: str) -> None:
+    done = run_in(searched, "confirm", *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line

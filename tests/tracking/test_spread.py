@@ -1,0 +1,60 @@
+"""Means over seeds, and whether a difference is real."""
+
+import pytest
+from support import TINY, Command
+
+from housenumbers.tracking.spread import differences, mean_and_deviation
+
+
+def test_mean_and_sample_standard_deviation() -> None:
+    assert mean_and_deviation([0.90, 0.92, 0.94]) == "0.9200 ± 0.0200"
+    assert mean_and_deviation([0.9]) == "0.9000"
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ([0.80, 0.81, 0.82], "worse (p = 0.00018)"),
+        ([0.90, 0.92, 0.905], "no difference"),
+        ([0.90], "needs two seeds"),
+    ],
+)
+def test_differences_are_told_from_noise(other: list[float], said: str) -> None:
+    best, others = differences({"a": other, "b": [0.91, 0.93, 0.92]}, "val_accuracy")
+    assert best == "b"
+    assert said in others["a"]
+
+
+def test_a_loss_is_better_where_it_is_lower() -> None:
+    assert differences({"a": [0.5, 0.6], "b": [0.4, 0.5]}, "val_loss")[0] == "b"
+
+
+def test_more_candidates_need_stronger_evidence() -> None:
+    """Two groups of noise and a slightly better one: with each further group the same difference says less."""
+    groups = {"best": [0.920, 0.930, 0.925], "other": [0.910, 0.918, 0.914]}
+    assert "worse" in differences(groups, "val_accuracy")[1]["other"]
+    many = groups | {str(number): [0.900, 0.910, 0.915] for number in range(4)}
+    assert "no difference" in differences(many, "val_accuracy")[1]["other"]
+
+
+def test_a_multirun_over_seeds_ends_with_their_spread(command: Command) -> None:
+    done = command("train", "-m", "seed=1,2", "optimizer=adam,sgd", *TINY, "epochs=1")
+    assert done.returncode == 0, done.stderr
+    head, *groups = done.stdout.splitlines()[-3:]
+    assert "the spread over seeds (val_accuracy" in head
+    assert sorted(line.split(":")[0].strip() for line in groups) == ["optimizer=adam", "optimizer=sgd"]
+    assert all("±" in line and "n = 2" in line for line in groups)
+    assert "against the best" in groups[1]
+
+
+def test_without_validation_it_is_the_spread_of_the_test_accuracy(command: Command) -> None:
+    done = command("train", "-m", "seed=1,2", *TINY, "epochs=1", "data.val_fraction=0")
+    assert done.returncode == 0, done.stderr
+    head, line = done.stdout.splitlines()[-2:]
+    assert "test accuracy" in head
+    assert "all runs: 0." in line
+
+
+def test_a_multirun_without_repeated_seeds_says_nothing_of_spread(command: Command) -> None:
+    done = command("train", "-m", "optimizer=adam,sgd", *TINY, "epochs=1")
+    assert "spread" not in done.stdout
