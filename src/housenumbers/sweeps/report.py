@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -77,7 +78,6 @@ def _figures(study: optuna.Study, objectives: Sequence[str]) -> list[tuple[str, 
         figures.append(("Learning curves", hint, _learning_curves(study, objectives[0])))
     if len(complete) < 2:  # there is nothing to compare
         return figures
-    varied = [key for key in complete[0].params if len({trial.params.get(key) for trial in complete}) > 1]
     for position, name in enumerate(objectives):
         # With one objective Optuna knows it by itself, and asks not to be told.
         of: dict[str, Any] = {"target_name": name}
@@ -88,7 +88,7 @@ def _figures(study: optuna.Study, objectives: Sequence[str]) -> list[tuple[str, 
         figures.append(
             (f"History{title}", "Each complete trial" + (", and the best so far." if not title else "."), history)
         )
-        if varied:
+        with suppress(RuntimeError):  # where the trials are too few, or too equal, to tell
             importances = visualization.plot_param_importances(study, FanovaImportanceEvaluator(seed=0), **of)
             hint = "The share of the objective's variance that each parameter explains (fANOVA)."
             figures.append((f"Importance of the parameters{title}", hint, importances))

@@ -5,12 +5,11 @@ import json
 import random
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -18,31 +17,29 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from housenumbers.errors import UserError
 from housenumbers.sweeps.liveness import MISSED_HEARTBEATS
+from housenumbers.sweeps.space import Space, dotted
 
 # Keys of the configuration that change neither results nor what is searched.
 _NOT_PART_OF_A_STUDY = ("name", "device", "threads", "data.root", "data.cache", "data.download", "data.verify")
 _TRIES = 10  # to open a database: processes that make its tables at the same time are in each other's way
 
 
-def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values as one dictionary with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+def fixed_part(config: Mapping[str, Any], overrides: Mapping[str, str], space: Space) -> dict[str, Any]:
+    """The configuration that all trials of a study share, with dotted keys.
 
-
-def fixed_part(config: Mapping[str, Any], space: Iterable[str]) -> dict[str, Any]:
-    """The configuration that all trials of a study share, with dotted keys."""
-    searched = tuple(space)
-    flat = dotted(config)
-    return {key: value for key, value in sorted(flat.items()) if key not in (*searched, *_NOT_PART_OF_A_STUDY)}
+    Of a group whose option is searched only what the `overrides` say is shared.
+    """
+    searched = space.keys() | set(_NOT_PART_OF_A_STUDY)
+    groups = tuple(f"{group}." for group in space.groups)
+    shared = {key: value for key, value in dotted(config).items() if not key.startswith(groups)}
+    shared |= {key: value for key, value in overrides.items() if key.startswith(groups)}
+    return {key: value for key, value in sorted(shared.items()) if key not in searched}
 
 
 def default_name(fixed: Mapping[str, Any]) -> str:
     """A study's name: model, data and a hash of the fixed configuration."""
     digest = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{fixed['model.name']}_{fixed['data.name']}_{digest}"
+    return f"{fixed.get('model.name', 'models')}_{fixed['data.name']}_{digest}"
 
 
 def open_storage(url: str, heartbeat_seconds: int) -> RDBStorage:
@@ -81,7 +78,7 @@ def open_study(
     storage: RDBStorage,
     directions: list[Any],  # "minimize" or "maximize"
     fixed: Mapping[str, Any],
-    space: Mapping[str, BaseDistribution],
+    space: Space,
 ) -> optuna.Study:
     """Creates the study, or opens it where there is one.
 
@@ -90,7 +87,7 @@ def open_study(
     study = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
     identity = {
         "fixed": dict(fixed),
-        "space": {key: json.loads(distribution_to_json(space[key])) for key in sorted(space)},
+        "space": space.identity(),
         "directions": directions,
     }
     for part, value in identity.items():

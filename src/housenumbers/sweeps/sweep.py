@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 import os
 import sys
 import warnings
@@ -15,9 +16,7 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
-from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
 from omegaconf import DictConfig, open_dict, read_write
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
@@ -26,11 +25,11 @@ from housenumbers.errors import UserError
 from housenumbers.sweeps import crew
 from housenumbers.sweeps.liveness import end_with_parent, give_back_orphans
 from housenumbers.sweeps.report import best_trials, command, write_report
+from housenumbers.sweeps.space import Space, read_space
 from housenumbers.sweeps.study import (
     counted,
     default_name,
     described,
-    dotted,
     fixed_part,
     open_storage,
     open_study,
@@ -39,6 +38,7 @@ from housenumbers.sweeps.study import (
 from housenumbers.sweeps.worker import Worker, too_many_failed
 
 _ALLOWED_TARGETS = ("optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*")
+_OF_THE_SWEEP = ("hydra", "~hydra", "search@")  # how overrides begin that a single run would not know
 # Launchers whose jobs share this machine, and so its cores.
 _ON_THIS_MACHINE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")
 
@@ -49,20 +49,23 @@ class Sweep:
     def __init__(
         self, options: Mapping[str, Any], hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        self._options, self._context, self._task, self._config = options, hydra_context, task_function, config
+        self._options, self._context, self._task, self._config = dict(options), hydra_context, task_function, config
 
     def run(self, arguments: list[str]) -> None:
         """Raises UserError where the study is another one, too much failed, or an option is out of range."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", message="Heartbeat of storage")  # liveness.py records them
         self._check_options()
-        space, overrides = self._read(arguments)
-        if not space:
+        space, fixed, removed = read_space(self._options["params"] or {}, arguments)
+        if not space.keys():
             raise UserError("nothing to search: give at least one range, optimizer.lr=interval(0.001,0.01) say")
-        self._overrides = [word for word in overrides if not word.startswith("hydra")]
+        overrides = [*(f"{key}={value}" for key, value in fixed.items()), *removed]
         config = self._trial_config(overrides)
-        study = self._open(config, space)
-        study.set_user_attr("overrides", self._overrides)
+        for group, options in space.groups.items():  # whether the overrides suit each of them
+            for option in options:
+                self._trial_config([*overrides, f"{group}={option}"])
+        study = self._open(config, fixed, space)
+        study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_OF_THE_SWEEP)])
         study.set_user_attr("objectives", config.objectives)
         if crew.is_worker():
             end_with_parent()
@@ -90,18 +93,6 @@ class Sweep:
         if not isinstance(self._options["storage"], str | None):
             raise UserError("hydra.sweeper.storage: must be the URL of a database, or null for study.db")
 
-    def _read(self, arguments: list[str]) -> tuple[dict[str, BaseDistribution], list[str]]:
-        """The search space, and the overrides that all trials share. The last word on a key wins: a value pins it."""
-        space: dict[str, BaseDistribution] = {}
-        fixed: dict[str, Any] = {}
-        removed: list[str] = []
-        for word in [*(f"{key}={value}" for key, value in dotted(self._options["params"] or {}).items()), *arguments]:
-            ranges, values, without = create_params_from_overrides([word])
-            space = {key: value for key, value in space.items() if key not in values} | ranges
-            fixed = {key: value for key, value in fixed.items() if key not in ranges} | values
-            removed += without
-        return space, [*(f"{key}={value}" for key, value in fixed.items()), *removed]
-
     def _trial_config(self, overrides: list[str]) -> TrainConfig:
         """The configuration that the trials share, checked; what is searched has its default in it."""
         composed = self._context.config_loader.load_sweep_config(self._config, overrides)
@@ -112,8 +103,8 @@ class Sweep:
             raise UserError("data.val_fraction=0: a search needs a validation part to judge by")
         return config
 
-    def _open(self, config: TrainConfig, space: Mapping[str, BaseDistribution]) -> optuna.Study:
-        fixed = fixed_part(to_dict(config), space)
+    def _open(self, config: TrainConfig, overrides: Mapping[str, str], space: Space) -> optuna.Study:
+        fixed = fixed_part(to_dict(config), overrides, space)
         name = self._options["study_name"] or default_name(fixed)
         named = copy.deepcopy(self._config)
         with read_write(named.hydra.sweeper):
@@ -129,7 +120,7 @@ class Sweep:
         study.pruner = instantiate(self._options["pruner"], _execution_whitelist_=_ALLOWED_TARGETS)
         return study
 
-    def _sampler(self, study: optuna.Study, space: Mapping[str, BaseDistribution]) -> optuna.samplers.BaseSampler:
+    def _sampler(self, study: optuna.Study, space: Space) -> optuna.samplers.BaseSampler:
         chosen = dict(self._options["sampler"])
         if chosen.get("seed") is not None:
             chosen["seed"] += len(study.trials)  # else a continued study would draw its first samples again
@@ -137,7 +128,9 @@ class Sweep:
                 chosen["seed"] = (chosen["seed"] + int.from_bytes(os.urandom(3))) % 2**32
         sampler = instantiate(chosen, _execution_whitelist_=_ALLOWED_TARGETS)
         if isinstance(sampler, functools.partial):  # the grid, which wants to know the space
-            sampler = sampler({key: OptunaSweeperImpl._to_grid_sampler_choices(space[key]) for key in space})
+            grid = space.grid()
+            sampler = sampler(grid)
+            self._options["n_trials"] = min(self._options["n_trials"], math.prod(map(len, grid.values())))
         return sampler
 
     def _launcher_name(self) -> str:
@@ -160,7 +153,7 @@ class Sweep:
     def _worker(
         self,
         study: optuna.Study,
-        space: Mapping[str, BaseDistribution],
+        space: Space,
         overrides: list[str],
         config: TrainConfig,
         say: Any,

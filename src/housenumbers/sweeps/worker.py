@@ -5,7 +5,7 @@ import math
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,12 @@ from pathlib import Path
 import optuna
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers.errors import UserError
 from housenumbers.sweeps.liveness import give_back, give_back_orphans, heartbeats, mark_owner
+from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.study import counted, counts, described, trial_folder
 from housenumbers.sweeps.trial import Trial, at_work_on
 
@@ -32,7 +32,7 @@ class Worker:
     """Any number of them, in processes and on machines of their own, complete a study together."""
 
     study: optuna.Study
-    space: Mapping[str, BaseDistribution]
+    space: Space
     overrides: Sequence[str]  # what all trials share
     objectives: Sequence[str]
     folder: Path  # of the sweep
@@ -63,7 +63,8 @@ class Worker:
         return bool(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
     def _run_trial(self) -> None:
-        live = self.study.ask(dict(self.space))
+        live = self.study.ask()
+        self.space.draw(live)
         if self._places_taken(before=live.number) >= self.n_trials:  # another worker took the last place just before
             live.set_user_attr("interrupted", True)
             self.study.tell(live, state=TrialState.FAIL)
@@ -86,8 +87,13 @@ class Worker:
             with suppress(optuna.exceptions.StorageInternalError):  # the database's disk may be the full one
                 give_back(self.study, self._frozen(live))
             raise
-        with suppress(UpdateFinishedTrialError):  # this machine slept, and another one has taken the trial over
+        try:
             self._tell(trial, returned, folder)
+        except UpdateFinishedTrialError:  # this machine slept, and another one has taken the trial over
+            pass
+        except RuntimeError as error:
+            if "Study.stop" not in str(error):  # the grid is complete, and says so where no `optimize` hears it
+                raise
         self.say(f"trial {live.number}: {' '.join(chosen)}: {described(self._frozen(live), self.objectives)}")
 
     def _frozen(self, live: optuna.Trial) -> FrozenTrial:

@@ -1,0 +1,122 @@
+"""The search space: what is drawn for every trial, and what only where a certain option was drawn."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
+
+from housenumbers.errors import UserError
+
+Distributions = dict[str, BaseDistribution]  # by dotted key
+
+
+@dataclass
+class Space:
+    """`always` is drawn for every trial; `options[group][option]` only where that option was drawn for the group."""
+
+    always: Distributions = field(default_factory=dict)
+    options: dict[str, dict[str, Distributions]] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """The groups of the configuration that are searched, and their options."""
+        return {group: list(options) for group, options in self.options.items()}
+
+    def keys(self) -> set[str]:
+        """All keys that are drawn, if only in some trials."""
+        inner = (key for _, _, space in self._conditional() for key in space)
+        return {*self.always, *self.options, *inner}
+
+    def draw(self, trial: optuna.Trial) -> None:
+        """Draws the trial's parameters."""
+        for key, distribution in self.always.items():
+            trial._suggest(key, distribution)
+        for group, options in self.options.items():
+            chosen = trial._suggest(group, CategoricalDistribution(list(options)))
+            for key, distribution in options[chosen].items():
+                trial._suggest(key, distribution)
+
+    def identity(self) -> dict[str, Any]:
+        """The space as plain data: equal for equal spaces."""
+        flat = {key: json.loads(distribution_to_json(value)) for key, value in sorted(self.always.items())}
+        for group, option, space in self._conditional():
+            flat[f"{group}={option}"] = {key: json.loads(distribution_to_json(space[key])) for key in sorted(space)}
+        return flat
+
+    def grid(self) -> dict[str, Any]:
+        """The values of each parameter, for the grid sampler. Raises UserError where they are not so many."""
+        if self.options:
+            raise UserError("hydra/sweeper/sampler=grid: not for a space with options: choose another sampler")
+        try:
+            return {key: OptunaSweeperImpl._to_grid_sampler_choices(value) for key, value in self.always.items()}
+        except ValueError:
+            raise UserError("hydra/sweeper/sampler=grid: give choices or ranges, no intervals") from None
+
+    def pin(self, key: str, value: Any) -> bool:
+        """Draws no more of `key`, but takes `value`. Gives whether all trials need to be told so by an override."""
+        self.always.pop(key, None)
+        if key in self.options:  # a group: what its option would have drawn is now drawn always
+            self.always |= self.options.pop(key).get(str(value), {})
+            return True
+        conditional = [space for _, _, space in self._conditional() if key in space]
+        for space in conditional:  # one value to choose from, where the key exists
+            space[key] = CategoricalDistribution([value])
+        return not conditional
+
+    def narrow(self, key: str, distribution: BaseDistribution) -> None:
+        """Draws `key` from `distribution`, from now on."""
+        if key in self.options and isinstance(distribution, CategoricalDistribution):
+            known = self.options[key]
+            self.options[key] = {str(option): known.get(str(option), {}) for option in distribution.choices}
+            return
+        conditional = [space for _, _, space in self._conditional() if key in space]
+        for space in conditional:
+            space[key] = distribution
+        if not conditional:
+            self.always[key] = distribution
+
+    def _conditional(self) -> Iterator[tuple[str, str, Distributions]]:
+        for group, options in self.options.items():
+            for option, space in options.items():
+                yield group, option, space
+
+
+def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, dict[str, str], list[str]]:
+    """The space that a file of conf/search describes, as changed by the words that were typed.
+
+    Gives also the keys that have one value in all trials, and what was typed with `~`. Of two words on one key the
+    last one wins: a value pins it, a range narrows it.
+    """
+    space = Space()
+    for group, options in (params.get("choose") or {}).items():
+        space.options[group] = {option: _distributions(inner or {}) for option, inner in options.items()}
+    fixed: dict[str, str] = {}
+    removed: list[str] = []
+    unconditional = dotted({key: value for key, value in params.items() if key != "choose"})
+    for word in [*(f"{key}={value}" for key, value in unconditional.items()), *arguments]:
+        ranges, values, without = create_params_from_overrides([word])
+        for key, distribution in ranges.items():
+            fixed.pop(key, None)
+            space.narrow(key, distribution)
+        for key, value in values.items():
+            if space.pin(key, value):
+                fixed[key] = value
+        removed += without
+    return space, fixed, removed
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values as one dictionary with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _distributions(nested: Mapping[str, Any]) -> Distributions:
+    ranges, values, _ = create_params_from_overrides([f"{key}={value}" for key, value in dotted(nested).items()])
+    return ranges | {key: CategoricalDistribution([value]) for key, value in values.items()}

@@ -1,0 +1,117 @@
+"""Search spaces: files of conf/search, changed by what is typed."""
+
+import json
+
+import optuna
+import pytest
+from omegaconf import OmegaConf
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from support import ROOT, TINY, Command
+
+from housenumbers.errors import UserError
+from housenumbers.sweeps.space import Space, read_space
+
+PARAMS = {
+    "choose": {
+        "optimizer": {
+            "adam": {"optimizer": {"lr": "interval(0.001,0.01)"}},
+            "sgd": {"optimizer": {"lr": "interval(0.01,0.1)", "momentum": "choice(0.8,0.9)"}},
+        }
+    },
+    "data": {"batch_size": "choice(16,32)", "reduce": 0.1},
+}
+
+
+def drawn(space: Space, n: int = 30) -> list[dict]:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    trials = [study.ask() for _ in range(n)]
+    for trial in trials:
+        space.draw(trial)
+    return [trial.params for trial in trials]
+
+
+def test_an_option_s_parameters_are_drawn_with_that_option_alone() -> None:
+    space, fixed, _ = read_space(PARAMS, [])
+    assert fixed == {"data.reduce": "0.1"}
+    samples = drawn(space)
+    assert {params["optimizer"] for params in samples} == {"adam", "sgd"}
+    for params in samples:
+        assert ("optimizer.momentum" in params) is (params["optimizer"] == "sgd")
+        low = {"adam": 0.001, "sgd": 0.01}[params["optimizer"]]
+        assert low <= params["optimizer.lr"] <= 10 * low
+
+
+def test_a_pinned_option_keeps_what_belongs_to_it() -> None:
+    space, fixed, _ = read_space(PARAMS, ["optimizer=sgd"])
+    assert fixed["optimizer"] == "sgd"
+    assert space.groups == {}
+    assert space.always["optimizer.lr"] == FloatDistribution(0.01, 0.1)
+
+
+def test_a_pinned_parameter_of_an_option_is_set_only_with_that_option() -> None:
+    space, fixed, _ = read_space(PARAMS, ["optimizer.momentum=0.5"])
+    assert "optimizer.momentum" not in fixed
+    assert all(params.get("optimizer.momentum", "0.5") == "0.5" for params in drawn(space))
+
+
+def test_options_can_be_narrowed_and_added() -> None:
+    space, _, _ = read_space(PARAMS, ["optimizer=choice(sgd,adamw)"])
+    assert space.groups == {"optimizer": ["sgd", "adamw"]}
+    assert space.options["optimizer"]["adamw"] == {}
+    assert "optimizer.momentum" in space.options["optimizer"]["sgd"]
+
+
+def test_ranges_pins_and_the_last_word() -> None:
+    space, fixed, removed = read_space(
+        PARAMS, ["data.batch_size=range(8,33,8)", "data.reduce=0.5", "epochs=3", "epochs=range(1,4)", "~augment"]
+    )
+    assert space.always["data.batch_size"] == IntDistribution(8, 32, step=8)
+    assert space.always["epochs"] == IntDistribution(1, 3)
+    assert fixed == {"data.reduce": "0.5"}
+    assert removed == ["~augment"]
+
+
+def test_the_grid_wants_choices() -> None:
+    assert read_space({"a": "choice(1,2)", "b": "range(0,3)"}, [])[0].grid() == {"a": (1, 2), "b": [0, 1, 2]}
+    with pytest.raises(UserError, match="no intervals"):
+        read_space({"a": "interval(0,1)"}, [])[0].grid()
+    with pytest.raises(UserError, match="options"):
+        read_space(PARAMS, [])[0].grid()
+
+
+def test_equal_spaces_have_equal_identities() -> None:
+    one, two = read_space(PARAMS, [])[0].identity(), read_space(PARAMS, [])[0].identity()
+    assert json.dumps(one) == json.dumps(two)
+    assert read_space(PARAMS, ["optimizer.momentum=0.9"])[0].identity() != one
+    assert CategoricalDistribution([16, 32]).to_internal_repr(32) == 1  # choices are kept in their order
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf" / "search").glob("*.yaml")))
+def test_every_space_of_ours_runs(name: str, command: Command) -> None:
+    words = [word for word in TINY if not word.startswith(("data.batch_size", "model.width"))]
+    width = "model.width=choice(4,8)" if name == "models" else "model.width=4"
+    done = command(
+        "train", "-m", "hydra/sweeper=optuna", f"search@hydra.sweeper.params={name}", *words, width,
+        "data.reduce=0.3", "epochs=1", "hydra.sweeper.n_trials=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    params = OmegaConf.load(ROOT / f"conf/search/{name}.yaml")
+    assert set(params) & {word.split("=")[0].split(".")[0] for word in done.stdout.split()} or name == "models"
+    assert "search@" not in done.stdout
+
+
+def test_an_override_that_suits_not_every_option_is_refused_before_the_first_trial(command: Command) -> None:
+    done = command(
+        "train", "-m", "hydra/sweeper=optuna", "search@hydra.sweeper.params=models", *TINY, "optimizer.nesterov=true"
+    )
+    assert done.returncode == 2
+    assert "nesterov" in done.stderr.splitlines()[-1]
+
+
+def test_the_grid_ends_when_it_is_complete(command: Command) -> None:
+    done = command(
+        "train", "-m", "hydra/sweeper=optuna", "search@hydra.sweeper.params=quick", *TINY, "epochs=1",
+        "optimizer.lr=choice(0.001,0.01)", "hydra/sweeper/sampler=grid",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "2 complete" in done.stdout
