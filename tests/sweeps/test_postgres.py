@@ -27,46 +27,64 @@ def _server_programs() -> Path | None:
     return folders[-1] if folders and (folders[-1] / "initdb").exists() else None
 
 
+class Server:
+    """A server of its own. PostgreSQL refuses root, so root becomes the user postgres."""
+
+    def __init__(self, programs: Path, home: Path, log: Path) -> None:
+        self._programs, self._home, self._log = programs, home, log
+        self._as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.url = f"postgresql://tester@127.0.0.1:{self._port}/postgres"
+        subprocess.run(
+            [*self._as_user, programs / "initdb", "-D", home / "data", "-U", "tester", "-A", "trust", "--no-sync"],
+            cwd="/", check=True, capture_output=True,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        options = ["-p", str(self._port), "-h", "127.0.0.1", "-k", str(self._home), "-F"]
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [*self._as_user, self._programs / "postgres", "-D", self._home / "data", *options],
+                cwd="/", stdout=log, stderr=log,
+            )  # fmt: skip
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
+                    return
+            assert self._process.poll() is None, self._log.read_text()
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        pid = int((self._home / "data/postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGINT)  # its fast shutdown
+        self._process.wait(30)
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server of its own, which ends with the tests. PostgreSQL refuses root, so root becomes postgres."""
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     programs = _server_programs()
     if programs is None:
         pytest.skip("needs PostgreSQL's server, Debian's package postgresql")
-    home = Path(tmp_path_factory.mktemp("server"))
-    as_user: list[str] = []
-    if os.geteuid() == 0:
-        home = Path("/tmp") / f"housenumbers-postgres-{os.getpid()}"  # pytest's own folders are root's alone
+    home = tmp_path_factory.mktemp("server")
+    if os.geteuid() == 0:  # pytest's own folders are root's alone
+        home = Path("/tmp") / f"housenumbers-postgres-{os.getpid()}"
         home.mkdir()
         shutil.chown(home, "postgres")
-        as_user = ["runuser", "-u", "postgres", "--"]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    subprocess.run(
-        [*as_user, programs / "initdb", "-D", home / "data", "-U", "tester", "-A", "trust", "--no-sync"],
-        cwd="/", check=True, capture_output=True,
-    )  # fmt: skip
-    options = ["-p", str(port), "-h", "127.0.0.1", "-k", str(home), "-F"]
-    log = (tmp_path_factory.mktemp("log") / "postgres.log").open("w")
-    process = subprocess.Popen(
-        [*as_user, programs / "postgres", "-D", home / "data", *options], cwd="/", stdout=log, stderr=log
-    )
+    server = Server(programs, home, tmp_path_factory.mktemp("log") / "postgres.log")
+    server.start()
     try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None, Path(log.name).read_text()
-            time.sleep(0.1)
-        yield f"postgresql://tester@127.0.0.1:{port}/postgres"
+        yield server
     finally:
-        # runuser hands SIGTERM on; SIGINT is PostgreSQL's fast shutdown.
-        pid = int((home / "data/postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGINT)
-        process.wait(30)
-        log.close()
+        server.stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def server(running_server: Server) -> str:
+    """The server's URL."""
+    return running_server.url
 
 
 def trials(url: str, name: str) -> list[FrozenTrial]:
@@ -127,6 +145,28 @@ def test_a_worker_that_died_on_another_machine_is_noticed_by_its_silence(server:
     assert first.user_attrs["interrupted"] is True
     assert [trial.state for trial in others] == [TrialState.COMPLETE] * 2
     assert sum(trial.user_attrs.get("continues") == 0 for trial in others) == 1
+
+
+def test_when_the_database_goes_away_one_line_says_so_and_the_same_command_goes_on(
+    running_server: Server, tmp_path: Path
+) -> None:
+    words = ("hydra.sweeper.n_trials=1", "hydra.sweeper.study_name=away", "epochs=30", "data.reduce=1")
+    process = begun(tmp_path / "home", running_server.url, *words)
+    metrics = tmp_path / "home/multirun/away/trial_0000/metrics.jsonl"
+    while not metrics.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    running_server.stop()
+    _, errors = process.communicate(timeout=60)
+    running_server.start()
+    assert process.returncode == 2
+    (line,) = errors.splitlines()
+    assert "the study's database" in line
+    done = run_in(tmp_path / "home", "train", *SWEEP, f"hydra.sweeper.storage={running_server.url}", *words)
+    assert done.returncode == 0, done.stderr
+    stopped, continued = trials(running_server.url, "away")
+    assert stopped.user_attrs["interrupted"]
+    assert continued.state is TrialState.COMPLETE
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,9 @@ def test_an_interrupted_trial_is_given_back_and_ends_equal(tmp_path: Path, numbe
         time.sleep(0.01)
     process.send_signal(number)
     process.wait(60)
+    alone = run_in(broken, "train", f"resume={metrics.parent}")
+    assert alone.returncode == 2
+    assert "a trial of the study s" in alone.stderr
     done = sweep(broken, *long)
     assert done.returncode == 0, done.stderr
     first, stopped, continued = study(broken).trials
@@ -176,3 +179,37 @@ def test_nothing_to_search_is_one_line(command: Command) -> None:
     done = command("train", "-m", "hydra/sweeper=optuna", *TINY, *pinned)
     assert done.returncode == 2
     assert "nothing to search" in done.stderr
+
+
+@pytest.mark.parametrize("kilobytes", [200, 1000])
+def test_after_a_full_disk_the_same_command_goes_on(tmp_path: Path, kilobytes: int) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", disk]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small disk can be mounted by root alone, on Linux")
+    try:
+        failed = sweep(disk, "model.width=8", "hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none")
+        assert failed.returncode == 2
+        (line,) = failed.stderr.splitlines()
+        assert "No space left on device" in line
+        subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
+        done = sweep(disk, "model.width=8", "hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none")
+        assert done.returncode == 0, done.stderr
+        assert "2 complete, 0 pruned, 0 fail" in done.stdout
+        assert all(trial.state.is_finished() for trial in study(disk).trials)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_trial_for_which_there_is_too_little_memory_fails_alone(tmp_path: Path) -> None:
+    """A net of 200,000 channels asks for more than a terabyte, which no system of today grants."""
+    widths = ("model.width=choice(4,200000)", "hydra/sweeper/sampler=grid", "hydra.sweeper.max_failure_rate=1")
+    done = sweep(tmp_path, *widths, "optimizer.lr=0.001", "data.batch_size=16", "scheduler.gamma=0.5")
+    assert done.returncode == 0, done.stderr
+    wide, narrow = sorted(study(tmp_path).trials, key=lambda trial: -trial.params["model.width"])
+    assert wide.state is TrialState.FAIL
+    assert "can't allocate memory" in wide.user_attrs["error"]
+    assert "\n" not in wide.user_attrs["error"]
+    assert narrow.state is TrialState.COMPLETE
+    assert "Traceback" in (tmp_path / f"multirun/s/trial_{wide.number:04d}/train.log").read_text()

@@ -79,6 +79,9 @@ class Sweep:
                 self._worker(study, space, overrides, config, self._say).work()
             elif len(counted(study)) < self._options["n_trials"]:
                 self._start_crew(study, config)
+        except StorageInternalError as error:
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise UserError(f"the study's database: {reason}: mend that, and the same command goes on") from None
         finally:
             with suppress(OSError, StorageInternalError):  # a full disk, which is the news, not the missing report
                 self._say(f"report: {write_report(study, self._folder)}")

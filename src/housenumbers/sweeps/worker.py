@@ -13,7 +13,7 @@ from pathlib import Path
 import optuna
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers.errors import UserError
@@ -81,10 +81,10 @@ class Worker:
         try:
             with at_work_on(trial), heartbeats(self.study, live._trial_id):
                 (returned,) = self.launcher.launch([[*self.overrides, *chosen, *place]], initial_job_idx=live.number)
-            if _no_room(returned):
+            if _no_fault_of_its_own(returned):
                 raise returned._return_value
         except BaseException:  # the sweep itself is being stopped
-            with suppress(optuna.exceptions.StorageInternalError):  # the database's disk may be the full one
+            with suppress(StorageInternalError):  # the database's disk may be the full one
                 give_back(self.study, self._frozen(live))
             raise
         try:
@@ -127,7 +127,8 @@ def too_many_failed(trials: Sequence[FrozenTrial], max_failure_rate: float) -> b
     return len(trials) >= _JUDGED_FROM and failed > max_failure_rate * len(trials)
 
 
-def _no_room(returned: JobReturn) -> bool:
-    """Whether a disk was full: no trial's fault, and none will fare better."""
+def _no_fault_of_its_own(returned: JobReturn) -> bool:
+    """Whether a trial ended because a disk was full or the database away: no other one would fare better."""
     error = returned._return_value
-    return returned.status is JobStatus.FAILED and isinstance(error, OSError) and error.errno in _NO_ROOM
+    full = isinstance(error, OSError) and error.errno in _NO_ROOM
+    return returned.status is JobStatus.FAILED and (full or isinstance(error, StorageInternalError))
