@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 IN_VENV := $(VENV)/bin/
+DATABASE = $(if $(STUDY),multirun/$(STUDY)/study.db,$(shell ls -t multirun/*/study.db 2>/dev/null | head -n 1))
+# Extras of pyproject.toml for `make install` and the tests: EXTRAS=dev,ray,slurm
+EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all lint format bench tensorboard clean
+.PHONY: help install train test test-all lint format bench tensorboard dashboard clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -35,6 +38,10 @@ bench: $(VENV)/.installed  ## speed of the training loop, against the bare step 
 tensorboard: $(VENV)/.installed  ## TensorBoard on all runs, at http://localhost:6006
 	$(IN_VENV)tensorboard --logdir_spec outputs:outputs,multirun:multirun --host localhost
 
+dashboard: $(VENV)/.installed-dashboard  ## optuna-dashboard on the newest study, or STUDY=NAME, at http://localhost:8080
+	@test -f "$(DATABASE)" || { echo "error: no study $(STUDY) in multirun/: begin one with python src/train.py -m hydra/sweeper=optuna"; exit 1; }
+	$(IN_VENV)optuna-dashboard "sqlite:///$(DATABASE)" --host 127.0.0.1 --port 8080
+
 clean:  ## remove .venv and caches; runs stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
 
@@ -48,5 +55,9 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml
-	$(IN_VENV)python -m pip install --quiet --editable '.[dev]'
+	$(IN_VENV)python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-dashboard: $(VENV)/.installed
+	$(IN_VENV)python -m pip install --quiet --editable '.[dashboard]'
+	@touch $@

@@ -1,6 +1,9 @@
 """Fixtures that tests share."""
 
+import os
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tests run side by side, one on each core
 
 import pytest
 from support import TINY, Command, only_run, run_in, write_mat

@@ -20,6 +20,19 @@ NOT_RUN = {
     "conda env create -f environment.yml": "needs conda and 6 GB; a test compares the file with pyproject.toml",
     "conda activate housenumbers": "needs conda",
     "source .venv/bin/activate": "changes the shell",
+    "make dashboard": "installs optuna-dashboard, and serves until it is ended",
+    "make tensorboard": "serves until it is ended; its command is run with --inspect",
+    "pip install -e '.[joblib]'": "installs; the tests have it already",
+    "pip install -e '.[postgres]'": "installs; the tests have it already",
+    "pip install -e '.[slurm]'": "installs; .ci/run does it",
+    "pip install -e '.[ray]'": "installs; .ci/run does it",
+    "python src/train.py -m hydra/sweeper=optuna hydra.sweeper.storage=postgresql://USER@HOST/DATABASE "
+    "hydra.sweeper.study_name=shared": "needs a server; tests/sweeps/test_postgres.py starts one",
+    "python src/report.py study=STUDY storage=postgresql://USER@HOST/DATABASE": "needs a server",
+    "python src/train.py -m hydra/sweeper=optuna hydra/launcher=submitit_slurm hydra.sweeper.n_jobs=8 "
+    "hydra.launcher.partition=PARTITION": "needs SLURM; tests/sweeps/test_crew.py runs submitit's local executor (slow)",
+    "python src/train.py -m hydra/sweeper=optuna data=digits hydra/launcher=ray hydra.sweeper.n_jobs=2 "
+    "hydra.sweeper.n_trials=10": "needs the extra; tests/sweeps/test_crew.py runs it (slow)",
 }
 SMALL = "data.reduce=0.3 model.width=4 model.blocks=[1] epochs=1 threads=1 data.batch_size=64"
 
@@ -29,7 +42,7 @@ def commands(page: Path) -> list[str]:
     text = page.read_text()
     lines = [line for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
     inline = re.findall(
-        r"`((?:python|make|conda|source|tensorboard) [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.S)
+        r"`((?:python|make|conda|source|tensorboard|pip) [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.S)
     )
     return [stripped for line in (*lines, *inline) if (stripped := line.split("  #")[0].strip())]
 
@@ -49,6 +62,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part, count in {"train": 600, "test": 60, "extra": 100}.items():
         write_mat(home / "data" / f"{part}_32x32.mat", count)
     _run(home, f"python src/train.py data=digits name=earlier {SMALL}")
+    study = "hydra.sweeper.study_name=earlier hydra.sweeper.n_trials=1"
+    _run(home, f"python src/train.py -m hydra/sweeper=optuna data=digits {study} {SMALL}")
     return home
 
 
@@ -63,7 +78,8 @@ def small(command: str, home: Path) -> str:
     """The command with a real folder in the place of a placeholder, and cut down to seconds."""
     finished = next(folder for folder in run_folders(home) if folder.name.endswith("_earlier"))
     command = command.replace("RUN_FOLDER", str(finished)).replace("FOLDER", str(home / "data"))
-    command = re.sub(r"GROUP=OPTION|KEY=VALUE", "seed=1", command)
+    command = re.sub(r"GROUP=OPTION|KEY=VALUE", "seed=1", command).replace("STUDY", "earlier")
+    command = command.replace("seeds=5", "seeds=1")
     if command.startswith("tensorboard"):
         return command + " --inspect"
     if "train.py" not in command or re.search(r"resume=|repeat=|--help|--cfg", command):

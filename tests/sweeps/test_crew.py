@@ -19,7 +19,7 @@ from support import TINY, command_line, environment, only_run, run_in
 SPACE = ("optimizer.lr=tag(log,interval(0.0001,0.1))", "data.batch_size=choice(16,32)", "scheduler.step_size=2")
 PINNED = ("scheduler.gamma=0.5", "hydra.sweeper.study_name=s", "hydra/sweeper/pruner=none")
 SWEEP = ("-m", "hydra/sweeper=optuna", *TINY, *SPACE, *PINNED)
-LONG = ("epochs=30", "data.reduce=1")
+LONG = ("epochs=12", "data.reduce=1")
 
 
 def trials(home: Path) -> list[FrozenTrial]:
@@ -94,7 +94,9 @@ def test_the_trial_of_a_killed_worker_is_taken_over_by_another_and_ends_equal(tm
     assert record["weights_sha256"] == alone(tmp_path / "alone", heir, *LONG)["weights_sha256"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_workers_end_with_the_command_that_started_them(tmp_path: Path, number: signal.Signals) -> None:
     process = begun(tmp_path, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")
     workers = [trial.user_attrs["owner"][1] for trial in wait_for(lambda: running_for_epochs(tmp_path, 1, 2))]

@@ -120,7 +120,7 @@ def test_two_commands_begun_at_once_share_a_new_study_and_end_at_exactly_n_trial
 
 def test_a_worker_that_died_on_another_machine_is_noticed_by_its_silence(server: str, tmp_path: Path) -> None:
     """The dead one is of this machine, but the study is told otherwise, so that its process cannot be looked up."""
-    words = ("hydra.sweeper.n_trials=2", "hydra.sweeper.heartbeat_seconds=1", "epochs=30", "data.reduce=1")
+    words = ("hydra.sweeper.n_trials=2", "hydra.sweeper.heartbeat_seconds=1", "epochs=12", "data.reduce=1")
     process = begun(tmp_path / "far", server, *words)
     until = time.monotonic() + 60
     while time.monotonic() < until:
@@ -150,7 +150,7 @@ def test_a_worker_that_died_on_another_machine_is_noticed_by_its_silence(server:
 def test_when_the_database_goes_away_one_line_says_so_and_the_same_command_goes_on(
     running_server: Server, tmp_path: Path
 ) -> None:
-    words = ("hydra.sweeper.n_trials=1", "hydra.sweeper.study_name=away", "epochs=30", "data.reduce=1")
+    words = ("hydra.sweeper.n_trials=1", "hydra.sweeper.study_name=away", "epochs=12", "data.reduce=1")
     process = begun(tmp_path / "home", running_server.url, *words)
     metrics = tmp_path / "home/multirun/away/trial_0000/metrics.jsonl"
     while not metrics.exists():

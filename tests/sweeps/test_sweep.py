@@ -85,7 +85,9 @@ def test_a_study_with_another_identity_is_refused(searched: Path, words: list[st
     assert len(study(searched).trials) == trials
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_trial_is_given_back_and_ends_equal(tmp_path: Path, number: signal.Signals) -> None:
     long = ("epochs=8", "hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
