@@ -1,11 +1,10 @@
 """Runs the best configurations of a search again on fresh seeds. `python src/confirm.py --help` shows how."""
 
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from housenumbers import interrupts
 from housenumbers.command_line import parse
 from housenumbers.errors import UserError, one_line_errors
 
@@ -27,12 +26,8 @@ class Arguments:
     storage: str | None = None
 
 
-def _stop(number: int, _: Any) -> None:
-    raise SystemExit(128 + number)  # in order, so that the run at work records its interruption
-
-
 def main() -> None:
-    signal.signal(signal.SIGTERM, _stop)
+    interrupts.install()
     with one_line_errors():
         others = ["data.root", "data.cache", "data.verify", "data.download", "device", "threads"]
         arguments, overrides = parse(Arguments, sys.argv[1:], others)

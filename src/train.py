@@ -4,7 +4,6 @@ The rooms behind it are imported late: help and a mistake in the configuration s
 """
 
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers import config as schema
+from housenumbers import interrupts
 from housenumbers.errors import UserError, one_line_errors
 
 
@@ -35,16 +35,8 @@ def train(composed: DictConfig) -> Any:
     return run(config, folder, current())
 
 
-def stop(number: int, _: Any) -> None:
-    """Ends the command in order, so that a run can record its interruption; a second signal must not disturb that."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit(128 + number)
-
-
 def main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    interrupts.install()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors on, so that one place tells them, in one line
     schema.register()
     with one_line_errors():

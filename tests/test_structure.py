@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "housenumbers"
 
 # Whom a room may import besides itself. The ground floor (config, errors, files, command_line) is open to the rooms
 # that are listed with it.
-GROUND = {"config", "errors", "files", "groups"}
+GROUND = {"config", "errors", "files", "groups", "interrupts"}
 MAY_IMPORT = {
     "models": set(),
     "evaluation": set(),
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "groups": {"errors"},
     "errors": set(),
     "files": set(),
+    "interrupts": set(),
     "command_line": {"config", "errors"},
 }
 

@@ -27,6 +27,21 @@ def test_start_up_prints_seconds() -> None:
     assert "--help" in done.stdout
 
 
+@pytest.mark.slow
+def test_search_prints_ratios() -> None:
+    done = bench("search", "data=digits", "seeds=1", "n_trials=2", "epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert "time to the stock's best, stock / ours: median" in done.stdout
+
+
+@pytest.mark.slow
+def test_sweeper_prints_its_costs() -> None:
+    done = bench("sweeper", "trials=100")
+    assert done.returncode == 0, done.stderr
+    for line in ("overhead of a trial", "idle share of two workers", "sqlite: around trial 10"):
+        assert line in done.stdout
+
+
 @pytest.mark.parametrize("words", [["only=w1_b1"], ["rounds=0"], ["data.reduce=1"]])
 def test_mistakes_are_one_line(words: list[str]) -> None:
     done = bench("training_loop", *words)

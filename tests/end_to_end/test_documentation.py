@@ -30,7 +30,7 @@ NOT_RUN = {
     "hydra.sweeper.study_name=shared": "needs a server; tests/sweeps/test_postgres.py starts one",
     "python src/report.py study=STUDY storage=postgresql://USER@HOST/DATABASE": "needs a server",
     "python src/train.py -m hydra/sweeper=optuna hydra/launcher=submitit_slurm hydra.sweeper.n_jobs=8 "
-    "hydra.launcher.partition=PARTITION": "needs SLURM; tests/sweeps/test_crew.py runs submitit's local executor (slow)",
+    "hydra.launcher.partition=PARTITION": "needs SLURM; tests/sweeps/test_crew.py runs submitit's local executor",
     "python src/train.py -m hydra/sweeper=optuna data=digits hydra/launcher=ray hydra.sweeper.n_jobs=2 "
     "hydra.sweeper.n_trials=10": "needs the extra; tests/sweeps/test_crew.py runs it (slow)",
 }
@@ -48,6 +48,12 @@ def commands(page: Path) -> list[str]:
 
 
 ALL = list(dict.fromkeys(command for page in PAGES for command in commands(page)))
+IN_README = commands(PAGES[0])
+RUN = [
+    pytest.param(command, marks=[] if command in IN_README else pytest.mark.slow)
+    for command in ALL
+    if command not in NOT_RUN
+]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +100,7 @@ def small(command: str, home: Path) -> str:
     return f"{command}{data}{unofficial} {' '.join(more)}"
 
 
-@pytest.mark.parametrize("command", [command for command in ALL if command not in NOT_RUN])
+@pytest.mark.parametrize("command", RUN)
 def test_the_command_runs(command: str, checkout: Path) -> None:
     expected = 2 if "optimzer" in command else 0
     done = _run(checkout, small(command, checkout))

@@ -95,7 +95,8 @@ def test_the_trial_of_a_killed_worker_is_taken_over_by_another_and_ends_equal(tm
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    "number",
+    [signal.SIGTERM, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGKILL, signal.SIGINT))],
 )
 def test_workers_end_with_the_command_that_started_them(tmp_path: Path, number: signal.Signals) -> None:
     process = begun(tmp_path, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")

@@ -147,6 +147,7 @@ def test_a_worker_that_died_on_another_machine_is_noticed_by_its_silence(server:
     assert sum(trial.user_attrs.get("continues") == 0 for trial in others) == 1
 
 
+@pytest.mark.slow
 def test_when_the_database_goes_away_one_line_says_so_and_the_same_command_goes_on(
     running_server: Server, tmp_path: Path
 ) -> None:

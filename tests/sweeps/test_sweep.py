@@ -86,7 +86,8 @@ def test_a_study_with_another_identity_is_refused(searched: Path, words: list[st
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+    "number",
+    [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGINT))],
 )
 def test_an_interrupted_trial_is_given_back_and_ends_equal(tmp_path: Path, number: signal.Signals) -> None:
     long = ("epochs=8", "hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none")
@@ -183,7 +184,7 @@ def test_nothing_to_search_is_one_line(command: Command) -> None:
     assert "nothing to search" in done.stderr
 
 
-@pytest.mark.parametrize("kilobytes", [200, 1000])
+@pytest.mark.parametrize("kilobytes", [pytest.param(200, marks=pytest.mark.slow), 1000])
 def test_after_a_full_disk_the_same_command_goes_on(tmp_path: Path, kilobytes: int) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from hydra.core.utils import JobReturn, JobStatus
@@ -16,10 +17,12 @@ from hydra.plugins.launcher import Launcher
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from housenumbers import interrupts
 from housenumbers.errors import UserError
+from housenumbers.interrupts import undisturbed
 from housenumbers.sweeps.liveness import give_back, give_back_orphans, heartbeats, mark_owner
 from housenumbers.sweeps.space import Space
-from housenumbers.sweeps.study import counted, counts, described, trial_folder
+from housenumbers.sweeps.study import counts, described, trial_folder
 from housenumbers.sweeps.trial import Trial, at_work_on
 
 _JUDGED_FROM = 4  # trials: before that a failure rate says little
@@ -43,82 +46,105 @@ class Worker:
 
     def work(self) -> None:
         """Runs trials until `n_trials` are there, those of other workers included, or too many have failed."""
-        while len(trials := counted(self.study)) < self.n_trials and not too_many_failed(trials, self.max_failure_rate):
-            for number in give_back_orphans(self.study):
-                self.say(f"trial {number} was interrupted: another one goes on from its checkpoint")
-            if self._places_taken() < self.n_trials or self._some_wait():
+        while True:
+            interrupts.check()
+            with undisturbed():
+                for number in give_back_orphans(self.study):
+                    self.say(f"trial {number} was interrupted: another one goes on from its checkpoint")
+                trials = self.study.get_trials(deepcopy=False)
+            done = [trial for trial in trials if counts(trial)]
+            if len(done) >= self.n_trials or too_many_failed(done, self.max_failure_rate):
+                return
+            if any(trial.state is TrialState.WAITING for trial in trials) or _places_taken(trials) < self.n_trials:
                 self._run_trial()
             else:
                 time.sleep(_LOOK_EVERY)  # rather than leave: one of the others may die
 
-    def _places_taken(self, before: float = math.inf) -> int:
-        """The trials with a number below `before` that count, are at work, or wait for a worker."""
-        return sum(
-            counts(trial) or not trial.state.is_finished()
-            for trial in self.study.get_trials(deepcopy=False)
-            if trial.number < before
-        )
-
-    def _some_wait(self) -> bool:
-        return bool(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
-
     def _run_trial(self) -> None:
+        live = None
+        try:
+            with undisturbed():
+                live = self._ask()
+            if live is None:
+                return
+            folder = self._folder_for(live)
+            chosen = [f"{key}={value}" for key, value in live.params.items()]
+            place = [f"hydra.sweep.dir='{self.folder}'", f"hydra.sweep.subdir={folder.name}"]
+            trial = Trial(live, len(self.objectives))
+            with at_work_on(trial), heartbeats(self.study, live._trial_id):
+                (returned,) = self.launcher.launch([[*self.overrides, *chosen, *place]], initial_job_idx=live.number)
+            if returned.status is JobStatus.FAILED:
+                interrupts.check()  # C code may have made another error of the interruption
+            if _no_fault_of_its_own(returned):
+                raise returned._return_value
+        except BaseException:  # the sweep itself is being stopped
+            if live is not None:
+                with suppress(StorageInternalError):  # the database's disk may be the full one
+                    give_back(self.study, self._frozen(live))
+            raise
+        with undisturbed():
+            self._tell(trial, returned, folder)
+            self.say(f"trial {live.number}: {' '.join(chosen)}: {described(self._frozen(live), self.objectives)}")
+
+    def _ask(self) -> optuna.Trial | None:
+        """The next trial; none where another worker took the last place just before."""
         live = self.study.ask()
-        self.space.draw(live)
-        if self._places_taken(before=live.number) >= self.n_trials:  # another worker took the last place just before
+        before = [trial for trial in self.study.get_trials(deepcopy=False) if trial.number < live.number]
+        if _places_taken(before) >= self.n_trials:
             live.set_user_attr("interrupted", True)
             self.study.tell(live, state=TrialState.FAIL)
-            return
+            return None
         mark_owner(live)
+        self.space.draw(live)
+        return live
+
+    def _folder_for(self, live: optuna.Trial) -> Path:
+        """The trial's folder, with the checkpoints of the interrupted trial that it goes on with, if it does."""
         folder = trial_folder(self.folder, live.number)
         if (stopped := live.user_attrs.get("continues")) is not None:
             checkpoints = trial_folder(self.folder, stopped) / "checkpoints"
             if checkpoints.exists():
                 shutil.copytree(checkpoints, folder / "checkpoints", dirs_exist_ok=True)
-        chosen = [f"{key}={value}" for key, value in live.params.items()]
-        place = [f"hydra.sweep.dir='{self.folder}'", f"hydra.sweep.subdir={folder.name}"]
-        trial = Trial(live, len(self.objectives))
-        try:
-            with at_work_on(trial), heartbeats(self.study, live._trial_id):
-                (returned,) = self.launcher.launch([[*self.overrides, *chosen, *place]], initial_job_idx=live.number)
-            if _no_fault_of_its_own(returned):
-                raise returned._return_value
-        except BaseException:  # the sweep itself is being stopped
-            with suppress(StorageInternalError):  # the database's disk may be the full one
-                give_back(self.study, self._frozen(live))
-            raise
-        try:
-            self._tell(trial, returned, folder)
-        except UpdateFinishedTrialError:  # this machine slept, and another one has taken the trial over
-            pass
-        except RuntimeError as error:
-            if "Study.stop" not in str(error):  # the grid is complete, and says so where no `optimize` hears it
-                raise
-        self.say(f"trial {live.number}: {' '.join(chosen)}: {described(self._frozen(live), self.objectives)}")
+        return folder
 
     def _frozen(self, live: optuna.Trial) -> FrozenTrial:
         return self.study._storage.get_trial(live._trial_id)
 
     def _tell(self, trial: Trial, returned: JobReturn, folder: Path) -> None:
         """Tells the study how the trial ended."""
-        if returned.status is JobStatus.FAILED:
-            error = returned._return_value
-            if not isinstance(error, UserError):  # a bug: its traceback goes where one looks for it
-                with (folder / "train.log").open("a", encoding="utf-8") as log:
-                    log.writelines(traceback.format_exception(error))
-            self._fail(trial, f"{type(error).__name__}: {error}")
-        elif trial.pruned:
-            self.study.tell(trial.live, state=TrialState.PRUNED)
-        else:
-            values = returned.return_value if len(self.objectives) > 1 else [returned.return_value]
-            if all(value is not None and math.isfinite(value) for value in values):
-                self.study.tell(trial.live, values)
+        try:
+            if returned.status is JobStatus.FAILED:
+                self._fail(trial, _reason(returned._return_value, folder))
+            elif trial.pruned:
+                self.study.tell(trial.live, state=TrialState.PRUNED)
             else:
-                self._fail(trial, f"the objective is {values}, not a finite number")
+                values = returned.return_value if len(self.objectives) > 1 else [returned.return_value]
+                if all(value is not None and math.isfinite(value) for value in values):
+                    self.study.tell(trial.live, values)
+                else:
+                    self._fail(trial, f"the objective is {values}, not a finite number")
+        except UpdateFinishedTrialError:  # this machine slept, and another one has taken the trial over
+            pass
+        except RuntimeError as error:
+            if "Study.stop" not in str(error):  # the grid is complete, and says so where no `optimize` hears it
+                raise
 
     def _fail(self, trial: Trial, reason: str) -> None:
         trial.live.set_user_attr("error", " ".join(reason.split()))
         self.study.tell(trial.live, state=TrialState.FAIL)
+
+
+def _reason(error: Any, folder: Path) -> str:
+    """What a trial failed of. A bug's traceback goes where one looks for it."""
+    if not isinstance(error, UserError):
+        with (folder / "train.log").open("a", encoding="utf-8") as log:
+            log.writelines(traceback.format_exception(error))
+    return f"{type(error).__name__}: {error}"
+
+
+def _places_taken(trials: Sequence[FrozenTrial]) -> int:
+    """How many of these count, are at work, or wait for a worker."""
+    return sum(counts(trial) or not trial.state.is_finished() for trial in trials)
 
 
 def too_many_failed(trials: Sequence[FrozenTrial], max_failure_rate: float) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from housenumbers import interrupts
 from housenumbers.config import TrainConfig, to_dict
 from housenumbers.data.batches import training_batches
 from housenumbers.data.load import Splits, load_splits, prepare_test
@@ -129,7 +130,12 @@ def _train(
             _report(config, record, trial)
             tensorboard.log_epoch(writer, record, pictures / record["seconds"])
     with Progress(config.epochs, -(-pictures // config.data.batch_size), len(state.history)) as progress:
-        for record in fit(config, state, splits.train, splits.validation, progress.step):
+
+        def on_step(mean_loss: float | None) -> None:
+            interrupts.check()
+            progress.step(mean_loss)
+
+        for record in fit(config, state, splits.train, splits.validation, on_step):
             best = best_record(state.history, config.best_by) or record  # without validation the last is the best
             if best is record:
                 # Before last.pt: after a kill in between, the epoch comes again and writes the same weights.

@@ -1,0 +1,192 @@
+"""What the sweeper itself costs: beyond a trial's training, in idle workers, and as a study grows.
+
+`python benchmarks/sweeper.py --help` shows the options.
+"""
+
+import json
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from housenumbers.command_line import parse
+from housenumbers.errors import UserError, one_line_errors
+from housenumbers.sweeps.space import read_space
+from housenumbers.sweeps.study import open_storage, open_study
+from housenumbers.sweeps.worker import Worker
+from housenumbers.training.repeatability import environment
+
+TINY = ("data=digits", "data.reduce=0.3", "model.width=4", "data.batch_size=32", "threads=1")
+OVERHEAD_GOAL, IDLE_GOAL, GROWTH_GOAL = 0.3, 0.05, 1.5
+
+
+@dataclass
+class Arguments:
+    """Measures the sweeper's own cost.
+
+    python benchmarks/sweeper.py                 all three, the last one on SQLite
+    python benchmarks/sweeper.py storage=URL     the last one in this database too: postgresql://USER@HOST/NAME
+    python benchmarks/sweeper.py only=overhead   one of overhead, idle, growth
+
+    trials=1000    of the growing study"""
+
+    only: str | None = None
+    storage: str | None = None
+    trials: int = 1000
+
+
+def sweep(home: Path, script: str, *words: str) -> Path:
+    """Runs a sweep with `home` as its folder."""
+    command = [sys.executable, ROOT / script, "-m", *TINY, *words, f"hydra.sweep.dir={home}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=home)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return home
+
+
+def overhead(home: Path) -> list[str]:
+    """From the start of one trial to the start of the next, without the training in between."""
+    n = 20
+    words = ["optimizer.lr=interval(0.001,0.01)", "epochs=1", "hydra/sweeper/pruner=none", "hydra.sweeper.study_name=s"]
+    sweep(home, "src/train.py", "hydra/sweeper=optuna", *words, f"hydra.sweeper.n_trials={n}")
+    trials = optuna.load_study(study_name="s", storage=f"sqlite:///{home}/study.db").trials
+    costs = []
+    for trial, following in pairwise(trials[1:]):  # the first one imports
+        record = json.loads((home / f"trial_{trial.number:04d}" / "run.json").read_text())
+        assert trial.datetime_start is not None
+        assert following.datetime_start is not None
+        between = (following.datetime_start - trial.datetime_start).total_seconds()
+        costs.append(between - record["train_seconds"])
+    median = statistics.median(costs)
+    verdict = f"goal {OVERHEAD_GOAL} s: {'met' if median < OVERHEAD_GOAL else 'MISSED'}"
+    return [f"overhead of a trial beyond its training: {median:.3f} s ({spread(costs)}; {verdict}); n={len(costs)}"]
+
+
+def idle(home: Path) -> list[str]:
+    """The share of two workers' time, from the first trial's start to the last one's end, that is spent in no trial."""
+    lengths = ("optimizer.lr=interval(0.001,0.01)", "epochs=choice(1,3,10,30)")
+    n = 40
+    own = home / "ours"
+    own.mkdir()
+    words = ["hydra/sweeper/pruner=none", "hydra.sweeper.study_name=s", "search@hydra.sweeper.params=quick"]
+    sweep(own, "src/train.py", "hydra/sweeper=optuna", *lengths, *words, f"hydra.sweeper.n_trials={n}",
+          "hydra.sweeper.n_jobs=2")  # fmt: skip
+    trials = optuna.load_study(study_name="s", storage=f"sqlite:///{own}/study.db").trials
+    spans = [(t.datetime_start.timestamp(), t.datetime_complete.timestamp()) for t in trials]  # type: ignore[union-attr]
+    share = idle_share(spans)
+    verdict = f"goal {IDLE_GOAL:.0%}: {'met' if share < IDLE_GOAL else 'MISSED'}"
+    lines = [f"idle share of two workers, trials of 1 to 30 epochs: {share:.1%} ({verdict}); n={n} trials"]
+    if find_spec("hydra_plugins.hydra_joblib_launcher") is None:
+        return [*lines, "stock batches of two: not measured, needs pip install -e '.[joblib]'"]
+    theirs = home / "stock"
+    theirs.mkdir()
+    sweep(theirs, "benchmarks/stock_sweep.py", "hydra/sweeper=stock", *lengths, f"hydra.sweeper.n_trials={n}",
+          "hydra.sweeper.n_jobs=2", "hydra/launcher=joblib", "hydra.sweep.subdir=${hydra.job.num}")  # fmt: skip
+    spans = []
+    for file in theirs.glob("*/run.json"):
+        began = datetime.fromisoformat(json.loads(file.read_text())["started"]).timestamp()
+        spans.append((began, file.stat().st_mtime))
+    return [
+        *lines,
+        f"the stock plugin's batches of two (joblib), the same space: {idle_share(spans):.1%}; n={n} trials",
+    ]
+
+
+def idle_share(spans: Sequence[tuple[float, float]]) -> float:
+    whole = max(end for _, end in spans) - min(start for start, _ in spans)
+    return 1 - sum(end - start for start, end in spans) / (2 * whole)
+
+
+class NoOp(Launcher):
+    """Runs nothing, at once, and notes when it was asked to."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    def setup(self, **_: Any) -> None: ...
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:  # noqa: ARG002
+        self.asked.append(time.perf_counter())
+        return [
+            JobReturn(overrides=list(words), status=JobStatus.COMPLETED, _return_value=0.5) for words in job_overrides
+        ]
+
+
+def growth(home: Path, url: str, n: int) -> list[str]:
+    """The time from one trial to the next in a study that grows; random sampler, no pruner, no training."""
+    space, _, _ = read_space({}, ["optimizer.lr=interval(0.001,0.01)", "data.batch_size=choice(16,32)"])
+    study = open_study(f"growth-{uuid.uuid4().hex[:8]}", open_storage(url, 30), ["maximize"], {}, space)
+    study.sampler, study.pruner = optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
+    launcher = NoOp()
+    Worker(study, space, [], ["val_accuracy"], home, launcher, n, 1.0, lambda _: None).work()
+    times = [after - before for before, after in pairwise(launcher.asked)]
+    early, late = times[n // 20 : 3 * n // 20], times[-n // 10 :]
+    ratio = statistics.median(late) / statistics.median(early)
+    verdict = f"goal {GROWTH_GOAL}: {'met' if ratio <= GROWTH_GOAL else 'MISSED'}"
+    return [
+        f"{url.partition(':')[0]}: around trial {n // 10} {1000 * statistics.median(early):.1f} ms a trial, "
+        f"around {n} {1000 * statistics.median(late):.1f} ms: {ratio:.2f} times ({verdict}); "
+        f"n={len(early)} and {len(late)}"
+    ]
+
+
+def spread(values: Sequence[float]) -> str:
+    return f"{min(values):.3f}..{max(values):.3f}"
+
+
+def main() -> None:
+    with one_line_errors():
+        arguments, _ = parse(Arguments, sys.argv[1:])
+        if arguments.only not in (None, "overhead", "idle", "growth"):
+            raise UserError(f"only={arguments.only}: must be overhead, idle or growth")
+        if arguments.trials < 100:
+            raise UserError(f"trials={arguments.trials}: must be 100 or more")
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        logging.getLogger("housenumbers").setLevel(logging.WARNING)
+        warnings.filterwarnings("ignore", message="Heartbeat of storage")
+        measured = environment(torch.device("cpu"))
+        cores = len(os.sched_getaffinity(0))
+        print(f"{measured['cpu']}, {cores} cores, torch {measured['versions']['torch']}", flush=True)
+        with tempfile.TemporaryDirectory() as temporary, tqdm(total=3, unit="part", leave=False, disable=None) as bar:
+            for name in ("overhead", "idle", "growth"):
+                home = Path(temporary) / name
+                home.mkdir()
+                lines: list[str] = []
+                if arguments.only not in (None, name):
+                    continue
+                bar.set_description(name)
+                if name == "overhead":
+                    lines = overhead(home)
+                elif name == "idle":
+                    lines = idle(home)
+                else:
+                    for url in filter(None, [f"sqlite:///{home}/study.db", arguments.storage]):
+                        lines += growth(home, url, arguments.trials)
+                bar.update()
+                bar.clear()
+                print(*lines, sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

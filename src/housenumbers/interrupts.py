@@ -1,0 +1,58 @@
+"""Ending in order: SIGINT and SIGTERM raise SystemExit, but not in the middle of what must not be torn."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_received: int | None = None  # the signal that has come
+_protected = 0  # how many `undisturbed` blocks are open
+_postponed = False  # it came inside one of them
+
+
+def install() -> None:
+    """Makes both signals end this process with exit code 128 + number. A second one must not disturb the ending."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _handle)
+    sys.unraisablehook = _report_unraisable
+
+
+def check() -> None:
+    """Raises SystemExit if a signal has come. A loop calls this now and then.
+
+    The first SystemExit may have been lost: Python drops what is raised in a weak reference's callback, say.
+    """
+    if _received is not None:
+        raise SystemExit(128 + _received)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """A signal that comes meanwhile is obeyed afterwards: an exception in a database's transaction leaves it open."""
+    global _protected, _postponed
+    _protected += 1
+    try:
+        yield
+    finally:
+        _protected -= 1
+        if _postponed and not _protected:
+            _postponed = False
+            check()
+
+
+def _handle(number: int, _: Any) -> None:
+    global _received, _postponed
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    _received = number
+    if _protected:
+        _postponed = True
+    else:
+        check()
+
+
+def _report_unraisable(lost: Any) -> None:
+    """Reports what Python has to drop, but for our own SystemExit: `check` raises that again."""
+    if not (_received is not None and issubclass(lost.exc_type, SystemExit)):
+        sys.__unraisablehook__(lost)
