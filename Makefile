@@ -18,10 +18,10 @@ train: $(VENV)/.installed  ## a first training run, in under a minute: then look
 	$(IN_VENV)python src/train.py experiment=quickstart
 
 test: $(VENV)/.installed-dev  ## the tests, in under ten minutes
-	$(IN_VENV)python -m pytest -q -n auto
+	$(IN_VENV)python -m pytest -q -n auto --dist worksteal
 
 test-all: $(VENV)/.installed-dev  ## the tests, the slow ones too
-	$(IN_VENV)python -m pytest -q -n auto -m "slow or not slow"
+	$(IN_VENV)python -m pytest -q -n auto --dist worksteal -m "slow or not slow"
 
 lint: $(VENV)/.installed-dev  ## style, format and types
 	$(IN_VENV)ruff check .

@@ -11,6 +11,7 @@ from torch import Tensor
 
 TRAINING, VALIDATION, MARK = "#0072B2", "#D55E00", "#000000"
 RIGHT, WRONG = "#009E73", "#D55E00"
+_COLUMNS = 8  # of sample pictures
 
 
 def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> Figure:
@@ -40,8 +41,8 @@ def confusion_matrix(scores: Mapping[str, Any], title: str) -> Figure:
     """Counts of true (rows) and predicted (columns) labels, shaded by the fraction of the row."""
     counts = np.array(scores["confusion"])
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(6.4, 6.0), layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(6.0, 6.0))
+    axes = figure.add_axes((0.1, 0.08, 0.86, 0.86))
     axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         if count:
@@ -62,26 +63,41 @@ def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor, mistakes:
     mistaken = (predicted != labels).nonzero().view(-1)
     wrong = mistaken[confidence[mistaken].argsort(descending=True)][:mistakes].tolist()
     right = (predicted == labels).nonzero().view(-1)[:others].tolist()
-    columns = 8
-    rows = -(-len(wrong) // columns) + -(-len(right) // columns)
-    figure = Figure(figsize=(columns * 1.15, max(rows, 1) * 1.45 + 0.4), layout="constrained")
+    ordered = [*wrong, *([None] * (-len(wrong) % _COLUMNS)), *right]  # the correct ones begin a row of their own
+    rows = max(1, -(-len(ordered) // _COLUMNS))
+    height, width = images.shape[2:]
+    cell_height, cell_width = height * 1.45, width * 1.25  # with room for a line of text above, and between pictures
+
+    # All pictures in one axes: an axes for each takes ten times as long.
+    figure = Figure(figsize=(_COLUMNS * 1.15, rows * 1.35 + 0.4))
+    top = 1 - 0.4 / figure.get_figheight()
+    axes = figure.add_axes((0.01, 0.01, 0.98, top - 0.01))
+    axes.axis("off")
     figure.suptitle("true → predicted (probability): the most confident mistakes, then correct ones", fontsize=10)
-    grid = figure.subplots(max(rows, 1), columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    places = [*grid[: -(-len(wrong) // columns)].flat][: len(wrong)]
-    places += [*grid[-(-len(wrong) // columns) :].flat][: len(right)]
-    for axes, index in zip(places, wrong + right, strict=True):
-        axes.imshow(images[index].permute(1, 2, 0).numpy())
-        correct = predicted[index] == labels[index]
-        text = f"{labels[index]} → {predicted[index]} ({confidence[index]:.0%})"
-        axes.set_title(text, fontsize=8, color=RIGHT if correct else WRONG, fontweight="normal" if correct else "bold")
+    for place, index in enumerate(ordered):
+        if index is None:
+            continue
+        left = (place % _COLUMNS + 0.5) * cell_width - width / 2
+        bottom = (place // _COLUMNS + 1) * cell_height
+        axes.imshow(images[index].permute(1, 2, 0).numpy(), extent=(left, left + width, bottom, bottom - height))
+        correct = bool(predicted[index] == labels[index])
+        axes.text(
+            left + width / 2,
+            bottom - height - 2,
+            f"{labels[index]} → {predicted[index]} ({confidence[index]:.0%})",
+            fontsize=8,
+            ha="center",
+            va="bottom",
+            color=RIGHT if correct else WRONG,
+            fontweight="normal" if correct else "bold",
+        )
+    axes.set(xlim=(0, _COLUMNS * cell_width), ylim=(rows * cell_height, 0))  # imshow has moved them
     return figure
 
 
 def _curves(title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(6.4, 4.0))
+    axes = figure.add_axes((0.12, 0.13, 0.84, 0.77))
     axes.set(title=title, xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
