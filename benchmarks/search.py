@@ -42,6 +42,8 @@ class Arguments:
     python benchmarks/search.py data.root=FOLDER     on the pictures of FOLDER/train_32x32.mat
     python benchmarks/search.py data=digits          on the embedded digits
 
+    data.reduce=0.2   a fraction of them
+
     seeds=10       pairs of sweeps
     n_trials=16    of each stock sweep
     epochs=10      of each trial"""
@@ -142,7 +144,7 @@ def report(pairs: list[tuple[Searched, Searched]], machine: str) -> list[str]:
 
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data", "data.root"])
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data", "data.root", "data.reduce"])
         if min(arguments.seeds, arguments.n_trials, arguments.epochs) < 1:
             raise UserError("seeds, n_trials and epochs must be 1 or more")
         overrides = [f"data.root={Path(w[10:]).absolute()}" if w.startswith("data.root=") else w for w in overrides]

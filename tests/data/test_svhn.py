@@ -1,6 +1,9 @@
 """SVHN's files: official ones, others in their format, and damaged ones."""
 
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
-from support import REAL_SVHN, write_mat
+from support import REAL_SVHN, ROOT, environment, write_mat
 from support import data_config as config
 
 from housenumbers.data.load import load_splits, load_test
@@ -70,7 +73,7 @@ def test_equal_data_equal_hash(svhn_folder: Path, tmp_path: Path) -> None:
 
 def test_a_second_start_reads_the_cache_and_a_changed_file_is_read_anew(svhn_folder: Path) -> None:
     first = load_test(config(svhn_folder))
-    (entry,) = (svhn_folder / "cache").iterdir()
+    (entry,) = (svhn_folder / "cache").glob("*.pt")
     written = entry.stat().st_mtime_ns
     assert torch.equal(load_test(config(svhn_folder)).images, first.images)
     assert entry.stat().st_mtime_ns == written
@@ -81,10 +84,32 @@ def test_a_second_start_reads_the_cache_and_a_changed_file_is_read_anew(svhn_fol
 @pytest.mark.parametrize("keep", [0, 100, 200_000])
 def test_a_damaged_cache_entry_is_made_again(svhn_folder: Path, keep: int) -> None:
     first = load_test(config(svhn_folder))
-    (entry,) = (svhn_folder / "cache").iterdir()
+    (entry,) = (svhn_folder / "cache").glob("*.pt")
     entry.write_bytes(entry.read_bytes()[:keep])
     assert torch.equal(load_test(config(svhn_folder)).images, first.images)
     assert entry.stat().st_size > keep
+
+
+def test_of_processes_that_begin_together_one_decodes(svhn_folder: Path) -> None:
+    code = (
+        "import sys, logging; from pathlib import Path; from support import data_config\n"
+        "import housenumbers.data.svhn as svhn; from housenumbers.data.load import load_splits\n"
+        "original = svhn.read_mat\n"
+        "def slow(path):\n    print('decoded', flush=True); import time; time.sleep(1); return original(path)\n"
+        "svhn.read_mat = slow\n"
+        "print(len(load_splits(data_config(Path(sys.argv[1]))).train.labels))"
+    )
+    paths = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(svhn_folder)], env=environment(PYTHONPATH=paths),
+            stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=60)[0].split() for process in processes]
+    assert sum(output.count("decoded") for output in outputs) == 1
+    assert len({output[-1] for output in outputs}) == 1
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_else(svhn_folder: Path, caplog: pytest.LogCaptureFixture) -> None:

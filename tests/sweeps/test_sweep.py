@@ -216,3 +216,14 @@ def test_a_trial_for_which_there_is_too_little_memory_fails_alone(tmp_path: Path
     assert "\n" not in wide.user_attrs["error"]
     assert narrow.state is TrialState.COMPLETE
     assert "Traceback" in (tmp_path / f"multirun/s/trial_{wide.number:04d}/train.log").read_text()
+
+
+def test_trials_of_a_study_that_is_gone_are_not_overwritten(tmp_path: Path) -> None:
+    assert sweep(tmp_path, "hydra.sweeper.n_trials=1").returncode == 0
+    (tmp_path / "multirun/s/study.db").unlink()
+    before = (tmp_path / "multirun/s/trial_0000/run.json").read_text()
+    done = sweep(tmp_path, "hydra.sweeper.n_trials=1")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "holds trials of a study that is gone" in line
+    assert (tmp_path / "multirun/s/trial_0000/run.json").read_text() == before

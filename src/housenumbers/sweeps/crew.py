@@ -6,13 +6,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 from hydra.plugins.launcher import Launcher
 from hydra.types import TaskFunction
+from optuna.exceptions import StorageInternalError
 from tqdm import tqdm
 
 from housenumbers.sweeps.study import counted, described
@@ -96,7 +97,8 @@ def progress(
 
     def watch() -> None:
         while not ended.wait(_LOOK_EVERY):
-            look()
+            with suppress(StorageInternalError):  # the workers will tell, if it lasts
+                look()
 
     thread = threading.Thread(target=watch, name="progress", daemon=True)
     thread.start()
@@ -105,5 +107,6 @@ def progress(
     finally:
         ended.set()
         thread.join()
-        look()
+        with suppress(StorageInternalError):
+            look()
         bar.close()

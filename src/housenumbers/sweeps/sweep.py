@@ -119,6 +119,11 @@ class Sweep:
         storage = self._options["storage"] or f"sqlite:///{self._folder / 'study.db'}"
         directions = [OBJECTIVES[objective] for objective in config.objectives]
         study = open_study(name, open_storage(storage, self._options["heartbeat_seconds"]), directions, fixed, space)
+        if not study.get_trials(deepcopy=False) and any(self._folder.glob("trial_*/run.json")):
+            raise UserError(
+                f"{self._folder}: holds trials of a study that is gone: move it away, or choose another "
+                "hydra.sweeper.study_name"
+            )
         study.sampler = self._sampler(study, space)
         study.pruner = instantiate(self._options["pruner"], _execution_whitelist_=_ALLOWED_TARGETS)
         return study
@@ -172,7 +177,8 @@ class Sweep:
         """The threads of each worker where they share this machine's cores and nothing else is asked for."""
         if config.threads is not None or self._launcher_name() not in _ON_THIS_MACHINE:
             return None
-        return max(1, len(os.sched_getaffinity(0)) // self._options["n_jobs"])
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, cores // self._options["n_jobs"])
 
     def _conclude(self, study: optuna.Study, objectives: list[str]) -> None:
         """Says what was found. Raises UserError where too many trials failed; exit code 1 where none completed."""
