@@ -37,8 +37,9 @@ def test_sample_predictions_show_mistakes_first(wrong: int) -> None:
     labels = torch.arange(40) % 10
     logits = torch.nn.functional.one_hot(torch.where(torch.arange(40) < wrong, labels + 1, labels) % 10, 10) * 5.0
     figure = figures.sample_predictions(torch.zeros(40, 3, 32, 32, dtype=torch.uint8), labels, logits)
-    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    (axes,) = figure.axes
+    titles = [text.get_text() for text in axes.texts]
     shown_wrong = [title for title in titles if title[0] != title.split("→ ")[1][0]]
     assert len(shown_wrong) == min(wrong, 16)
     assert titles[: len(shown_wrong)] == shown_wrong
-    assert len(titles) == min(wrong, 16) + min(40 - wrong, 16)
+    assert len(titles) == len(axes.images) == min(wrong, 16) + min(40 - wrong, 16)
