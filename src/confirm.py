@@ -4,8 +4,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from omegaconf import MISSING
+
 from housenumbers import interrupts
 from housenumbers.command_line import parse
+from housenumbers.config import PLACE_KEYS
 from housenumbers.errors import UserError, one_line_errors
 
 
@@ -20,7 +23,7 @@ class Arguments:
     Prints mean, standard deviation and whether the difference is real; adds them to the sweep's report.
     The same command goes on after an interruption."""
 
-    study: str = ""
+    study: str = MISSING
     top: int = 3
     seeds: int = 5
     storage: str | None = None
@@ -29,10 +32,7 @@ class Arguments:
 def main() -> None:
     interrupts.install()
     with one_line_errors():
-        others = ["data.root", "data.cache", "data.verify", "data.download", "device", "threads"]
-        arguments, overrides = parse(Arguments, sys.argv[1:], others)
-        if not arguments.study:
-            raise UserError("study=STUDY: name a study below multirun/, or a sweep's folder")
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=PLACE_KEYS)
         for key in ("top", "seeds"):
             if getattr(arguments, key) < 1:
                 raise UserError(f"{key}={getattr(arguments, key)}: must be 1 or more")

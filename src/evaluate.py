@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from housenumbers.command_line import parse
+from housenumbers.config import PLACE_KEYS
 from housenumbers.errors import UserError, one_line_errors
 
 
@@ -25,11 +26,7 @@ class Arguments:
 
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(
-            Arguments,
-            sys.argv[1:],
-            others=["data.root", "data.cache", "data.verify", "data.download", "device", "threads"],
-        )
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=PLACE_KEYS)
         if arguments.split not in ("test", "validation"):
             raise UserError(f"split={arguments.split}: must be test or validation")
         from housenumbers.tracking.index import find_run

@@ -3,8 +3,10 @@
 import sys
 from dataclasses import dataclass
 
+from omegaconf import MISSING
+
 from housenumbers.command_line import parse
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.errors import one_line_errors
 
 
 @dataclass
@@ -15,15 +17,13 @@ class Arguments:
     python src/report.py study=FOLDER               a sweep's folder, wherever it is
     python src/report.py study=STUDY storage=URL    a study in a database"""
 
-    study: str = ""
+    study: str = MISSING
     storage: str | None = None
 
 
 def main() -> None:
     with one_line_errors():
         arguments, _ = parse(Arguments, sys.argv[1:])
-        if not arguments.study:
-            raise UserError("study=STUDY: name a study below multirun/, or a sweep's folder")
         from housenumbers.sweeps.report import write_report
         from housenumbers.sweeps.study import find_study
 

@@ -46,6 +46,14 @@ def sweep(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return run_in(home, "train", *SWEEP, *words)
 
 
+def begin_sweep(home: Path, *words: str) -> subprocess.Popen[str]:
+    """The same, at work in the background."""
+    return subprocess.Popen(
+        command_line("train", *SWEEP, *words), cwd=home, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
 def run_folders(home: Path) -> list[Path]:
     """All run folders below a home's outputs/ and multirun/, in the order of their names."""
     return sorted(path.parent for path in home.rglob("run.json"))

@@ -18,7 +18,7 @@ def parse(schema: type[Arguments], argv: Sequence[str], others: Sequence[str] = 
     """The arguments as a `schema`, and those whose key matches one of the patterns in `others` as they are.
 
     `--help` prints the schema's docstring and exits. Raises UserError for a word that is no KEY=VALUE, a key that is
-    unknown, and a value of the wrong type.
+    unknown, a value of the wrong type, and a key that must be given and is not.
     """
     if {"--help", "-h"} & set(argv):
         print(schema.__doc__)
@@ -39,4 +39,6 @@ def parse(schema: type[Arguments], argv: Sequence[str], others: Sequence[str] = 
                 raise UserError(f"{key}: no such key: use one of {', '.join([*map(str, known), *others])}")
         except OmegaConfBaseException as error:
             raise UserError(one_line(error)) from None
+    for key in map(str, OmegaConf.missing_keys(config)):
+        raise UserError(f"{key}={key.upper()}: must be given (--help says more)")
     return cast(Arguments, OmegaConf.to_object(config)), more

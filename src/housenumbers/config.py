@@ -33,6 +33,9 @@ ALLOWED_TARGETS = (
     "optuna.pruners.*",
 )
 
+# Keys that say where a run happens, and change nothing of what is computed.
+PLACE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "data.verify")
+
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds": "minimize"}
 
 

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,23 +13,14 @@ import optuna
 import psutil
 import pytest
 from optuna.trial import FrozenTrial, TrialState
-from support import TINY, command_line, environment, only_run, run_in
+from support import TINY, begin_sweep, only_run, run_in, sweep
 
-SPACE = ("optimizer.lr=tag(log,interval(0.0001,0.1))", "data.batch_size=choice(16,32)", "scheduler.step_size=2")
-PINNED = ("scheduler.gamma=0.5", "hydra.sweeper.study_name=s", "hydra/sweeper/pruner=none")
-SWEEP = ("-m", "hydra/sweeper=optuna", *TINY, *SPACE, *PINNED)
+PINNED = ("scheduler.gamma=0.5", "hydra/sweeper/pruner=none")
 LONG = ("epochs=12", "data.reduce=1")
 
 
 def trials(home: Path) -> list[FrozenTrial]:
     return optuna.load_study(study_name="s", storage=f"sqlite:///{home}/multirun/s/study.db").trials
-
-
-def begun(home: Path, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command_line("train", *SWEEP, *words), cwd=home, env=environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
@@ -65,7 +55,7 @@ def alone(home: Path, trial: FrozenTrial, *words: str) -> dict:
 
 
 def test_two_workers_end_at_exactly_n_trials(tmp_path: Path) -> None:
-    done = run_in(tmp_path, "train", *SWEEP, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=5", "threads=null")
+    done = sweep(tmp_path, *PINNED, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=5", "threads=null")
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     complete = [trial for trial in trials(tmp_path) if trial.state is TrialState.COMPLETE]
@@ -79,7 +69,7 @@ def test_two_workers_end_at_exactly_n_trials(tmp_path: Path) -> None:
 
 
 def test_the_trial_of_a_killed_worker_is_taken_over_by_another_and_ends_equal(tmp_path: Path) -> None:
-    process = begun(tmp_path, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")
+    process = begin_sweep(tmp_path, *PINNED, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")
     victim = wait_for(lambda: running_for_epochs(tmp_path, 2, how_many=2))[0]
     os.kill(victim.user_attrs["owner"][1], signal.SIGKILL)
     output, errors = process.communicate(timeout=120)
@@ -99,7 +89,7 @@ def test_the_trial_of_a_killed_worker_is_taken_over_by_another_and_ends_equal(tm
     [signal.SIGTERM, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGKILL, signal.SIGINT))],
 )
 def test_workers_end_with_the_command_that_started_them(tmp_path: Path, number: signal.Signals) -> None:
-    process = begun(tmp_path, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")
+    process = begin_sweep(tmp_path, *PINNED, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")
     workers = [trial.user_attrs["owner"][1] for trial in wait_for(lambda: running_for_epochs(tmp_path, 1, 2))]
     process.send_signal(number)
     wait_for(lambda: not any(psutil.pid_exists(worker) for worker in workers), seconds=20)
@@ -118,7 +108,7 @@ def test_a_launcher_starts_the_workers(tmp_path: Path, launcher: str, plugin: st
     if importlib.util.find_spec(f"hydra_plugins.hydra_{plugin}_launcher") is None:
         pytest.skip(f"needs the extra of hydra/launcher={launcher}")
     words = ("hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=4", f"hydra/launcher={launcher}")
-    done = run_in(tmp_path, "train", *SWEEP, *words)
+    done = sweep(tmp_path, *PINNED, *words)
     assert done.returncode == 0, done.stderr
     complete = [trial for trial in trials(tmp_path) if trial.state is TrialState.COMPLETE]
     assert len(complete) == 4
@@ -127,7 +117,7 @@ def test_a_launcher_starts_the_workers(tmp_path: Path, launcher: str, plugin: st
 
 def test_a_launcher_that_is_not_installed_is_one_line(tmp_path: Path) -> None:
     absent = "hydra.launcher._target_=hydra_plugins.hydra_absent_launcher.Launcher"
-    done = run_in(tmp_path, "train", *SWEEP, "hydra/launcher=joblib", absent)
+    done = sweep(tmp_path, *PINNED, "hydra/launcher=joblib", absent)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "pip install -e '.[joblib]'" in line
@@ -136,11 +126,11 @@ def test_a_launcher_that_is_not_installed_is_one_line(tmp_path: Path) -> None:
 def test_a_configuration_that_kills_its_process_again_and_again_counts_as_failed(tmp_path: Path) -> None:
     """As one that needs more memory than there is does, where the system ends processes for it."""
     for _ in range(3):
-        process = begun(tmp_path, *LONG, "hydra.sweeper.n_trials=1")
+        process = begin_sweep(tmp_path, *PINNED, *LONG, "hydra.sweeper.n_trials=1")
         (trial,) = wait_for(lambda: at_work_in_epoch_one(tmp_path))
         os.kill(trial.user_attrs["owner"][1], signal.SIGKILL)
         process.communicate(timeout=20)
-    done = run_in(tmp_path, "train", *SWEEP, *LONG, "hydra.sweeper.n_trials=1")
+    done = sweep(tmp_path, *PINNED, *LONG, "hydra.sweeper.n_trials=1")
     assert done.returncode == 1
     assert "its process died 3 times" in trials(tmp_path)[-1].user_attrs["error"]
     assert len(trials(tmp_path)) == 3

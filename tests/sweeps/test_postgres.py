@@ -12,12 +12,11 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
-from support import TINY, command_line, environment, run_in
+from support import begin_sweep, sweep
 
 pytest.importorskip("psycopg", reason="needs the extra .[postgres]")
 
-SPACE = ("optimizer.lr=tag(log,interval(0.0001,0.1))", "data.batch_size=choice(16,32)", "scheduler.step_size=2")
-SWEEP = ("-m", "hydra/sweeper=optuna", *TINY, *SPACE, "scheduler.gamma=0.5", "hydra.sweeper.study_name=shared")
+SHARED = ("scheduler.gamma=0.5", "hydra.sweeper.study_name=shared")
 
 
 def _server_programs() -> Path | None:
@@ -93,10 +92,7 @@ def trials(url: str, name: str) -> list[FrozenTrial]:
 
 def begun(home: Path, url: str, *words: str) -> subprocess.Popen[str]:
     home.mkdir()
-    return subprocess.Popen(
-        command_line("train", *SWEEP, f"hydra.sweeper.storage={url}", *words), cwd=home, env=environment(),
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    return begin_sweep(home, *SHARED, f"hydra.sweeper.storage={url}", *words)
 
 
 def test_two_commands_begun_at_once_share_a_new_study_and_end_at_exactly_n_trials(server: str, tmp_path: Path) -> None:
@@ -114,7 +110,7 @@ def test_two_commands_begun_at_once_share_a_new_study_and_end_at_exactly_n_trial
     assert len({trial.params["optimizer.lr"] for trial in done}) == 7
     ran = sorted(folder.name for home in homes for folder in home.glob("multirun/raced/trial_*"))
     assert ran == [f"trial_{trial.number:04d}" for trial in done]
-    again = run_in(homes[0], "train", *SWEEP, f"hydra.sweeper.storage={server}", *words)
+    again = sweep(homes[0], *SHARED, f"hydra.sweeper.storage={server}", *words)
     assert "7 of 7 trials are there" in again.stdout
 
 
@@ -163,7 +159,7 @@ def test_when_the_database_goes_away_one_line_says_so_and_the_same_command_goes_
     assert process.returncode == 2
     (line,) = errors.splitlines()
     assert "the study's database" in line
-    done = run_in(tmp_path / "home", "train", *SWEEP, f"hydra.sweeper.storage={running_server.url}", *words)
+    done = sweep(tmp_path / "home", *SHARED, f"hydra.sweeper.storage={running_server.url}", *words)
     assert done.returncode == 0, done.stderr
     stopped, continued = trials(running_server.url, "away")
     assert stopped.user_attrs["interrupted"]
@@ -179,7 +175,7 @@ def test_when_the_database_goes_away_one_line_says_so_and_the_same_command_goes_
     ],
 )
 def test_a_database_that_cannot_be_opened_is_one_line(tmp_path: Path, url: str, said: str) -> None:
-    done = run_in(tmp_path, "train", *SWEEP, f"hydra.sweeper.storage={url}")
+    done = sweep(tmp_path, *SHARED, f"hydra.sweeper.storage={url}")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert said in line

@@ -6,13 +6,13 @@ from typing import Any
 
 import optuna
 from hydra import compose, initialize_config_dir
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from housenumbers.config import TrainConfig, checked, register
 from housenumbers.errors import UserError
 from housenumbers.files import write_json
 from housenumbers.sweeps.report import write_report
+from housenumbers.sweeps.study import best_first, words_of
 from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
 from housenumbers.tracking.spread import differences, mean_and_deviation, score
 
@@ -37,8 +37,12 @@ def confirm(
     records: dict[int, list[dict[str, Any]]] = {trial.number: [] for trial in trials}
     for position, seed in enumerate(fresh):
         for place, trial in enumerate(trials):
-            words = [*study.user_attrs["overrides"], *(f"{key}={value}" for key, value in trial.params.items())]
-            words += [f"seed={seed}", f"data.split_seed={fixed['data.split_seed']}", *overrides]
+            words = [
+                *words_of(study, trial.params),
+                f"seed={seed}",
+                f"data.split_seed={fixed['data.split_seed']}",
+                *overrides,
+            ]
             print(
                 f"run {position * len(trials) + place + 1} of {seeds * len(trials)}: trial {trial.number}, seed {seed}"
             )
@@ -51,12 +55,11 @@ def confirm(
 
 
 def _best(study: optuna.Study, top: int) -> list[FrozenTrial]:
-    """The best complete trials by the (first) objective; of equal parameters one."""
-    sign = -1 if study.directions[0] is StudyDirection.MAXIMIZE else 1
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    ordered = sorted(complete, key=lambda trial: (sign * trial.values[0], trial.number))
-    different = {str(sorted(trial.params.items())): trial for trial in reversed(ordered)}
-    return [trial for trial in ordered if trial in different.values()][:top]
+    """The best complete trials; of equal parameters the first."""
+    different: dict[str, FrozenTrial] = {}
+    for trial in best_first(study):
+        different.setdefault(str(sorted(trial.params.items())), trial)
+    return list(different.values())[:top]
 
 
 def _composed(conf: Path, words: list[str]) -> TrainConfig:

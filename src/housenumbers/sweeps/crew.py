@@ -4,7 +4,6 @@ import functools
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +15,8 @@ from hydra.types import TaskFunction
 from optuna.exceptions import StorageInternalError
 from tqdm import tqdm
 
-from housenumbers.sweeps.study import counted, described
+from housenumbers.sweeps.liveness import meanwhile
+from housenumbers.sweeps.study import counted, counts, ended_line
 
 _WORKER = "HOUSENUMBERS_WORKER"  # set in the environment of a worker
 _LOOK_EVERY = 0.5  # seconds
@@ -79,34 +79,25 @@ def progress(
 ) -> Iterator[None]:
     """Meanwhile says how each trial ended, and shows a bar over all trials on a terminal."""
     seen = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
-    ended = threading.Event()
     bar = tqdm(
         total=n_trials, initial=len(counted(study)), unit="trial", leave=False, dynamic_ncols=True,
         disable=not sys.stderr.isatty(),
     )  # fmt: skip
 
     def look() -> None:
-        for trial in study.get_trials(deepcopy=False):
+        trials = study.get_trials(deepcopy=False)
+        for trial in trials:
             if trial.state.is_finished() and trial.number not in seen:
                 seen.add(trial.number)
                 if "owner" in trial.user_attrs:  # else it was given up before it began
-                    chosen = " ".join(f"{key}={value}" for key, value in trial.params.items())
                     with tqdm.external_write_mode():
-                        say(f"trial {trial.number}: {chosen}: {described(trial, objectives)}")
-        bar.update(len(counted(study)) - bar.n)
+                        say(ended_line(trial, objectives))
+        bar.update(sum(map(counts, trials)) - bar.n)
 
-    def watch() -> None:
-        while not ended.wait(_LOOK_EVERY):
-            with suppress(StorageInternalError):  # the workers will tell, if it lasts
-                look()
-
-    thread = threading.Thread(target=watch, name="progress", daemon=True)
-    thread.start()
     try:
-        yield
+        with meanwhile(look, _LOOK_EVERY):
+            yield
     finally:
-        ended.set()
-        thread.join()
-        with suppress(StorageInternalError):
+        with suppress(StorageInternalError):  # the workers have told, if the database is away
             look()
         bar.close()

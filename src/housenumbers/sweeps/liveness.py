@@ -5,9 +5,10 @@ import platform
 import signal
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import optuna
@@ -69,16 +70,25 @@ def give_back(study: optuna.Study, trial: FrozenTrial, died: bool = False) -> bo
 def heartbeats(study: optuna.Study, trial_id: int) -> Iterator[None]:
     """Meanwhile lets the study know, from a thread, that this process is alive."""
     storage: Any = study._storage
-    interval = storage.get_heartbeat_interval()
+    with meanwhile(partial(storage.record_heartbeat, trial_id), storage.get_heartbeat_interval()):
+        yield
+
+
+@contextmanager
+def meanwhile(ask_or_tell: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Talks to the study from a thread, at once and then every so many seconds.
+
+    A database that is away for a moment does not matter: the next time will do.
+    """
     ended = threading.Event()
 
-    def beat() -> None:
+    def repeat() -> None:
         while not ended.is_set():
-            with suppress(StorageInternalError):  # a database that is away for a moment: the next beat will do
-                storage.record_heartbeat(trial_id)
-            ended.wait(interval)
+            with suppress(StorageInternalError):
+                ask_or_tell()
+            ended.wait(seconds)
 
-    thread = threading.Thread(target=beat, name="heartbeats", daemon=True)
+    thread = threading.Thread(target=repeat, name="meanwhile", daemon=True)
     thread.start()
     try:
         yield

@@ -1,8 +1,7 @@
 """A sweep's report: one page that needs neither a server nor a network, made from the study alone."""
 
 import json
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,36 +13,23 @@ import optuna
 import plotly.graph_objects as go
 from optuna import visualization
 from optuna.importance import FanovaImportanceEvaluator
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from plotly.offline import get_plotlyjs
 
 from housenumbers.config import OBJECTIVES
 from housenumbers.files import write_text
-from housenumbers.sweeps.study import counted, described, trial_folder
+from housenumbers.sweeps.study import best_first, best_trials, command, counted, described, trial_folder
 
 _TEMPLATE = Path(__file__).with_name("report_template.html")
 _COLORS = {TrialState.COMPLETE: "#2563eb", TrialState.PRUNED: "#d97706", TrialState.FAIL: "#dc2626"}
 _PLOTLY = {"responsive": True, "displaylogo": False}
 
 
-def command(study: optuna.Study, params: Mapping[str, Any]) -> str:
-    """The command that runs a configuration of the study alone, outside it."""
-    words = [*study.user_attrs.get("overrides", []), *(f"{key}={value}" for key, value in params.items())]
-    return shlex.join(["python", "src/train.py", *words])
-
-
-def best_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """The best trial, or the Pareto front where there are several objectives; empty where none completed."""
-    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        return []
-    return study.best_trials if len(study.directions) > 1 else [study.best_trial]
-
-
 def write_report(study: optuna.Study, folder: Path) -> Path:
     """Writes `report.html` into the sweep's folder, and gives its path."""
     objectives = study.user_attrs["objectives"]
     trials = counted(study)
+    others = [trial for state in (TrialState.PRUNED, TrialState.FAIL) for trial in trials if trial.state is state]
     content = {
         "name": study.study_name,
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -54,7 +40,7 @@ def write_report(study: optuna.Study, folder: Path) -> Path:
         "pruning": _time_saved(study, trials),
         "figures": [(title, hint, _html(figure)) for title, hint, figure in _figures(study, objectives)],
         "params": sorted({key for trial in trials for key in trial.params}),
-        "rows": [_row(trial, objectives, folder) for trial in _best_first(study, trials)],
+        "rows": [_row(trial, objectives, folder) for trial in [*best_first(study), *others]],
         "fixed": study.user_attrs["fixed"],
         "plotly": get_plotlyjs(),
     }
@@ -148,14 +134,6 @@ def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _best_first(study: optuna.Study, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """By the (first) objective; then the pruned, then the failed trials."""
-    sign = -1 if study.directions[0] is StudyDirection.MAXIMIZE else 1
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    others = (trial for state in (TrialState.PRUNED, TrialState.FAIL) for trial in trials if trial.state is state)
-    return [*sorted(complete, key=lambda trial: sign * trial.values[0]), *others]
 
 
 def _row(trial: FrozenTrial, objectives: Sequence[str], folder: Path) -> dict[str, Any]:

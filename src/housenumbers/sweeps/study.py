@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import shlex
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,15 +13,17 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from housenumbers.config import PLACE_KEYS
 from housenumbers.errors import UserError
 from housenumbers.sweeps.liveness import MISSED_HEARTBEATS
 from housenumbers.sweeps.space import Space, dotted
 
 # Keys of the configuration that change neither results nor what is searched.
-_NOT_PART_OF_A_STUDY = ("name", "device", "threads", "data.root", "data.cache", "data.download", "data.verify")
+_NOT_PART_OF_A_STUDY = ("name", *PLACE_KEYS)
 _TRIES = 10  # to open a database: processes that make its tables at the same time are in each other's way
 
 
@@ -133,6 +136,40 @@ def described(trial: FrozenTrial, objectives: Sequence[str]) -> str:
     if trial.user_attrs.get("interrupted"):
         return "interrupted"
     return f"failed: {trial.user_attrs.get('error', 'unknown')}"
+
+
+def assignments(params: Mapping[str, Any]) -> list[str]:
+    """A trial's parameters as words of a command."""
+    return [f"{key}={value}" for key, value in params.items()]
+
+
+def ended_line(trial: FrozenTrial, objectives: Sequence[str]) -> str:
+    """What a sweep says of a trial that has ended."""
+    return f"trial {trial.number}: {' '.join(assignments(trial.params))}: {described(trial, objectives)}"
+
+
+def words_of(study: optuna.Study, params: Mapping[str, Any]) -> list[str]:
+    """The overrides that make a configuration of the study: those that all trials share, and its own."""
+    return [*study.user_attrs["overrides"], *assignments(params)]
+
+
+def command(study: optuna.Study, params: Mapping[str, Any]) -> str:
+    """The command that runs a configuration of the study alone, outside it."""
+    return shlex.join(["python", "src/train.py", *words_of(study, params)])
+
+
+def best_first(study: optuna.Study) -> list[FrozenTrial]:
+    """The complete trials by the (first) objective, the earlier of equals first."""
+    sign = -1 if study.directions[0] is StudyDirection.MAXIMIZE else 1
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sorted(complete, key=lambda trial: sign * trial.values[0])
+
+
+def best_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """The best trial, or the Pareto front where there are several objectives; empty where none completed."""
+    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        return []
+    return study.best_trials if len(study.directions) > 1 else [study.best_trial]
 
 
 def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]:

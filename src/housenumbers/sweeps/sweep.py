@@ -24,9 +24,10 @@ from housenumbers.config import OBJECTIVES, TrainConfig, checked, to_dict
 from housenumbers.errors import UserError
 from housenumbers.sweeps import crew
 from housenumbers.sweeps.liveness import end_with_parent, give_back_orphans
-from housenumbers.sweeps.report import best_trials, command, write_report
 from housenumbers.sweeps.space import Space, read_space
 from housenumbers.sweeps.study import (
+    best_trials,
+    command,
     counted,
     default_name,
     described,
@@ -83,6 +84,8 @@ class Sweep:
             reason = str(error.__cause__ or error).splitlines()[0]
             raise UserError(f"the study's database: {reason}: mend that, and the same command goes on") from None
         finally:
+            from housenumbers.sweeps.report import write_report  # plotly takes a while, and workers do without
+
             with suppress(OSError, StorageInternalError):  # a full disk, which is the news, not the missing report
                 self._say(f"report: {write_report(study, self._folder)}")
         self._conclude(study, config.objectives)

@@ -22,7 +22,7 @@ from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
 from housenumbers.sweeps.liveness import give_back, give_back_orphans, heartbeats, mark_owner
 from housenumbers.sweeps.space import Space
-from housenumbers.sweeps.study import counts, described, trial_folder
+from housenumbers.sweeps.study import assignments, counts, ended_line, trial_folder
 from housenumbers.sweeps.trial import Trial, at_work_on
 
 _JUDGED_FROM = 4  # trials: before that a failure rate says little
@@ -68,11 +68,11 @@ class Worker:
             if live is None:
                 return
             folder = self._folder_for(live)
-            chosen = [f"{key}={value}" for key, value in live.params.items()]
             place = [f"hydra.sweep.dir='{self.folder}'", f"hydra.sweep.subdir={folder.name}"]
+            words = [*self.overrides, *assignments(live.params), *place]
             trial = Trial(live, len(self.objectives))
             with at_work_on(trial), heartbeats(self.study, live._trial_id):
-                (returned,) = self.launcher.launch([[*self.overrides, *chosen, *place]], initial_job_idx=live.number)
+                (returned,) = self.launcher.launch([words], initial_job_idx=live.number)
             if returned.status is JobStatus.FAILED:
                 interrupts.check()  # C code may have made another error of the interruption
             if _no_fault_of_its_own(returned):
@@ -84,7 +84,7 @@ class Worker:
             raise
         with undisturbed():
             self._tell(trial, returned, folder)
-            self.say(f"trial {live.number}: {' '.join(chosen)}: {described(self._frozen(live), self.objectives)}")
+            self.say(ended_line(self._frozen(live), self.objectives))
 
     def _ask(self) -> optuna.Trial | None:
         """The next trial; none where another worker took the last place just before."""

@@ -1,9 +1,9 @@
 """The spread over seeds: runs that differ in their seed alone, and whether groups of such runs really differ."""
 
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def differences(groups: Mapping[Any, Sequence[float]], objective: str) -> tuple[
     """
     sign = 1 if OBJECTIVES[objective] == "maximize" else -1
     best = max(groups, key=lambda name: sign * statistics.fmean(groups[name]))
-    pairs = len(list(combinations(groups, 2)))
+    pairs = math.comb(len(groups), 2)
     return best, {name: _difference(groups[best], groups[name], pairs) for name in groups if name != best}
 
 
@@ -69,9 +69,7 @@ def seed_table(sweep_folder: Path) -> list[str]:
         return []
     tests = {name: [run["test"]["accuracy"] for run in runs] for name, runs in groups.items()}
     every_run = [run for runs in groups.values() for run in runs]
-    if not all(
-        run["best"] for run in every_run
-    ):  # without validation there is the test part alone, which ranks nothing
+    if not all(run["best"] for run in every_run):  # the test part alone, which ranks nothing
         lines = [f"  {name}: {mean_and_deviation(tests[name])}, n = {len(tests[name])}" for name in tests]
         return ["the spread over seeds (test accuracy; mean ± standard deviation):", *lines]
     objective = _first_objective(every_run[0])
@@ -87,16 +85,17 @@ def seed_table(sweep_folder: Path) -> list[str]:
 
 def _groups(sweep_folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The records of completed runs that differ in their seed alone, by the overrides that tell the groups apart."""
-    folders: dict[str, list[Path]] = {}
+    runs: dict[str, list[dict[str, Any]]] = {}
+    words: dict[str, list[str]] = {}
     for file in sorted(sweep_folder.glob("*/run.json")):
         record = RunFolder(file.parent).record()
         if record.get("status") == "completed":
-            folders.setdefault(_without_seeds(record["config"]), []).append(file.parent)
-    words = [_overrides(group[0]) for group in folders.values()]
-    common = set.intersection(*map(set, words)) if words else set()
-    names = [" ".join(word for word in typed if word not in common) or "all runs" for typed in words]
-    records = [[RunFolder(folder).record() for folder in group] for group in folders.values()]
-    return dict(zip(names, records, strict=True))
+            group = _without_seeds(record["config"])
+            runs.setdefault(group, []).append(record)
+            words.setdefault(group, _overrides(file.parent))
+    common = set.intersection(*map(set, words.values())) if words else set()
+    names = {group: " ".join(word for word in words[group] if word not in common) or "all runs" for group in runs}
+    return {names[group]: records for group, records in runs.items()}
 
 
 def _first_objective(record: Mapping[str, Any]) -> str:
