@@ -19,9 +19,9 @@ def install() -> None:
 
 
 def check() -> None:
-    """Raises SystemExit if a signal has come. A loop calls this now and then.
+    """Raises SystemExit if a signal has come: a loop's safe place to end, in an `undisturbed` block too.
 
-    The first SystemExit may have been lost: Python drops what is raised in a weak reference's callback, say.
+    Outside of one the first SystemExit may have been lost: Python drops what a weak reference's callback raises, say.
     """
     if _received is not None:
         raise SystemExit(128 + _received)
@@ -29,7 +29,10 @@ def check() -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """A signal that comes meanwhile is obeyed afterwards: an exception in a database's transaction leaves it open."""
+    """A signal that comes meanwhile is obeyed afterwards, or at the next `check`.
+
+    For what an exception at any line would tear: a database's transaction stays open, a queue loses count.
+    """
     global _protected, _postponed
     _protected += 1
     try:

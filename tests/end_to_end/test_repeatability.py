@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import TINY, Command, command_line, environment, only_run, run_folders, run_in
+from support import ROOT, TINY, Command, command_line, environment, only_run, run_folders, run_in
 
 # Everything that could remember a random number: augmentation, a scheduler that steps per batch, momentum.
 LONG = (*TINY, "epochs=5", "augment=rotation", "augment.translate=2", "scheduler=onecycle")
@@ -279,3 +279,28 @@ def test_only_our_own_leftovers_are_removed(command: Command, tmp_path: Path) ->
     assert command("train", *TINY, "epochs=1", "hydra.run.dir=.").returncode == 0
     assert mine.exists()
     assert not ours.exists()
+
+
+def test_a_signal_does_not_tear_what_a_run_is_writing(tmp_path: Path) -> None:
+    """TensorBoard's queue, torn in the middle, would wait for ever when it is closed."""
+    code = f"""
+import os, runpy, signal, sys
+from torch.utils.tensorboard import SummaryWriter
+write = SummaryWriter.add_scalar
+def torn(self, tag, *rest, **more):
+    if tag == "Loss/train":
+        os.kill(os.getpid(), signal.SIGTERM)
+    write(self, tag, *rest, **more)
+    if tag == "Loss/train":
+        print("written whole", flush=True)
+SummaryWriter.add_scalar = torn
+sys.argv = {["train.py", *LONG]!r}
+sys.path.insert(0, {str(ROOT / "src")!r})
+runpy.run_path({str(ROOT / "src" / "train.py")!r}, run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stdout.count("written whole") == 1
+    assert record(only_run(tmp_path))["status"] == "interrupted"

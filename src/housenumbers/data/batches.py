@@ -1,10 +1,14 @@
-"""Batches in a new order each epoch, cut out of tensors in memory: no worker processes, no picture handled alone."""
+"""Batches in a new order each epoch, cut out of tensors in memory: no worker processes, no picture handled alone.
+
+Between two batches is where a run that was told to end does so.
+"""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from housenumbers import interrupts
 from housenumbers.config import AugmentConfig
 from housenumbers.data.augment import augment
 from housenumbers.data.labeled_images import LabeledImages
@@ -20,10 +24,13 @@ def training_batches(
     """
     order = torch.randperm(len(data.labels), generator=stream(ORDER, seed, epoch)).to(data.labels.device)
     for step, indices in enumerate(order.split(batch_size)):
+        interrupts.check()
         batch = data.subset(indices)
         yield augment(batch.images, augmentation, stream(AUGMENT, seed, epoch, step)), batch.labels
 
 
 def plain_batches(data: LabeledImages, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """All pictures once, in their own order and as they are: for validation and test."""
-    yield from zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True)
+    for batch in zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True):
+        interrupts.check()
+        yield batch

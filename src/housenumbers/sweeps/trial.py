@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from housenumbers.interrupts import undisturbed
-
 
 @dataclass
 class Trial:
@@ -24,13 +22,11 @@ class Trial:
     def report(self, value: float, epoch: int) -> None:
         """Tells the study the objective's value at an epoch."""
         if self.objectives == 1:
-            with undisturbed():
-                self.live.report(value, epoch)
+            self.live.report(value, epoch)
 
     def should_stop(self) -> bool:
         """Whether the pruner has given the trial up. Asked once an epoch."""
-        with undisturbed():
-            self.pruned = self.objectives == 1 and self.live.should_prune()
+        self.pruned = self.objectives == 1 and self.live.should_prune()
         return self.pruned
 
 

@@ -13,7 +13,6 @@ from housenumbers.data.load import Splits, load_test
 from housenumbers.evaluation import figures
 from housenumbers.evaluation.metrics import predict, score
 from housenumbers.files import write_atomically
-from housenumbers.interrupts import undisturbed
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model, weights_sha256
@@ -75,5 +74,4 @@ def write_results(
 
 
 def _save(folder: RunFolder, name: str, figure: Figure) -> None:
-    with undisturbed():  # matplotlib would make a ValueError of a signal, or drop it
-        write_atomically(folder.figures / f"{name}.png", lambda file: figure.savefig(file, format="png", dpi=120))
+    write_atomically(folder.figures / f"{name}.png", lambda file: figure.savefig(file, format="png", dpi=120))

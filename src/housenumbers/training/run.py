@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from housenumbers import interrupts
 from housenumbers.config import TrainConfig, to_dict
 from housenumbers.data.batches import training_batches
 from housenumbers.data.load import Splits, load_splits, prepare_test
 from housenumbers.errors import UserError
+from housenumbers.interrupts import undisturbed
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.log import run_log
 from housenumbers.tracking.run_folder import RunFolder
@@ -72,7 +72,9 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         folder.update(data_sha256=splits.sha256)
 
         state = _start_or_resume(config, folder, splits, device)
-        with SummaryWriter(str(path), purge_step=len(state.history) + 1) as writer:
+        # From here on a signal is obeyed between batches: TensorBoard's queue, matplotlib and a study's database do not
+        # bear an exception in the middle.
+        with undisturbed(), SummaryWriter(str(path), purge_step=len(state.history) + 1) as writer:
             if not state.history:
                 _show_beginning(config, splits, writer)
             pruned = _train(config, state, splits, folder, writer, trial)
@@ -130,12 +132,7 @@ def _train(
             _report(config, record, trial)
             tensorboard.log_epoch(writer, record, pictures / record["seconds"])
     with Progress(config.epochs, -(-pictures // config.data.batch_size), len(state.history)) as progress:
-
-        def on_step(mean_loss: float | None) -> None:
-            interrupts.check()
-            progress.step(mean_loss)
-
-        for record in fit(config, state, splits.train, splits.validation, on_step):
+        for record in fit(config, state, splits.train, splits.validation, progress.step):
             best = best_record(state.history, config.best_by) or record  # without validation the last is the best
             if best is record:
                 # Before last.pt: after a kill in between, the epoch comes again and writes the same weights.
