@@ -39,6 +39,15 @@ PLACE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds": "minimize"}
 
 
+LABEL = "usable as a part of a folder's name, and at most 100 characters long"
+
+
+def is_label(text: str) -> bool:
+    """Whether the text is a LABEL."""
+    fits = 1 <= len(text) <= 100 and len(text.encode()) <= 200
+    return fits and text.isprintable() and not set(text) & set('/\\:*?"<>|') and text not in (".", "..")
+
+
 @dataclass
 class AugmentConfig:
     degrees: float = 0.0  # rotate by a uniform angle from -degrees to +degrees
@@ -122,9 +131,9 @@ class TrainConfig:
         require(good, "threads", self.threads, "from 1 to 1024, or null")
         good = re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", self.device) is not None
         require(good, "device", self.device, "auto, cpu, cuda, cuda:N or mps")
-        good = self.name.isprintable() and 1 <= len(self.name) <= 100 and not set(self.name) & set('/\\:*?"<>|')
-        require(good, "name", repr(self.name), "usable as a part of a folder's name, and at most 100 characters long")
-        good = bool(self.objectives) and all(objective in OBJECTIVES for objective in self.objectives)
+        require(is_label(self.name), "name", repr(self.name), LABEL)
+        given = isinstance(self.objective, str | list)
+        good = given and bool(self.objectives) and all(objective in OBJECTIVES for objective in self.objectives)
         require(good, "objective", self.objective, f"{', '.join(OBJECTIVES)} or a list of these")
         for group in ("model", "optimizer", "scheduler"):
             chosen = isinstance(options(getattr(self, group)).get("_target_"), str)

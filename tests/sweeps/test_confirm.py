@@ -8,7 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from support import command_line, environment, run_in
+from support import ROOT, command_line, environment, run_in, sweep
+
+from housenumbers.config import TrainConfig
+from housenumbers.errors import DivergedError
+from housenumbers.sweeps.confirm import confirm
+from housenumbers.sweeps.study import find_study
+from housenumbers.training.run import run as train
 
 
 @pytest.fixture
@@ -67,10 +73,56 @@ def test_it_goes_on_after_a_kill(home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["study=s", "top=0"], "top=0"), (["study=s", "seeds=0"], "seeds=0"), ([], "study="), (["study=x"], "study=x")],
+    [
+        (["study=s", "top=0"], "top=0"),
+        (["study=s", "seeds=0"], "seeds=0"),
+        ([], "study="),
+        (["study=x"], "study=x"),
+        (["study=typo", "storage=sqlite:///multirun/s/study.db"], "no such study: use one of s"),
+    ],
 )
 def test_what_cannot_be_confirmed_is_one_line(searched: Path, words: list[str], said: str) -> None:
     done = run_in(searched, "confirm", *words)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert said in line
+
+
+def test_where_the_seed_was_searched_the_fresh_ones_are_beyond_it(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "hydra.sweeper.n_trials=2", "epochs=1", "seed=choice(50,60)")
+    assert done.returncode == 0, done.stderr
+    done = run_in(tmp_path, "confirm", "study=s", "top=1", "seeds=1")
+    assert done.returncode == 0, done.stderr
+    (confirmed,) = records(tmp_path).values()
+    winner = json.loads((tmp_path / "multirun/s/confirmed.json").read_text())["best"]
+    of_the_search = json.loads((tmp_path / f"multirun/s/trial_{winner:04d}/run.json").read_text())
+    assert confirmed["seed"] > of_the_search["seed"]
+    assert confirmed["data_sha256"] == of_the_search["data_sha256"]
+
+
+def test_a_run_that_diverges_is_told_and_does_not_stop_the_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    study, folder = find_study("s")
+
+    def run(config: TrainConfig, path: Path, resuming: bool) -> None:
+        if config.seed == 43:
+            raise DivergedError("epoch 1: nan, not a finite number")
+        train(config, path, resuming=resuming)
+
+    result = confirm(study, folder, ROOT / "conf", run, top=2, seeds=2, overrides=())
+    assert [row["n"] for row in result["rows"]] == [1, 1]
+    assert all("1 of 2 runs diverged" in row["difference"] for row in result["rows"])
+    assert "1 of 2 runs diverged" in (folder / "report.html").read_text()
+
+
+def test_a_folder_with_a_run_of_another_configuration_is_refused(home: Path) -> None:
+    words = ("study=s", "top=1", "seeds=1")
+    assert run_in(home, "confirm", *words).returncode == 0
+    (file,) = home.glob("multirun/s/confirm/*/run.json")
+    content = json.loads(file.read_text())
+    content["config"]["epochs"] = 99
+    file.write_text(json.dumps(content))
+    done = run_in(home, "confirm", *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "holds a run of another configuration" in line

@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 import psutil
 import pytest
+from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 from support import TINY, begin_sweep, only_run, run_in, sweep
 
@@ -147,3 +148,18 @@ def at_work_in_epoch_one(home: Path) -> list[FrozenTrial]:
         ]
     except Exception:  # the tables are being made
         return []
+
+
+def test_no_two_workers_claim_a_trial_at_the_same_time(tmp_path: Path) -> None:
+    """SQLite would let them have the same one: claiming waits while another process holds the sweep's lock."""
+    folder = tmp_path / "multirun/s"
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"):
+        process = begin_sweep(tmp_path, *PINNED, "epochs=1", "hydra.sweeper.n_trials=1")
+        assert process.stdout is not None
+        assert "0 of 1 trials are there" in process.stdout.readline()
+        time.sleep(1)
+        assert trials(tmp_path) == []
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE]

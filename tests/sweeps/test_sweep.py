@@ -227,3 +227,40 @@ def test_trials_of_a_study_that_is_gone_are_not_overwritten(tmp_path: Path) -> N
     (line,) = done.stderr.splitlines()
     assert "holds trials of a study that is gone" in line
     assert (tmp_path / "multirun/s/trial_0000/run.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["optimizer=choice(sgd,sgdd)"], "sgdd"),
+        (["data.batch_size=choice(16,many)"], "data.batch_size"),
+        (["hydra.sweeper.direction=minimize"], "it follows from objective="),
+        (["hydra.sweeper.custom_search_space=a.b"], "conf/search/models.yaml"),
+        (["hydra.sweeper.study_name=" + "x" * 300], "at most 100 characters"),
+        (["hydra.sweeper.study_name='a/b'"], "part of a folder's name"),
+        (["objective=null"], "objective=None: must be val_accuracy"),
+    ],
+)
+def test_what_no_trial_could_mend_is_one_line_before_there_is_a_study(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    done = sweep(tmp_path, *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+    assert not list(tmp_path.rglob("study.db"))
+
+
+def test_apostrophes_in_names_and_folders(tmp_path: Path) -> None:
+    home = tmp_path / "it's here"
+    home.mkdir()
+    done = sweep(home, "hydra.sweeper.n_trials=1", "epochs=1", 'hydra.sweeper.study_name="five o\'clock"')
+    assert done.returncode == 0, done.stderr
+    assert (home / "multirun/five o'clock/trial_0000/run.json").exists()
+
+
+def test_a_searched_key_that_is_forced_is_pinned(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "hydra.sweeper.n_trials=1", "epochs=1", "++data.batch_size=64")
+    assert done.returncode == 0, done.stderr
+    assert record(tmp_path, 0)["config"]["data"]["batch_size"] == 64
+    assert "data.batch_size" not in study(tmp_path).trials[0].params

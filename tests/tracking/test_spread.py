@@ -58,3 +58,15 @@ def test_without_validation_it_is_the_spread_of_the_test_accuracy(command: Comma
 def test_a_multirun_without_repeated_seeds_says_nothing_of_spread(command: Command) -> None:
     done = command("train", "-m", "optimizer=adam,sgd", *TINY, "epochs=1")
     assert "spread" not in done.stdout
+
+
+def test_runs_of_one_seed_are_not_counted_as_independent(command: Command) -> None:
+    done = command("train", "-m", "seed=1,1,2", "name=a,b", *TINY, "epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert "n = 2" in done.stdout.splitlines()[-1]
+
+
+def test_groups_are_kept_apart_where_hydra_does_not_save_what_was_typed(command: Command) -> None:
+    done = command("train", "-m", *TINY, "seed=1,2", "epochs=1,2", "hydra.output_subdir=null")
+    assert done.returncode == 0, done.stderr
+    assert ["n = 2" in line for line in done.stdout.splitlines()[-2:]] == [True, True]

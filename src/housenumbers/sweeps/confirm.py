@@ -1,6 +1,6 @@
 """Believing the winner: a search's best configurations again, on seeds that the search did not use."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,11 @@ import optuna
 from hydra import compose, initialize_config_dir
 from optuna.trial import FrozenTrial
 
-from housenumbers.config import TrainConfig, checked, register
-from housenumbers.errors import UserError
+from housenumbers.config import PLACE_KEYS, TrainConfig, checked, register, to_dict
+from housenumbers.errors import DivergedError, UserError
 from housenumbers.files import write_json
 from housenumbers.sweeps.report import write_report
+from housenumbers.sweeps.space import dotted
 from housenumbers.sweeps.study import best_first, words_of
 from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
 from housenumbers.tracking.spread import differences, mean_and_deviation, score
@@ -24,31 +25,31 @@ def confirm(
 ) -> dict[str, Any]:
     """Runs the `top` best configurations on `seeds` fresh seeds each, and says whether they really differ.
 
-    All use the search's own split. Runs lie in `folder`/confirm; those that are complete are not run again, so that an
-    interrupted command goes on. The test part is scored, but decides nothing. Writes confirmed.json and the report.
-    Raises UserError where no trial completed.
+    All use the split that the trial had. Runs lie in `folder`/confirm; those that are complete are not run again, so
+    that an interrupted command goes on. The test part is scored, but decides nothing. Writes confirmed.json and the
+    report.
+    A run that diverges is counted, and left out of the means. Raises UserError where no trial completed, and where a
+    folder holds a run of another configuration.
     """
     trials = _best(study, top)
     if not trials:
         raise UserError(f"study={study.study_name}: no trial completed: there is nothing to confirm")
-    objective = study.user_attrs["objectives"][0]
-    fixed = study.user_attrs["fixed"]
-    fresh = [fixed["seed"] + 1 + index for index in range(seeds)]
-    records: dict[int, list[dict[str, Any]]] = {trial.number: [] for trial in trials}
+    searched = {trial.number: _composed(conf, words_of(study, trial.params)) for trial in trials}
+    used = [trial.params["seed"] for trial in study.get_trials(deepcopy=False) if "seed" in trial.params]
+    first = 1 + max([*used, *(config.seed for config in searched.values())])
+    fresh = [first + index for index in range(seeds)]
+    runs: dict[int, list[dict[str, Any]]] = {trial.number: [] for trial in trials}
     for position, seed in enumerate(fresh):
         for place, trial in enumerate(trials):
-            words = [
-                *words_of(study, trial.params),
-                f"seed={seed}",
-                f"data.split_seed={fixed['data.split_seed']}",
-                *overrides,
-            ]
+            own_split = f"data.split_seed={searched[trial.number].data.split_seed}"
+            config = _composed(conf, [*words_of(study, trial.params), f"seed={seed}", own_split, *overrides])
             print(
                 f"run {position * len(trials) + place + 1} of {seeds * len(trials)}: trial {trial.number}, seed {seed}"
             )
             own = RunFolder(folder / "confirm" / f"trial_{trial.number:04d}_seed_{seed}")
-            records[trial.number].append(_completed(own, _composed(conf, words), run))
-    result = _summary(trials, records, objective, fresh)
+            if (record := _ended(own, config, run)) is not None:
+                runs[trial.number].append(record)
+    result = _summary(trials, runs, study.user_attrs["objectives"][0], fresh)
     write_json(folder / "confirmed.json", result)
     write_report(study, folder)
     return result
@@ -68,29 +69,45 @@ def _composed(conf: Path, words: list[str]) -> TrainConfig:
         return checked(compose("train", words))
 
 
-def _completed(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any]:
-    """The record of the run in `folder`, after running it, or what was left of it."""
+def _ended(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any] | None:
+    """The record of the run in `folder`, after running it, or what was left of it; none where it diverges."""
+    before = folder.record()
+    if before and _elsewhere(before["config"]) != _elsewhere(to_dict(config)):
+        raise UserError(f"{folder.path}: holds a run of another configuration: move it away")
     if folder.status() not in ENDED_WELL:
         folder.save_config(config)
-        run(config, folder.path, resuming=True)
+        try:
+            run(config, folder.path, resuming=True)
+        except DivergedError as error:
+            print(f"  {error}")
+            return None
     return folder.record()
 
 
+def _elsewhere(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration without what only says where it runs."""
+    return {key: value for key, value in dotted(config).items() if key not in PLACE_KEYS}
+
+
 def _summary(
-    trials: Sequence[FrozenTrial], records: dict[int, list[dict[str, Any]]], objective: str, seeds: list[int]
+    trials: Sequence[FrozenTrial], runs: Mapping[int, list[dict[str, Any]]], objective: str, seeds: list[int]
 ) -> dict[str, Any]:
-    scores = {number: [score(record, objective) for record in runs] for number, runs in records.items()}
-    best, others = differences(scores, objective)
-    rows = [
-        {
-            "trial": trial.number,
-            "search": f"{trial.values[0]:.4f}",
-            "confirmed": mean_and_deviation(scores[trial.number]),
-            "test": mean_and_deviation([record["test"]["accuracy"] for record in records[trial.number]]),
-            "n": len(seeds),
-            "difference": others.get(trial.number, "the best"),
-            "scores": scores[trial.number],
-        }
-        for trial in trials
-    ]
+    scores = {number: [score(record, objective) for record in records] for number, records in runs.items()}
+    best, others = differences({number: values for number, values in scores.items() if values}, objective)
+    rows = []
+    for trial in trials:
+        own, tests = scores[trial.number], [record["test"]["accuracy"] for record in runs[trial.number]]
+        words = "the best" if trial.number == best else others.get(trial.number, "never completed")
+        diverged = len(seeds) - len(own)
+        rows.append(
+            {
+                "trial": trial.number,
+                "search": f"{trial.values[0]:.4f}",
+                "confirmed": mean_and_deviation(own) if own else "none",
+                "test": mean_and_deviation(tests) if tests else "none",
+                "n": len(own),
+                "difference": f"{words}; {diverged} of {len(seeds)} runs diverged" if diverged else words,
+                "scores": own,
+            }
+        )
     return {"objective": objective, "seeds": seeds, "best": best, "rows": rows}

@@ -12,10 +12,9 @@ from typing import Any
 import optuna
 from hydra.plugins.launcher import Launcher
 from hydra.types import TaskFunction
-from optuna.exceptions import StorageInternalError
 from tqdm import tqdm
 
-from housenumbers.sweeps.liveness import meanwhile
+from housenumbers.sweeps.liveness import DATABASE_ERRORS, meanwhile
 from housenumbers.sweeps.study import counted, counts, ended_line
 
 _WORKER = "HOUSENUMBERS_WORKER"  # set in the environment of a worker
@@ -98,6 +97,6 @@ def progress(
         with meanwhile(look, _LOOK_EVERY):
             yield
     finally:
-        with suppress(StorageInternalError):  # the workers have told, if the database is away
+        with suppress(*DATABASE_ERRORS):  # the workers have told, if the database is away
             look()
         bar.close()

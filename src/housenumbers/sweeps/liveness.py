@@ -15,14 +15,18 @@ import optuna
 import psutil
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 _HOST = f"{platform.node()}-{uuid.getnode():x}"
 MISSED_HEARTBEATS = 4  # after which a trial's process counts as dead
+DATABASE_ERRORS = (StorageInternalError, SQLAlchemyError)  # the second where Optuna fails to close a lost connection
 _MAX_DEATHS = 3  # of one configuration, no epoch finished in between: it has killed its process, for want of memory say
 
 
 def mark_owner(trial: optuna.Trial) -> None:
-    """Writes down which process is at work on the trial."""
+    """Writes down which process is at work on the trial, and that it lives: other machines know it by that alone."""
+    storage: Any = trial.study._storage
+    storage.record_heartbeat(trial._trial_id)
     process = psutil.Process()
     trial.set_user_attr("owner", [_HOST, process.pid, process.create_time()])
 
@@ -49,7 +53,8 @@ def give_back(study: optuna.Study, trial: FrozenTrial, died: bool = False) -> bo
     Where its process `died` again and again, the trial counts as failed instead. Gives whether this process did it:
     False where another one was quicker.
     """
-    progressed = len(trial.intermediate_values) > trial.user_attrs.get("continues_after", 0)
+    started_after = trial.user_attrs.get("continues_after", 0)
+    progressed = len(trial.intermediate_values) > started_after
     deaths = int(died) + (0 if progressed else trial.user_attrs.get("deaths", 0))
     try:
         if deaths >= _MAX_DEATHS:
@@ -61,8 +66,10 @@ def give_back(study: optuna.Study, trial: FrozenTrial, died: bool = False) -> bo
     except UpdateFinishedTrialError:
         return False
     if deaths < _MAX_DEATHS:
-        attributes = {"continues": trial.number, "continues_after": len(trial.intermediate_values), "deaths": deaths}
-        study.enqueue_trial(trial.params, user_attrs=attributes)
+        reached = max(started_after, len(trial.intermediate_values))
+        attributes = {"continues": trial.number, "continues_after": reached, "deaths": deaths}
+        enqueued = trial.system_attrs.get("fixed_params", {})  # all that there is where it died before it drew
+        study.enqueue_trial(enqueued | trial.params, user_attrs=attributes)
     return True
 
 
@@ -84,7 +91,7 @@ def meanwhile(ask_or_tell: Callable[[], None], seconds: float) -> Iterator[None]
 
     def repeat() -> None:
         while not ended.is_set():
-            with suppress(StorageInternalError):
+            with suppress(*DATABASE_ERRORS):
                 ask_or_tell()
             ended.wait(seconds)
 

@@ -40,6 +40,11 @@ class Space:
             for key, distribution in options[chosen].items():
                 trial._suggest(key, distribution)
 
+    def choices(self) -> list[str]:
+        """A word KEY=VALUE for each value of each choice that is always made."""
+        lists = {key: value.choices for key, value in self.always.items() if isinstance(value, CategoricalDistribution)}
+        return [f"{key}={value}" for key, values in (lists | self.groups).items() for value in values]
+
     def identity(self) -> dict[str, Any]:
         """The space as plain data: equal for equal spaces."""
         flat = {key: json.loads(distribution_to_json(value)) for key, value in sorted(self.always.items())}
@@ -102,7 +107,10 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
         for key, distribution in ranges.items():
             fixed.pop(key, None)
             space.narrow(key, distribution)
+        searched = space.keys()
         for key, value in values.items():
+            if (bare := key.lstrip("+")) in searched:  # forcing a searched key with ++ pins it, too
+                key = bare
             if space.pin(key, value):
                 fixed[key] = value
         removed += without

@@ -143,6 +143,12 @@ def assignments(params: Mapping[str, Any]) -> list[str]:
     return [f"{key}={value}" for key, value in params.items()]
 
 
+def quoted(text: object) -> str:
+    """The text as a value in an override, whatever characters it has."""
+    escaped = str(text).replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def ended_line(trial: FrozenTrial, objectives: Sequence[str]) -> str:
     """What a sweep says of a trial that has ended."""
     return f"trial {trial.number}: {' '.join(assignments(trial.params))}: {described(trial, objectives)}"
@@ -185,7 +191,9 @@ def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]
         )
     storage = open_storage(url or f"sqlite:///{database.absolute()}", heartbeat_seconds=30)
     names = optuna.get_all_study_names(storage)
-    name = wanted if wanted in names else names[0] if len(names) == 1 else folder.name
+    name = wanted if wanted in names else folder.name
+    if url is None and len(names) == 1:  # the folder's own, which may have been renamed
+        name = names[0]
     if name not in names:
         raise UserError(f"study={wanted}: no such study: use one of {', '.join(sorted(names)) or 'none'}")
     study = optuna.load_study(study_name=name, storage=storage)

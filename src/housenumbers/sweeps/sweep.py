@@ -17,13 +17,12 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict, read_write
-from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from housenumbers.config import OBJECTIVES, TrainConfig, checked, to_dict
+from housenumbers.config import LABEL, OBJECTIVES, TrainConfig, checked, is_label, to_dict
 from housenumbers.errors import UserError
 from housenumbers.sweeps import crew
-from housenumbers.sweeps.liveness import end_with_parent, give_back_orphans
+from housenumbers.sweeps.liveness import DATABASE_ERRORS, end_with_parent, give_back_orphans
 from housenumbers.sweeps.space import Space, read_space
 from housenumbers.sweeps.study import (
     best_trials,
@@ -36,9 +35,10 @@ from housenumbers.sweeps.study import (
     open_study,
     trial_folder,
 )
-from housenumbers.sweeps.worker import Worker, too_many_failed
+from housenumbers.sweeps.worker import Worker, too_many_failed, turn
 
 _ALLOWED_TARGETS = ("optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*")
+_INSTEAD = {"direction": "it follows from objective=", "custom_search_space": "conf/search/models.yaml shows how"}
 _OF_THE_SWEEP = ("hydra", "~hydra", "search@")  # how overrides begin that a single run would not know
 # Launchers whose jobs share this machine, and so its cores.
 _ON_THIS_MACHINE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")
@@ -62,9 +62,8 @@ class Sweep:
             raise UserError("nothing to search: give at least one range, optimizer.lr=interval(0.001,0.01) say")
         overrides = [*(f"{key}={value}" for key, value in fixed.items()), *removed]
         config = self._trial_config(overrides)
-        for group, options in space.groups.items():  # whether the overrides suit each of them
-            for option in options:
-                self._trial_config([*overrides, f"{group}={option}"])
+        for choice in space.choices():  # whether there is such an option, and the overrides suit it
+            self._composed([*overrides, choice])
         study = self._open(config, fixed, space)
         study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_OF_THE_SWEEP)])
         study.set_user_attr("objectives", config.objectives)
@@ -80,13 +79,13 @@ class Sweep:
                 self._worker(study, space, overrides, config, self._say).work()
             elif len(counted(study)) < self._options["n_trials"]:
                 self._start_crew(study, config)
-        except StorageInternalError as error:
+        except DATABASE_ERRORS as error:
             reason = str(error.__cause__ or error).splitlines()[0]
             raise UserError(f"the study's database: {reason}: mend that, and the same command goes on") from None
         finally:
             from housenumbers.sweeps.report import write_report  # plotly takes a while, and workers do without
 
-            with suppress(OSError, StorageInternalError):  # a full disk, which is the news, not the missing report
+            with suppress(OSError, *DATABASE_ERRORS):  # a full disk, which is the news, not the missing report
                 self._say(f"report: {write_report(study, self._folder)}")
         self._conclude(study, config.objectives)
 
@@ -94,14 +93,20 @@ class Sweep:
         for key, least in (("n_trials", 1), ("n_jobs", 1), ("heartbeat_seconds", 1)):
             if not isinstance(self._options[key], int) or self._options[key] < least:
                 raise UserError(f"hydra.sweeper.{key}={self._options[key]}: must be {least} or more")
+        for key in ("direction", "custom_search_space"):
+            if self._options[key] is not None:
+                raise UserError(f"hydra.sweeper.{key}: leave it out: {_INSTEAD[key]}")
         if not 0 <= self._options["max_failure_rate"] <= 1:
             raise UserError(f"hydra.sweeper.max_failure_rate={self._options['max_failure_rate']}: must be from 0 to 1")
         if not isinstance(self._options["storage"], str | None):
             raise UserError("hydra.sweeper.storage: must be the URL of a database, or null for study.db")
 
+    def _composed(self, overrides: list[str]) -> DictConfig:
+        return self._context.config_loader.load_sweep_config(self._config, overrides)
+
     def _trial_config(self, overrides: list[str]) -> TrainConfig:
         """The configuration that the trials share, checked; what is searched has its default in it."""
-        composed = self._context.config_loader.load_sweep_config(self._config, overrides)
+        composed = self._composed(overrides)
         with read_write(composed), open_dict(composed):
             del composed["hydra"]
         config = checked(composed)
@@ -112,6 +117,8 @@ class Sweep:
     def _open(self, config: TrainConfig, overrides: Mapping[str, str], space: Space) -> optuna.Study:
         fixed = fixed_part(to_dict(config), overrides, space)
         name = self._options["study_name"] or default_name(fixed)
+        if not is_label(name):
+            raise UserError(f"hydra.sweeper.study_name={name!r}: must be {LABEL}")
         named = copy.deepcopy(self._config)
         with read_write(named.hydra.sweeper):
             named.hydra.sweeper.study_name = name
@@ -159,7 +166,8 @@ class Sweep:
                     config=self._config, hydra_context=self._context, task_function=crew.job(command)
                 )
                 crew.run_by(launcher, workers)
-        give_back_orphans(study)
+        with turn(self._folder):
+            give_back_orphans(study)
 
     def _worker(
         self,

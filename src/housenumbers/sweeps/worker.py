@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from filelock import FileLock
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from omegaconf.errors import OmegaConfBaseException
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers import interrupts
+from housenumbers.config import one_line
 from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
-from housenumbers.sweeps.liveness import give_back, give_back_orphans, heartbeats, mark_owner
+from housenumbers.sweeps.liveness import DATABASE_ERRORS, give_back, give_back_orphans, heartbeats, mark_owner
 from housenumbers.sweeps.space import Space
-from housenumbers.sweeps.study import assignments, counts, ended_line, trial_folder
+from housenumbers.sweeps.study import assignments, counts, ended_line, quoted, trial_folder
 from housenumbers.sweeps.trial import Trial, at_work_on
 
 _JUDGED_FROM = 4  # trials: before that a failure rate says little
@@ -48,7 +52,7 @@ class Worker:
         """Runs trials until `n_trials` are there, those of other workers included, or too many have failed."""
         while True:
             interrupts.check()
-            with undisturbed():
+            with undisturbed(), turn(self.folder):
                 for number in give_back_orphans(self.study):
                     self.say(f"trial {number} was interrupted: another one goes on from its checkpoint")
                 trials = self.study.get_trials(deepcopy=False)
@@ -63,28 +67,37 @@ class Worker:
     def _run_trial(self) -> None:
         live = None
         try:
-            with undisturbed():
+            with undisturbed(), turn(self.folder):
                 live = self._ask()
             if live is None:
                 return
             folder = self._folder_for(live)
-            place = [f"hydra.sweep.dir='{self.folder}'", f"hydra.sweep.subdir={folder.name}"]
+            place = [f"hydra.sweep.dir={quoted(self.folder)}", f"hydra.sweep.subdir={folder.name}"]
             words = [*self.overrides, *assignments(live.params), *place]
             trial = Trial(live, len(self.objectives))
             with at_work_on(trial), heartbeats(self.study, live._trial_id):
-                (returned,) = self.launcher.launch([words], initial_job_idx=live.number)
+                returned = self._launch(words, live.number)
             if returned.status is JobStatus.FAILED:
                 interrupts.check()  # C code may have made another error of the interruption
             if _no_fault_of_its_own(returned):
                 raise returned._return_value
         except BaseException:  # the sweep itself is being stopped
             if live is not None:
-                with suppress(StorageInternalError):  # the database's disk may be the full one
+                with suppress(*DATABASE_ERRORS):  # the database's disk may be the full one
                     give_back(self.study, self._frozen(live))
             raise
         with undisturbed():
             self._tell(trial, returned, folder)
             self.say(ended_line(self._frozen(live), self.objectives))
+
+    def _launch(self, words: list[str], number: int) -> JobReturn:
+        """Runs the trial. A configuration that cannot be composed is a failure of the trial too."""
+        try:
+            (returned,) = self.launcher.launch([words], initial_job_idx=number)
+        except (HydraException, OmegaConfBaseException) as error:
+            returned = JobReturn(status=JobStatus.FAILED)
+            returned.return_value = UserError(one_line(error))
+        return returned
 
     def _ask(self) -> optuna.Trial | None:
         """The next trial; none where another worker took the last place just before."""
@@ -101,10 +114,15 @@ class Worker:
     def _folder_for(self, live: optuna.Trial) -> Path:
         """The trial's folder, with the checkpoints of the interrupted trial that it goes on with, if it does."""
         folder = trial_folder(self.folder, live.number)
-        if (stopped := live.user_attrs.get("continues")) is not None:
+        stopped = live.user_attrs.get("continues")
+        while stopped is not None:
             checkpoints = trial_folder(self.folder, stopped) / "checkpoints"
             if checkpoints.exists():
-                shutil.copytree(checkpoints, folder / "checkpoints", dirs_exist_ok=True)
+                half = folder / "checkpoints.half"  # a kill may come here, too
+                shutil.copytree(checkpoints, half)
+                half.rename(folder / "checkpoints")
+                break
+            stopped = self.study.trials[stopped].user_attrs.get("continues")  # killed before it had any itself
         return folder
 
     def _frozen(self, live: optuna.Trial) -> FrozenTrial:
@@ -134,6 +152,14 @@ class Worker:
         self.study.tell(trial.live, state=TrialState.FAIL)
 
 
+def turn(sweep_folder: Path) -> FileLock:
+    """One process at a time claims trials or gives them back: SQLite itself would let two have the same one.
+
+    The processes of other machines share a real database, which locks its rows.
+    """
+    return FileLock(sweep_folder / ".lock")
+
+
 def _reason(error: Any, folder: Path) -> str:
     """What a trial failed of. A bug's traceback goes where one looks for it."""
     if not isinstance(error, UserError):
@@ -157,4 +183,4 @@ def _no_fault_of_its_own(returned: JobReturn) -> bool:
     """Whether a trial ended because a disk was full or the database away: no other one would fare better."""
     error = returned._return_value
     full = isinstance(error, OSError) and error.errno in _NO_ROOM
-    return returned.status is JobStatus.FAILED and (full or isinstance(error, StorageInternalError))
+    return returned.status is JobStatus.FAILED and (full or isinstance(error, DATABASE_ERRORS))

@@ -15,6 +15,7 @@ from housenumbers.tracking.run_folder import RunFolder
 
 SIGNIFICANT = 0.05
 # What may differ between runs of one group, and data.split_seed, which follows the seed if nothing else was said.
+# Runs of one seed are no independent ones, whatever else may differ: the last of them counts.
 _SEEDS = ("seed", "name", "threads", "device")
 
 
@@ -85,17 +86,23 @@ def seed_table(sweep_folder: Path) -> list[str]:
 
 def _groups(sweep_folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The records of completed runs that differ in their seed alone, by the overrides that tell the groups apart."""
-    runs: dict[str, list[dict[str, Any]]] = {}
+    runs: dict[str, dict[tuple[int, int], dict[str, Any]]] = {}
     words: dict[str, list[str]] = {}
     for file in sorted(sweep_folder.glob("*/run.json")):
         record = RunFolder(file.parent).record()
         if record.get("status") == "completed":
             group = _without_seeds(record["config"])
-            runs.setdefault(group, []).append(record)
+            seeds = record["seed"], record["config"]["data"]["split_seed"]
+            runs.setdefault(group, {})[seeds] = record
             words.setdefault(group, _overrides(file.parent))
     common = set.intersection(*map(set, words.values())) if words else set()
-    names = {group: " ".join(word for word in words[group] if word not in common) or "all runs" for group in runs}
-    return {names[group]: records for group, records in runs.items()}
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for group, records in runs.items():
+        name = " ".join(word for word in words[group] if word not in common) or "all runs"
+        while name in groups:  # where Hydra was told not to save what was typed
+            name += " (another configuration)"
+        groups[name] = list(records.values())
+    return groups
 
 
 def _first_objective(record: Mapping[str, Any]) -> str:

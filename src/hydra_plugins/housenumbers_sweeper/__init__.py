@@ -16,6 +16,7 @@ class SweeperConfig(OptunaSweeperConf):
 
     _target_: str = "hydra_plugins.housenumbers_sweeper.StudySweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])
+    direction: Any = None
     pruner: Any = None
     heartbeat_seconds: int = 30
     params: Any = None  # nested like the configuration itself, so that the command line can reach into it
