@@ -51,6 +51,10 @@ def main() -> None:
             train()
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(schema.one_line(error)) from None
+        except ValueError as error:
+            if "Config group override" not in str(error):  # Hydra's word for GROUP=null
+                raise
+            raise UserError(f"{error}: choose an option of conf/, GROUP=OPTION") from None
 
 
 if __name__ == "__main__":

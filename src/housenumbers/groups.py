@@ -27,6 +27,9 @@ class ResNetConfig:
         good = len(self.blocks) >= 1 and all(count >= 1 for count in self.blocks)
         require(good, "model.blocks", self.blocks, "a list with 1 or more blocks for each stage")
         require(self.input_size >= 8, "model.input_size", self.input_size, "8 pixels or more")
+        smallest = self.input_size / 2 ** (len(self.blocks) - 1)  # batch norm needs two values or more, in any batch
+        want = f"at most {int(math.log2(self.input_size))} stages for pictures of {self.input_size} pixels"
+        require(smallest > 1, "model.blocks", self.blocks, want)
 
 
 @dataclass

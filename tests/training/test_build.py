@@ -86,3 +86,9 @@ def test_a_bug_inside_a_model_keeps_its_traceback() -> None:
 def test_what_is_no_optimizer_is_one_line(target: str) -> None:
     with pytest.raises(UserError, match="optimizer: "):
         build_optimizer({"_target_": target, "lr": 0.1}, torch.nn.Linear(2, 2), CPU)
+
+
+def test_what_the_run_itself_sets_cannot_be_set() -> None:
+    chosen = {"_target_": "torch.optim.SGD", "lr": 0.1, "params": 3}
+    with pytest.raises(UserError, match=r"optimizer\.params: is set by the run itself"):
+        build_optimizer(chosen, torch.nn.Linear(2, 2), CPU)

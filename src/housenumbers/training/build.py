@@ -59,6 +59,8 @@ def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_ep
 
 
 def _call(group: str, arguments: dict[str, Any], **more: Any) -> Any:
+    for key in arguments.keys() & more.keys():
+        raise UserError(f"{group}.{key}: is set by the run itself: leave it out")
     try:
         return instantiate(arguments, _convert_="all", _execution_whitelist_=ALLOWED_TARGETS, **more)
     except Exception as error:

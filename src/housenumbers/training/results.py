@@ -47,8 +47,9 @@ def write_results(
         logits, labels = predict(model, plain_batches(data, EVAL_BATCH_SIZE))
         scores[part] = score(logits, labels)
         tensorboard.log_scores(writer, part, scores[part], epoch)
-        _save(folder, f"confusion_{part}", figures.confusion_matrix(scores[part], part.capitalize()))
-        _save(folder, f"predictions_{part}", figures.sample_predictions(data.images.cpu(), labels, logits))
+        if status != "pruned":  # a short trial would take longer to draw than to train, and nobody looks
+            _save(folder, f"confusion_{part}", figures.confusion_matrix(scores[part], part.capitalize()))
+            _save(folder, f"predictions_{part}", figures.sample_predictions(data.images.cpu(), labels, logits))
 
     best = best_record(state.history, config.best_by)
     best_epoch = None if best is None else epoch
