@@ -46,11 +46,13 @@ class Arguments:
 
     seeds=10       pairs of sweeps
     n_trials=16    of each stock sweep
-    epochs=10      of each trial"""
+    epochs=10      of each trial
+    pruner=median  of ours: median, halving or hyperband"""
 
     seeds: int = 10
     n_trials: int = 16
     epochs: int = 10
+    pruner: str = "median"
 
 
 @dataclass
@@ -89,11 +91,12 @@ def stock(common: list[str], seed: int, n_trials: int, home: Path) -> Searched:
     return Searched(completed(home, began), time.time() - began)
 
 
-def ours(common: list[str], seed: int, against: Searched, home: Path) -> Searched:
+def ours(common: list[str], seed: int, pruner: str, against: Searched, home: Path) -> Searched:
     """One sweep of ours, ended once it has passed the stock sweep in score and time, or PATIENCE times that time."""
     began = time.time()
     target = against.best(against.seconds)
     words = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=1000", "hydra.sweeper.n_jobs=2"]
+    words += [f"hydra/sweeper/pruner={pruner}"]
     named = [f"hydra.sweeper.sampler.seed={seed}", f"hydra.sweep.dir={home}", "hydra.sweeper.study_name=ours"]
     space = ["search@hydra.sweeper.params=quick", *SPACE]
     process = subprocess.Popen(
@@ -152,7 +155,7 @@ def main() -> None:
         common = [*fixed, "data.verify=false", *overrides]
         measured = environment(torch.device("cpu"))
         machine = f"{measured['cpu']}, {len(os.sched_getaffinity(0))} cores, torch {measured['versions']['torch']}"
-        print(machine, " ".join(common), sep="\n", flush=True)
+        print(machine, " ".join(common), f"pruner: {arguments.pruner}", sep="\n", flush=True)
         pairs = []
         with tempfile.TemporaryDirectory() as temporary, tqdm(total=arguments.seeds, unit="pair", disable=None) as bar:
             for seed in range(arguments.seeds):
@@ -160,7 +163,7 @@ def main() -> None:
                 for home in homes:
                     home.mkdir()
                 theirs = stock(common, seed, arguments.n_trials, homes[0])
-                pairs.append((theirs, ours(common, seed, theirs, homes[1])))
+                pairs.append((theirs, ours(common, seed, arguments.pruner, theirs, homes[1])))
                 bar.update()
         print(*report(pairs, machine), sep="\n")
 

@@ -69,6 +69,18 @@ def test_two_workers_end_at_exactly_n_trials(tmp_path: Path) -> None:
     assert record["trial"] == {"study": "s", "number": complete[0].number}
 
 
+def test_the_first_samples_are_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
+    drawn = []
+    for workers in (1, 2):
+        home = tmp_path / str(workers)
+        home.mkdir()
+        done = sweep(home, *PINNED, "epochs=1", f"hydra.sweeper.n_jobs={workers}", "hydra.sweeper.n_trials=4")
+        assert done.returncode == 0, done.stderr
+        drawn.append([trial.params for trial in trials(home)])
+    assert drawn[0] == drawn[1]
+    assert len({params["optimizer.lr"] for params in drawn[0]}) == 4
+
+
 def test_the_trial_of_a_killed_worker_is_taken_over_by_another_and_ends_equal(tmp_path: Path) -> None:
     process = begin_sweep(tmp_path, *PINNED, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")
     victim = wait_for(lambda: running_for_epochs(tmp_path, 2, how_many=2))[0]
@@ -159,7 +171,7 @@ def test_no_two_workers_claim_a_trial_at_the_same_time(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert "0 of 1 trials are there" in process.stdout.readline()
         time.sleep(1)
-        assert trials(tmp_path) == []
+        assert [trial.state for trial in trials(tmp_path)] == [TrialState.WAITING]
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE]

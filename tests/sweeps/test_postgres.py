@@ -127,7 +127,7 @@ def test_a_worker_that_died_on_another_machine_is_noticed_by_its_silence(server:
         except KeyError:
             pass
         time.sleep(0.1)
-    storage, (victim,) = study._storage, study.trials
+    storage, victim = study._storage, study.trials[0]
     _, pid, created = victim.user_attrs["owner"]
     storage.set_trial_user_attr(victim._trial_id, "owner", ["far-away", pid, created])
     process.kill()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -82,12 +82,15 @@ def open_study(
     directions: list[Any],  # "minimize" or "maximize"
     fixed: Mapping[str, Any],
     space: Space,
-) -> optuna.Study:
-    """Creates the study, or opens it where there is one.
+) -> tuple[optuna.Study, bool]:
+    """Creates the study, or opens it where there is one. Gives also whether this process created it: one alone does.
 
     Raises UserError where the stored one has another space, direction or fixed configuration.
     """
-    study = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
+    try:
+        study, is_new = optuna.create_study(study_name=name, storage=storage, directions=directions), True
+    except DuplicatedStudyError:
+        study, is_new = optuna.load_study(study_name=name, storage=storage), False
     identity = {
         "fixed": dict(fixed),
         "space": space.identity(),
@@ -102,7 +105,7 @@ def open_study(
                 f"hydra.sweeper.study_name={name}: this study has another {_difference(part, stored, value)}: "
                 "choose another hydra.sweeper.study_name, or repeat the command that began it"
             )
-    return study
+    return study, is_new
 
 
 def _difference(part: str, stored: Any, value: Any) -> str:

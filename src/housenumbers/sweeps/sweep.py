@@ -128,15 +128,30 @@ class Sweep:
             self._config.hydra.sweep.dir = str(self._folder)  # where launchers make their folders
         storage = self._options["storage"] or f"sqlite:///{self._folder / 'study.db'}"
         directions = [OBJECTIVES[objective] for objective in config.objectives]
-        study = open_study(name, open_storage(storage, self._options["heartbeat_seconds"]), directions, fixed, space)
+        opened = open_storage(storage, self._options["heartbeat_seconds"])
+        study, is_new = open_study(name, opened, directions, fixed, space)
         if not study.get_trials(deepcopy=False) and any(self._folder.glob("trial_*/run.json")):
             raise UserError(
                 f"{self._folder}: holds trials of a study that is gone: move it away, or choose another "
                 "hydra.sweeper.study_name"
             )
+        if is_new:
+            self._enqueue_start(study, space)
         study.sampler = self._sampler(study, space)
         study.pruner = instantiate(self._options["pruner"], _execution_whitelist_=_ALLOWED_TARGETS)
         return study
+
+    def _enqueue_start(self, study: optuna.Study, space: Space) -> None:
+        """Writes down what the sampler draws at random before it learns: equal for any number of workers."""
+        chosen = self._options["sampler"]
+        if chosen.get("seed") is None:
+            return
+        sampler = instantiate(chosen, _execution_whitelist_=_ALLOWED_TARGETS)
+        alone = optuna.create_study(directions=study.directions, sampler=sampler)
+        for _ in range(min(chosen.get("n_startup_trials") or 0, self._options["n_trials"])):
+            trial = alone.ask()
+            space.draw(trial)
+            study.enqueue_trial(trial.params)
 
     def _sampler(self, study: optuna.Study, space: Space) -> optuna.samplers.BaseSampler:
         chosen = dict(self._options["sampler"])
