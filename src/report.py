@@ -25,10 +25,11 @@ def main() -> None:
     with one_line_errors():
         arguments, _ = parse(Arguments, sys.argv[1:])
         from housenumbers.sweeps.report import write_report
-        from housenumbers.sweeps.study import find_study
+        from housenumbers.sweeps.study import find_study, one_line_database_errors
 
-        study, folder = find_study(arguments.study, arguments.storage)
-        print(write_report(study, folder))
+        with one_line_database_errors():
+            study, folder = find_study(arguments.study, arguments.storage)
+            print(write_report(study, folder))
 
 
 if __name__ == "__main__":

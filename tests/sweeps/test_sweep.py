@@ -1,6 +1,7 @@
 """The search as a user runs it: it prunes, is kept, goes on after a kill, and refuses what does not belong to it."""
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -264,3 +265,19 @@ def test_a_searched_key_that_is_forced_is_pinned(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert record(tmp_path, 0)["config"]["data"]["batch_size"] == 64
     assert "data.batch_size" not in study(tmp_path).trials[0].params
+
+
+@pytest.mark.parametrize("damage", ["text", "a torn page"])
+def test_a_damaged_database_is_one_line(searched: Path, tmp_path: Path, damage: str) -> None:
+    shutil.copytree(searched / "multirun", tmp_path / "multirun")
+    database = tmp_path / "multirun/s/study.db"
+    content = bytearray(database.read_bytes())
+    if damage == "text":
+        content = bytearray(b"not a database\n" * 100)
+    else:
+        content[2048:] = bytes(len(content) - 2048)
+    database.write_bytes(content)
+    for done in (sweep(tmp_path, "hydra.sweeper.n_trials=9"), run_in(tmp_path, "report", "study=s")):
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert "database" in line

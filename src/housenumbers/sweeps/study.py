@@ -6,7 +6,8 @@ import random
 import shlex
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from housenumbers.config import PLACE_KEYS
 from housenumbers.errors import UserError
-from housenumbers.sweeps.liveness import MISSED_HEARTBEATS
+from housenumbers.sweeps.liveness import DATABASE_ERRORS, MISSED_HEARTBEATS
 from housenumbers.sweeps.space import Space, dotted
 
 # Keys of the configuration that change neither results nor what is searched.
@@ -74,6 +75,16 @@ def open_storage(url: str, heartbeat_seconds: int) -> RDBStorage:
                 raise UserError(f"hydra.sweeper.storage={place}: cannot be opened: {first_line}") from None
             time.sleep(random.uniform(0.1, 0.5))
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def one_line_database_errors() -> Iterator[None]:
+    """Makes a UserError of a database that is damaged, full or away."""
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UserError(f"the study's database: {reason}: mend that, and the same command goes on") from None
 
 
 def open_study(

@@ -31,6 +31,7 @@ from housenumbers.sweeps.study import (
     default_name,
     described,
     fixed_part,
+    one_line_database_errors,
     open_storage,
     open_study,
     trial_folder,
@@ -54,6 +55,10 @@ class Sweep:
 
     def run(self, arguments: list[str]) -> None:
         """Raises UserError where the study is another one, too much failed, or an option is out of range."""
+        with one_line_database_errors():
+            self._run(arguments)
+
+    def _run(self, arguments: list[str]) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         warnings.filterwarnings("ignore", message="Heartbeat of storage")  # liveness.py records them
         self._check_options()
@@ -79,9 +84,6 @@ class Sweep:
                 self._worker(study, space, overrides, config, self._say).work()
             elif len(counted(study)) < self._options["n_trials"]:
                 self._start_crew(study, config)
-        except DATABASE_ERRORS as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
-            raise UserError(f"the study's database: {reason}: mend that, and the same command goes on") from None
         finally:
             from housenumbers.sweeps.report import write_report  # plotly takes a while, and workers do without
 
