@@ -89,7 +89,7 @@ def ours(config: TrainConfig, setting: Setting, train: LabeledImages) -> Contest
     epochs = itertools.count(1)
 
     def run() -> None:
-        train_epoch(config, state, train, next(epochs), lambda _: None)
+        train_epoch(config, state, state.model, train, next(epochs), lambda _: None)
 
     return run
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING
@@ -15,21 +16,52 @@ def require(condition: bool, key: str, value: Any, want: str) -> None:
 
 
 @dataclass
-class ResNetConfig:
+class ModelConfig:
     _target_: str = MISSING
     name: str = MISSING
-    width: int = MISSING
-    blocks: list[int] = MISSING
     input_size: int = 32
+    pretrained: Any = False  # false | true: the published weights | a file | run:DIR
+    freeze: Any = False  # false | true: all but the head | how many stages
 
     def __post_init__(self) -> None:
+        require(self.input_size >= 8, "model.input_size", self.input_size, "8 pixels or more")
+        good = isinstance(self.pretrained, bool) or (isinstance(self.pretrained, str) and self.pretrained != "")
+        require(good, "model.pretrained", self.pretrained, "false, true, a file or run:DIR")
+        if isinstance(self.pretrained, str):  # a run outlives its working folder
+            prefix = "run:" if self.pretrained.startswith("run:") else ""
+            place = Path(self.pretrained.removeprefix(prefix)).expanduser().absolute()
+            self.pretrained = f"{prefix}{place}"
+        good = isinstance(self.freeze, int) and self.freeze >= 0
+        require(good, "model.freeze", self.freeze, "false, true or a number of stages")
+
+
+@dataclass
+class ResNetConfig(ModelConfig):
+    width: int = MISSING
+    blocks: list[int] = MISSING
+    preactivation: bool = False
+    stem_width: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.width >= 1, "model.width", self.width, "1 or more channels")
         good = len(self.blocks) >= 1 and all(count >= 1 for count in self.blocks)
         require(good, "model.blocks", self.blocks, "a list with 1 or more blocks for each stage")
-        require(self.input_size >= 8, "model.input_size", self.input_size, "8 pixels or more")
+        good = self.stem_width is None or self.stem_width >= 1
+        require(good, "model.stem_width", self.stem_width, "1 or more channels, or null")
         smallest = self.input_size / 2 ** (len(self.blocks) - 1)  # batch norm needs two values or more, in any batch
         want = f"at most {int(math.log2(self.input_size))} stages for pictures of {self.input_size} pixels"
         require(smallest > 1, "model.blocks", self.blocks, want)
+
+
+@dataclass
+class TorchvisionConfig(ModelConfig):
+    architecture: str = MISSING
+    stem: str = "small"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.stem in ("small", "original"), "model.stem", self.stem, "small or original")
 
 
 @dataclass
@@ -37,8 +69,11 @@ class OptimizerConfig:
     _target_: str = MISSING
     lr: float = MISSING
     weight_decay: float = 0.0
+    backbone_lr_ratio: float = 1.0  # the learning rate of all but the model's head, as a part of lr
 
     def __post_init__(self) -> None:
+        good = 0 < self.backbone_lr_ratio < math.inf
+        require(good, "optimizer.backbone_lr_ratio", self.backbone_lr_ratio, "above 0")
         require(0 < self.lr < math.inf, "optimizer.lr", self.lr, "above 0")
         require(0 <= self.weight_decay < math.inf, "optimizer.weight_decay", self.weight_decay, "0 or more")
 
@@ -129,7 +164,14 @@ class OneCycleConfig(SchedulerConfig):
 
 # The schemas of each group, by the name that files in conf/ call them, each with the targets that it describes.
 SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
-    "model": {"resnet": (ResNetConfig, ("housenumbers.models.resnet.ResNet",))},
+    "model": {
+        "resnet": (ResNetConfig, ("housenumbers.models.resnet.ResNet",)),
+        "torchvision": (
+            TorchvisionConfig,
+            ("housenumbers.models.torchvision_classifier.TorchvisionClassifier",),
+        ),
+        "efficientnet_lite": (ModelConfig, ("housenumbers.models.efficientnet_lite.EfficientNetLite0",)),
+    },
     "optimizer": {
         "adam": (AdamConfig, ("torch.optim.Adam", "torch.optim.AdamW")),
         "sgd": (SGDConfig, ("torch.optim.SGD",)),

@@ -47,3 +47,12 @@ def test_mistakes_are_one_line(words: list[str]) -> None:
     done = bench("training_loop", *words)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_transfer_prints_accuracies_and_what_caching_saves() -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra .[lite]")
+    done = bench("transfer", "seeds=1", "data=digits", "data.reduce=0.1", "epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert "frozen: 0." in done.stdout
+    assert "on cached ones" in done.stdout

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from support import ROOT, environment, run_folders
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -24,6 +25,7 @@ NOT_RUN = {
     "make tensorboard": "serves until it is ended; its command is run with --inspect",
     "pip install -e '.[joblib]'": "installs; the tests have it already",
     "pip install -e '.[postgres]'": "installs; the tests have it already",
+    "pip install -e '.[lite]'": "installs; the tests have it already",
     "pip install -e '.[slurm]'": "installs; .ci/run does it",
     "pip install -e '.[ray]'": "installs; .ci/run does it",
     "python src/train.py -m hydra/sweeper=optuna hydra.sweeper.storage=postgresql://USER@HOST/DATABASE "
@@ -67,6 +69,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "data").mkdir()
     for part, count in {"train": 600, "test": 60, "extra": 100}.items():
         write_mat(home / "data" / f"{part}_32x32.mat", count)
+    for label in range(10):
+        (home / f"pictures/{label}").mkdir(parents=True)
+        for number in range(40):
+            Image.new("RGB", (32, 32), (25 * label, number, 0)).save(home / f"pictures/{label}/{number}.png")
     _run(home, f"python src/train.py data=digits name=earlier {SMALL}")
     study = "hydra.sweeper.study_name=earlier hydra.sweeper.n_trials=1"
     _run(home, f"python src/train.py -m hydra/sweeper=optuna data=digits {study} {SMALL}")
@@ -84,6 +90,7 @@ def small(command: str, home: Path) -> str:
     """The command with a real folder in the place of a placeholder, and cut down to seconds."""
     finished = next(folder for folder in run_folders(home) if folder.name.endswith("_earlier"))
     command = command.replace("RUN_FOLDER", str(finished)).replace("FOLDER", str(home / "data"))
+    command = command.replace("PICTURES", str(home / "pictures"))
     command = re.sub(r"GROUP=OPTION|KEY=VALUE", "seed=1", command).replace("STUDY", "earlier")
     command = command.replace("seeds=5", "seeds=1")
     if command.startswith("tensorboard"):
@@ -97,6 +104,8 @@ def small(command: str, home: Path) -> str:
         swept += ["data.batch_size"]
         command = re.sub(r"hydra.sweeper.n_trials=\d+", "", command) + " hydra.sweeper.n_trials=1"
     more = [word for word in SMALL.split() if word.partition("=")[0] not in swept]
+    if re.search("model=(torchvision|mobilenet|efficientnet)", command):  # which have neither a width nor blocks
+        more = [word for word in more if not word.startswith("model.")]
     return f"{command}{data}{unofficial} {' '.join(more)}"
 
 

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from support import composed
 from torch import nn
 
 from housenumbers.models.normalize import Normalize
 from housenumbers.models.resnet import ResNet
+from housenumbers.training.build import build_model
 
 
 def test_resnet31_is_the_studys_network() -> None:
@@ -65,3 +67,22 @@ def test_a_checkpoint_carries_what_the_pictures_go_through() -> None:
     fresh.load_state_dict(saved)
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     assert torch.equal(fresh(images), Normalize(input_size=16, mean=(0.1, 0.2, 0.3))(images))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        # WRN-16-4 and WRN-28-10 as published with the paper's code, ResNet-56 counted by hand.
+        ("wide_resnet16_4", 2_748_890),
+        ("resnet56", 855_770),
+    ],
+)
+def test_named_members_of_the_family_have_the_published_number_of_parameters(name: str, parameters: int) -> None:
+    model = build_model(composed(f"model={name}").model, torch.device("cpu"))
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+
+
+def test_wrn_28_10_has_the_published_number_of_parameters() -> None:
+    with torch.device("meta"):
+        model = ResNet(width=160, blocks=(4, 4, 4), preactivation=True, stem_width=16)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 36_479_194

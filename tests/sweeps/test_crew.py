@@ -175,3 +175,15 @@ def test_no_two_workers_claim_a_trial_at_the_same_time(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE]
+
+
+def test_a_worker_that_waits_for_its_turn_can_be_ended(tmp_path: Path) -> None:
+    folder = tmp_path / "multirun/s"
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"):
+        process = begin_sweep(tmp_path, *PINNED, "epochs=1", "hydra.sweeper.n_trials=1")
+        assert process.stdout is not None
+        assert "0 of 1 trials are there" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert process.returncode == 130

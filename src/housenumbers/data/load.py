@@ -9,6 +9,7 @@ import torch
 
 from housenumbers.config import DataConfig
 from housenumbers.data.digits import read_digits
+from housenumbers.data.folder import read_folder
 from housenumbers.data.labeled_images import LabeledImages, concatenate
 from housenumbers.data.splits import block_split, random_split, reduced
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 # A source gives its part (train, extra or test) and the SHA-256 of it. These are what `data.name` may be.
 Reader = Callable[[DataConfig, str], tuple[LabeledImages, str]]
-SOURCES: dict[str, Reader] = {"svhn": read_svhn, "svhn_6k": read_svhn_6k, "digits": read_digits}
+SOURCES: dict[str, Reader] = {"svhn": read_svhn, "svhn_6k": read_svhn_6k, "digits": read_digits, "folder": read_folder}
 
 
 class Splits(NamedTuple):

@@ -5,14 +5,14 @@ import math
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
@@ -152,12 +152,21 @@ class Worker:
         self.study.tell(trial.live, state=TrialState.FAIL)
 
 
-def turn(sweep_folder: Path) -> FileLock:
+@contextmanager
+def turn(sweep_folder: Path) -> Iterator[None]:
     """One process at a time claims trials or gives them back: SQLite itself would let two have the same one.
 
     The processes of other machines share a real database, which locks its rows.
     """
-    return FileLock(sweep_folder / ".lock")
+    lock = FileLock(sweep_folder / ".lock")
+    while not lock.is_locked:
+        interrupts.check()  # the other process may have been stopped, and this one be told to end
+        with suppress(Timeout):
+            lock.acquire(timeout=1)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _reason(error: Any, folder: Path) -> str:

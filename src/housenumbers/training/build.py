@@ -19,21 +19,39 @@ def build_model(chosen: Any, device: torch.device) -> nn.Module:
     Raises UserError where its target is not allowed, or does not take these options.
     """
     arguments = options(chosen)
-    arguments.pop("name", None)  # a label for people
+    for not_the_model_s in ("name", "pretrained", "freeze"):
+        arguments.pop(not_the_model_s, None)
     model: nn.Module = _call("model", arguments)
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def build_optimizer(chosen: Any, model: nn.Module, device: torch.device) -> Optimizer:
-    """The optimizer over all of the model's parameters, fused into one kernel where torch has such a one."""
+    """The optimizer over all of the model's parameters, fused into one kernel where torch has such a one.
+
+    Where the backbone is to learn more slowly than the head, the head is the first group of parameters.
+    """
     arguments = options(chosen)
+    ratio = arguments.pop("backbone_lr_ratio", 1.0)
     target = getattr(torch.optim, str(arguments["_target_"]).rpartition(".")[2], None)
     fusible = isinstance(target, type) and "fused" in inspect.signature(target).parameters
     if fusible and device.type in ("cpu", "cuda"):
         chosen_otherwise = arguments.get("foreach") or arguments.get("differentiable")
         arguments.setdefault("fused", not chosen_otherwise)
-    optimizer: Optimizer = _call("optimizer", arguments, params=[p for p in model.parameters() if p.requires_grad])
+    params: list[Any] = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if ratio != 1:
+        head = {id(parameter) for parameter in head_of(model).parameters()}
+        groups = [[p for p in params if id(p) in head], [p for p in params if id(p) not in head]]
+        params = [{"params": groups[0]}, {"params": groups[1], "lr": ratio * arguments["lr"]}]
+    optimizer: Optimizer = _call("optimizer", arguments, params=params)
     return optimizer
+
+
+def head_of(model: nn.Module) -> nn.Module:
+    """The model's last layer. Raises UserError where it does not say which one that is."""
+    head = getattr(model, "head", None)
+    if not isinstance(head, nn.Module):
+        raise UserError(f"model: {type(model).__name__} names no `head`, its last layer, which transfer learning needs")
+    return head
 
 
 def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_epoch: int) -> tuple[LRScheduler, str]:
@@ -47,6 +65,9 @@ def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_ep
     for key in ("T_max", "total_steps"):
         if key in arguments and arguments[key] is None:
             arguments[key] = intervals
+    if "max_lr" in arguments and len(optimizer.param_groups) > 1:
+        first = optimizer.param_groups[0]["lr"]
+        arguments["max_lr"] = [arguments["max_lr"] * group["lr"] / first for group in optimizer.param_groups]
     if arguments.get("total_steps", intervals) < intervals:
         raise UserError(f"scheduler.total_steps={arguments['total_steps']}: this run has {intervals}: null takes them")
     try:
@@ -64,14 +85,18 @@ def _call(group: str, arguments: dict[str, Any], **more: Any) -> Any:
     try:
         return instantiate(arguments, _convert_="all", _execution_whitelist_=ALLOWED_TARGETS, **more)
     except Exception as error:
-        if not _raised_by_hydra(error.__cause__ or error):
+        cause = error.__cause__ or error
+        raised_in = _module_that_raised(cause)
+        if isinstance(cause, ValueError) and raised_in.startswith(("housenumbers.models.", "torchvision.models.")):
+            raise UserError(f"{group}.{cause}") from None  # a value that the model does not take
+        if not raised_in.startswith(("hydra.", "importlib")):
             raise  # a bug in what was called, not in how it was configured
+        # The call itself failed: a refused or unknown target, or arguments that it does not take.
         raise UserError(f"{group}: {arguments.get('_target_')}: {one_line(error)}") from None
 
 
-def _raised_by_hydra(error: BaseException) -> bool:
-    """Whether the call itself failed: a refused or unknown target, or arguments that it does not take."""
+def _module_that_raised(error: BaseException) -> str:
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    return last is not None and str(last.tb_frame.f_globals.get("__name__")).startswith(("hydra.", "importlib"))
+    return "" if last is None else str(last.tb_frame.f_globals.get("__name__"))

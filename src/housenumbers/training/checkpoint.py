@@ -30,6 +30,17 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
     Raises UserError where the file is missing, damaged, holds anything but plain data, or comes from another program.
     """
+    content = load_plain_data(path, device)
+    if content.get("format") != FORMAT or "config" not in content:
+        raise UserError(f"{path}: not a checkpoint of this program (format {FORMAT})")
+    return content
+
+
+def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """A dictionary of tensors, numbers and strings, a state dict say.
+
+    Raises UserError where the file is missing, damaged, or holds anything else.
+    """
     try:
         with warnings.catch_warnings(action="ignore"):  # what torch thinks of a stranger's file takes several lines
             content = torch.load(path, map_location=device, weights_only=True)
@@ -41,7 +52,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         ) from None
     except (RuntimeError, ValueError, EOFError, OSError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise UserError(f"{path}: damaged or no checkpoint ({type(error).__name__}): use another one") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT or "config" not in content:
+    if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint of this program (format {FORMAT})")
     return content
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from housenumbers.config import TrainConfig
+from housenumbers.config import TrainConfig, options
 from housenumbers.data.batches import plain_batches, training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.streams import MODEL, stream_seed
@@ -20,6 +20,7 @@ from housenumbers.errors import DivergedError
 from housenumbers.evaluation.metrics import accuracy_and_loss, predict
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler
 from housenumbers.training.history import Record, should_stop
+from housenumbers.training.transfer import freeze, frozen_features, load_pretrained, train_mode
 
 EVAL_BATCH_SIZE = 250
 _LOOK_EVERY = 20  # steps between looks at the loss: each look makes a GPU wait
@@ -37,8 +38,15 @@ class TrainingState:
     seconds: float  # from the first batch to the end of the last epoch in the history
 
     @classmethod
-    def fresh(cls, config: TrainConfig, steps_per_epoch: int, device: torch.device) -> "TrainingState":
+    def fresh(
+        cls, config: TrainConfig, steps_per_epoch: int, device: torch.device, pretrained: bool = True
+    ) -> "TrainingState":
+        """The state before the first step, with the pretrained weights of `config.model` unless others are at hand."""
         model = build_model(config.model, device)
+        chosen = options(config.model)
+        if pretrained:
+            load_pretrained(model, chosen.get("pretrained", False))
+        freeze(model, chosen.get("freeze", False))
         optimizer = build_optimizer(config.optimizer, model, device)
         scheduler, interval = build_scheduler(config.scheduler, optimizer, config.epochs, steps_per_epoch)
         return cls(model, optimizer, scheduler, interval, [], 0.0)
@@ -73,16 +81,15 @@ def fit(
     Raises DivergedError where a loss is not finite.
     """
     already, started = state.seconds, time.perf_counter()
+    network, train, validation = frozen_features(config, state.model, train, validation)
     while len(state.history) < config.epochs and not should_stop(state.history, config.early_stopping):
         epoch = len(state.history) + 1
         epoch_started = time.perf_counter()
         lr = state.optimizer.param_groups[0]["lr"]
-        train_loss = train_epoch(config, state, train, epoch, on_step)
+        train_loss = train_epoch(config, state, network, train, epoch, on_step)
         val_accuracy, val_loss = None, None
         if validation is not None:
-            val_accuracy, val_loss = accuracy_and_loss(
-                *predict(state.model, plain_batches(validation, EVAL_BATCH_SIZE))
-            )
+            val_accuracy, val_loss = accuracy_and_loss(*predict(network, plain_batches(validation, EVAL_BATCH_SIZE)))
             _check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
         now = time.perf_counter()
         state.seconds = already + now - started
@@ -102,12 +109,16 @@ def fit(
 def train_epoch(
     config: TrainConfig,
     state: TrainingState,
+    network: nn.Module,
     train: LabeledImages,
     epoch: int,
     on_step: Callable[[float | None], None],
 ) -> float:
-    """One pass over the training part. Gives the mean loss over its pictures."""
-    model, optimizer = state.model.train(), state.optimizer
+    """One pass over the training part. Gives the mean loss over its pictures.
+
+    The `network` is the state's model, or the part of it that is trained, on features in the place of pictures.
+    """
+    model, optimizer = train_mode(network), state.optimizer
     device = train.images.device
     total_loss = torch.zeros((), device=device)
     seen = 0

@@ -3,6 +3,7 @@
 import os
 import platform
 import random
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,17 @@ def environment(device: torch.device) -> dict[str, Any]:
     return {
         "threads": torch.get_num_threads(),
         "device": name,
-        "versions": {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES},
+        "versions": dict(_versions()),
         "cpu": f"{_cpu_model()}, {torch.backends.cpu.get_cpu_capability()}",
     }
 
 
+@cache
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+
+
+@cache
 def _cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -4,6 +4,7 @@ import logging
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -92,7 +93,8 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
 
 def _start_or_resume(config: TrainConfig, folder: RunFolder, splits: Splits, device: torch.device) -> TrainingState:
     seed_everything(config.seed)
-    state = TrainingState.fresh(config, -(-len(splits.train.labels) // config.data.batch_size), device)
+    steps = -(-len(splits.train.labels) // config.data.batch_size)
+    state = TrainingState.fresh(config, steps, device, pretrained=not folder.last.exists())
     parameters = sum(parameter.numel() for parameter in state.model.parameters())
     validating = 0 if splits.validation is None else len(splits.validation.labels)
     log.info(
@@ -187,6 +189,7 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
         raise
 
 
+@cache  # the code of this process stays what it was when it was loaded
 def _git_commit() -> str | None:
     """The commit of this code, with "-dirty" where it was changed since. None outside a checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

@@ -1,0 +1,122 @@
+"""Transfer learning on SVHN-6k: frozen against fine-tuned against from scratch; and what caching features saves.
+
+`python benchmarks/transfer.py --help` shows the options.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from housenumbers.command_line import parse
+from housenumbers.config import TrainConfig, checked, register
+from housenumbers.data.load import load_splits
+from housenumbers.errors import UserError, one_line_errors
+from housenumbers.tracking.spread import mean_and_deviation
+from housenumbers.training.loop import TrainingState, train_epoch
+from housenumbers.training.repeatability import environment
+from housenumbers.training.transfer import frozen_features
+
+CPU = torch.device("cpu")
+CONTESTANTS = {
+    "EfficientNet-Lite0, frozen": ["experiment=transfer_frozen"],
+    "EfficientNet-Lite0, fine-tuned": ["experiment=transfer_finetune"],
+    "EfficientNet-Lite0, from scratch": ["experiment=transfer_finetune", "model.pretrained=false"],
+    "ResNet-31, width 32, from scratch": ["experiment=transfer_finetune", "model=resnet31", "model.width=32"],
+}
+GOALS = {"EfficientNet-Lite0, frozen": 0.65, "EfficientNet-Lite0, fine-tuned": 0.95}
+CACHING_GOAL = 10.0
+
+
+@dataclass
+class Arguments:
+    """Trains on SVHN-6k with and without ImageNet weights, and scores the 1,001 test crops.
+
+    python benchmarks/transfer.py data.root=FOLDER                 all of it
+    python benchmarks/transfer.py data.root=FOLDER only=caching    one of accuracy, caching
+
+    seeds=3    runs of each contestant
+    data=, data.reduce= and epochs= change all of them alike"""
+
+    only: str | None = None
+    seeds: int = 3
+
+
+def accuracy(seeds: int, overrides: list[str]) -> list[str]:
+    """Test accuracy and training time of each contestant, each run a command of its own, the contestants in turn."""
+    accuracies: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    seconds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    with tempfile.TemporaryDirectory() as home, tqdm(total=seeds * len(CONTESTANTS), unit="run", disable=None) as bar:
+        for seed in range(seeds):
+            for place, (name, words) in enumerate(CONTESTANTS.items()):
+                folder = Path(home) / f"{place}_{seed}"
+                own = [f"seed={seed}", f"hydra.run.dir={folder}"]
+                subprocess.run(
+                    [sys.executable, ROOT / "src/train.py", *words, *own, *overrides],
+                    check=True, capture_output=True, cwd=home,
+                )  # fmt: skip
+                record = json.loads((folder / "run.json").read_text())
+                accuracies[name].append(record["test"]["accuracy"])
+                seconds[name].append(record["train_seconds"])
+                bar.update()
+    lines = []
+    for name, reached in accuracies.items():
+        goal = GOALS.get(name)
+        met = "" if goal is None else f" (goal {goal:.0%}: {'met' if statistics.fmean(reached) >= goal else 'MISSED'})"
+        lines.append(f"{name}: {mean_and_deviation(reached)}{met}, {statistics.median(seconds[name]):.0f} s; n={seeds}")
+    return lines
+
+
+def caching(config: TrainConfig) -> list[str]:
+    """An epoch of the frozen run on features that were computed before, against one that computes them, in turn."""
+    train = load_splits(config.data).train
+    state = TrainingState.fresh(config, -(-len(train.labels) // config.data.batch_size), CPU)
+    began = time.perf_counter()
+    network, features, _ = frozen_features(config, state.model, train, None)
+    once = time.perf_counter() - began
+    times: dict[str, list[float]] = {"cached": [], "computed": []}
+    for epoch in range(1, 4):
+        for name, (net, data) in {"cached": (network, features), "computed": (state.model, train)}.items():
+            began = time.perf_counter()
+            train_epoch(config, state, net, data, epoch, lambda _: None)
+            times[name].append(time.perf_counter() - began)
+    ratio = statistics.median(times["computed"]) / statistics.median(times["cached"])
+    verdict = "met" if ratio >= CACHING_GOAL else "MISSED"
+    return [
+        f"an epoch that computes features {statistics.median(times['computed']):.2f} s, on cached ones "
+        f"{statistics.median(times['cached']):.3f} s: {ratio:.0f} times (goal {CACHING_GOAL:.0f}: {verdict}); "
+        f"computing them once {once:.1f} s; n=3 epochs each"
+    ]
+
+
+def main() -> None:
+    with one_line_errors():
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data", "data.root", "data.reduce", "epochs"])
+        if arguments.only not in (None, "accuracy", "caching") or arguments.seeds < 1:
+            raise UserError("only must be accuracy or caching, and seeds 1 or more")
+        overrides = [f"data.root={Path(w[10:]).absolute()}" if w.startswith("data.root=") else w for w in overrides]
+        measured = environment(CPU)
+        print(measured["cpu"], f"{len(os.sched_getaffinity(0))} cores, torch {measured['versions']['torch']}", sep=", ")
+        if arguments.only != "caching":
+            print(*accuracy(arguments.seeds, overrides), sep="\n", flush=True)
+        if arguments.only != "accuracy":
+            register()
+            with initialize_config_dir(str(ROOT / "conf")):
+                config = checked(compose("train", ["experiment=transfer_frozen", *overrides]))
+            print(*caching(config), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

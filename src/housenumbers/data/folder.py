@@ -1,0 +1,128 @@
+"""Your own pictures, in a folder for each class: any size, mode and format that Pillow reads."""
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from housenumbers.config import DataConfig
+from housenumbers.data.cache import decoded
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_SIZE = 32
+_CLASSES = [str(label) for label in range(10)]
+_TEST_FRACTION = 0.2  # where the folder is not split already; always the same pictures
+_NAMED = 5  # bad files that a message names
+
+_LAYOUT = "it must hold folders 0 to 9 with pictures, or train and test (and extra) that hold such folders"
+
+
+def read_folder(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
+    """The `part` (train, test or extra) of the pictures below `data.root`, and its SHA-256.
+
+    The root holds folders `0` to `9`, of which every fifth picture of a class, by chance but always the same, is the
+    test part; or folders `train`, `test` and perhaps `extra`, which hold such folders. Pictures are in the order of
+    their names, so that a photo's crops, if they are named alike, stay together.
+    Raises UserError where there are no such folders, there is one class alone, or files cannot be read.
+    """
+    root = Path(config.root)
+    split_already = (root / "train").is_dir()
+    home = root / part if split_already else root
+    if not home.is_dir() or not any((home / name).is_dir() for name in _CLASSES):
+        raise UserError(f"data.root={config.root}: {home} has no pictures: {_LAYOUT}")
+    if part == "extra" and not split_already:
+        raise UserError(f"data.use_extra: {root} is not split, so that it has no extra part: leave it false")
+    files = _files(home)
+    if len({label for _, label in files}) < 2:
+        raise UserError(f"{home}: holds pictures of one class alone, or none: there is nothing to tell apart")
+    # What the decoded pictures depend on: the names, sizes and times of all files.
+    stats = [(str(path.relative_to(home)), path.stat().st_size, path.stat().st_mtime_ns) for path, _ in files]
+    data, sha256 = decoded(home, config.cache, hashlib.sha256(repr(stats).encode()).hexdigest(), lambda _: _read(files))
+    if split_already:
+        return data, sha256
+    data = data.subset(_chosen(data.labels, part))
+    return data, data.sha256()
+
+
+def _files(home: Path) -> list[tuple[Path, int]]:
+    """All files and their labels, in the order of their names. Hidden ones are the system's own."""
+    found = [
+        (path, label)
+        for label, name in enumerate(_CLASSES)
+        if (home / name).is_dir()
+        for path in (home / name).rglob("*")
+        if path.is_file() and not path.name.startswith(".") and path.name not in ("Thumbs.db", "desktop.ini")
+    ]
+    return sorted(found, key=lambda each: (each[0].name, str(each[0])))
+
+
+def _chosen(labels: torch.Tensor, part: str) -> torch.Tensor:
+    from sklearn.model_selection import train_test_split  # here, since it takes a second
+
+    try:
+        train, test = train_test_split(
+            torch.arange(len(labels)), test_size=_TEST_FRACTION, random_state=0, stratify=labels
+        )
+    except ValueError as error:
+        raise UserError(f"data=folder: too few pictures to set a test part aside: {error}") from None
+    return (train if part == "train" else test).sort().values
+
+
+def _read(files: list[tuple[Path, int]]) -> LabeledImages:
+    """Decodes all files. Raises UserError that names those that cannot be read."""
+    images = torch.empty(len(files), 3, _SIZE, _SIZE, dtype=torch.uint8)
+    bad = []
+    for position, (path, _) in enumerate(tqdm(files, desc="reading pictures", unit="file", leave=False, disable=None)):
+        try:
+            images[position] = read_picture(path)
+        except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
+            bad.append(f"{path} ({' '.join(str(error).split()) or type(error).__name__})")
+    if bad:
+        more = f", and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        raise UserError(
+            f"{len(bad)} of {len(files)} files cannot be read: {', '.join(bad[:_NAMED])}{more}: mend or remove them"
+        )
+    return LabeledImages(images, torch.tensor([label for _, label in files]))
+
+
+def read_picture(path: Path) -> torch.Tensor:
+    """A picture file as uint8 `[3, 32, 32]` RGB: upright, the first frame of several, on white where it is transparent.
+
+    What is not square keeps its proportions, and its border is continued. Raises what Pillow does where it cannot be
+    read.
+    """
+    from PIL import Image, ImageOps
+
+    with warnings.catch_warnings(action="ignore"), Image.open(path) as opened:
+        opened.draft("RGB", (_SIZE * 8, _SIZE * 8))  # a large JPEG is decoded at a fraction of its size
+        picture = ImageOps.exif_transpose(opened)
+        if picture.mode.startswith(("I", "F")):  # 16 bits and more: the whole range becomes 0..255
+            picture = _eight_bits(picture)
+        if picture.has_transparency_data:
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
+        picture = picture.convert("RGB")
+    scale = _SIZE / max(picture.size)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))
+    left, top = (_SIZE - width) // 2, (_SIZE - height) // 2
+    around = ((top, _SIZE - height - top), (left, _SIZE - width - left), (0, 0))
+    return torch.from_numpy(np.pad(pixels, around, mode="edge")).permute(2, 0, 1)
+
+
+def _eight_bits(picture: "Image.Image") -> "Image.Image":
+    from PIL import Image
+
+    values = np.asarray(picture, dtype=np.float64)
+    if picture.mode == "F" or values.min() < 0:  # no fixed range: the picture's own
+        low, high = values.min(), values.max()
+    else:
+        low, high = 0.0, 255.0 if values.max() < 256 else 65535.0
+    return Image.fromarray(((values - low) * (255 / max(high - low, 1e-12))).clip(0, 255).round().astype(np.uint8))

@@ -1,0 +1,147 @@
+"""Transfer learning: which weights a model begins with, which of its parts keep them, and features of a frozen one."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor, nn
+
+from housenumbers.config import TrainConfig
+from housenumbers.data.batches import plain_batches
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.errors import UserError
+from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training.build import head_of
+from housenumbers.training.checkpoint import load_checkpoint, load_plain_data
+
+_FEATURE_BATCH_SIZE = 250
+_OWN_SIZE = "normalize.input_size"  # what the configuration says, whatever the weights were trained with
+
+
+def load_pretrained(model: nn.Module, source: bool | str) -> None:
+    """Loads weights that the model begins with; a head for other classes, and nothing else, may stay as it is.
+
+    `source` is true for the published ones, `run:DIR` for the best of a run, or a file: a checkpoint of ours, or the
+    plain state dict of a torchvision network. Raises UserError where there are none, or they are of another model.
+    """
+    if source is False:
+        return
+    weights = _published(model) if source is True else _from_file(str(source))
+    own = model.state_dict()
+    of_the_head = {id(tensor) for tensor in head_of(model).parameters()}
+    head = {name for name, tensor in model.named_parameters() if id(tensor) in of_the_head}
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    fitting.pop(_OWN_SIZE, None)
+    normalizing = {name for name in own if name.startswith("normalize.")}  # published weights do not have it
+    if other := own.keys() - fitting.keys() - head - normalizing:
+        raise UserError(f"model.pretrained={source}: of another model: it has no {min(other)} of this shape")
+    model.load_state_dict(fitting, strict=False)
+
+
+def freeze(model: nn.Module, how_much: bool | int) -> None:
+    """Keeps the parameters of all but the head (true), or of the first so many stages, from being trained.
+
+    Raises UserError where the model has not so many.
+    """
+    if how_much is False or how_much == 0:
+        return
+    if how_much is True:
+        for parameter in model.parameters():
+            parameter.requires_grad = False
+        for parameter in head_of(model).parameters():
+            parameter.requires_grad = True
+        return
+    freezable: Any = getattr(model, "freezable_stages", list)
+    stages: list[list[nn.Module]] = freezable()
+    if how_much > len(stages):
+        raise UserError(f"model.freeze={how_much}: this model has {len(stages)} stages: true freezes all but the head")
+    for stage in stages[:how_much]:
+        for module in stage:
+            module.requires_grad_(False)
+
+
+def train_mode(model: nn.Module) -> nn.Module:
+    """The model in training mode, but what is frozen whole in eval mode, so that its batch norms' statistics stay."""
+    model.train()
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+    return model
+
+
+def frozen_features(
+    config: TrainConfig, model: nn.Module, train: LabeledImages, validation: LabeledImages | None
+) -> tuple[nn.Module, LabeledImages, LabeledImages | None]:
+    """What the loop has to run: the head on features, computed once, where all else is frozen and nothing is augmented.
+
+    Otherwise the model and its pictures as they are. Features, float `[N, D, 1, 1]`, are those of eval mode: dropout
+    in front of the head does not act on them.
+    """
+    head = getattr(model, "head", None)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    all_trained = len(trained) == len(list(model.parameters()))
+    augmented = config.augment.degrees != 0 or config.augment.translate != 0
+    if not isinstance(head, nn.Linear) or all_trained or len(trained) != len(list(head.parameters())) or augmented:
+        return model, train, validation
+    with_features = [part and LabeledImages(_features(model, head, part), part.labels) for part in (train, validation)]
+    return nn.Sequential(nn.Flatten(), head), with_features[0] or train, with_features[1]
+
+
+@torch.inference_mode()
+def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> Tensor:
+    """What arrives at the head."""
+    model.eval()
+    arrived: list[Tensor] = []
+    hook = head.register_forward_pre_hook(lambda _, inputs: arrived.append(inputs[0]))
+    try:
+        for images, _ in plain_batches(data, _FEATURE_BATCH_SIZE):
+            model(images.contiguous(memory_format=torch.channels_last))
+    finally:
+        hook.remove()
+    return torch.cat(arrived)[:, :, None, None].clone()
+
+
+def _from_file(source: str) -> Mapping[str, Tensor]:
+    run = source.startswith("run:")
+    file = RunFolder(Path(source.removeprefix("run:"))).best if run else Path(source)
+    content = load_plain_data(file)
+    if run or "config" in content:
+        weights: Mapping[str, Tensor] = load_checkpoint(file)["model"]
+        return weights
+    return _of_the_network(content)
+
+
+def _of_the_network(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A plain state dict under the names that it has behind our normalizing."""
+    return {f"network.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _published(model: nn.Module) -> Mapping[str, Tensor]:
+    published = getattr(model, "published_weights", None)
+    if published is None:
+        raise UserError("model.pretrained=true: nobody has published weights of this model: give a file, or run:DIR")
+    where = str(published())
+    if not where.startswith("https://"):
+        return _of_the_network(load_plain_data(Path(where)))
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(where).path).name
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(where, str(file), _hash_in(file))
+        except (OSError, RuntimeError) as error:  # no network, or another file than it should be
+            raise UserError(
+                f"model.pretrained=true: {where} cannot be downloaded ({error}): put it at {file}"
+            ) from None
+    with file.open("rb") as opened:
+        if not hashlib.file_digest(opened, "sha256").hexdigest().startswith(_hash_in(file)):
+            raise UserError(f"{file}: damaged: delete it, or put {where} there")
+    return _of_the_network(load_plain_data(file))
+
+
+def _hash_in(file: Path) -> str:
+    """The beginning of its SHA-256, which the names of published files end with."""
+    return file.stem.rpartition("-")[2]

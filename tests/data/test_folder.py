@@ -1,0 +1,169 @@
+"""Pictures of one's own: what is converted, what is refused, and how they are split."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from support import TINY, Command, data_config
+
+from housenumbers.config import DataConfig
+from housenumbers.data.folder import read_folder, read_picture
+from housenumbers.data.load import load_splits, load_test
+from housenumbers.errors import UserError
+
+
+def digit(label: int, shade: int = 200, size: tuple[int, int] = (40, 40)) -> Image.Image:
+    picture = Image.new("RGB", size, (20, 30, shade))
+    ImageDraw.Draw(picture).text((size[0] // 4, 2), str(label), fill="white", font_size=size[1] * 0.8)
+    return picture
+
+
+def write_classes(home: Path, each: int, labels: range = range(10)) -> None:
+    for label in labels:
+        folder = home / str(label)
+        folder.mkdir(parents=True)
+        for number in range(each):
+            digit(label, shade=20 * number % 256).save(folder / f"{number:03d} bild {label} ü.png")
+
+
+def config(root: Path, **more: object) -> DataConfig:
+    return data_config(root, name="folder", **more)
+
+
+def test_a_folder_that_is_not_split_gives_every_fifth_picture_to_the_test(tmp_path: Path) -> None:
+    write_classes(tmp_path, 10)
+    train, _ = read_folder(config(tmp_path), "train")
+    test, _ = read_folder(config(tmp_path), "test")
+    assert train.labels.bincount().tolist() == [8] * 10
+    assert test.labels.bincount().tolist() == [2] * 10
+    pixels = {picture.numpy().tobytes() for part in (train, test) for picture in part.images}
+    assert len(pixels) == 100
+    again, _ = read_folder(config(tmp_path), "test")
+    assert torch.equal(again.images, test.images)
+
+
+def test_a_folder_that_is_split_is_taken_as_it_is(tmp_path: Path) -> None:
+    write_classes(tmp_path / "train", 6)
+    write_classes(tmp_path / "test", 3)
+    splits = load_splits(config(tmp_path, val_fraction=0.5, split="random"))
+    assert splits.validation is not None
+    assert len(splits.train.labels) == len(splits.validation.labels) == 30
+    assert load_test(config(tmp_path)).labels.bincount().tolist() == [3] * 10
+
+
+def test_pictures_are_in_the_order_of_their_names(tmp_path: Path) -> None:
+    write_classes(tmp_path / "train", 3)
+    train, _ = read_folder(config(tmp_path), "train")
+    assert train.labels.tolist() == [*range(10)] * 3
+
+
+def test_a_second_start_reads_no_picture_and_a_changed_one_is_noticed(tmp_path: Path) -> None:
+    write_classes(tmp_path / "train", 3)
+    first, sha256 = read_folder(config(tmp_path), "train")
+    file = next((tmp_path / "train/7").iterdir())
+    stat = file.stat()
+    file.write_bytes(b"x" * stat.st_size)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # to all appearance the same
+    assert read_folder(config(tmp_path), "train")[1] == sha256
+    digit(3).save(file)
+    changed, other = read_folder(config(tmp_path), "train")
+    assert other != sha256
+    assert not torch.equal(first.images, changed.images)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "tif"])
+def test_formats(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"picture.{suffix}"
+    digit(5).save(file)
+    pixels = read_picture(file)
+    assert (pixels.dtype, tuple(pixels.shape)) == (torch.uint8, (3, 32, 32))
+    expected = torch.tensor([20, 30, 200]).view(3, 1, 1)
+    assert (pixels[:, 0:1, 0:1].int() - expected).abs().max() < 12
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "I;16", "LA", "RGBA", "F"])
+def test_modes_are_converted_as_one_would_expect(tmp_path: Path, mode: str) -> None:
+    """A bright square on a dark ground stays one, on the scale of 0 to 255."""
+    values = np.zeros((40, 40), np.uint8)
+    values[10:30, 10:30] = 255
+    if mode == "I;16":
+        picture = Image.fromarray(values.astype(np.uint16) * 257)
+    elif mode == "F":
+        picture = Image.fromarray(values.astype(np.float32) / 255)
+    else:
+        picture = Image.fromarray(values).convert("RGB" if mode == "CMYK" else "L").convert(mode)
+    file = tmp_path / ("picture.tif" if mode in ("CMYK", "F") else "picture.png")
+    picture.save(file)
+    pixels = read_picture(file)
+    assert (pixels[:, 16, 16] > 250).all()
+    assert (pixels[:, 1, 1] < 5).all()
+
+
+def test_transparency_lies_on_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (32, 32), (0, 0, 0, 0)).save(tmp_path / "glass.png")
+    assert (read_picture(tmp_path / "glass.png") == 255).all()
+
+
+def test_the_first_frame_of_an_animation_counts(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (32, 32), shade) for shade in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    assert read_picture(tmp_path / "moving.gif")[:, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_proportions_are_kept_and_borders_continued(tmp_path: Path) -> None:
+    wide = Image.new("RGB", (20_000, 5_000), "green")
+    ImageDraw.Draw(wide).rectangle((0, 0, 20_000, 1_250), fill="yellow")
+    wide.save(tmp_path / "wide.png")
+    pixels = read_picture(tmp_path / "wide.png")
+    assert pixels[:, 0, 16].tolist() == pixels[:, 12, 16].tolist() == [255, 255, 0]  # above the picture, and its top
+    assert pixels[:, 31, 16].tolist() == [0, 128, 0]
+
+
+def test_a_picture_that_a_camera_turned_is_upright(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (40, 40), "black")
+    ImageDraw.Draw(picture).rectangle((0, 0, 40, 19), fill="white")  # white above
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    picture.save(tmp_path / "turned.jpg", exif=exif)
+    pixels = read_picture(tmp_path / "turned.jpg")
+    assert pixels[0, 4, 16] < 10
+    assert pixels[0, 28, 16] > 245
+
+
+def test_files_that_cannot_be_read_are_named_before_training_begins(command: Command, tmp_path: Path) -> None:
+    write_classes(tmp_path / "mine", 5)
+    (tmp_path / "mine/3/empty.png").touch()
+    (tmp_path / "mine/4/no picture.jpg").write_text("hello")
+    good = (tmp_path / "mine/5").iterdir().__next__()
+    (tmp_path / "mine/5/torn.png").write_bytes(good.read_bytes()[:150])
+    (tmp_path / "mine/6/.DS_Store").write_text("the system's own")
+    done = command("train", *TINY, "data=folder", "data.root=mine")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "3 of 53 files cannot be read" in line
+    assert all(name in line for name in ("empty.png", "no picture.jpg", "torn.png"))
+    assert "DS_Store" not in line
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"), [(range(3, 4), "one class alone"), (range(0), "it must hold folders 0 to 9")]
+)
+def test_a_folder_without_classes_is_one_line(tmp_path: Path, labels: range, said: str) -> None:
+    write_classes(tmp_path, 5, labels)
+    with pytest.raises(UserError, match=said):
+        read_folder(config(tmp_path), "train")
+
+
+def test_a_net_learns_from_a_folder_and_is_tested_on_it(command: Command, tmp_path: Path) -> None:
+    write_classes(tmp_path / "mine", 20)
+    words = ("data=folder", "data.root=mine", "model.width=4", "epochs=2", "threads=1")
+    done = command("train", *words)
+    assert done.returncode == 0, done.stderr
+    assert "of 40, with the weights" in done.stdout
+    assert command("evaluate", "run=last", "split=validation").returncode == 0
+    missing = command("train", "data=folder")
+    assert missing.returncode == 2
+    assert "data.root" in missing.stderr

