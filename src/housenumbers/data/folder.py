@@ -121,8 +121,7 @@ def _eight_bits(picture: "Image.Image") -> "Image.Image":
     from PIL import Image
 
     values = np.asarray(picture, dtype=np.float64)
-    if picture.mode == "F" or values.min() < 0:  # no fixed range: the picture's own
-        low, high = values.min(), values.max()
-    else:
-        low, high = 0.0, 255.0 if values.max() < 256 else 65535.0
+    low, high = float(np.min(values)), float(np.max(values))
+    if picture.mode != "F" and low >= 0:  # else there is no fixed range, but the picture's own
+        low, high = 0.0, 255.0 if high < 256 else 65535.0
     return Image.fromarray(((values - low) * (255 / max(high - low, 1e-12))).clip(0, 255).round().astype(np.uint8))
