@@ -136,7 +136,7 @@ class NoOp(Launcher):
 def growth(home: Path, url: str, n: int) -> list[str]:
     """The time from one trial to the next in a study that grows; random sampler, no pruner, no training."""
     space, _, _ = read_space({}, ["optimizer.lr=interval(0.001,0.01)", "data.batch_size=choice(16,32)"])
-    study = open_study(f"growth-{uuid.uuid4().hex[:8]}", open_storage(url, 30), ["maximize"], {}, space)
+    study, _ = open_study(f"growth-{uuid.uuid4().hex[:8]}", open_storage(url, 30), ["maximize"], {}, space)
     study.sampler, study.pruner = optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
     launcher = NoOp()
     Worker(study, space, [], ["val_accuracy"], home, launcher, n, 1.0, lambda _: None).work()

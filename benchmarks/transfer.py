@@ -114,7 +114,7 @@ def main() -> None:
         if arguments.only != "accuracy":
             register()
             with initialize_config_dir(str(ROOT / "conf")):
-                config = checked(compose("train", ["experiment=transfer_frozen", *overrides]))
+                config = checked(compose("train", ["experiment=transfer_frozen", "scheduler=none", *overrides]))
             print(*caching(config), sep="\n")
 
 

@@ -4,8 +4,10 @@ import importlib.util
 import json
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -162,14 +164,21 @@ def at_work_in_epoch_one(home: Path) -> list[FrozenTrial]:
         return []
 
 
-def test_no_two_workers_claim_a_trial_at_the_same_time(tmp_path: Path) -> None:
-    """SQLite would let them have the same one: claiming waits while another process holds the sweep's lock."""
-    folder = tmp_path / "multirun/s"
+@contextmanager
+def waiting_for_its_turn(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """A sweep that is about to claim its first trial, while another process seems to be at it."""
+    folder = home / "multirun/s"
     folder.mkdir(parents=True)
     with FileLock(folder / ".lock"):
-        process = begin_sweep(tmp_path, *PINNED, "epochs=1", "hydra.sweeper.n_trials=1")
+        process = begin_sweep(home, *PINNED, "epochs=1", "hydra.sweeper.n_trials=1")
         assert process.stdout is not None
         assert "0 of 1 trials are there" in process.stdout.readline()
+        yield process
+
+
+def test_no_two_workers_claim_a_trial_at_the_same_time(tmp_path: Path) -> None:
+    """SQLite would let them have the same one."""
+    with waiting_for_its_turn(tmp_path) as process:
         time.sleep(1)
         assert [trial.state for trial in trials(tmp_path)] == [TrialState.WAITING]
     _, errors = process.communicate(timeout=60)
@@ -178,12 +187,7 @@ def test_no_two_workers_claim_a_trial_at_the_same_time(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_waits_for_its_turn_can_be_ended(tmp_path: Path) -> None:
-    folder = tmp_path / "multirun/s"
-    folder.mkdir(parents=True)
-    with FileLock(folder / ".lock"):
-        process = begin_sweep(tmp_path, *PINNED, "epochs=1", "hydra.sweeper.n_trials=1")
-        assert process.stdout is not None
-        assert "0 of 1 trials are there" in process.stdout.readline()
+    with waiting_for_its_turn(tmp_path) as process:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
     assert process.returncode == 130
