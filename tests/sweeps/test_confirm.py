@@ -88,6 +88,7 @@ def test_what_cannot_be_confirmed_is_one_line(searched: Path, words: list[str], 
     assert said in line
 
 
+@pytest.mark.slow
 def test_where_the_seed_was_searched_the_fresh_ones_are_beyond_it(tmp_path: Path) -> None:
     done = sweep(tmp_path, "hydra.sweeper.n_trials=2", "epochs=1", "seed=choice(50,60)")
     assert done.returncode == 0, done.stderr

