@@ -65,7 +65,7 @@ def accuracy(seeds: int, overrides: list[str]) -> list[str]:
                 own = [f"seed={seed}", f"hydra.run.dir={folder}"]
                 subprocess.run(
                     [sys.executable, ROOT / "src/train.py", *words, *own, *overrides],
-                    check=True, capture_output=True, cwd=home,
+                    check=True, capture_output=True,
                 )  # fmt: skip
                 record = json.loads((folder / "run.json").read_text())
                 accuracies[name].append(record["test"]["accuracy"])
@@ -106,7 +106,6 @@ def main() -> None:
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data", "data.root", "data.reduce", "epochs"])
         if arguments.only not in (None, "accuracy", "caching") or arguments.seeds < 1:
             raise UserError("only must be accuracy or caching, and seeds 1 or more")
-        overrides = [f"data.root={Path(w[10:]).absolute()}" if w.startswith("data.root=") else w for w in overrides]
         measured = environment(CPU)
         print(measured["cpu"], f"{len(os.sched_getaffinity(0))} cores, torch {measured['versions']['torch']}", sep=", ")
         if arguments.only != "caching":

@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -19,7 +18,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers.errors import UserError, one_line_errors
-from housenumbers.groups import SCHEMAS, require
+from housenumbers.groups import SCHEMAS, absolute, require
 
 # What a configuration, possibly one from somebody else's run folder, is allowed to call.
 ALLOWED_TARGETS = (
@@ -59,6 +58,11 @@ class AugmentConfig:
         require(0 <= self.translate < math.inf, "augment.translate", self.translate, "0 pixels or more")
         good = self.padding in ("zeros", "border", "reflection")
         require(good, "augment.padding", self.padding, "zeros, border or reflection")
+
+    @property
+    def does_nothing(self) -> bool:
+        """Whether every picture stays as it is."""
+        return self.degrees == 0 and self.translate == 0
 
 
 @dataclass
@@ -188,13 +192,9 @@ def checked(composed: Any) -> TrainConfig:
     for prefix, part in parts.items():
         for key in vars(part).keys() - {item.name for item in fields(part)}:  # added with +
             raise UserError(f"{prefix}{key}: no such key: leave it out (--help lists those that there are)")
-    config.data.root = _absolute(config.data.root)
-    config.data.cache = config.data.cache and _absolute(config.data.cache)
+    config.data.root = absolute(config.data.root)
+    config.data.cache = config.data.cache and absolute(config.data.cache)
     return config
-
-
-def _absolute(folder: str) -> str:
-    return str(Path(folder).expanduser().absolute())
 
 
 def _typed(composed: Any, group: str) -> Any:

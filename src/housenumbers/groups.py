@@ -15,6 +15,10 @@ def require(condition: bool, key: str, value: Any, want: str) -> None:
         raise UserError(f"{key}={value}: must be {want}")
 
 
+def absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
 @dataclass
 class ModelConfig:
     _target_: str = MISSING
@@ -29,8 +33,7 @@ class ModelConfig:
         require(good, "model.pretrained", self.pretrained, "false, true, a file or run:DIR")
         if isinstance(self.pretrained, str):  # a run outlives its working folder
             prefix = "run:" if self.pretrained.startswith("run:") else ""
-            place = Path(self.pretrained.removeprefix(prefix)).expanduser().absolute()
-            self.pretrained = f"{prefix}{place}"
+            self.pretrained = prefix + absolute(self.pretrained.removeprefix(prefix))
         good = isinstance(self.freeze, int) and self.freeze >= 0
         require(good, "model.freeze", self.freeze, "false, true or a number of stages")
 

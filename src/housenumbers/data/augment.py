@@ -15,7 +15,7 @@ def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -
     Takes uint8 `[N, 3, H, W]`; gives the same where nothing is to be done, else float on the same 0..255 scale. The
     amounts are drawn on the CPU, so that every device sees the same ones.
     """
-    if config.degrees == 0 and config.translate == 0:
+    if config.does_nothing:
         return images
     count, _, height, width = images.shape
     draws = torch.rand(count, 3, generator=generator) * 2 - 1

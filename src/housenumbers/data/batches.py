@@ -29,7 +29,7 @@ def training_batches(
         yield augment(batch.images, augmentation, stream(AUGMENT, seed, epoch, step)), batch.labels
 
 
-def plain_batches(data: LabeledImages, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def plain_batches(data: LabeledImages, batch_size: int = 250) -> Iterator[tuple[Tensor, Tensor]]:
     """All pictures once, in their own order and as they are: for validation and test."""
     for batch in zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True):
         interrupts.check()

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from housenumbers.config import DataConfig
 from housenumbers.data.cache import decoded
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.splits import stratified
 from housenumbers.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,11 +45,12 @@ def read_folder(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     if len({label for _, label in files}) < 2:
         raise UserError(f"{home}: holds pictures of one class alone, or none: there is nothing to tell apart")
     # What the decoded pictures depend on: the names, sizes and times of all files.
-    stats = [(str(path.relative_to(home)), path.stat().st_size, path.stat().st_mtime_ns) for path, _ in files]
+    stats = [(str(path.relative_to(home)), (stat := path.stat()).st_size, stat.st_mtime_ns) for path, _ in files]
     data, sha256 = decoded(home, config.cache, hashlib.sha256(repr(stats).encode()).hexdigest(), lambda _: _read(files))
     if split_already:
         return data, sha256
-    data = data.subset(_chosen(data.labels, part))
+    train, test = stratified(torch.arange(len(files)), data.labels, _TEST_FRACTION, 0, "data=folder: its test part")
+    data = data.subset(train if part == "train" else test)
     return data, data.sha256()
 
 
@@ -62,18 +64,6 @@ def _files(home: Path) -> list[tuple[Path, int]]:
         if path.is_file() and not path.name.startswith(".") and path.name not in ("Thumbs.db", "desktop.ini")
     ]
     return sorted(found, key=lambda each: (each[0].name, str(each[0])))
-
-
-def _chosen(labels: torch.Tensor, part: str) -> torch.Tensor:
-    from sklearn.model_selection import train_test_split  # here, since it takes a second
-
-    try:
-        train, test = train_test_split(
-            torch.arange(len(labels)), test_size=_TEST_FRACTION, random_state=0, stratify=labels
-        )
-    except ValueError as error:
-        raise UserError(f"data=folder: too few pictures to set a test part aside: {error}") from None
-    return (train if part == "train" else test).sort().values
 
 
 def _read(files: list[tuple[Path, int]]) -> LabeledImages:

@@ -17,7 +17,7 @@ def random_split(labels: Tensor, val_fraction: float, seed: int) -> tuple[Tensor
     It leaks: neighbouring crops of SVHN come from one photo, overlap, and land on both sides.
     Raises UserError where a class is too small to be on both sides.
     """
-    return _stratified(torch.arange(len(labels)), labels, "data.val_fraction", val_fraction, seed)
+    return stratified(torch.arange(len(labels)), labels, val_fraction, seed, f"data.val_fraction={val_fraction}")
 
 
 def block_split(count: int, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -46,16 +46,19 @@ def reduced(indices: Tensor, labels: Tensor, fraction: float, seed: int) -> Tens
     """A stratified `fraction` of `indices` (into `labels`), in their order. Raises UserError where a class vanishes."""
     if fraction == 1:
         return indices
-    _, kept = _stratified(indices, labels[indices], "data.reduce", fraction, seed)
+    _, kept = stratified(indices, labels[indices], fraction, seed, f"data.reduce={fraction}")
     return kept
 
 
-def _stratified(indices: Tensor, labels: Tensor, key: str, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Splits off a stratified `fraction` of `indices`: the others, then these, each in their order."""
+def stratified(indices: Tensor, labels: Tensor, fraction: float, seed: int, setting: str) -> tuple[Tensor, Tensor]:
+    """Splits off a stratified `fraction` of `indices`: the others, then these, each in their order.
+
+    Raises UserError that names the `setting` that asks for it where a class is too small to be on both sides.
+    """
     from sklearn.model_selection import train_test_split  # here, since it takes a second that blocks do not need
 
     try:
         rest, part = train_test_split(indices.numpy(), test_size=fraction, random_state=seed, stratify=labels.numpy())
     except ValueError as error:
-        raise UserError(f"{key}={fraction}: too few crops to have every class on both sides: {error}") from None
+        raise UserError(f"{setting}: too few crops to have every class on both sides: {error}") from None
     return torch.from_numpy(np.sort(rest)), torch.from_numpy(np.sort(part))

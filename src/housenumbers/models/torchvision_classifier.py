@@ -45,10 +45,10 @@ class TorchvisionClassifier(nn.Module):
 
     def freezable_stages(self) -> list[list[nn.Module]]:
         """What pictures pass in turn, the head apart; layers before the first block of several make one stage."""
-        features = getattr(self.network, "features", self.network)
+        features, head = getattr(self.network, "features", self.network), self.head
         stages: list[list[nn.Module]] = [[]]
         for module in features.children():
-            if not list(module.parameters()) or module is self.head:
+            if not list(module.parameters()) or module is head:
                 continue
             if isinstance(module, nn.Conv2d | nn.BatchNorm2d) and len(stages) == 1:
                 stages[0].append(module)

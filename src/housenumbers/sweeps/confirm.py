@@ -72,7 +72,7 @@ def _composed(conf: Path, words: list[str]) -> TrainConfig:
 def _ended(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any] | None:
     """The record of the run in `folder`, after running it, or what was left of it; none where it diverges."""
     before = folder.record()
-    if before and _elsewhere(before["config"]) != _elsewhere(to_dict(config)):
+    if before and _without_place(before["config"]) != _without_place(to_dict(config)):
         raise UserError(f"{folder.path}: holds a run of another configuration: move it away")
     if folder.status() not in ENDED_WELL:
         folder.save_config(config)
@@ -84,7 +84,7 @@ def _ended(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any] |
     return folder.record()
 
 
-def _elsewhere(config: Mapping[str, Any]) -> dict[str, Any]:
+def _without_place(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration without what only says where it runs."""
     return {key: value for key, value in dotted(config).items() if key not in PLACE_KEYS}
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError
 
 from housenumbers.config import PLACE_KEYS
 from housenumbers.errors import UserError
@@ -69,10 +69,9 @@ def open_storage(url: str, heartbeat_seconds: int) -> RDBStorage:
             raise UserError(
                 f"hydra.sweeper.storage={place}: the driver is missing: for PostgreSQL pip install -e '.[postgres]'"
             ) from None
-        except (SQLAlchemyError, StorageInternalError, AssertionError) as error:
+        except (*DATABASE_ERRORS, AssertionError) as error:
             if attempt == _TRIES:
-                first_line = str(error.__cause__ or error).splitlines()[0]
-                raise UserError(f"hydra.sweeper.storage={place}: cannot be opened: {first_line}") from None
+                raise UserError(f"hydra.sweeper.storage={place}: cannot be opened: {_reason(error)}") from None
             time.sleep(random.uniform(0.1, 0.5))
     raise AssertionError("unreachable")
 
@@ -83,8 +82,11 @@ def one_line_database_errors() -> Iterator[None]:
     try:
         yield
     except DATABASE_ERRORS as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(f"the study's database: {reason}: mend that, and the same command goes on") from None
+        raise UserError(f"the study's database: {_reason(error)}: mend that, and the same command goes on") from None
+
+
+def _reason(error: Exception) -> str:
+    return str(error.__cause__ or error).splitlines()[0]
 
 
 def open_study(

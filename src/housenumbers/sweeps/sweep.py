@@ -146,11 +146,12 @@ class Sweep:
     def _enqueue_start(self, study: optuna.Study, space: Space) -> None:
         """Writes down what the sampler draws at random before it learns: equal for any number of workers."""
         chosen = self._options["sampler"]
-        if chosen.get("seed") is None:
+        count = min(chosen.get("n_startup_trials") or 0, self._options["n_trials"])
+        if chosen.get("seed") is None or count == 0:
             return
         sampler = instantiate(chosen, _execution_whitelist_=_ALLOWED_TARGETS)
         alone = optuna.create_study(directions=study.directions, sampler=sampler)
-        for _ in range(min(chosen.get("n_startup_trials") or 0, self._options["n_trials"])):
+        for _ in range(count):
             trial = alone.ask()
             space.draw(trial)
             study.enqueue_trial(trial.params)

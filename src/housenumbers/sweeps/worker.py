@@ -122,7 +122,8 @@ class Worker:
                 shutil.copytree(checkpoints, half)
                 half.rename(folder / "checkpoints")
                 break
-            stopped = self.study.trials[stopped].user_attrs.get("continues")  # killed before it had any itself
+            earlier = self.study.get_trials(deepcopy=False)[stopped]
+            stopped = earlier.user_attrs.get("continues")  # it was killed before it had any itself
         return folder
 
     def _frozen(self, live: optuna.Trial) -> FrozenTrial:

@@ -30,7 +30,11 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
     Raises UserError where the file is missing, damaged, holds anything but plain data, or comes from another program.
     """
-    content = load_plain_data(path, device)
+    return as_checkpoint(load_plain_data(path, device), path)
+
+
+def as_checkpoint(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The content of the file at `path`. Raises UserError where it comes from another program."""
     if content.get("format") != FORMAT or "config" not in content:
         raise UserError(f"{path}: not a checkpoint of this program (format {FORMAT})")
     return content

@@ -16,7 +16,6 @@ from housenumbers.evaluation.metrics import predict, score
 from housenumbers.files import write_json
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model
-from housenumbers.training.loop import EVAL_BATCH_SIZE
 from housenumbers.training.repeatability import choose_device
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ def evaluate(run: Path, split: str, overrides: Sequence[str]) -> tuple[dict[str,
     device = choose_device(config.device)
     model = rebuild_model(content, checkpoint_file, device)
     data = _part(config.data, split, content.get("data_sha256")).to(device)
-    scores = score(*predict(model, plain_batches(data, EVAL_BATCH_SIZE)))
+    scores = score(*predict(model, plain_batches(data)))
     in_run = checkpoint_file.parent.name == "checkpoints"
     name = f"evaluation_{split}.json" if checkpoint_file.stem != "last" else f"evaluation_{split}_last.json"
     file = (checkpoint_file.parent.parent if in_run else checkpoint_file.parent) / name

@@ -22,7 +22,6 @@ from housenumbers.training.build import build_model, build_optimizer, build_sche
 from housenumbers.training.history import Record, should_stop
 from housenumbers.training.transfer import freeze, frozen_features, load_pretrained, train_mode
 
-EVAL_BATCH_SIZE = 250
 _LOOK_EVERY = 20  # steps between looks at the loss: each look makes a GPU wait
 
 
@@ -89,7 +88,7 @@ def fit(
         train_loss = train_epoch(config, state, network, train, epoch, on_step)
         val_accuracy, val_loss = None, None
         if validation is not None:
-            val_accuracy, val_loss = accuracy_and_loss(*predict(network, plain_batches(validation, EVAL_BATCH_SIZE)))
+            val_accuracy, val_loss = accuracy_and_loss(*predict(network, plain_batches(validation)))
             _check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
         now = time.perf_counter()
         state.seconds = already + now - started

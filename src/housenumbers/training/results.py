@@ -17,7 +17,7 @@ from housenumbers.tracking import tensorboard
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model, weights_sha256
 from housenumbers.training.history import best_record
-from housenumbers.training.loop import EVAL_BATCH_SIZE, TrainingState
+from housenumbers.training.loop import TrainingState
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def write_results(
         parts["test"] = load_test(config.data).to(device)
     scores: dict[str, dict[str, Any]] = {}
     for part, data in parts.items():
-        logits, labels = predict(model, plain_batches(data, EVAL_BATCH_SIZE))
+        logits, labels = predict(model, plain_batches(data))
         scores[part] = score(logits, labels)
         tensorboard.log_scores(writer, part, scores[part], epoch)
         if status != "pruned":  # a short trial would take longer to draw than to train, and nobody looks

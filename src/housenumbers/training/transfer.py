@@ -13,11 +13,11 @@ from housenumbers.config import TrainConfig
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
+from housenumbers.evaluation.metrics import predict
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import head_of
-from housenumbers.training.checkpoint import load_checkpoint, load_plain_data
+from housenumbers.training.checkpoint import as_checkpoint, load_plain_data
 
-_FEATURE_BATCH_SIZE = 250
 _OWN_SIZE = "normalize.input_size"  # what the configuration says, whatever the weights were trained with
 
 
@@ -46,13 +46,11 @@ def freeze(model: nn.Module, how_much: bool | int) -> None:
 
     Raises UserError where the model has not so many.
     """
-    if how_much is False or how_much == 0:
+    if not how_much:
         return
     if how_much is True:
-        for parameter in model.parameters():
-            parameter.requires_grad = False
-        for parameter in head_of(model).parameters():
-            parameter.requires_grad = True
+        model.requires_grad_(False)
+        head_of(model).requires_grad_(True)
         return
     freezable: Any = getattr(model, "freezable_stages", list)
     stages: list[list[nn.Module]] = freezable()
@@ -82,27 +80,25 @@ def frozen_features(
     in front of the head does not act on them.
     """
     head = getattr(model, "head", None)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     all_trained = len(trained) == len(list(model.parameters()))
-    augmented = config.augment.degrees != 0 or config.augment.translate != 0
-    if not isinstance(head, nn.Linear) or all_trained or len(trained) != len(list(head.parameters())) or augmented:
+    if not isinstance(head, nn.Linear) or all_trained or not config.augment.does_nothing:
         return model, train, validation
-    with_features = [part and LabeledImages(_features(model, head, part), part.labels) for part in (train, validation)]
-    return nn.Sequential(nn.Flatten(), head), with_features[0] or train, with_features[1]
+    if trained != {id(parameter) for parameter in head.parameters()}:
+        return model, train, validation
+    features = None if validation is None else _features(model, head, validation)
+    return nn.Sequential(nn.Flatten(), head), _features(model, head, train), features
 
 
-@torch.inference_mode()
-def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> Tensor:
-    """What arrives at the head."""
-    model.eval()
+def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> LabeledImages:
+    """What arrives at the head, in the place of the pictures."""
     arrived: list[Tensor] = []
     hook = head.register_forward_pre_hook(lambda _, inputs: arrived.append(inputs[0]))
     try:
-        for images, _ in plain_batches(data, _FEATURE_BATCH_SIZE):
-            model(images.contiguous(memory_format=torch.channels_last))
+        predict(model, plain_batches(data))
     finally:
         hook.remove()
-    return torch.cat(arrived)[:, :, None, None].clone()
+    return LabeledImages(torch.cat(arrived)[:, :, None, None], data.labels)
 
 
 def _from_file(source: str) -> Mapping[str, Tensor]:
@@ -110,7 +106,7 @@ def _from_file(source: str) -> Mapping[str, Tensor]:
     file = RunFolder(Path(source.removeprefix("run:"))).best if run else Path(source)
     content = load_plain_data(file)
     if run or "config" in content:
-        weights: Mapping[str, Tensor] = load_checkpoint(file)["model"]
+        weights: Mapping[str, Tensor] = as_checkpoint(content, file)["model"]
         return weights
     return _of_the_network(content)
 
