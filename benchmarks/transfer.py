@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from housenumbers.command_line import parse
-from housenumbers.config import TrainConfig, checked, register
+from housenumbers.config import TrainConfig, composed_from
 from housenumbers.data.load import load_splits
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
@@ -111,9 +110,7 @@ def main() -> None:
         if arguments.only != "caching":
             print(*accuracy(arguments.seeds, overrides), sep="\n", flush=True)
         if arguments.only != "accuracy":
-            register()
-            with initialize_config_dir(str(ROOT / "conf")):
-                config = checked(compose("train", ["experiment=transfer_frozen", "scheduler=none", *overrides]))
+            config = composed_from(ROOT / "conf", ["experiment=transfer_frozen", "scheduler=none", *overrides])
             print(*caching(config), sep="\n")
 
 

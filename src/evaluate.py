@@ -2,9 +2,10 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from housenumbers.command_line import parse
-from housenumbers.config import PLACE_KEYS
+from housenumbers.config import PLACE_KEYS, composed_from
 from housenumbers.errors import UserError, one_line_errors
 
 
@@ -17,24 +18,36 @@ class Arguments:
     python src/evaluate.py run=FOLDER                the best weights of a run
     python src/evaluate.py run=FILE.pt               any checkpoint
 
+    python src/evaluate.py run=last data=svhn data.root=FOLDER     on the test part of other data
+
     device=, threads=, data.root=FOLDER, data.cache=, data.verify= and data.download= replace the run's own.
-    Writes evaluation_SPLIT.json into the run's folder."""
+    Writes evaluation_SPLIT.json, or evaluation_test_on_DATA.json, into the run's folder."""
 
     run: str = "last"
     split: str = "test"
+    data: str | None = None
 
 
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=PLACE_KEYS)
+        elsewhere = any(word.startswith("data=") for word in sys.argv[1:])  # whose keys are then free
+        arguments, overrides = parse(Arguments, sys.argv[1:], [*PLACE_KEYS, "data.*"] if elsewhere else PLACE_KEYS)
         if arguments.split not in ("test", "validation"):
             raise UserError(f"split={arguments.split}: must be test or validation")
+        if elsewhere and arguments.split != "test":
+            raise UserError("split=validation: of other data only the test part can be scored")
         from housenumbers.tracking.index import find_run
         from housenumbers.training.evaluate import evaluate
 
         folder = find_run(arguments.run)
-        scores, file = evaluate(folder, arguments.split, overrides)
-        print(f"{folder}, {arguments.split} part")
+        if elsewhere:
+            conf = Path(__file__).absolute().parents[1] / "conf"
+            other = composed_from(conf, [f"data={arguments.data}", *overrides]).data
+            own = [word for word in overrides if not word.startswith("data.")]
+            scores, file = evaluate(folder, arguments.split, own, other)
+        else:
+            scores, file = evaluate(folder, arguments.split, overrides)
+        print(f"{folder}, {arguments.split} part" + (f" of {arguments.data}" if elsewhere else ""))
         print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}   loss {scores['loss']:.4f}")
         print("accuracy of each class")
         for label, accuracy in enumerate(scores["per_class_accuracy"]):

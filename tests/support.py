@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
-from hydra import compose, initialize_config_dir
 
-from housenumbers.config import DataConfig, TrainConfig, checked, register
+from housenumbers.config import DataConfig, TrainConfig, composed_from
 
 ROOT = Path(__file__).parent.parent
 REAL_SVHN = ROOT.parent / "shared" / "svhn-real"
@@ -66,9 +65,7 @@ def only_run(home: Path) -> Path:
 
 def composed(*overrides: str) -> TrainConfig:
     """The checked configuration that these command-line words compose."""
-    register()
-    with initialize_config_dir(str(ROOT / "conf")):
-        return checked(compose("train", list(overrides)))
+    return composed_from(ROOT / "conf", overrides)
 
 
 def data_config(root: Path, **more: object) -> DataConfig:

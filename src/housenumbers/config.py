@@ -10,9 +10,12 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -78,6 +81,12 @@ class DataConfig:
     verify: bool = MISSING  # false: accept files that are not the official ones
     use_extra: str = MISSING  # false | true | only: the training part is train, train and extra, or extra alone
     cache: str | None = MISSING  # null: the user's cache folder
+    # Of data=synthetic alone; other sources leave these as they are here:
+    size: int = 0  # crops to train on; a quarter as many test
+    difficulty: float = 0.0  # from 0 (clean) to 1 (harder than SVHN)
+    curriculum: list[float] = field(default_factory=list)  # of the training part, each for its share of the epochs
+    fonts: str = ""  # matplotlib | system (those too) | a folder
+    render_seed: int = 0
 
     def __post_init__(self) -> None:
         require(1 <= self.batch_size < 2**31, "data.batch_size", self.batch_size, "1 or more")
@@ -86,6 +95,20 @@ class DataConfig:
         require(self.split in ("random", "blocks"), "data.split", self.split, "random or blocks")
         self.use_extra = self.use_extra.lower()  # YAML's true arrives as "True"
         require(self.use_extra in ("false", "true", "only"), "data.use_extra", self.use_extra, "false, true or only")
+        self._check_synthetic()
+
+    def _check_synthetic(self) -> None:
+        if self.name != "synthetic":
+            for key, nothing in {"size": 0, "difficulty": 0, "curriculum": [], "fonts": "", "render_seed": 0}.items():
+                value = getattr(self, key)
+                require(value == nothing, f"data.{key}", value, "left out: only data=synthetic has it")
+            return
+        require(10 <= self.size < 10**8, "data.size", self.size, "from 10 to 99999999 crops")
+        require(0 <= self.difficulty <= 1, "data.difficulty", self.difficulty, "from 0 to 1")
+        good = all(0 <= difficulty <= 1 for difficulty in self.curriculum)
+        require(good, "data.curriculum", self.curriculum, "a list of difficulties from 0 to 1")
+        require(self.fonts != "", "data.fonts", "''", "matplotlib, system or a folder")
+        require(0 <= self.render_seed < 2**32, "data.render_seed", self.render_seed, "from 0 to 4294967295")
 
 
 @dataclass
@@ -194,7 +217,19 @@ def checked(composed: Any) -> TrainConfig:
             raise UserError(f"{prefix}{key}: no such key: leave it out (--help lists those that there are)")
     config.data.root = absolute(config.data.root)
     config.data.cache = config.data.cache and absolute(config.data.cache)
+    if config.data.fonts not in ("", "matplotlib", "system"):
+        config.data.fonts = absolute(config.data.fonts)
     return config
+
+
+def composed_from(conf: Path, words: Sequence[str]) -> TrainConfig:
+    """What train.py composes of the folder `conf` and these words, checked. Raises UserError as it does."""
+    register()
+    try:
+        with initialize_config_dir(str(conf)):
+            return checked(compose("train", list(words)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(one_line(error)) from None
 
 
 def _typed(composed: Any, group: str) -> Any:

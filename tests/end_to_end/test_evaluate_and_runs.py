@@ -56,7 +56,10 @@ def test_a_checkpoint_needs_nothing_of_its_run(home: Path, command: Command) -> 
         (["split=training"], "split=training"),
         (["colour=red"], "colour"),
         (["data.split_seed=7"], "data.split_seed"),
-        (["data=svhn"], "data"),
+        (["data=nothing"], "data/nothing"),
+        (["data=svhn", "data.root=nowhere", "data.download=false"], "nowhere"),
+        (["data=synthetic", "data.size=3"], "data.size"),
+        (["data=digits", "split=validation"], "split=validation"),
         (["run"], "KEY=VALUE"),
         (["run=outputs"], "no such checkpoint"),
     ],
@@ -67,6 +70,16 @@ def test_evaluate_refuses_in_one_line(home: Path, command: Command, words: list[
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert said in line
+
+
+def test_evaluate_scores_other_data(home: Path, command: Command) -> None:
+    (folder,) = run_folders(home)
+    done = command("evaluate", "data=synthetic", "data.size=400", "data.difficulty=0.2")
+    assert done.returncode == 0, done.stderr
+    assert "of synthetic" in done.stdout
+    written = json.loads((folder / "evaluation_test_on_synthetic.json").read_text())
+    assert written["n"] == 100
+    assert not (folder / "evaluation_test.json").exists()
 
 
 def test_without_runs_one_line_says_so(command: Command) -> None:

@@ -35,7 +35,7 @@ def pictures(count: int = 24) -> LabeledImages:
 
 
 def fitted(config: TrainConfig, state: TrainingState, data: LabeledImages) -> None:
-    for _ in fit(config, state, data, data, lambda _: None):
+    for _ in fit(config, state, [data], data, lambda _: None):
         pass
 
 

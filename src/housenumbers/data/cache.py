@@ -22,24 +22,28 @@ _FORMAT = 1  # raise when what is stored, or how it is decoded, changes
 def decoded(
     path: Path, folder: str | None, variant: str, decode: Callable[[Path], LabeledImages]
 ) -> tuple[LabeledImages, str]:
-    """`decode(path)` and its SHA-256, from the cache where it holds them.
-
-    An entry belongs to the file's path, size and modification time and to `variant`. `folder` null is the user's cache
-    folder. A folder that cannot be written to costs the cache alone, with a warning.
-    """
+    """`decode(path)` and its SHA-256, as `cached` under the file's path, size and modification time and `variant`."""
     status = path.stat()
-    key = f"{_FORMAT} {path.resolve()} {status.st_size} {status.st_mtime_ns} {variant}"
+    key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {variant}"
+    return cached(path.stem, key, folder, lambda: decode(path))
+
+
+def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledImages]) -> tuple[LabeledImages, str]:
+    """What `make` makes and its SHA-256, from the cache where it holds them under `key`; `name` is for the reader.
+
+    `folder` null is the user's cache folder. A folder that cannot be written to costs the cache alone, with a warning.
+    """
     root = Path(folder).expanduser() if folder else Path(user_cache_dir("housenumbers"))
-    entry = root / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
+    entry = root / f"{name}-{hashlib.sha256(f'{_FORMAT} {key}'.encode()).hexdigest()[:16]}.pt"
     if (stored := _stored(entry)) is not None:
         return stored
     with ExitStack() as held:
         with suppress(OSError):  # without a place for the lock there is none for the entry either
             root.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(entry.with_suffix(".lock")))
-        if (stored := _stored(entry)) is not None:  # a process that began at the same time has decoded it meanwhile
+            held.enter_context(FileLock(f"{entry}.lock"))
+        if (stored := _stored(entry)) is not None:  # a process that began at the same time has made it meanwhile
             return stored
-        data = decode(path)
+        data = make()
         sha256 = data.sha256()
         try:
             content = {"images": data.images, "labels": data.labels, "sha256": sha256}

@@ -4,6 +4,7 @@ Green 2007, "Improved Alpha-Tested Magnification for Vector Textures and Special
 """
 
 import hashlib
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +51,12 @@ def font_files(choice: str) -> list[Path]:
     if choice not in ("matplotlib", "system"):
         files = sorted(path for path in Path(choice).rglob("*") if path.suffix.lower() in (".ttf", ".otf"))
         if not files:
-            raise UserError(f"data.fonts={choice}: no folder with .ttf or .otf files: matplotlib, system or a folder")
+            raise UserError(f"data.fonts={choice}: a folder with .ttf or .otf files, or matplotlib, or system")
         return files
-    import matplotlib
-
-    own = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    package = importlib.util.find_spec("matplotlib")  # not imported, for the sake of a second start
+    assert package is not None
+    assert package.origin is not None
+    own = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf"
     files = [own / f"{name}.ttf" for name in _MATPLOTLIB]
     if choice == "system":
         from matplotlib.font_manager import findSystemFonts
@@ -63,30 +65,26 @@ def font_files(choice: str) -> list[Path]:
     return files
 
 
-def load_fonts(files: list[Path]) -> tuple[list[Font], str]:
-    """The fonts that have ten different digits, without doubles, and a fingerprint of their outlines.
+def load_fonts(files: list[Path]) -> list[Font]:
+    """The fonts that have ten different digits, without doubles, and some that need no file.
 
-    Raises UserError where there are none.
+    Raises UserError where the files hold none.
     """
+    pixels = DETAIL * _OVERSAMPLING
     fonts: dict[str, Font] = {}
     for file in files:
         try:
-            masks = _masks(file)
+            digits = _masks(file)
         except OSError:  # FreeType's: a font that it cannot scale, or no font
             continue
-        outlines = [hashlib.sha256(mask.tobytes() + repr(mask.shape).encode()).hexdigest() for mask, *_ in masks]
-        known = hashlib.sha256("".join(outlines).encode()).hexdigest()
-        usable = len(set(outlines)) == 10 and all(mask.any() for mask, *_ in masks)
-        if usable and known not in fonts:
-            fonts[known] = tuple(_glyph(*mask) for mask in masks)
+        outlines = [hashlib.sha256(mask.tobytes() + repr(mask.shape).encode()).hexdigest() for mask, *_ in digits]
+        if len(set(outlines)) == 10 and all(mask.any() for mask, *_ in digits):
+            fonts.setdefault("".join(outlines), tuple(_glyph(*digit) for digit in digits))
     if not fonts:
         raise UserError(f"data.fonts: none of {len(files)} font files has ten digits: matplotlib, system or a folder")
     rng = np.random.default_rng(0)
-    for _ in range(_DRAWN):
-        masks = [(mask, 0, -mask.shape[0]) for mask in drawn_digits(rng, DETAIL * _OVERSAMPLING)]
-        outline = hashlib.sha256(b"".join(mask.tobytes() for mask, *_ in masks)).hexdigest()
-        fonts[outline] = tuple(_glyph(*mask) for mask in masks)
-    return list(fonts.values()), hashlib.sha256("".join(fonts).encode()).hexdigest()
+    drawn = [tuple(_glyph(mask, 0, -pixels) for mask in drawn_digits(rng, pixels)) for _ in range(_DRAWN)]
+    return [*fonts.values(), *drawn]
 
 
 def _masks(file: Path) -> list[tuple[NDArray[np.bool_], int, int]]:

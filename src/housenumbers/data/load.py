@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -13,23 +14,35 @@ from housenumbers.data.folder import read_folder
 from housenumbers.data.labeled_images import LabeledImages, concatenate
 from housenumbers.data.splits import block_split, random_split, reduced
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
+from housenumbers.data.synthetic import read_synthetic
 from housenumbers.errors import UserError
 
 log = logging.getLogger(__name__)
 
 # A source gives its part (train, extra or test) and the SHA-256 of it. These are what `data.name` may be.
 Reader = Callable[[DataConfig, str], tuple[LabeledImages, str]]
-SOURCES: dict[str, Reader] = {"svhn": read_svhn, "svhn_6k": read_svhn_6k, "digits": read_digits, "folder": read_folder}
+SOURCES: dict[str, Reader] = {
+    "svhn": read_svhn,
+    "svhn_6k": read_svhn_6k,
+    "synthetic": read_synthetic,
+    "digits": read_digits,
+    "folder": read_folder,
+}
 
 
 class Splits(NamedTuple):
-    train: LabeledImages
+    stages: tuple[LabeledImages, ...]  # the training part; with a curriculum at each of its difficulties, in turn
     validation: LabeledImages | None  # none where data.val_fraction is 0
-    sha256: str  # of what is in both
+    sha256: str  # of what is in all of them
+
+    @property
+    def train(self) -> LabeledImages:
+        """The training part as it is at the end."""
+        return self.stages[-1]
 
     def to(self, device: torch.device) -> "Splits":
         validation = None if self.validation is None else self.validation.to(device)
-        return Splits(self.train.to(device), validation, self.sha256)
+        return Splits(tuple(stage.to(device) for stage in self.stages), validation, self.sha256)
 
 
 def load_splits(config: DataConfig) -> Splits:
@@ -52,11 +65,22 @@ def load_splits(config: DataConfig) -> Splits:
     joined = torch.cat([train, torch.arange(len(main.labels), len(pool.labels))])
     train = reduced(joined, pool.labels, config.reduce, config.split_seed)
 
-    digest = hashlib.sha256("".join(sha256 for _, sha256 in read_parts).encode())
+    stages = [pool]
+    fingerprints = [sha256 for _, sha256 in read_parts]
+    if config.curriculum:  # the same crops, so that the indices hold for all
+        read_stages = [read(replace(config, difficulty=difficulty), "train") for difficulty in config.curriculum]
+        stages = [data for data, _ in read_stages]
+        fingerprints += [sha256 for _, sha256 in read_stages]
+
+    digest = hashlib.sha256("".join(fingerprints).encode())
     for indices in (train, validation if validation is not None else torch.empty(0)):
         digest.update(indices.numpy().data)
         digest.update(b"|")
-    return Splits(pool.subset(train), pool.subset(validation) if validation is not None else None, digest.hexdigest())
+    return Splits(
+        tuple(stage.subset(train) for stage in stages),
+        None if validation is None else pool.subset(validation),
+        digest.hexdigest(),
+    )
 
 
 def load_test(config: DataConfig) -> LabeledImages:
@@ -81,7 +105,7 @@ def _source(config: DataConfig) -> Reader:
 def _split(config: DataConfig, data: LabeledImages) -> tuple[torch.Tensor, torch.Tensor]:
     if config.split == "blocks":
         return block_split(len(data.labels), config.val_fraction, config.split_seed)
-    if config.name != "digits":
+    if config.name not in ("digits", "synthetic"):  # which no two crops of are neighbours
         log.warning(
             "data.split=random leaks: crops of one photo are in training and validation, so validation looks better "
             "than it is (data.split=blocks does not leak)"

@@ -6,6 +6,7 @@ and stays itself. Lengths are in heights of a digit, light is in 0..1, x grows t
 
 import io
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -24,11 +25,18 @@ _BLUE_TO_YELLOW = np.array([0.35, 0.1, -0.45], np.float32)  # what light and lim
 _GREEN_TO_RED = np.array([0.4, -0.25, -0.15], np.float32)
 
 
-def render(key: tuple[int, ...], label: int, difficulty: float, fonts: list[Font]) -> NDArray[np.uint8]:
+def render_many(
+    key: tuple[int, ...], difficulty: float, fonts: Sequence[Font], indices: Sequence[int]
+) -> NDArray[np.uint8]:
+    """The crops of these indices, uint8 `[N, 32, 32, 3]`, each with the last digit of its index as its label."""
+    return np.stack([render((*key, index), index % 10, difficulty, fonts) for index in indices])
+
+
+def render(key: tuple[int, ...], label: int, difficulty: float, fonts: Sequence[Font]) -> NDArray[np.uint8]:
     """A crop, uint8 `[32, 32, 3]`, whose middle digit is `label`; `difficulty` from 0 (clean) to 1."""
     rng = np.random.default_rng(key)
     severity = difficulty * rng.uniform(0.5, 1)  # most photos are better than the worst one
-    font = fonts[rng.integers(len(fonts))]
+    font = fonts[int(rng.integers(len(fonts)))]
     string = _string(rng, font, label, difficulty)
     view = _view(rng, font[label], severity)
     scene = _scene(rng, string, view, severity)
@@ -42,12 +50,13 @@ def _string(rng: Generator, font: Font, label: int, difficulty: float) -> list[t
     string = [(target, left, top)]
     baseline = top - target.top
     gap = rng.uniform(-0.03, 0.3)
-    for side in (-1, 1):
+    others, lots = rng.integers(10, size=(2, 2)), rng.random((2, 2))
+    for side, digits, own_lots in zip((-1, 1), others, lots, strict=True):
         edge = left if side < 0 else left + target.width
-        for chance in (0.75, 0.5):
-            glyph = font[rng.integers(10)]
-            if rng.random() > chance * min(1, 2 * difficulty):
+        for digit, lot, chance in zip(digits, own_lots, (0.75, 0.5), strict=True):
+            if lot > chance * min(1, 2 * difficulty):
                 break
+            glyph = font[digit]
             edge += side * gap
             string.append((glyph, edge - glyph.width if side < 0 else edge, baseline + glyph.top))
             edge += side * glyph.width
@@ -57,9 +66,9 @@ def _string(rng: Generator, font: Font, label: int, difficulty: float) -> list[t
 def _view(rng: Generator, target: Glyph, severity: float) -> Matrix:
     """From canvas pixels to the scene: the crop is a square about the target's box, seen from a bad angle."""
     angle, shear, stretch, tilt_x, tilt_y, shift_x, shift_y = rng.normal(size=7) * severity
-    side = max(target.height, target.width) / rng.uniform(0.7, 1.05)
+    side = max(target.height, target.width) / (0.8 + severity * (0.26 - 0.6 * rng.beta(1.5, 3)))
     frame = np.array([[side, 0, -side / 2], [0, side, -side / 2], [0, 0, 1]]) @ np.diag([1 / _CANVAS, 1 / _CANVAS, 1])
-    frame[:2, 2] += 0.06 * side * np.array([shift_x, shift_y])
+    frame[:2, 2] += 0.07 * side * np.array([shift_x, shift_y])
     cos, sin = math.cos(0.16 * angle), math.sin(0.16 * angle)
     turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     slant = np.array([[math.exp(0.15 + 0.25 * stretch), 0.2 * shear, 0], [0, 1, 0], [0, 0, 1]])
@@ -175,7 +184,7 @@ def _photograph(rng: Generator, scene: Array, severity: float) -> NDArray[np.uin
     light = light * (1 - severity * depth * np.clip(border + 0.5, 0, 1))  # a shadow falls over it
     photo = _image(scene * light[..., None])
 
-    blur = severity * rng.exponential(1.6)
+    blur = severity * rng.exponential(1.9)
     if blur > 0.3:
         photo = photo.filter(ImageFilter.GaussianBlur(min(blur, 6)))
     pixels = max(8, round(SIZE * math.exp(-severity * abs(rng.normal(0, 0.8)))))
@@ -193,5 +202,5 @@ def _photograph(rng: Generator, scene: Array, severity: float) -> NDArray[np.uin
     return np.asarray(photo.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
 
-def _image(light: Array) -> Image.Image:
+def _image(light: NDArray[np.floating]) -> Image.Image:
     return Image.fromarray((light.clip(0, 1) * 255 + 0.5).astype(np.uint8))

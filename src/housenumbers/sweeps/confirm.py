@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from hydra import compose, initialize_config_dir
 from optuna.trial import FrozenTrial
 
-from housenumbers.config import PLACE_KEYS, TrainConfig, checked, register, to_dict
+from housenumbers.config import PLACE_KEYS, TrainConfig, composed_from, to_dict
 from housenumbers.errors import DivergedError, UserError
 from housenumbers.files import write_json
 from housenumbers.sweeps.report import write_report
@@ -34,7 +33,7 @@ def confirm(
     trials = _best(study, top)
     if not trials:
         raise UserError(f"study={study.study_name}: no trial completed: there is nothing to confirm")
-    searched = {trial.number: _composed(conf, words_of(study, trial.params)) for trial in trials}
+    searched = {trial.number: composed_from(conf, words_of(study, trial.params)) for trial in trials}
     used = [trial.params["seed"] for trial in study.get_trials(deepcopy=False) if "seed" in trial.params]
     first = 1 + max([*used, *(config.seed for config in searched.values())])
     fresh = [first + index for index in range(seeds)]
@@ -42,7 +41,7 @@ def confirm(
     for position, seed in enumerate(fresh):
         for place, trial in enumerate(trials):
             own_split = f"data.split_seed={searched[trial.number].data.split_seed}"
-            config = _composed(conf, [*words_of(study, trial.params), f"seed={seed}", own_split, *overrides])
+            config = composed_from(conf, [*words_of(study, trial.params), f"seed={seed}", own_split, *overrides])
             print(
                 f"run {position * len(trials) + place + 1} of {seeds * len(trials)}: trial {trial.number}, seed {seed}"
             )
@@ -61,12 +60,6 @@ def _best(study: optuna.Study, top: int) -> list[FrozenTrial]:
     for trial in best_first(study):
         different.setdefault(str(sorted(trial.params.items())), trial)
     return list(different.values())[:top]
-
-
-def _composed(conf: Path, words: list[str]) -> TrainConfig:
-    register()
-    with initialize_config_dir(str(conf)):
-        return checked(compose("train", words))
 
 
 def _ended(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any] | None:

@@ -21,11 +21,13 @@ from housenumbers.training.repeatability import choose_device
 log = logging.getLogger(__name__)
 
 
-def evaluate(run: Path, split: str, overrides: Sequence[str]) -> tuple[dict[str, Any], Path]:
+def evaluate(
+    run: Path, split: str, overrides: Sequence[str], elsewhere: DataConfig | None = None
+) -> tuple[dict[str, Any], Path]:
     """Scores the best weights of a run folder, or those in a .pt file, on the `test` or `validation` part.
 
     Gives the scores and the file that they were written to: `evaluation_SPLIT.json` in the run's folder, or beside a
-    lone .pt file.
+    lone .pt file; with the data's name where they are not the run's own but those of `elsewhere`.
     The model comes from the checkpoint alone; the test part needs only its own file. `overrides` are keys of the saved
     configuration that change no result: `device`, `threads`, and where the data lie. Raises UserError for what a user
     can mend.
@@ -37,10 +39,13 @@ def evaluate(run: Path, split: str, overrides: Sequence[str]) -> tuple[dict[str,
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
     model = rebuild_model(content, checkpoint_file, device)
-    data = _part(config.data, split, content.get("data_sha256")).to(device)
+    data = load_test(elsewhere) if elsewhere else _part(config.data, split, content.get("data_sha256"))
+    data = data.to(device)
     scores = score(*predict(model, plain_batches(data)))
     in_run = checkpoint_file.parent.name == "checkpoints"
-    name = f"evaluation_{split}.json" if checkpoint_file.stem != "last" else f"evaluation_{split}_last.json"
+    name = f"evaluation_{split}"
+    name += f"_on_{elsewhere.name}" if elsewhere else ""
+    name += "_last.json" if checkpoint_file.stem == "last" else ".json"
     file = (checkpoint_file.parent.parent if in_run else checkpoint_file.parent) / name
     try:
         write_json(file, {"split": split, "checkpoint": str(checkpoint_file), **scores})

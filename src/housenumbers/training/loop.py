@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,25 +70,29 @@ class TrainingState:
 def fit(
     config: TrainConfig,
     state: TrainingState,
-    train: LabeledImages,
+    stages: Sequence[LabeledImages],
     validation: LabeledImages | None,
     on_step: Callable[[float | None], None],
 ) -> Iterator[Record]:
     """Trains from where `state` stands to the last epoch, and yields each epoch's record, appended to its history.
 
+    The training part is one of `stages`, each in turn for an equal share of the epochs.
     `on_step` is called after every step, now and then with the epoch's mean loss so far.
     Raises DivergedError where a loss is not finite.
     """
     already, started = state.seconds, time.perf_counter()
-    network, train, validation = frozen_features(config, state.model, train, validation)
+    stage = None
     while len(state.history) < config.epochs and not should_stop(state.history, config.early_stopping):
         epoch = len(state.history) + 1
         epoch_started = time.perf_counter()
+        if stage is not (due := stages[(epoch - 1) * len(stages) // config.epochs]):
+            stage = due
+            network, train, validating = frozen_features(config, state.model, stage, validation)
         lr = state.optimizer.param_groups[0]["lr"]
         train_loss = train_epoch(config, state, network, train, epoch, on_step)
         val_accuracy, val_loss = None, None
-        if validation is not None:
-            val_accuracy, val_loss = accuracy_and_loss(*predict(network, plain_batches(validation)))
+        if validating is not None:
+            val_accuracy, val_loss = accuracy_and_loss(*predict(network, plain_batches(validating)))
             _check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
         now = time.perf_counter()
         state.seconds = already + now - started

@@ -134,7 +134,7 @@ def _train(
             _report(config, record, trial)
             tensorboard.log_epoch(writer, record, pictures / record["seconds"])
     with Progress(config.epochs, -(-pictures // config.data.batch_size), len(state.history)) as progress:
-        for record in fit(config, state, splits.train, splits.validation, progress.step):
+        for record in fit(config, state, splits.stages, splits.validation, progress.step):
             best = best_record(state.history, config.best_by) or record  # without validation the last is the best
             if best is record:
                 # Before last.pt: after a kill in between, the epoch comes again and writes the same weights.

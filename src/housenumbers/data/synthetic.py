@@ -1,0 +1,55 @@
+"""Street-number digits that are rendered, once: no download, any number, as hard as one likes."""
+
+import inspect
+from functools import partial
+
+import joblib
+import numpy as np
+import PIL
+import torch
+from tqdm import tqdm
+
+from housenumbers import interrupts
+from housenumbers.config import DataConfig
+from housenumbers.data import glyphs, render, strokes
+from housenumbers.data.cache import cached
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.errors import UserError
+
+_PARTS = {"train": 0, "test": 1}
+_TEST_SHARE = 4  # the test part has a quarter as many
+_CHUNK = 500  # crops that a process renders in one go
+
+
+def read_synthetic(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
+    """The `part`, train or test, and its SHA-256: `data.size` crops to train on, and a quarter as many to test.
+
+    Each is a function of (`data.render_seed`, part, its index), `data.difficulty` and the fonts; its label is the last
+    digit of its index. Raises UserError for `extra`, which there is not, and for `data.fonts` without fonts.
+    """
+    if part == "extra":
+        raise UserError("data.use_extra: data=synthetic has no extra part: make data.size larger instead")
+    count = config.size if part == "train" else -(-config.size // _TEST_SHARE)
+    files = glyphs.font_files(config.fonts)
+    # What the pixels depend on: these numbers, the code that draws, the library that draws with it, and the fonts.
+    key = [config.render_seed, part, count, config.difficulty, PIL.__version__]
+    key += [inspect.getsource(module) for module in (glyphs, render, strokes)]
+    key += [(file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
+    name = f"synthetic_{part}_{count}_{config.difficulty:g}"
+    return cached(name, repr(key), config.cache, partial(_render, config, part, count))
+
+
+def _render(config: DataConfig, part: str, count: int) -> LabeledImages:
+    """Renders on all cores."""
+    fonts = glyphs.load_fonts(glyphs.font_files(config.fonts))
+    chunks = [range(begin, min(begin + _CHUNK, count)) for begin in range(0, count, _CHUNK)]
+    one = partial(render.render_many, (config.render_seed, _PARTS[part]), config.difficulty, fonts)
+    # Processes take a second to start.
+    workers = joblib.Parallel(n_jobs=1 if len(chunks) < 4 else -1, return_as="generator", pre_dispatch="2*n_jobs")
+    images = torch.empty(count, 3, render.SIZE, render.SIZE, dtype=torch.uint8)
+    with tqdm(total=count, desc=f"rendering the {part} part", unit="crop", leave=False, disable=None) as bar:
+        for chunk, pixels in zip(chunks, workers(joblib.delayed(one)(chunk) for chunk in chunks), strict=True):
+            interrupts.check()
+            images[chunk.start : chunk.stop] = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+            bar.update(len(chunk))
+    return LabeledImages(images, torch.from_numpy(np.arange(count) % 10))
