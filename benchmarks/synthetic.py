@@ -1,0 +1,133 @@
+"""How real rendered digits are: a net that has seen no photo, on real crops; and what it saves in real labels.
+
+`python benchmarks/synthetic.py --help` shows the options.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from housenumbers.command_line import parse
+from housenumbers.errors import UserError, one_line_errors
+from housenumbers.evaluation.figures import TRAINING, VALIDATION
+from housenumbers.tracking.spread import mean_and_deviation
+from housenumbers.training.repeatability import environment
+
+GOALS = (0.90, 0.92)
+REAL = 6083  # crops to train on in SVHN-6k
+EPOCHS = {100: 100, 500: 60, 1083: 40, 6083: 20}  # of training on so many real crops
+RECIPE = ["model.width=16", "scheduler=onecycle", "augment=translate", "label_smoothing=0.1"]
+CONTESTANTS = {"real crops alone": ["optimizer.lr=0.005"], "after rendered ones": ["optimizer.lr=0.001"]}
+
+
+@dataclass
+class Arguments:
+    """Trains on rendered digits alone and scores the 1,001 real test crops of SVHN-6k; then goes on training on 100 to
+    6,083 real crops, against training on those alone, and draws the accuracy over the number of real labels.
+
+    python benchmarks/synthetic.py data.root=FOLDER
+
+    seeds=3                          runs of each kind
+    folder=outputs/synthetic         where the runs and the figure go; runs that are there are not run again
+    data.size= and epochs= change the training on rendered digits, factor= the epochs on real ones"""
+
+    seeds: int = 3
+    folder: str = "outputs/synthetic"
+    factor: float = 1.0
+
+
+def train(folder: Path, words: list[str]) -> dict[str, object]:
+    """The record of a run in `folder`, which is run, or gone on with, where it is not complete."""
+    record = folder / "run.json"
+    status = json.loads(record.read_text())["status"] if record.exists() else None
+    if status != "completed":
+        go_on = [f"resume={folder}"] if status else [*words, f"hydra.run.dir={folder}"]
+        done = subprocess.run([sys.executable, ROOT / "src/train.py", *go_on], capture_output=True, text=True)
+        if done.returncode:
+            raise UserError(f"{folder}: {done.stderr.strip()}")
+    return dict(json.loads(record.read_text()))
+
+
+def on_real_crops(folder: Path, root: list[str]) -> float:
+    """The accuracy of a run on the test crops of SVHN-6k."""
+    words = [f"run={folder}", "data=svhn_6k", *root]
+    subprocess.run([sys.executable, ROOT / "src/evaluate.py", *words], check=True, capture_output=True)
+    return float(json.loads((folder / "evaluation_test_on_svhn_6k.json").read_text())["accuracy"])
+
+
+def draw(results: dict[str, dict[int, list[float]]], without: list[float], file: Path) -> None:
+    figure = Figure(figsize=(6.4, 4.0))
+    axes = figure.add_axes((0.12, 0.13, 0.84, 0.77))
+    for (name, reached), color, marker in zip(results.items(), (VALIDATION, TRAINING), "so", strict=True):
+        means = [torch.tensor(values).mean() for values in reached.values()]
+        spread = [torch.tensor(values).std(correction=min(1, len(values) - 1)) for values in reached.values()]
+        axes.errorbar(list(reached), means, spread, marker=marker, color=color, capsize=3, label=name)
+    mean = sum(without) / len(without)
+    axes.axhline(mean, color="black", ls=":", lw=1, label=f"no real crop: {mean:.1%}")
+    axes.set(
+        xscale="log", xlabel="real crops with labels (logarithmic)", title="Test accuracy on SVHN-6k, 1,001 real crops"
+    )
+    axes.set_xticks(list(EPOCHS), [f"{count:,}" for count in EPOCHS])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(file, dpi=120)
+
+
+def main() -> None:
+    with one_line_errors():
+        arguments, words = parse(Arguments, sys.argv[1:], others=["data.root", "data.size", "epochs", "threads"])
+        root = [word for word in words if word.startswith("data.root=")]
+        overrides = [word for word in words if word not in root]
+        if arguments.seeds < 1 or not 0 < arguments.factor <= 10:
+            raise UserError("seeds must be 1 or more, and factor above 0")
+        measured = environment(torch.device("cpu"))
+        print(measured["cpu"], f"{len(os.sched_getaffinity(0))} cores, torch {measured['versions']['torch']}", sep=", ")
+        home = Path(arguments.folder).absolute()
+        threads = [word for word in overrides if word.startswith("threads=")]
+        without: list[float] = []
+        seconds: list[float] = []
+        results: dict[str, dict[int, list[float]]] = {name: {n: [] for n in EPOCHS} for name in CONTESTANTS}
+        with tqdm(total=arguments.seeds * (1 + 2 * len(EPOCHS)), unit="run", disable=None) as bar:
+            for seed in range(arguments.seeds):
+                rendered = home / f"rendered_{seed}"
+                record = train(rendered, ["experiment=synthetic", f"seed={seed}", *overrides])
+                seconds.append(float(str(record["train_seconds"])))
+                without.append(on_real_crops(rendered, root))
+                bar.update()
+                for count, epochs in EPOCHS.items():
+                    for name, lr in CONTESTANTS.items():
+                        begin = [f"model.pretrained=run:{rendered}"] if "rendered" in name else []
+                        own = [
+                            *RECIPE, "data=svhn_6k", *root, "data.val_fraction=0",
+                            f"data.reduce={min(1, count / REAL)}", "data.batch_size=64", f"seed={seed}",
+                            f"epochs={max(1, round(epochs * arguments.factor))}", *lr, *begin, *threads,
+                        ]  # fmt: skip
+                        folder = home / f"{name.replace(' ', '_')}_{count}_{seed}"
+                        record = train(folder, own)
+                        results[name][count].append(float(record["test"]["accuracy"]))  # type: ignore[index]
+                        bar.update()
+        mean = sum(without) / len(without)
+        verdicts = ", ".join(f"goal {goal:.0%}: {'met' if mean >= goal else 'MISSED'}" for goal in GOALS)
+        print(f"rendered digits alone: {mean_and_deviation(without)} ({verdicts}), {max(seconds):.0f} s at most")
+        for count in EPOCHS:
+            both = ", ".join(f"{name} {mean_and_deviation(reached[count])}" for name, reached in results.items())
+            print(f"{count:>5} real crops: {both}")
+        draw(results, without, home / "real_labels.png")
+        print(f"n={arguments.seeds}; figure: {home / 'real_labels.png'}")
+
+
+if __name__ == "__main__":
+    main()
