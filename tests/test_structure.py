@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "data": GROUND,
     "tracking": GROUND,
     "sweeps": GROUND | {"tracking"},
+    "reports": GROUND | {"data", "evaluation", "tracking"},
     "training": GROUND | {"data", "models", "evaluation", "tracking"},
     "config": {"errors", "groups"},
     "groups": {"errors"},

@@ -34,6 +34,7 @@ class Splits(NamedTuple):
     stages: tuple[LabeledImages, ...]  # the training part; with a curriculum at each of its difficulties, in turn
     validation: LabeledImages | None  # none where data.val_fraction is 0
     sha256: str  # of what is in all of them
+    places: tuple[torch.Tensor, torch.Tensor]  # of the training and the validation crops in the file(s)
 
     @property
     def train(self) -> LabeledImages:
@@ -42,7 +43,7 @@ class Splits(NamedTuple):
 
     def to(self, device: torch.device) -> "Splits":
         validation = None if self.validation is None else self.validation.to(device)
-        return Splits(tuple(stage.to(device) for stage in self.stages), validation, self.sha256)
+        return self._replace(stages=tuple(stage.to(device) for stage in self.stages), validation=validation)
 
 
 def load_splits(config: DataConfig) -> Splits:
@@ -80,6 +81,7 @@ def load_splits(config: DataConfig) -> Splits:
         tuple(stage.subset(train) for stage in stages),
         None if validation is None else pool.subset(validation),
         digest.hexdigest(),
+        (train, torch.empty(0, dtype=torch.long) if validation is None else validation),
     )
 
 

@@ -8,7 +8,7 @@ from housenumbers.errors import UserError
 
 _BLOCKS = 50
 _MIN_BLOCK = 20  # crops: below this a block would be mostly gap
-_GAP = 5  # crops dropped at each cut: a photo shows at most six digits, so no photo lies on both sides
+NEIGHBOURS = 5  # crops dropped at each cut: a photo shows at most six digits, so no photo lies on both sides
 
 
 def random_split(labels: Tensor, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -37,8 +37,11 @@ def block_split(count: int, val_fraction: float, seed: int) -> tuple[Tensor, Ten
     chosen = np.random.default_rng(seed).choice(blocks, validating, replace=False)
     validates = torch.isin(block_of, torch.from_numpy(chosen))
     # A crop is near validation where one within the gap validates: a maximum over a sliding window finds these.
-    window = 2 * _GAP + 1
-    near = torch.nn.functional.max_pool1d(validates.float().view(1, 1, -1), window, stride=1, padding=_GAP).view(-1) > 0
+    window = 2 * NEIGHBOURS + 1
+    near = (
+        torch.nn.functional.max_pool1d(validates.float().view(1, 1, -1), window, stride=1, padding=NEIGHBOURS).view(-1)
+        > 0
+    )
     return (~near).nonzero().view(-1), validates.nonzero().view(-1)
 
 

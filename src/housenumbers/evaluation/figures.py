@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
-TRAINING, VALIDATION, MARK = "#0072B2", "#D55E00", "#000000"
+TRAINING, VALIDATION, TEST, MARK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
 RIGHT, WRONG = "#009E73", "#D55E00"
 _COLUMNS = 8  # of sample pictures
 

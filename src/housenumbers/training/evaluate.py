@@ -57,12 +57,12 @@ def evaluate(
 def _part(config: DataConfig, split: str, trained_on: str | None) -> LabeledImages:
     if split == "test":
         return load_test(config)
-    _, validation, sha256 = load_splits(config)
-    if sha256 != trained_on:
+    splits = load_splits(config)
+    if splits.sha256 != trained_on:
         raise UserError(
             f"{config.root}: holds other data than the run was trained on, so its validation part may hold pictures "
             "that were: set data.root to the right folder, or use split=test"
         )
-    if validation is None:
+    if splits.validation is None:
         raise UserError("split=validation: this run had no validation part (data.val_fraction=0): use split=test")
-    return validation
+    return splits.validation

@@ -1,0 +1,115 @@
+"""The pictures of a data set's page."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.evaluation.figures import TEST, TRAINING, VALIDATION
+from housenumbers.reports.data_facts import Pair, grey
+
+COLORS = {"train": TRAINING, "validation": VALIDATION, "test": TEST}
+_SAMPLES = 14  # of each class
+
+
+def counts(parts: Mapping[str, LabeledImages]) -> Figure:
+    """Bars: crops per class, side by side for each part."""
+    figure, axes = _figure()
+    width = 0.8 / len(parts)
+    for place, (name, data) in enumerate(parts.items()):
+        bars = torch.bincount(data.labels, minlength=10)
+        axes.bar(np.arange(10) + (place - (len(parts) - 1) / 2) * width, bars, width, color=COLORS[name], label=name)
+    axes.set(title="Crops per class", xlabel="class", ylabel="crops", xticks=range(10))
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def samples(data: LabeledImages, title: str) -> Figure:
+    """A row of crops for each class, evenly spaced over the part."""
+    size = data.images.shape[-1]
+    sheet = torch.full((10 * size, _SAMPLES * size, 3), 255, dtype=torch.uint8)
+    for label in range(10):
+        places = (data.labels == label).nonzero().view(-1)
+        chosen = places[torch.linspace(0, len(places) - 1, min(_SAMPLES, len(places))).long()] if len(places) else []
+        for column, place in enumerate(chosen):
+            cell = sheet[label * size : (label + 1) * size, column * size : (column + 1) * size]
+            cell.copy_(data.images[place].permute(1, 2, 0))
+    figure = Figure(figsize=(6.4, 4.9))
+    axes = figure.add_axes((0.06, 0.02, 0.92, 0.9))
+    axes.imshow(sheet.numpy())
+    axes.set_yticks([(label + 0.5) * size for label in range(10)], [str(label) for label in range(10)])
+    axes.set_xticks([])
+    axes.set_title(title)
+    return figure
+
+
+def class_images(mean: Tensor, deviation: Tensor) -> Figure:
+    """Each class's mean picture, and below it the standard deviation of its pixels."""
+    figure = Figure(figsize=(6.4, 2.0))
+    rows = {"mean": mean / 255, "deviation": deviation / deviation.max().clamp(min=1)}
+    for row, (name, pictures) in enumerate(rows.items()):
+        axes = figure.add_axes((0.12, 0.48 - 0.46 * row, 0.86, 0.38))
+        axes.imshow(torch.cat(list(pictures), dim=2).permute(1, 2, 0).numpy())
+        size = pictures.shape[-1]
+        axes.set_xticks([(label + 0.5) * size for label in range(10)], [str(label) for label in range(10)])
+        axes.xaxis.set_ticks_position("top")
+        axes.tick_params(length=0, labeltop=row == 0)
+        axes.set_yticks([size / 2], [name])
+    return figure
+
+
+def light(parts: Mapping[str, LabeledImages]) -> Figure:
+    """Distributions of the crops' brightness (mean lightness) and contrast (its standard deviation)."""
+    figure = Figure(figsize=(6.4, 3.2))
+    for place, title in enumerate(("Brightness", "Contrast")):
+        axes = figure.add_axes((0.09 + 0.48 * place, 0.16, 0.41, 0.72))
+        for name, data in parts.items():
+            pixels = grey(data.images).flatten(1)
+            values = pixels.mean(dim=1) if place == 0 else pixels.std(dim=1)
+            axes.hist(
+                values, 40, (0, 255 if place == 0 else 128), True, histtype="step", color=COLORS[name], label=name
+            )
+        axes.set(title=title, xlabel="grey level, 0 to 255", yticks=[])
+        if place == 0:
+            axes.set_ylabel("density")
+            axes.legend(fontsize=8)
+    return figure
+
+
+def neighbours(apart: Sequence[float], any_two: float) -> Figure:
+    """How much the borders of crops differ, over their distance in the file."""
+    figure, axes = _figure()
+    axes.plot(range(1, len(apart) + 1), apart, "o-", color=TRAINING, label="crops so many places apart")
+    axes.axhline(any_two, color="black", ls=":", label="crops far apart")
+    axes.set(title="Are neighbours in the file from one photo?", xlabel="places apart")
+    axes.set(ylabel="difference of the borders, 0 to 255", ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def pairs(found: Sequence[Pair], parts: Mapping[str, LabeledImages]) -> Figure:
+    """The pairs of crops that are most alike, with the correlation of their thumbnails."""
+    columns = 4
+    rows = -(-len(found) // columns)
+    figure = Figure(figsize=(6.4, 1.15 * rows + 0.1))
+    for place, pair in enumerate(found):
+        row, column = divmod(place, columns)
+        box = (0.01 + column * 0.25, 1 - (row + 1) / rows + 0.02 / rows, 0.23, 0.72 / rows)
+        axes = figure.add_axes(box)
+        both = [parts[name].images[index] for name, index in zip(pair.parts, pair.places, strict=True)]
+        axes.imshow(torch.cat(both, dim=2).permute(1, 2, 0).numpy())
+        axes.axis("off")
+        names = [f"{name} {index}" for name, index in zip(pair.parts, pair.places, strict=True)]
+        axes.set_title(f"{names[0]}, {names[1]}: {pair.similarity:.3f}", fontsize=6, pad=2)
+    return figure
+
+
+def _figure() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.4, 3.6))
+    return figure, figure.add_axes((0.12, 0.14, 0.85, 0.76))

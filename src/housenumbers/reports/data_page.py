@@ -1,0 +1,70 @@
+"""The page that explains a data set: one file that needs no network, and its pictures beside it."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import torch
+from matplotlib.figure import Figure
+
+from housenumbers.config import DataConfig
+from housenumbers.data.load import load_splits, load_test
+from housenumbers.files import write_atomically, write_text
+from housenumbers.reports import data_facts, data_figures
+
+_TEMPLATE = Path(__file__).with_name("data_page.html")
+_PAIRS = 12
+
+
+def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
+    """Writes `report.html` and its pictures as PNG files, and gives the page's path.
+
+    `folder` null is `outputs/data/NAME_FINGERPRINT`. Raises UserError where the data cannot be read.
+    """
+    splits = load_splits(config)
+    parts = {"train": splits.train, "validation": splits.validation, "test": load_test(config)}
+    present = {name: data for name, data in parts.items() if data is not None}
+    train_places, validation_places = splits.places
+    apart, any_two = data_facts.border_difference(splits.train.images)
+    found, pairs = data_facts.twins(present, _PAIRS)
+    figures = {
+        "counts": ("Crops per class", data_figures.counts(present)),
+        **{
+            f"samples_{name}": (f"Samples: {name}", data_figures.samples(data, f"The {name} part, each class"))
+            for name, data in present.items()
+        },
+        "class_images": (
+            "Mean and deviation of each class, in the training part",
+            data_figures.class_images(*data_facts.class_statistics(splits.train)),
+        ),
+        "light": ("Brightness and contrast", data_figures.light(present)),
+        "neighbours": ("Neighbours in the file", data_figures.neighbours(apart, any_two)),
+        "pairs": ("The most similar pairs", data_figures.pairs(pairs, present)),
+    }
+    folder = folder or Path("outputs") / "data" / f"{config.name}_{splits.sha256[:8]}"
+    shared = data_facts.share_with_neighbours(train_places, validation_places) if len(validation_places) else None
+    content: dict[str, Any] = {
+        "config": config,
+        "sha256": splits.sha256,
+        "counts": {name: torch.bincount(data.labels, minlength=10).tolist() for name, data in present.items()},
+        "shared": shared,
+        "neighbours": data_facts.NEIGHBOURS,
+        "twins": found,
+        "similar": data_facts.SIMILAR,
+        "figures": [(name, title, _saved(figure, folder / f"{name}.png")) for name, (title, figure) in figures.items()],
+    }
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+        _TEMPLATE.read_text(encoding="utf-8")
+    )
+    write_text(folder / "report.html", template.render(content))
+    return folder / "report.html"
+
+
+def _saved(figure: Figure, file: Path) -> str:
+    """Writes the figure to a PNG file, and gives the same as a data URL."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    write_atomically(file, lambda opened: opened.write(buffer.getvalue()))
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
