@@ -1,12 +1,15 @@
 """What tests share: the commands as a user runs them, configurations, and SVHN files in the official format."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import scipy.io
 
 from housenumbers.config import DataConfig, TrainConfig, composed_from
@@ -82,3 +85,20 @@ def write_mat(path: Path, count: int, shade: int = 0) -> None:
     pixels = np.zeros((32, 32, 3, count), np.uint8)
     pixels[:, :, 0], pixels[:, :, 1], pixels[:, :, 2] = shade, np.arange(count) // 256, np.arange(count) % 256
     scipy.io.savemat(path, {"X": pixels, "y": np.arange(count)[:, None] % 10 + 1})
+
+
+def rendered(page: Path) -> str:
+    """The page's document after its scripts ran. Fails where the console has anything to say."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("needs a browser, Debian's package chromium")
+    done = subprocess.run(
+        [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom",
+            "--enable-logging=stderr", f"file://{page}",
+        ],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not re.findall(r".*CONSOLE.*", done.stderr)
+    return done.stdout

@@ -1,29 +1,10 @@
 """The report of a sweep, as a reader opens it: in a real browser, without a network."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from support import run_in, sweep
-
-
-def rendered(page: Path) -> str:
-    """The page's document after its scripts ran. Fails where the console has anything to say."""
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("needs a browser, Debian's package chromium")
-    done = subprocess.run(
-        [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom",
-            "--enable-logging=stderr", f"file://{page}",
-        ],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert not re.findall(r".*CONSOLE.*", done.stderr)
-    return done.stdout
+from support import rendered, run_in, sweep
 
 
 def test_it_renders_without_errors_and_asks_nobody_for_anything(searched: Path) -> None:

@@ -38,10 +38,8 @@ def block_split(count: int, val_fraction: float, seed: int) -> tuple[Tensor, Ten
     validates = torch.isin(block_of, torch.from_numpy(chosen))
     # A crop is near validation where one within the gap validates: a maximum over a sliding window finds these.
     window = 2 * NEIGHBOURS + 1
-    near = (
-        torch.nn.functional.max_pool1d(validates.float().view(1, 1, -1), window, stride=1, padding=NEIGHBOURS).view(-1)
-        > 0
-    )
+    highest = torch.nn.functional.max_pool1d(validates.float().view(1, 1, -1), window, stride=1, padding=NEIGHBOURS)
+    near = highest.view(-1) > 0
     return (~near).nonzero().view(-1), validates.nonzero().view(-1)
 
 

@@ -92,16 +92,20 @@ def twins(parts: Mapping[str, LabeledImages], shown: int) -> tuple[list[Twins], 
     return found, sorted(unique.values(), key=lambda pair: -pair.similarity)[:shown]
 
 
-def border_difference(images: Tensor) -> tuple[list[float], float]:
+def border_difference(images: Tensor, places: Tensor) -> tuple[dict[int, float], float]:
     """How much the borders of crops differ that are 1, 2, ... places apart in their file, and of any two, in 0..255.
 
-    A crop's upper and lower edge show mostly the wall: neighbours from one photo share it.
+    A crop's upper and lower edge show mostly the wall: neighbours from one photo share it. `places` grow.
     """
     light = grey(images)
     edges = torch.cat([light[:, :2], light[:, -2:]], dim=1).mean(dim=1)
-    apart = [float((edges[k:] - edges[:-k]).abs().mean()) for k in range(1, min(FARTHEST, len(edges) - 1) + 1)]
-    far = len(edges) // 2
-    return apart, float((edges - edges.roll(far, dims=0)).abs().mean())
+    apart = {}
+    for distance in range(1, FARTHEST + 1):
+        partner = torch.searchsorted(places, places + distance).clamp(max=len(places) - 1)
+        there = places[partner] == places + distance
+        if there.any():
+            apart[distance] = float((edges[partner[there]] - edges[there]).abs().mean())
+    return apart, float((edges - edges.roll(len(edges) // 2, dims=0)).abs().mean())
 
 
 def share_with_neighbours(train: Tensor, validation: Tensor) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from housenumbers.data.labeled_images import LabeledImages
@@ -35,8 +36,8 @@ def samples(data: LabeledImages, title: str) -> Figure:
     sheet = torch.full((10 * size, _SAMPLES * size, 3), 255, dtype=torch.uint8)
     for label in range(10):
         places = (data.labels == label).nonzero().view(-1)
-        chosen = places[torch.linspace(0, len(places) - 1, min(_SAMPLES, len(places))).long()] if len(places) else []
-        for column, place in enumerate(chosen):
+        spaced = torch.linspace(0, len(places) - 1, min(_SAMPLES, len(places))).long()
+        for column, place in enumerate(places[spaced]):
             cell = sheet[label * size : (label + 1) * size, column * size : (column + 1) * size]
             cell.copy_(data.images[place].permute(1, 2, 0))
     figure = Figure(figsize=(6.4, 4.9))
@@ -49,10 +50,10 @@ def samples(data: LabeledImages, title: str) -> Figure:
 
 
 def class_images(mean: Tensor, deviation: Tensor) -> Figure:
-    """Each class's mean picture, and below it the standard deviation of its pixels."""
+    """Each class's mean picture, and below it the standard deviation of its pixels, each row from black to white."""
     figure = Figure(figsize=(6.4, 2.0))
-    rows = {"mean": mean / 255, "deviation": deviation / deviation.max().clamp(min=1)}
-    for row, (name, pictures) in enumerate(rows.items()):
+    for row, (name, values) in enumerate({"mean": mean, "deviation": deviation}.items()):
+        pictures = (values - values.min()) / (values.max() - values.min()).clamp(min=1)
         axes = figure.add_axes((0.12, 0.48 - 0.46 * row, 0.86, 0.38))
         axes.imshow(torch.cat(list(pictures), dim=2).permute(1, 2, 0).numpy())
         size = pictures.shape[-1]
@@ -71,9 +72,8 @@ def light(parts: Mapping[str, LabeledImages]) -> Figure:
         for name, data in parts.items():
             pixels = grey(data.images).flatten(1)
             values = pixels.mean(dim=1) if place == 0 else pixels.std(dim=1)
-            axes.hist(
-                values, 40, (0, 255 if place == 0 else 128), True, histtype="step", color=COLORS[name], label=name
-            )
+            reach = (0, 255 if place == 0 else 128)
+            axes.hist(values.numpy(), 40, reach, density=True, histtype="step", color=COLORS[name], label=name)
         axes.set(title=title, xlabel="grey level, 0 to 255", yticks=[])
         if place == 0:
             axes.set_ylabel("density")
@@ -81,13 +81,14 @@ def light(parts: Mapping[str, LabeledImages]) -> Figure:
     return figure
 
 
-def neighbours(apart: Sequence[float], any_two: float) -> Figure:
+def neighbours(apart: Mapping[int, float], any_two: float) -> Figure:
     """How much the borders of crops differ, over their distance in the file."""
     figure, axes = _figure()
-    axes.plot(range(1, len(apart) + 1), apart, "o-", color=TRAINING, label="crops so many places apart")
+    axes.plot(list(apart), list(apart.values()), "o-", color=TRAINING, label="crops so many places apart")
     axes.axhline(any_two, color="black", ls=":", label="crops far apart")
     axes.set(title="Are neighbours in the file from one photo?", xlabel="places apart")
     axes.set(ylabel="difference of the borders, 0 to 255", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
     return figure

@@ -10,7 +10,8 @@ import torch
 from matplotlib.figure import Figure
 
 from housenumbers.config import DataConfig
-from housenumbers.data.load import load_splits, load_test
+from housenumbers.data.load import Splits, load_splits, load_test
+from housenumbers.data.splits import NEIGHBOURS
 from housenumbers.files import write_atomically, write_text
 from housenumbers.reports import data_facts, data_figures
 
@@ -27,7 +28,7 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
     parts = {"train": splits.train, "validation": splits.validation, "test": load_test(config)}
     present = {name: data for name, data in parts.items() if data is not None}
     train_places, validation_places = splits.places
-    apart, any_two = data_facts.border_difference(splits.train.images)
+    apart, any_two = data_facts.border_difference(*_in_the_order_of_the_file(splits))
     found, pairs = data_facts.twins(present, _PAIRS)
     figures = {
         "counts": ("Crops per class", data_figures.counts(present)),
@@ -50,7 +51,7 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
         "sha256": splits.sha256,
         "counts": {name: torch.bincount(data.labels, minlength=10).tolist() for name, data in present.items()},
         "shared": shared,
-        "neighbours": data_facts.NEIGHBOURS,
+        "neighbours": NEIGHBOURS,
         "twins": found,
         "similar": data_facts.SIMILAR,
         "figures": [(name, title, _saved(figure, folder / f"{name}.png")) for name, (title, figure) in figures.items()],
@@ -60,6 +61,13 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
     )
     write_text(folder / "report.html", template.render(content))
     return folder / "report.html"
+
+
+def _in_the_order_of_the_file(splits: Splits) -> tuple[torch.Tensor, torch.Tensor]:
+    """The pictures of training and validation, and their places."""
+    images = [splits.train.images] + ([] if splits.validation is None else [splits.validation.images])
+    places, order = torch.cat(splits.places).sort()
+    return torch.cat(images)[order], places
 
 
 def _saved(figure: Figure, file: Path) -> str:
