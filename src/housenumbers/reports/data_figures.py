@@ -73,7 +73,9 @@ def light(parts: Mapping[str, LabeledImages]) -> Figure:
             pixels = grey(data.images).flatten(1)
             values = pixels.mean(dim=1) if place == 0 else pixels.std(dim=1)
             reach = (0, 255 if place == 0 else 128)
-            axes.hist(values.numpy(), 40, reach, density=True, histtype="step", color=COLORS[name], label=name)
+            axes.hist(
+                values.numpy(), bins=40, range=reach, density=True, histtype="step", color=COLORS[name], label=name
+            )
         axes.set(title=title, xlabel="grey level, 0 to 255", yticks=[])
         if place == 0:
             axes.set_ylabel("density")
