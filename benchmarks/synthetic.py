@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -47,7 +48,7 @@ class Arguments:
     factor: float = 1.0
 
 
-def train(folder: Path, words: list[str]) -> dict[str, object]:
+def train(folder: Path, words: list[str]) -> dict[str, Any]:
     """The record of a run in `folder`, which is run, or gone on with, where it is not complete."""
     record = folder / "run.json"
     status = json.loads(record.read_text())["status"] if record.exists() else None
@@ -64,6 +65,34 @@ def on_real_crops(folder: Path, root: list[str]) -> float:
     words = [f"run={folder}", "data=svhn_6k", *root]
     subprocess.run([sys.executable, ROOT / "src/evaluate.py", *words], check=True, capture_output=True)
     return float(json.loads((folder / "evaluation_test_on_svhn_6k.json").read_text())["accuracy"])
+
+
+def measure(
+    home: Path, seeds: int, factor: float, root: list[str], overrides: list[str]
+) -> tuple[list[float], dict[str, dict[int, list[float]]], list[float]]:
+    """Test accuracies without a real crop, those of each contestant by number of real crops, and the former's seconds."""
+    threads = [word for word in overrides if word.startswith("threads=")]
+    without: list[float] = []
+    seconds: list[float] = []
+    results: dict[str, dict[int, list[float]]] = {name: {count: [] for count in EPOCHS} for name in CONTESTANTS}
+    with tqdm(total=seeds * (1 + len(CONTESTANTS) * len(EPOCHS)), unit="run", disable=None) as bar:
+        for seed in range(seeds):
+            rendered = home / f"rendered_{seed}"
+            seconds.append(train(rendered, ["experiment=synthetic", f"seed={seed}", *overrides])["train_seconds"])
+            without.append(on_real_crops(rendered, root))
+            bar.update()
+            for count, epochs in EPOCHS.items():
+                for name, lr in CONTESTANTS.items():
+                    begin = [f"model.pretrained=run:{rendered}"] if "rendered" in name else []
+                    own = [
+                        *RECIPE, "data=svhn_6k", *root, "data.val_fraction=0", "data.batch_size=64", f"seed={seed}",
+                        f"data.reduce={min(1, count / REAL)}", f"epochs={max(1, round(epochs * factor))}",
+                        *lr, *begin, *threads,
+                    ]  # fmt: skip
+                    record = train(home / f"{name.replace(' ', '_')}_{count}_{seed}", own)
+                    results[name][count].append(record["test"]["accuracy"])
+                    bar.update()
+    return without, results, seconds
 
 
 def draw(results: dict[str, dict[int, list[float]]], without: list[float], file: Path) -> None:
@@ -96,29 +125,7 @@ def main() -> None:
         measured = environment(torch.device("cpu"))
         print(measured["cpu"], f"{len(os.sched_getaffinity(0))} cores, torch {measured['versions']['torch']}", sep=", ")
         home = Path(arguments.folder).absolute()
-        threads = [word for word in overrides if word.startswith("threads=")]
-        without: list[float] = []
-        seconds: list[float] = []
-        results: dict[str, dict[int, list[float]]] = {name: {n: [] for n in EPOCHS} for name in CONTESTANTS}
-        with tqdm(total=arguments.seeds * (1 + 2 * len(EPOCHS)), unit="run", disable=None) as bar:
-            for seed in range(arguments.seeds):
-                rendered = home / f"rendered_{seed}"
-                record = train(rendered, ["experiment=synthetic", f"seed={seed}", *overrides])
-                seconds.append(float(str(record["train_seconds"])))
-                without.append(on_real_crops(rendered, root))
-                bar.update()
-                for count, epochs in EPOCHS.items():
-                    for name, lr in CONTESTANTS.items():
-                        begin = [f"model.pretrained=run:{rendered}"] if "rendered" in name else []
-                        own = [
-                            *RECIPE, "data=svhn_6k", *root, "data.val_fraction=0",
-                            f"data.reduce={min(1, count / REAL)}", "data.batch_size=64", f"seed={seed}",
-                            f"epochs={max(1, round(epochs * arguments.factor))}", *lr, *begin, *threads,
-                        ]  # fmt: skip
-                        folder = home / f"{name.replace(' ', '_')}_{count}_{seed}"
-                        record = train(folder, own)
-                        results[name][count].append(float(record["test"]["accuracy"]))  # type: ignore[index]
-                        bar.update()
+        without, results, seconds = measure(home, arguments.seeds, arguments.factor, root, overrides)
         mean = sum(without) / len(without)
         verdicts = ", ".join(f"goal {goal:.0%}: {'met' if mean >= goal else 'MISSED'}" for goal in GOALS)
         print(f"rendered digits alone: {mean_and_deviation(without)} ({verdicts}), {max(seconds):.0f} s at most")

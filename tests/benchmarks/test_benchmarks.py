@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from support import ROOT, environment
+from support import REAL_SVHN, ROOT, environment
 
 
 def bench(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -56,3 +57,19 @@ def test_transfer_prints_accuracies_and_what_caching_saves() -> None:
     assert done.returncode == 0, done.stderr
     assert "frozen: 0." in done.stdout
     assert "on cached ones" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL_SVHN.exists(), reason="needs the real crops")
+def test_synthetic_prints_accuracies_draws_them_and_does_not_run_twice(tmp_path: Path) -> None:
+    words = ("seeds=1", "factor=0.02", "data.size=500", "epochs=1", f"folder={tmp_path}", f"data.root={REAL_SVHN}")
+    done = bench("synthetic", *words)
+    assert done.returncode == 0, done.stderr
+    assert "rendered digits alone: 0." in done.stdout
+    assert "6083 real crops: real crops alone 0." in done.stdout
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("run.json")}
+    assert len(before) == 9
+    again = bench("synthetic", *words)
+    assert again.stdout == done.stdout
+    assert before == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("run.json")}
+    assert (tmp_path / "real_labels.png").stat().st_size > 10_000

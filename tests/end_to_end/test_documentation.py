@@ -101,7 +101,7 @@ def small(command: str, home: Path) -> str:
     if "train.py" not in command or re.search(r"resume=|repeat=|--help|--cfg", command):
         return command
     unofficial = "" if re.search("digits|quickstart", command) else " data.verify=false"
-    data = " data=svhn" if "study_6k" in command else " data.size=300" if "synthetic" in command else ""
+    data = " data=svhn" if "study_6k" in command else " data.size=2000" if "synthetic" in command else ""
     swept = [word.partition("=")[0] for word in command.split() if "," in word and not word.endswith("]")]
     if "hydra/sweeper=optuna" in command:
         swept += ["data.batch_size"]
