@@ -70,7 +70,7 @@ def on_real_crops(folder: Path, root: list[str]) -> float:
 def measure(
     home: Path, seeds: int, factor: float, root: list[str], overrides: list[str]
 ) -> tuple[list[float], dict[str, dict[int, list[float]]], list[float]]:
-    """Test accuracies without a real crop, those of each contestant by number of real crops, and the former's seconds."""
+    """Test accuracies without a real crop, each contestant's by number of real crops, the former's seconds."""
     threads = [word for word in overrides if word.startswith("threads=")]
     without: list[float] = []
     seconds: list[float] = []
