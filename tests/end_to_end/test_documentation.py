@@ -18,6 +18,8 @@ NOT_RUN = {
     "make test": "is what runs this",
     "make lint": ".ci/run does it",
     "make bench": "takes a quarter of an hour; tests/benchmarks runs its script in small",
+    "python benchmarks/synthetic.py data.root=FOLDER seeds=1": "takes a quarter of an hour; tests/benchmarks runs it "
+    "in small",
     "conda env create -f environment.yml": "needs conda and 6 GB; a test compares the file with pyproject.toml",
     "conda activate housenumbers": "needs conda",
     "source .venv/bin/activate": "changes the shell",
