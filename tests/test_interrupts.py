@@ -44,3 +44,13 @@ def test_an_exception_that_python_drops_is_raised_at_the_next_check() -> None:
     dying = f"class Dying:\n    def __del__(self):\n        {kill}\nDying()\n"
     done = run(f"{dying}print('went on')\ninterrupts.check()\nprint('too far')")
     assert (done.returncode, done.stdout, done.stderr) == (143, "went on\n", "")
+
+
+def test_two_signals_at_once_end_it_as_quietly_as_one() -> None:
+    """A terminal's Ctrl-C reaches a worker twice: from the terminal, and from the process that started it."""
+    kills = f"{KILL.format(name='SIGINT')}\n{KILL.format(name='SIGTERM')}"
+    both = "{signal.SIGINT, signal.SIGTERM}"
+    done = run(
+        f"signal.pthread_sigmask(signal.SIG_BLOCK, {both})\n{kills}\nsignal.pthread_sigmask(signal.SIG_UNBLOCK, {both})"
+    )
+    assert (done.returncode, done.stderr) == (130, "")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 # What the operating system refuses for reasons outside this program: full disk, quota, no permission, read-only.
 _ENVIRONMENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+_IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR}  # a file where a folder is to be
 
 
 class UserError(Exception):
@@ -35,6 +36,8 @@ def one_line_errors() -> Iterator[None]:
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
+        if error.errno in _IN_THE_WAY:
+            fail(f"{error.filename}: {error.strerror}: move away the file that is in the place of a folder")
         if error.errno not in _ENVIRONMENT_ERRNOS:
             raise
         fail(f"{error.filename or 'writing'}: {error.strerror}: make room, or permit writing there")

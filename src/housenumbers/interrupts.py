@@ -46,8 +46,8 @@ def undisturbed() -> Iterator[None]:
 
 def _handle(number: int, _: Any) -> None:
     global _received, _postponed
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
+    if _received is not None:  # not SIG_IGN: Python complains of a signal that was on its way when that was set
+        return
     _received = number
     if _protected:
         _postponed = True

@@ -1,6 +1,7 @@
 """Search spaces: files of conf/search, changed by what is typed."""
 
 import json
+from pathlib import Path
 
 import optuna
 import pytest
@@ -115,3 +116,43 @@ def test_the_grid_ends_when_it_is_complete(command: Command) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "2 complete" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "optimizer.lr=interval(0.1,0.01)",
+        "optimizer.lr=tag(log,interval(0,0.01))",
+        "scheduler.step_size=range(5,5)",
+        "scheduler.step_size=range(1,5,0)",
+        "scheduler.step_size=interval(1,2)",
+        "optimizer=glob(*)",
+        "optimizer.foo=interval(0,1)",
+    ],
+)
+def test_a_range_that_cannot_be_searched_is_one_line_before_there_is_a_study(
+    word: str, command: Command, tmp_path: Path
+) -> None:
+    done = command("train", "-m", "hydra/sweeper=optuna", *TINY, word, "hydra.sweeper.study_name=s")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert word.split("=")[0].split(".")[-1] in line
+    assert not (tmp_path / "multirun/s/study.db").exists()
+
+
+def test_a_path_with_odd_letters_holds_its_study(command: Command, tmp_path: Path) -> None:
+    words = ("optimizer.lr=interval(0.001,0.01)", "epochs=1", "hydra.sweeper.n_trials=1", "hydra.sweeper.study_name=s")
+    done = command("train", "-m", "hydra/sweeper=optuna", *TINY, *words, "hydra.sweep.dir='a%20b?c#d'")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert (tmp_path / "a%20b?c#d/study.db").is_file()
+    assert command("report", "study=a%20b?c#d").returncode == 0
+
+
+def test_a_file_in_the_place_of_the_sweeps_folder_is_one_line(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "multirun").mkdir()
+    (tmp_path / "multirun/s").touch()
+    done = command("train", "-m", "hydra/sweeper=optuna", *TINY, "hydra.sweeper.study_name=s")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "multirun/s: File exists: move away the file" in line

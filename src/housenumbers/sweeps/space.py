@@ -7,7 +7,13 @@ from typing import Any
 
 import optuna
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
-from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 
 from housenumbers.errors import UserError
 
@@ -40,10 +46,16 @@ class Space:
             for key, distribution in options[chosen].items():
                 trial._suggest(key, distribution)
 
-    def choices(self) -> list[str]:
-        """A word KEY=VALUE for each value of each choice that is always made."""
+    def samples(self) -> list[list[str]]:
+        """Words to try: each value of each choice that is always made, and the middles of all ranges."""
         lists = {key: value.choices for key, value in self.always.items() if isinstance(value, CategoricalDistribution)}
-        return [f"{key}={value}" for key, values in (lists | self.groups).items() for value in values]
+        choices = [[f"{key}={value}"] for key, values in (lists | self.groups).items() for value in values]
+        middles = {
+            key: value.low if isinstance(value, IntDistribution) else (value.low + value.high) / 2
+            for key, value in self.always.items()
+            if isinstance(value, IntDistribution | FloatDistribution)
+        }
+        return [*choices, [f"{key}={value}" for key, value in middles.items()]]
 
     def identity(self) -> dict[str, Any]:
         """The space as plain data: equal for equal spaces."""
@@ -103,7 +115,7 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
     removed: list[str] = []
     unconditional = dotted({key: value for key, value in params.items() if key != "choose"})
     for word in [*(f"{key}={value}" for key, value in unconditional.items()), *arguments]:
-        ranges, values, without = create_params_from_overrides([word])
+        ranges, values, without = _parsed([word])
         for key, distribution in ranges.items():
             fixed.pop(key, None)
             space.narrow(key, distribution)
@@ -125,6 +137,16 @@ def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _parsed(words: list[str]) -> tuple[Distributions, dict[str, Any], list[str]]:
+    """What is to be drawn, what is given, and what is to be left out. Raises UserError that names the words."""
+    try:
+        parsed: tuple[Distributions, dict[str, Any], list[str]] = create_params_from_overrides(words)
+    except (ValueError, AssertionError) as error:
+        reason = str(error) or "nothing that can be searched"
+        raise UserError(f"{' '.join(words)}: {reason}: give a choice(...), range(...) or interval(...)") from None
+    return parsed
+
+
 def _distributions(nested: Mapping[str, Any]) -> Distributions:
-    ranges, values, _ = create_params_from_overrides([f"{key}={value}" for key, value in dotted(nested).items()])
+    ranges, values, _ = _parsed([f"{key}={value}" for key, value in dotted(nested).items()])
     return ranges | {key: CategoricalDistribution([value]) for key, value in values.items()}

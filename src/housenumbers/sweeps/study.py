@@ -16,6 +16,7 @@ from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import URL
 from sqlalchemy.exc import ArgumentError
 
 from housenumbers.config import PLACE_KEYS
@@ -46,6 +47,11 @@ def default_name(fixed: Mapping[str, Any]) -> str:
     return f"{fixed.get('model.name', 'models')}_{fixed['data.name']}_{digest}"
 
 
+def sqlite_url(database: Path) -> str:
+    """The URL of a database file, whatever letters are in its path."""
+    return URL.create("sqlite", database=str(database)).render_as_string()
+
+
 def open_storage(url: str, heartbeat_seconds: int) -> RDBStorage:
     """The database at `url`, with its tables made where it is a new one.
 
@@ -63,7 +69,7 @@ def open_storage(url: str, heartbeat_seconds: int) -> RDBStorage:
                     heartbeat_interval=heartbeat_seconds,
                     grace_period=MISSED_HEARTBEATS * heartbeat_seconds,
                 )
-        except ArgumentError:
+        except (ArgumentError, ValueError):  # the latter of a port that is no number
             raise UserError(f"hydra.sweeper.storage={place}: not a URL like postgresql://USER@HOST/NAME") from None
         except ImportError:
             raise UserError(
@@ -205,7 +211,7 @@ def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]
         raise UserError(
             f"study={wanted}: no {database}: name a study below multirun/ or its folder, or give storage=URL"
         )
-    storage = open_storage(url or f"sqlite:///{database.absolute()}", heartbeat_seconds=30)
+    storage = open_storage(url or sqlite_url(database.absolute()), heartbeat_seconds=30)
     names = optuna.get_all_study_names(storage)
     name = wanted if wanted in names else folder.name
     if url is None and len(names) == 1:  # the folder's own, which may have been renamed

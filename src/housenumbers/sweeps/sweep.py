@@ -34,6 +34,7 @@ from housenumbers.sweeps.study import (
     one_line_database_errors,
     open_storage,
     open_study,
+    sqlite_url,
     trial_folder,
 )
 from housenumbers.sweeps.worker import Worker, too_many_failed, turn
@@ -67,8 +68,8 @@ class Sweep:
             raise UserError("nothing to search: give at least one range, optimizer.lr=interval(0.001,0.01) say")
         overrides = [*(f"{key}={value}" for key, value in fixed.items()), *removed]
         config = self._trial_config(overrides)
-        for choice in space.choices():  # whether there is such an option, and the overrides suit it
-            self._composed([*overrides, choice])
+        for words in space.samples():  # whether there are such keys and options, and the overrides suit them
+            self._composed([*overrides, *words])
         study = self._open(config, fixed, space)
         study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_OF_THE_SWEEP)])
         study.set_user_attr("objectives", config.objectives)
@@ -128,7 +129,7 @@ class Sweep:
         self._folder.mkdir(parents=True, exist_ok=True)
         with read_write(self._config.hydra.sweep):
             self._config.hydra.sweep.dir = str(self._folder)  # where launchers make their folders
-        storage = self._options["storage"] or f"sqlite:///{self._folder / 'study.db'}"
+        storage = self._options["storage"] or sqlite_url(self._folder / "study.db")
         directions = [OBJECTIVES[objective] for objective in config.objectives]
         opened = open_storage(storage, self._options["heartbeat_seconds"])
         study, is_new = open_study(name, opened, directions, fixed, space)
