@@ -40,7 +40,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def run_in(folder: Path, verb: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command_line(verb, *arguments), cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=300
+        command_line(verb, *arguments), cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=600
     )
 
 

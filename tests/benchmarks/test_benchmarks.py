@@ -10,7 +10,7 @@ from support import REAL_SVHN, ROOT, environment
 
 def bench(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, f"benchmarks/{script}.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=1200)
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ def _run(home: Path, command: str) -> subprocess.CompletedProcess[str]:
     words = shlex.split(command)
     words[0] = {"python": sys.executable, "tensorboard": f"{Path(sys.executable).parent}/tensorboard"}[words[0]]
     more = environment(XDG_CACHE_HOME=str(home / "cache"), OMP_NUM_THREADS="1")
-    return subprocess.run(words, cwd=home, env=more, capture_output=True, text=True, timeout=300)
+    return subprocess.run(words, cwd=home, env=more, capture_output=True, text=True, timeout=600)
 
 
 def small(command: str, home: Path) -> str:

@@ -135,7 +135,7 @@ def test_several_runs_share_a_multirun_folder_and_are_tested(command: Command, t
 
 def test_every_preset_runs(command: Command, tmp_path: Path) -> None:
     """The settings of each preset but its size: a small net, few pictures, one epoch."""
-    small = ("data=digits", "data.reduce=0.3", "model.width=4", "epochs=1", "threads=1")
+    small = ("data=digits", "data.reduce=0.3", "data.val_fraction=0.2", "model.width=4", "epochs=1", "threads=1")
     done = command("train", "-m", "experiment=glob(*,exclude=[*_tl_*,transfer_*])", *small)  # those: test_transfer.py
     assert done.returncode == 0, done.stderr
     from support import ROOT
