@@ -69,7 +69,10 @@ def load_splits(config: DataConfig) -> Splits:
     stages = [pool]
     fingerprints = [sha256 for _, sha256 in read_parts]
     if config.curriculum:  # the same crops, so that the indices hold for all
-        read_stages = [read(replace(config, difficulty=difficulty), "train") for difficulty in config.curriculum]
+        read_stages = [
+            read_parts[0] if difficulty == config.difficulty else read(replace(config, difficulty=difficulty), "train")
+            for difficulty in config.curriculum
+        ]
         stages = [data for data, _ in read_stages]
         fingerprints += [sha256 for _, sha256 in read_stages]
 

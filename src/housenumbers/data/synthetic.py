@@ -3,7 +3,6 @@
 import inspect
 from functools import partial
 
-import joblib
 import numpy as np
 import PIL
 import torch
@@ -41,6 +40,8 @@ def read_synthetic(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
 
 def _render(config: DataConfig, part: str, count: int) -> LabeledImages:
     """Renders on all cores."""
+    import joblib  # here, for the sake of all other starts
+
     fonts = glyphs.load_fonts(glyphs.font_files(config.fonts))
     chunks = [range(begin, min(begin + _CHUNK, count)) for begin in range(0, count, _CHUNK)]
     one = partial(render.render_many, (config.render_seed, _PARTS[part]), config.difficulty, fonts)

@@ -87,9 +87,10 @@ def twins(parts: Mapping[str, LabeledImages], shown: int) -> tuple[list[Twins], 
                 bar.update()
             exact = _exact(digests[first], digests[second], first == second)
             found.append(Twins((first, second), exact, near, len(chosen[second])))
-    ordered = sorted(pairs, key=lambda pair: -pair.similarity)
-    unique = {(pair.parts, frozenset(pair.places)): pair for pair in reversed(ordered)}
-    return found, sorted(unique.values(), key=lambda pair: -pair.similarity)[:shown]
+    unique: dict[object, Pair] = {}  # within a part a pair is found from both sides
+    for pair in sorted(pairs, key=lambda pair: -pair.similarity):
+        unique.setdefault((pair.parts, frozenset(pair.places)), pair)
+    return found, list(unique.values())[:shown]
 
 
 def border_difference(images: Tensor, places: Tensor) -> tuple[dict[int, float], float]:
