@@ -26,6 +26,7 @@ from housenumbers.groups import SCHEMAS, absolute, require
 # What a configuration, possibly one from somebody else's run folder, is allowed to call.
 ALLOWED_TARGETS = (
     "housenumbers.models.*",
+    "housenumbers.training.muon.MuonAdamW",
     "housenumbers.config.CheckConfig",
     "housenumbers.tracking.spread.ReportSpread",
     "torch.optim.*",
@@ -55,8 +56,18 @@ class AugmentConfig:
     degrees: float = 0.0  # rotate by a uniform angle from -degrees to +degrees
     translate: float = 0.0  # shift by a uniform number of pixels from -translate to +translate, each axis its own
     padding: str = "zeros"  # what comes in at the border: zeros, border (the nearest pixel) or reflection
+    scale: float = 0.0  # enlarge by up to a factor of 1 + scale, or shrink by it
+    shear: float = 0.0  # slant by a uniform angle from -shear to +shear degrees
+    color: float = 0.0  # brighten or darken by up to this fraction, and each channel by half of it
+    invert: float = 0.0  # the probability that light and dark change places
+    cutout: int = 0  # hide a square of so many pixels under grey
 
     def __post_init__(self) -> None:
+        require(0 <= self.scale < 10, "augment.scale", self.scale, "from 0 up to, not including, 10")
+        require(0 <= self.shear <= 60, "augment.shear", self.shear, "from 0 to 60 degrees")
+        require(0 <= self.color <= 1, "augment.color", self.color, "from 0 to 1")
+        require(0 <= self.invert <= 1, "augment.invert", self.invert, "a probability from 0 to 1")
+        require(0 <= self.cutout < 10000, "augment.cutout", self.cutout, "0 pixels or more")
         require(0 <= self.degrees <= 180, "augment.degrees", self.degrees, "from 0 to 180")
         require(0 <= self.translate < math.inf, "augment.translate", self.translate, "0 pixels or more")
         good = self.padding in ("zeros", "border", "reflection")
@@ -65,7 +76,12 @@ class AugmentConfig:
     @property
     def does_nothing(self) -> bool:
         """Whether every picture stays as it is."""
-        return self.degrees == 0 and self.translate == 0
+        return not self.moves and self.color == 0 and self.invert == 0 and self.cutout == 0
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels change places."""
+        return any((self.degrees, self.translate, self.scale, self.shear))
 
 
 @dataclass
@@ -144,7 +160,8 @@ class TrainConfig:
     objective: Any = MISSING  # one of OBJECTIVES, or a list of them: what a sweep is told
     device: str = MISSING  # auto | cpu | cuda | cuda:N | mps
     threads: int | None = MISSING  # null: as many as torch takes by itself
-    autocast: bool = MISSING  # bfloat16 on CUDA; elsewhere without effect
+    autocast: Any = MISSING  # bfloat16: false (never) | cuda | true (there, and on CPUs with instructions for it)
+    tta: int = MISSING  # final scores are means over the picture and its shifts by so many pixels; 0: the picture alone
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
@@ -158,6 +175,9 @@ class TrainConfig:
         require(good, "threads", self.threads, "from 1 to 1024, or null")
         good = re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", self.device) is not None
         require(good, "device", self.device, "auto, cpu, cuda, cuda:N or mps")
+        good = isinstance(self.autocast, bool) or self.autocast == "cuda"
+        require(good, "autocast", self.autocast, "false, cuda or true")
+        require(0 <= self.tta <= 16, "tta", self.tta, "from 0 to 16 pixels")
         require(is_label(self.name), "name", repr(self.name), LABEL)
         given = isinstance(self.objective, str | list)
         good = given and bool(self.objectives) and all(objective in OBJECTIVES for objective in self.objectives)
@@ -165,6 +185,8 @@ class TrainConfig:
         for group in ("model", "optimizer", "scheduler"):
             chosen = isinstance(options(getattr(self, group)).get("_target_"), str)
             require(chosen, group, getattr(self, group), f"an option of conf/{group}/ with a _target_")
+        classes = options(self.model).get("classes", 10)
+        require(classes == 10, "model.classes", classes, "left out: there are 10 digits")
         if self.early_stopping.enabled and self.data.val_fraction == 0:
             raise UserError("early_stopping.enabled=true: needs a validation part: set data.val_fraction above 0")
 

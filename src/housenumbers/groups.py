@@ -68,6 +68,27 @@ class TorchvisionConfig(ModelConfig):
 
 
 @dataclass
+class FastNetConfig(ModelConfig):
+    channels: list[int] = MISSING
+    convolutions: list[int] = MISSING
+    activation: str = "gelu"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        good = len(self.channels) >= 1 and all(count >= 1 for count in self.channels)
+        require(good, "model.channels", self.channels, "a list with 1 or more channels for each stage")
+        good = len(self.convolutions) == len(self.channels) and all(count >= 1 for count in self.convolutions)
+        want = f"1 or more for each of the {len(self.channels)} stages of model.channels"
+        require(good, "model.convolutions", self.convolutions, want)
+        good = self.activation in ("gelu", "relu", "silu")
+        require(good, "model.activation", self.activation, "gelu, relu or silu")
+        smallest = (self.input_size - 1) // 2 ** len(self.channels)  # whitening takes a pixel, each stage a half
+        most = int(math.log2((self.input_size - 1) / 2))
+        want = f"at most {most} stages for pictures of {self.input_size} pixels"
+        require(smallest >= 2, "model.channels", self.channels, want)
+
+
+@dataclass
 class OptimizerConfig:
     _target_: str = MISSING
     lr: float = MISSING
@@ -102,6 +123,17 @@ class SGDConfig(OptimizerConfig):
         super().__post_init__()
         require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "from 0 up to, not including, 1")
         require(self.momentum > 0 or not self.nesterov, "optimizer.nesterov", True, "false where momentum is 0")
+
+
+@dataclass
+class MuonConfig(AdamConfig):
+    momentum: float = 0.9
+    ns_steps: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "from 0 up to, not including, 1")
+        require(1 <= self.ns_steps < 100, "optimizer.ns_steps", self.ns_steps, "from 1 to 99")
 
 
 @dataclass
@@ -152,6 +184,7 @@ class OneCycleConfig(SchedulerConfig):
     div_factor: float = 25.0
     final_div_factor: float = 1e4
     anneal_strategy: str = "cos"
+    cycle_momentum: bool = True  # from 0.95 down to 0.85 while the learning rate rises, and back
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -173,11 +206,13 @@ SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
             TorchvisionConfig,
             ("housenumbers.models.torchvision_classifier.TorchvisionClassifier",),
         ),
+        "fastnet": (FastNetConfig, ("housenumbers.models.fastnet.FastNet",)),
         "efficientnet_lite": (ModelConfig, ("housenumbers.models.efficientnet_lite.EfficientNetLite0",)),
     },
     "optimizer": {
         "adam": (AdamConfig, ("torch.optim.Adam", "torch.optim.AdamW")),
         "sgd": (SGDConfig, ("torch.optim.SGD",)),
+        "muon": (MuonConfig, ("housenumbers.training.muon.MuonAdamW",)),
     },
     "scheduler": {
         "step": (StepConfig, ("torch.optim.lr_scheduler.StepLR",)),

@@ -81,3 +81,48 @@ def test_plain_batches_keep_order_and_pixels() -> None:
     images, labels = zip(*plain_batches(data, 16), strict=True)
     assert torch.equal(torch.cat(images), data.images)
     assert torch.equal(torch.cat(labels), data.labels)
+
+
+def white_square(count: int = 300) -> torch.Tensor:
+    """A white square of 10 pixels in the middle of black."""
+    images = torch.zeros(count, 3, 32, 32, dtype=torch.uint8)
+    images[:, :, 11:21, 11:21] = 255
+    return images
+
+
+def test_scale_changes_the_area_both_ways_and_shear_does_not() -> None:
+    area = augment(white_square(), AugmentConfig(scale=0.5), stream(1)).mean(dim=1).sum(dim=(1, 2)) / 255
+    assert area.max() < 100 * 1.5**2 + 1
+    assert area.max() > 190
+    assert area.min() > 100 / 1.5**2 - 1
+    assert area.min() < 53
+    sheared = augment(white_square(), AugmentConfig(shear=30), stream(1)).mean(dim=1)
+    assert (sheared.sum(dim=(1, 2)) / 255 - 100).abs().max() < 6
+    rows = sheared.sum(dim=2).gt(0).sum(dim=1)
+    assert rows.max() <= 12, "its height stays"
+    assert sheared.sum(dim=1).gt(100).sum(dim=1).max() > 12, "its width grows"
+
+
+def test_color_and_inversion_keep_to_the_scale() -> None:
+    grey = torch.full((300, 3, 4, 4), 100, dtype=torch.uint8)
+    coloured = augment(grey, AugmentConfig(color=0.4), stream(1))[:, :, 0, 0]
+    assert coloured.min() >= 0.6 * 0.8 * 100 - 0.01
+    assert coloured.max() <= 1.4 * 1.2 * 100 + 0.01
+    assert coloured.std(dim=1).max() > 5, "channels differ"
+    inverted = augment(grey, AugmentConfig(invert=0.3), stream(1))[:, 0, 0, 0]
+    assert set(inverted.tolist()) == {100.0, 155.0}
+    assert 0.2 < (inverted == 155).float().mean() < 0.4
+
+
+def test_cutout_hides_one_square_anywhere() -> None:
+    images = torch.full((500, 3, 32, 32), 255, dtype=torch.uint8)
+    hidden = (augment(images, AugmentConfig(cutout=8), stream(1))[:, 0] == 127.5).sum(dim=(1, 2))
+    assert hidden.max() == 64
+    assert hidden.min() >= 16, "a quarter where its centre lies in a corner"
+
+
+def test_switching_one_on_leaves_the_others_as_they_were() -> None:
+    images = pictures().images
+    moved = augment(images, AugmentConfig(degrees=10, translate=2), stream(1))
+    also = augment(images, AugmentConfig(degrees=10, translate=2, invert=1.0), stream(1))
+    torch.testing.assert_close(also, 255 - moved)

@@ -15,6 +15,11 @@ from support import ROOT, TINY, Command, command_line, environment, only_run, ru
 # Everything that could remember a random number: augmentation, a scheduler that steps per batch, momentum.
 LONG = (*TINY, "epochs=5", "augment=rotation", "augment.translate=2", "scheduler=onecycle")
 
+FAST = (
+    *(word for word in TINY if "width" not in word), "experiment=fast", "data.val_fraction=0.2", "model.channels=[4,8]",
+    "model.convolutions=[1,2]", "augment.color=0.2", "augment.cutout=6", "epochs=5",
+)  # fmt: skip
+
 
 def record(folder: Path) -> dict:
     return json.loads((folder / "run.json").read_text())
@@ -42,8 +47,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return results(only_run(home))
 
 
-def start(home: Path, *more: str, wrapper: str | None = None) -> subprocess.Popen[bytes]:
-    command = command_line("train", *LONG, *more)
+def start(home: Path, *more: str, words: tuple[str, ...] = LONG, wrapper: str | None = None) -> subprocess.Popen[bytes]:
+    command = command_line("train", *words, *more)
     if wrapper is not None:
         command[1:2] = ["-c", wrapper, command[1]]
     return subprocess.Popen(command, cwd=home, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -85,6 +90,20 @@ def test_killed_at_a_random_moment_then_resumed(
     assert done.returncode == 0, done.stderr
     assert results(folder) == uninterrupted
     assert run_folders(tmp_path) == [folder]
+
+
+def test_all_that_the_fast_preset_adds_goes_on_after_a_kill(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    assert run_in(whole, "train", *FAST).returncode == 0
+    process = start(killed, words=FAST)
+    wait_for_epochs(killed, 2)
+    process.kill()
+    process.wait()
+    done = run_in(killed, "train", f"resume={only_run(killed)}")
+    assert done.returncode == 0, done.stderr
+    assert results(only_run(killed)) == results(only_run(whole))
 
 
 def test_killed_before_it_wrote_anything(command: Command, tmp_path: Path, uninterrupted: dict) -> None:

@@ -10,18 +10,50 @@ from housenumbers.config import AugmentConfig
 
 
 def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Rotates and shifts each picture by its own random amount.
+    """Moves, recolours and hides parts of each picture by its own random amounts.
 
     Takes uint8 `[N, 3, H, W]`; gives the same where nothing is to be done, else float on the same 0..255 scale. The
-    amounts are drawn on the CPU, so that every device sees the same ones.
+    amounts are drawn on the CPU, so that every device sees the same ones, and all are drawn whatever is in use, so that
+    switching one of them on leaves the others as they were.
     """
     if config.does_nothing:
         return images
+    count = len(images)
+    moves = torch.rand(count, 3, generator=generator) * 2 - 1
+    stretches = torch.rand(count, 2, generator=generator) * 2 - 1
+    colors = (torch.rand(count, 4, 1, 1, generator=generator) * 2 - 1).to(images.device)
+    inverted = torch.rand(count, 1, 1, 1, generator=generator).to(images.device)
+    holes = torch.rand(count, 2, generator=generator).to(images.device)
+    images = _moved(images.float(), config, moves, stretches)
+    if config.color > 0:  # one gain for all, and one for each channel
+        gain = (1 + config.color * colors[:, :1]) * (1 + config.color / 2 * colors[:, 1:])
+        images = (images * gain).clamp(0, 255)
+    if config.invert > 0:
+        images = torch.where(inverted < config.invert, 255 - images, images)
+    if config.cutout > 0:
+        images = _with_holes(images, config.cutout, holes)
+    return images
+
+
+def _moved(images: Tensor, config: AugmentConfig, moves: Tensor, stretches: Tensor) -> Tensor:
+    """Rotated by `moves[:, 0]`, shifted by the rest of it, scaled and sheared by `stretches`, all from -1 to 1."""
+    if not config.moves:
+        return images
     count, _, height, width = images.shape
-    draws = torch.rand(count, 3, generator=generator) * 2 - 1
-    angle = draws[:, 0] * math.radians(config.degrees)
-    shift = draws[:, 1:] * torch.tensor([2 * config.translate / width, 2 * config.translate / height])
-    cos, sin = angle.cos(), angle.sin()
-    matrix = torch.stack([cos, -sin, shift[:, 0], sin, cos, shift[:, 1]], dim=1).view(count, 2, 3)
-    grid = F.affine_grid(matrix.to(images.device), list(images.shape), align_corners=False)
-    return F.grid_sample(images.float(), grid, padding_mode=config.padding, align_corners=False)
+    angle = moves[:, 0] * math.radians(config.degrees)
+    shift = moves[:, 1:] * torch.tensor([2 * config.translate / width, 2 * config.translate / height])
+    scale = (1 + config.scale) ** stretches[:, 0]  # as often larger as smaller
+    shear = (stretches[:, 1] * math.radians(config.shear)).tan()
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    matrix = torch.stack([cos, shear * cos - sin, shift[:, 0], sin, shear * sin + cos, shift[:, 1]], dim=1)
+    grid = F.affine_grid(matrix.view(count, 2, 3).to(images.device), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode=config.padding, align_corners=False)
+
+
+def _with_holes(images: Tensor, side: int, holes: Tensor) -> Tensor:
+    """A grey square of `side` pixels in each picture, its centre anywhere (DeVries, Taylor 2017, arXiv:1708.04552)."""
+    rows, columns = (torch.arange(length, device=images.device) for length in images.shape[-2:])
+    centre = holes * torch.tensor(images.shape[-2:], device=images.device)
+    in_row = (rows - centre[:, :1] + 0.5).abs() <= side / 2
+    in_column = (columns - centre[:, 1:] + 0.5).abs() <= side / 2
+    return images.masked_fill(in_row[:, None, :, None] & in_column[:, None, None, :], 127.5)

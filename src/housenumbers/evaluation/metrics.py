@@ -1,6 +1,6 @@
 """Metrics from logits and labels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -11,14 +11,27 @@ CLASSES = 10
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Logits, float32 `[N, 10]`, and labels `[N]` of all batches, on the CPU. Leaves the model in eval mode."""
+def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], shift: int = 0) -> tuple[Tensor, Tensor]:
+    """Logits, float32 `[N, 10]`, and labels `[N]` of all batches, on the CPU. Leaves the model in eval mode.
+
+    With a `shift` above 0 the logits are means over each picture and its shifts by so many pixels in four directions,
+    the pixels at the border repeated (test-time augmentation).
+    """
     model.eval()
     logits, labels = [], []
     for images, targets in batches:
-        logits.append(model(images.contiguous(memory_format=torch.channels_last)).float())
+        views = [images] if shift == 0 else [images, *_shifted(images, shift)]
+        seen = [model(view.contiguous(memory_format=torch.channels_last)).float() for view in views]
+        logits.append(torch.stack(seen).mean(dim=0))
         labels.append(targets)
     return torch.cat(logits).cpu(), torch.cat(labels).cpu()
+
+
+def _shifted(images: Tensor, pixels: int) -> Iterator[Tensor]:
+    for dim in (2, 3):
+        places = torch.arange(images.shape[dim], device=images.device)
+        for step in (-pixels, pixels):
+            yield images.index_select(dim, (places + step).clamp(0, images.shape[dim] - 1))
 
 
 def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -41,7 +41,7 @@ def evaluate(
     model = rebuild_model(content, checkpoint_file, device)
     data = load_test(elsewhere) if elsewhere else _part(config.data, split, content.get("data_sha256"))
     data = data.to(device)
-    scores = score(*predict(model, plain_batches(data)))
+    scores = score(*predict(model, plain_batches(data), config.tta))
     in_run = checkpoint_file.parent.name == "checkpoints"
     name = f"evaluation_{split}"
     name += f"_on_{elsewhere.name}" if elsewhere else ""

@@ -20,6 +20,7 @@ from housenumbers.errors import DivergedError
 from housenumbers.evaluation.metrics import accuracy_and_loss, predict
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler
 from housenumbers.training.history import Record, should_stop
+from housenumbers.training.repeatability import computes_in_bfloat16
 from housenumbers.training.transfer import freeze, frozen_features, load_pretrained, train_mode
 
 _LOOK_EVERY = 20  # steps between looks at the loss: each look makes a GPU wait
@@ -76,11 +77,14 @@ def fit(
 ) -> Iterator[Record]:
     """Trains from where `state` stands to the last epoch, and yields each epoch's record, appended to its history.
 
-    The training part is one of `stages`, each in turn for an equal share of the epochs.
+    The training part is one of `stages`, each in turn for an equal share of the epochs. A model that computes some of
+    its first weights from training pictures does so before the first step.
     `on_step` is called after every step, now and then with the epoch's mean loss so far.
     Raises DivergedError where a loss is not finite.
     """
     already, started = state.seconds, time.perf_counter()
+    if not state.history and not options(config.model).get("pretrained"):
+        initialize_from_data(state.model, stages[0])
     stage = None
     while len(state.history) < config.epochs and not should_stop(state.history, config.early_stopping):
         epoch = len(state.history) + 1
@@ -107,6 +111,13 @@ def fit(
             }
         )
         yield state.history[-1]
+
+
+def initialize_from_data(model: nn.Module, train: LabeledImages) -> None:
+    """Lets a model that has a method `initialize_from` compute weights from the training pictures."""
+    initialize = getattr(model, "initialize_from", None)
+    if initialize is not None:
+        initialize(train.images)
 
 
 def train_epoch(
@@ -152,11 +163,11 @@ def train_epoch(
 
 
 def batch_loss(config: TrainConfig, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """The mean cross entropy of a batch, in bfloat16 on CUDA where the configuration says so."""
-    device_type = images.device.type
-    with torch.autocast(device_type, torch.bfloat16, enabled=config.autocast and device_type == "cuda"):
+    """The mean cross entropy of a batch; the model is run in bfloat16 where the configuration and the device say so."""
+    bfloat16 = computes_in_bfloat16(config.autocast, images.device)
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
         logits = model(images.contiguous(memory_format=torch.channels_last))
-        return F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+    return F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
 
 
 def _check_finite(loss: float, what: str) -> None:

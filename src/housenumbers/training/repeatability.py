@@ -44,6 +44,13 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
+def computes_in_bfloat16(autocast: bool | str, device: torch.device) -> bool:
+    """Whether a step is run in bfloat16: `autocast` is false (never), "cuda", or true: also on a CPU made for it."""
+    if device.type == "cuda":
+        return bool(autocast)
+    return autocast is True and device.type == "cpu" and _cpu_has_bfloat16()
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """What decides the bits besides configuration and data, as plain values: `threads`, `device`, `versions`, `cpu`."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
@@ -51,13 +58,20 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": name,
         "versions": dict(_versions()),
-        "cpu": f"{_cpu_model()}, {torch.backends.cpu.get_cpu_capability()}",
+        "cpu": f"{_cpu_model()}, {torch.backends.cpu.get_cpu_capability()}"
+        + (", bfloat16" if _cpu_has_bfloat16() else ""),
     }
 
 
 @cache
 def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+
+
+@cache
+def _cpu_has_bfloat16() -> bool:
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 @cache

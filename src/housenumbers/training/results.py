@@ -44,7 +44,7 @@ def write_results(
         parts["test"] = load_test(config.data).to(device)
     scores: dict[str, dict[str, Any]] = {}
     for part, data in parts.items():
-        logits, labels = predict(model, plain_batches(data))
+        logits, labels = predict(model, plain_batches(data), config.tta)
         scores[part] = score(logits, labels)
         tensorboard.log_scores(writer, part, scores[part], epoch)
         if status != "pruned":  # a short trial would take longer to draw than to train, and nobody looks

@@ -22,6 +22,7 @@ from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
 from housenumbers.training.history import Record, best_record
 from housenumbers.training.loop import TrainingState, fit
+from housenumbers.training.memory import keep_freed_memory
 from housenumbers.training.progress import Progress
 from housenumbers.training.repeatability import choose_device, environment, seed_everything
 from housenumbers.training.results import write_results
@@ -56,6 +57,7 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         device = choose_device(config.device)
+        keep_freed_memory()
         before = folder.record()
         conditions = environment(device)
         # A run whose parts ran under different conditions need not repeat: a resumed one has to say so.
