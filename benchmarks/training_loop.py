@@ -1,22 +1,24 @@
 """How fast the project's training loop is, beside the bare step and beside the loop that people usually write.
 
-All contestants take turns in one process, round by round, so that a drift of the machine hits all alike. In a round
-each one trains on the same number of pictures once, as a whole epoch; worker processes have been started before.
+All contestants take turns, round by round, each in a process of its own, so that a drift of the machine hits all alike
+and none has the other's memory. In a round each one trains on the same number of pictures once, as a whole epoch; all
+processes have been started before.
 `python benchmarks/training_loop.py --help` shows the options. CPU only.
 """
 
 import itertools
+import multiprocessing
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,13 +30,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from housenumbers import config as schema
 from housenumbers.command_line import parse
-from housenumbers.config import TrainConfig
+from housenumbers.config import TrainConfig, composed_from
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.svhn import locate, read_mat
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.models.resnet import ResNet
 from housenumbers.training.build import build_model, build_optimizer
 from housenumbers.training.loop import TrainingState, train_epoch
+from housenumbers.training.memory import keep_freed_memory
 from housenumbers.training.repeatability import environment, seed_everything
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -85,6 +88,7 @@ SETTINGS = [Setting(64, 16, 12, 1.05), Setting(64, 128, 4, 1.15), Setting(16, 12
 
 def ours(config: TrainConfig, setting: Setting, train: LabeledImages) -> Contestant:
     """The project's own loop, with all that a run does between two steps."""
+    keep_freed_memory()
     state = TrainingState.fresh(config, setting.batches, CPU)
     epochs = itertools.count(1)
 
@@ -96,6 +100,7 @@ def ours(config: TrainConfig, setting: Setting, train: LabeledImages) -> Contest
 
 def bare_step(config: TrainConfig, setting: Setting, train: LabeledImages) -> Contestant:
     """Forward, backward and optimizer step, built as the project builds them, on one batch that is ready."""
+    keep_freed_memory()
     model = build_model(config.model, CPU).train()
     optimizer = build_optimizer(config.optimizer, model, CPU)
     images = train.images[: setting.batch_size].float().contiguous(memory_format=torch.channels_last)
@@ -163,12 +168,29 @@ CONTESTANTS: dict[str, Callable[[TrainConfig, Setting, LabeledImages], Contestan
 # ---- Measuring
 
 
-def measure(config: TrainConfig, setting: Setting, train: LabeledImages, rounds: int, bar: tqdm) -> Speeds:
+def compete(name: str, config: TrainConfig, setting: Setting, real: bool, referee: Connection) -> None:
+    """What a contestant's process does: at each word from the referee it runs, and answers with the seconds taken."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    seed_everything(config.seed)
+    run = CONTESTANTS[name](config, setting, training_pictures(config, setting, real))
+    referee.send("ready")
+    while referee.recv():
+        started = time.perf_counter()
+        run()
+        referee.send(time.perf_counter() - started)
+
+
+def measure(config: TrainConfig, setting: Setting, real: bool, rounds: int, bar: tqdm) -> Speeds:
     """Lets the contestants take turns, each round in another order."""
-    contestants = {}
-    for name, build in CONTESTANTS.items():
-        seed_everything(config.seed)
-        contestants[name] = build(config, setting, train)
+    contestants, processes = {}, []
+    spawn = multiprocessing.get_context("spawn")  # a fork would inherit the state of the allocator
+    for name in CONTESTANTS:
+        contestants[name], theirs = spawn.Pipe()
+        processes.append(spawn.Process(target=compete, args=(name, config, setting, real, theirs)))
+        processes[-1].start()
+        theirs.close()  # so that a process that dies is an EOFError, not a silence
+        contestants[name].recv()
 
     names = list(contestants)
     speeds: Speeds = {name: [] for name in names}
@@ -176,12 +198,15 @@ def measure(config: TrainConfig, setting: Setting, train: LabeledImages, rounds:
         first = round_ % len(names)
         for name in names[first:] + names[:first]:
             bar.set_description(f"{setting.name}, {name}")
-            started = time.perf_counter()
-            contestants[name]()
-            seconds = time.perf_counter() - started
+            contestants[name].send(True)
+            seconds = contestants[name].recv()
             if round_ > 0:  # round 0 warms up: it starts worker processes, and fills caches
                 speeds[name].append(setting.pictures / seconds)
             bar.update()
+    for contestant in contestants.values():
+        contestant.send(False)
+    for process in processes:
+        process.join()
     return speeds
 
 
@@ -189,9 +214,7 @@ def compose_config(setting: Setting, threads: int | None, overrides: list[str]) 
     """The study's configuration at this setting, with `overrides` for the data's folder."""
     chosen = [f"model.width={setting.width}", f"data.batch_size={setting.batch_size}", "augment=rotation"]
     fixed = ["device=cpu", f"threads={'null' if threads is None else threads}", "data.download=false"]
-    with initialize_config_dir(str(CONF)):
-        composed = compose("train", [*chosen, *fixed])
-    return schema.from_saved(composed, "conf/train.yaml", overrides)
+    return composed_from(CONF, [*chosen, *fixed, *overrides])
 
 
 def training_pictures(config: TrainConfig, setting: Setting, real: bool) -> LabeledImages:
@@ -243,7 +266,6 @@ def main() -> None:
             names = ", ".join(setting.name for setting in SETTINGS)
             raise UserError(f"only={arguments.only}: must be one of {names}")
 
-        schema.register()
         configs = [compose_config(setting, arguments.threads, overrides) for setting in settings]
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
@@ -255,8 +277,7 @@ def main() -> None:
         turns = len(settings) * (arguments.rounds + 1) * len(CONTESTANTS)
         with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
             for setting, config in zip(settings, configs, strict=True):
-                train = training_pictures(config, setting, real)
-                lines = report(setting, measure(config, setting, train, arguments.rounds, bar), machine)
+                lines = report(setting, measure(config, setting, real, arguments.rounds, bar), machine)
                 bar.clear()
                 print("", *lines, sep="\n", flush=True)
 

@@ -37,11 +37,11 @@ def main() -> None:
             if getattr(arguments, key) < 1:
                 raise UserError(f"{key}={getattr(arguments, key)}: must be 1 or more")
         from housenumbers.sweeps.confirm import confirm
-        from housenumbers.sweeps.study import find_study, one_line_database_errors
+        from housenumbers.sweeps.study import find_study, one_line_database_errors, storage_name
         from housenumbers.training.run import run
 
         conf = Path(__file__).absolute().parents[1] / "conf"
-        with one_line_database_errors():
+        with one_line_database_errors(storage_name("storage", arguments.storage)):
             study, folder = find_study(arguments.study, arguments.storage)
             result = confirm(study, folder, conf, run, arguments.top, arguments.seeds, overrides)
         print(f"{result['objective']} on {arguments.seeds} fresh seeds, mean ± standard deviation:")

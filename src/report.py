@@ -42,9 +42,9 @@ def main() -> None:
         if overrides or arguments.folder:
             raise UserError(f"{(*overrides, 'folder')[0]}: goes with data=OPTION alone")
         from housenumbers.sweeps.report import write_report
-        from housenumbers.sweeps.study import find_study, one_line_database_errors
+        from housenumbers.sweeps.study import find_study, one_line_database_errors, storage_name
 
-        with one_line_database_errors():
+        with one_line_database_errors(storage_name("storage", arguments.storage)):
             study, folder = find_study(str(arguments.study), arguments.storage)
             print(write_report(study, folder))
 

@@ -167,13 +167,12 @@ def at_work_in_epoch_one(home: Path) -> list[FrozenTrial]:
 
 @contextmanager
 def waiting_for_its_turn(home: Path) -> Iterator[subprocess.Popen[str]]:
-    """A sweep that is about to claim its first trial, while another process seems to be at it."""
-    folder = home / "multirun/s"
-    folder.mkdir(parents=True)
-    with FileLock(folder / ".lock"):
-        process = begin_sweep(home, *PINNED, "epochs=1", "hydra.sweeper.n_trials=1")
+    """A sweep that is about to claim its second trial, while another process seems to be at it."""
+    assert sweep(home, *PINNED, "epochs=1", "hydra.sweeper.n_trials=1").returncode == 0
+    with FileLock(home / "multirun/s/.lock"):
+        process = begin_sweep(home, *PINNED, "epochs=1", "hydra.sweeper.n_trials=2")
         assert process.stdout is not None
-        assert "0 of 1 trials are there" in process.stdout.readline()
+        assert "1 of 2 trials are there" in process.stdout.readline()
         yield process
 
 
@@ -181,10 +180,10 @@ def test_no_two_workers_claim_a_trial_at_the_same_time(tmp_path: Path) -> None:
     """SQLite would let them have the same one."""
     with waiting_for_its_turn(tmp_path) as process:
         time.sleep(1)
-        assert [trial.state for trial in trials(tmp_path)] == [TrialState.WAITING]
+        assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE]
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE]
+    assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE] * 2
 
 
 def test_a_worker_that_waits_for_its_turn_can_be_ended(tmp_path: Path) -> None:

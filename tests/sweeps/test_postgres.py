@@ -12,7 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
-from support import begin_sweep, sweep
+from support import begin_sweep, run_in, sweep
 
 pytest.importorskip("psycopg", reason="needs the extra .[postgres]")
 
@@ -108,6 +108,7 @@ def test_two_commands_begun_at_once_share_a_new_study_and_end_at_exactly_n_trial
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in done)
     assert len({tuple(trial.user_attrs["owner"]) for trial in done}) == 2
     assert len({trial.params["optimizer.lr"] for trial in done}) == 7
+    assert sorted(trial.user_attrs["start"] for trial in done) == list(range(7))
     ran = sorted(folder.name for home in homes for folder in home.glob("multirun/raced/trial_*"))
     assert ran == [f"trial_{trial.number:04d}" for trial in done]
     again = sweep(homes[0], *SHARED, f"hydra.sweeper.storage={server}", *words)
@@ -158,7 +159,8 @@ def test_when_the_database_goes_away_one_line_says_so_and_the_same_command_goes_
     running_server.start()
     assert process.returncode == 2
     assert len(errors.splitlines()) == 1, errors
-    assert "the study's database" in errors
+    assert errors.startswith("error: hydra.sweeper.storage=127.0.0.1:")
+    assert "start its server, or correct the URL, and the same command goes on" in errors
     done = sweep(tmp_path / "home", *SHARED, f"hydra.sweeper.storage={running_server.url}", *words)
     assert done.returncode == 0, done.stderr
     stopped, continued = trials(running_server.url, "away")
@@ -169,7 +171,7 @@ def test_when_the_database_goes_away_one_line_says_so_and_the_same_command_goes_
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("postgresql://tester:secret@127.0.0.1:1/none", "127.0.0.1:1/none: cannot be opened"),
+        ("postgresql://tester:secret@127.0.0.1:1/none", "storage=127.0.0.1:1/none: cannot be opened"),
         ("nonsense", "not a URL"),
         ("mysql://someone@127.0.0.1/none", "the driver is missing"),
     ],
@@ -179,4 +181,10 @@ def test_a_database_that_cannot_be_opened_is_one_line(tmp_path: Path, url: str, 
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert said in line
+    assert "secret" not in line
+    done = run_in(tmp_path, "report", "study=s", f"storage={url}")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+    assert line.startswith("error: storage=")
     assert "secret" not in line

@@ -1,6 +1,7 @@
 """The report of a sweep, as a reader opens it: in a real browser, without a network."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_it_can_be_made_again(searched: Path) -> None:
     [
         ([], "study=STUDY"),
         (["study=nothing"], "study=nothing"),
-        (["study=s", "storage=sqlite:////nowhere/at/all.db"], "cannot be opened"),
+        (["study=s", "storage=sqlite:////nowhere/at/all.db"], "storage=sqlite:////nowhere/at/all.db: no studies"),
     ],
 )
 def test_a_study_that_is_not_there_is_one_line(searched: Path, words: list[str], said: str) -> None:
@@ -57,6 +58,24 @@ def test_a_study_that_is_not_there_is_one_line(searched: Path, words: list[str],
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert said in line
+
+
+@pytest.mark.parametrize("left", ["no file", "an empty file"])
+@pytest.mark.parametrize("verb", ["report", "confirm"])
+def test_a_database_that_is_gone_is_not_made_anew(searched: Path, tmp_path: Path, verb: str, left: str) -> None:
+    shutil.copytree(searched / "multirun", tmp_path / "multirun")
+    database = tmp_path / "multirun/s/study.db"
+    database.unlink()
+    if left == "an empty file":
+        database.touch()
+    before = sorted(tmp_path.rglob("*"))
+    for words in (["study=s"], ["study=multirun/s"], ["study=s", "storage=sqlite:///multirun/s/study.db"]):
+        done = run_in(tmp_path, verb, *words)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert "no multirun/s/study.db" in line or "no studies are there" in line
+        assert sorted(tmp_path.rglob("*")) == before
+        assert left == "no file" or not database.read_bytes()
 
 
 def test_failures_stand_in_it_with_their_reasons_even_if_nothing_completed(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
-from support import SWEEP, TINY, Command, command_line, environment, run_in, sweep
+from support import SWEEP, TINY, Command, begin_sweep, command_line, environment, run_in, sweep
 
 
 def study(home: Path) -> optuna.Study:
@@ -196,7 +197,7 @@ def test_after_a_full_disk_the_same_command_goes_on(tmp_path: Path, kilobytes: i
         failed = sweep(disk, "model.width=8", "hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none")
         assert failed.returncode == 2
         (line,) = failed.stderr.splitlines()
-        assert "No space left on device" in line
+        assert "No space left on device" in line or "make room, and the same command goes on" in line
         subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
         done = sweep(disk, "model.width=8", "hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none")
         assert done.returncode == 0, done.stderr
@@ -280,4 +281,72 @@ def test_a_damaged_database_is_one_line(searched: Path, tmp_path: Path, damage: 
     for done in (sweep(tmp_path, "hydra.sweeper.n_trials=9"), run_in(tmp_path, "report", "study=s")):
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
-        assert "database" in line
+        key = "hydra.sweeper.storage" if done.args[1].endswith("train.py") else "storage"
+        assert line.startswith(f"error: {key}=null (study.db in the sweep's folder): ")
+        assert "restore it from a backup" in line
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_in_the_place_of_a_trials_folder_costs_no_parameters(tmp_path: Path, workers: int) -> None:
+    words = ("epochs=1", "hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=2", f"hydra.sweeper.n_jobs={workers}")
+    file = tmp_path / "multirun/s/trial_0000"
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    done = sweep(tmp_path, *words)
+    assert any("trial_0000: " in line and "move away the file" in line for line in done.stderr.splitlines())
+    assert "Traceback" not in done.stderr
+    if workers == 1:
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        done = sweep(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    stopped, *others = study(tmp_path).trials
+    assert stopped.user_attrs["interrupted"]
+    assert [trial.state for trial in others] == [TrialState.COMPLETE] * 2
+    assert stopped.params in [trial.params for trial in others]
+    assert file.read_text() == "mine"
+
+
+def test_whenever_it_is_killed_its_start_samples_are_drawn_once(tmp_path: Path) -> None:
+    """Killed before it wrote down the first of them, again before the third; then two commands go on at once."""
+    words = ("epochs=1", "hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=4")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    assert sweep(whole, *words).returncode == 0
+    expected = [trial.params for trial in study(whole).trials]
+    for kill_at, left in ((1, 0), (3, 2)):
+        program = [sys.executable, "-c", KILLED_AT_A_TRIAL, str(kill_at), *command_line("train", *SWEEP, *words)[1:]]
+        done = subprocess.run(program, cwd=broken, env=environment(), capture_output=True, timeout=120)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert [trial.params for trial in study(broken).trials] == [{}] * left
+    both = [begin_sweep(broken, *words) for _ in range(2)]
+    for process in both:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    trials = study(broken).trials
+    assert [trial.params for trial in trials] == expected
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE}
+    assert sweep(broken, *words[:2], "hydra.sweeper.n_trials=5").returncode == 0
+    assert len(study(broken).trials) == 5
+
+
+# Runs a command, and kills it where it is about to write down its so many-th trial.
+KILLED_AT_A_TRIAL = """
+import os, runpy, signal, sys
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+_, left, *sys.argv = sys.argv
+left = int(left)
+
+@event.listens_for(Engine, "before_cursor_execute")
+def look(connection, cursor, statement, *_):
+    global left
+    left -= statement.startswith("INSERT INTO trials ")
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""

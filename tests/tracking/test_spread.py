@@ -1,9 +1,12 @@
 """Means over seeds, and whether a difference is real."""
 
+import json
+from pathlib import Path
+
 import pytest
 from support import TINY, Command
 
-from housenumbers.tracking.spread import differences, mean_and_deviation
+from housenumbers.tracking.spread import differences, mean_and_deviation, seed_table
 
 
 def test_mean_and_sample_standard_deviation() -> None:
@@ -23,6 +26,24 @@ def test_differences_are_told_from_noise(other: list[float], said: str) -> None:
     best, others = differences({"a": other, "b": [0.91, 0.93, 0.92]}, "val_accuracy")
     assert best == "b"
     assert said in others["a"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("best", "other", "said"),
+    [
+        ([0.9, 0.9, 0.9], [0.9, 0.9, 0.9], "equal"),
+        ([0.9, 0.9, 0.9], [0.8, 0.8, 0.8], "different in every run"),
+        ([0.9, 0.9, 0.9], [0.9, 0.9, 0.89], "no difference to be seen (p = 0.42)"),
+        ([0.9, 0.9, 0.9], [0.8, 0.8, 0.81], "worse (p = 0.0012)"),
+        ([0.1 + 0.2, 0.3, 0.3], [0.3, 0.3, 0.3], "equal"),  # but for the last bits
+        ([0.9 + 1e-15, 0.9, 0.9], [0.8, 0.8, 0.8], "different in every run"),
+    ],
+)
+def test_equal_and_nearly_equal_scores_are_judged_without_a_warning(
+    best: list[float], other: list[float], said: str
+) -> None:
+    assert differences({"a": best, "b": other}, "val_accuracy") == ("a", {"b": said})
 
 
 def test_a_loss_is_better_where_it_is_lower() -> None:
@@ -70,3 +91,40 @@ def test_groups_are_kept_apart_where_hydra_does_not_save_what_was_typed(command:
     done = command("train", "-m", *TINY, "seed=1,2", "epochs=1,2", "hydra.output_subdir=null")
     assert done.returncode == 0, done.stderr
     assert ["n = 2" in line for line in done.stdout.splitlines()[-2:]] == [True, True]
+
+
+DIVERGING = ("optimizer=sgd", *TINY, "epochs=1")
+
+
+def test_runs_that_diverge_are_counted_and_named_with_their_reason(command: Command) -> None:
+    done = command("train", "-m", *DIVERGING, "seed=1,2", "optimizer.lr=0.01,1e30")
+    assert done.returncode == 2
+    head, good, bad, failed, first, second = done.stdout.splitlines()[-6:]
+    assert "the spread over seeds" in head
+    assert good.startswith("  optimizer.lr=0.01: 0.")
+    assert good.endswith("n = 2")
+    assert bad == "  optimizer.lr=1e+30: none completed; 2 of 2 runs failed"
+    assert failed == "failed runs, left out of all means:"
+    for line, folder, seed in ((first, "1_resnet31", 1), (second, "3_resnet31", 2)):
+        assert line.startswith(f"  {folder} seed={seed} optimizer.lr=1e+30: training loss in epoch 1: ")
+        assert "not a finite number" in line
+
+
+def test_a_group_in_which_some_runs_fail_says_how_many(command: Command, tmp_path: Path) -> None:
+    """One that completed is made one that failed, as none diverges for its seed alone."""
+    done = command("train", "-m", *TINY, "epochs=1", "seed=1,2,3", "hydra.sweep.dir=runs")
+    assert done.returncode == 0, done.stderr
+    file = tmp_path / "runs/1_resnet31/run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "failed", "best": None, "error": "nan"}))
+    _, group, _, line = seed_table(tmp_path / "runs")
+    assert group.endswith("n = 2; 1 of 3 runs failed")
+    assert line == "  1_resnet31 seed=2: nan"
+
+
+def test_failed_runs_are_named_where_no_seed_is_repeated_too(command: Command) -> None:
+    done = command("train", "-m", *DIVERGING, "optimizer.lr=1e30,1e31")
+    assert done.returncode == 2
+    assert "spread" not in done.stdout
+    assert [line.split(":")[0] for line in done.stdout.splitlines()[-2:]] == [
+        "  0_resnet31 optimizer.lr=1e+30", "  1_resnet31 optimizer.lr=1e+31",
+    ]  # fmt: skip

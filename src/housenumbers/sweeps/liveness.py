@@ -5,7 +5,7 @@ import platform
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -48,29 +48,52 @@ def give_back_orphans(study: optuna.Study) -> list[int]:
 
 
 def give_back(study: optuna.Study, trial: FrozenTrial, died: bool = False) -> bool:
-    """Ends an interrupted trial as FAIL, and enqueues one that will go on where it stopped.
+    """Enqueues a trial that will go on where an interrupted one stopped, and ends that as FAIL.
 
+    In this order: after a kill in between it still says RUNNING, and the next process that looks ends it.
     Where its process `died` again and again, the trial counts as failed instead. Gives whether this process did it:
     False where another one was quicker.
     """
+    trials = study.get_trials(deepcopy=False)
+    if trials[trial.number].state.is_finished():
+        return False
+    has_heir = bool(_heirs(trials, trial.number))
     started_after = trial.user_attrs.get("continues_after", 0)
     progressed = len(trial.intermediate_values) > started_after
     deaths = int(died) + (0 if progressed else trial.user_attrs.get("deaths", 0))
+    given_up = deaths >= _MAX_DEATHS and not has_heir
+    if not (given_up or has_heir):
+        reached = max(started_after, len(trial.intermediate_values))
+        attributes = {"continues": trial.number, "continues_after": reached, "deaths": deaths}
+        enqueued = trial.system_attrs.get("fixed_params", {})  # all that there is where it died before it drew
+        study.enqueue_trial(enqueued | trial.params, user_attrs=attributes)
     try:
-        if deaths >= _MAX_DEATHS:
+        if given_up:
             reason = f"its process died {deaths} times at the same point: too little memory?"
             study._storage.set_trial_user_attr(trial._trial_id, "error", reason)
         else:
             study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
         study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-    except UpdateFinishedTrialError:
+    except UpdateFinishedTrialError:  # another machine was quicker, and has enqueued the same
+        for twin in _heirs(study.get_trials(deepcopy=False), trial.number)[1:]:
+            if twin.state is TrialState.WAITING and study._storage.set_trial_state_values(
+                twin._trial_id,
+                TrialState.RUNNING,  # gives whether nobody else has claimed it
+            ):
+                withdraw(study, twin._trial_id)
         return False
-    if deaths < _MAX_DEATHS:
-        reached = max(started_after, len(trial.intermediate_values))
-        attributes = {"continues": trial.number, "continues_after": reached, "deaths": deaths}
-        enqueued = trial.system_attrs.get("fixed_params", {})  # all that there is where it died before it drew
-        study.enqueue_trial(enqueued | trial.params, user_attrs=attributes)
     return True
+
+
+def withdraw(study: optuna.Study, trial_id: int) -> None:
+    """Ends a trial that was claimed, but is not needed."""
+    study._storage.set_trial_user_attr(trial_id, "interrupted", True)
+    study._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+
+def _heirs(trials: Sequence[FrozenTrial], number: int) -> list[FrozenTrial]:
+    """The trials that go on where that one stopped."""
+    return [trial for trial in trials if trial.user_attrs.get("continues") == number]
 
 
 @contextmanager

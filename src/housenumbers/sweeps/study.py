@@ -16,7 +16,7 @@ from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import URL
+from sqlalchemy import URL, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError
 
 from housenumbers.config import PLACE_KEYS
@@ -26,6 +26,18 @@ from housenumbers.sweeps.space import Space, dotted
 
 # Keys of the configuration that change neither results nor what is searched.
 _NOT_PART_OF_A_STUDY = ("name", *PLACE_KEYS)
+# What to do, by a word of the database's own error.
+_REMEDIES = {
+    "not a database": "restore it from a backup",
+    "malformed": "restore it from a backup",
+    "no such": "restore it from a backup",  # table or column
+    "full": "make room",
+    "No space": "make room",
+    "disk I/O": "make room, or mend the disk",
+    "locked": "end the process that holds it",
+    "readonly": "permit writing there",
+    "unable to open": "permit reading and writing there, or correct the path",
+}
 _TRIES = 10  # to open a database: processes that make its tables at the same time are in each other's way
 
 
@@ -52,15 +64,24 @@ def sqlite_url(database: Path) -> str:
     return URL.create("sqlite", database=str(database)).render_as_string()
 
 
-def open_storage(url: str, heartbeat_seconds: int) -> RDBStorage:
+def storage_name(key: str, url: object) -> str:
+    """A database as the `key` of a command line says it, but without the password that a URL may hold."""
+    return f"{key}={str(url).rpartition('@')[2]}" if url else f"{key}=null (study.db in the sweep's folder)"
+
+
+def open_storage(
+    url: str, heartbeat_seconds: int, name: str = "hydra.sweeper.storage", may_be_new: bool = True
+) -> RDBStorage:
     """The database at `url`, with its tables made where it is a new one.
 
-    Raises UserError, without the URL's password, where it is no URL, its driver is missing, or nobody answers.
+    Raises UserError, which calls it `name`, where it is no URL, its driver is missing, nobody answers, or it is a new
+    one and may not be.
     """
-    place = url.rpartition("@")[2]
     waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     for attempt in range(1, _TRIES + 1):
         try:
+            if not may_be_new and not _holds_studies(url):
+                raise UserError(f"{name}: no studies are there: name the database that a search was given")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
                 return RDBStorage(
@@ -70,29 +91,41 @@ def open_storage(url: str, heartbeat_seconds: int) -> RDBStorage:
                     grace_period=MISSED_HEARTBEATS * heartbeat_seconds,
                 )
         except (ArgumentError, ValueError):  # the latter of a port that is no number
-            raise UserError(f"hydra.sweeper.storage={place}: not a URL like postgresql://USER@HOST/NAME") from None
+            raise UserError(f"{name}: not a URL: write postgresql://USER@HOST/DATABASE, say") from None
         except ImportError:
-            raise UserError(
-                f"hydra.sweeper.storage={place}: the driver is missing: for PostgreSQL pip install -e '.[postgres]'"
-            ) from None
+            raise UserError(f"{name}: the driver is missing: for PostgreSQL pip install -e '.[postgres]'") from None
         except (*DATABASE_ERRORS, AssertionError) as error:
             if attempt == _TRIES:
-                raise UserError(f"hydra.sweeper.storage={place}: cannot be opened: {_reason(error)}") from None
+                raise UserError(f"{name}: cannot be opened: {_reason_and_remedy(error)}") from None
             time.sleep(random.uniform(0.1, 0.5))
     raise AssertionError("unreachable")
 
 
+def _holds_studies(url: str) -> bool:
+    """Whether there are tables for studies. A look alone would make an empty file of an SQLite database."""
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite" and not Path(parts.database or "").is_file():
+        return False
+    engine = create_engine(url)
+    try:
+        return inspect(engine).has_table("studies")
+    finally:
+        engine.dispose()
+
+
 @contextmanager
-def one_line_database_errors() -> Iterator[None]:
-    """Makes a UserError of a database that is damaged, full or away."""
+def one_line_database_errors(name: str) -> Iterator[None]:
+    """Makes a UserError, which calls it `name`, of a database that is damaged, full or away."""
     try:
         yield
     except DATABASE_ERRORS as error:
-        raise UserError(f"the study's database: {_reason(error)}: mend that, and the same command goes on") from None
+        raise UserError(f"{name}: {_reason_and_remedy(error)}, and the same command goes on") from None
 
 
-def _reason(error: Exception) -> str:
-    return str(error.__cause__ or error).splitlines()[0]
+def _reason_and_remedy(error: Exception) -> str:
+    reason = str(error.__cause__ or error).splitlines()[0]
+    remedies = (remedy for word, remedy in _REMEDIES.items() if word in reason)
+    return f"{reason}: {next(remedies, 'start its server, or correct the URL')}"
 
 
 def open_study(
@@ -211,7 +244,7 @@ def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]
         raise UserError(
             f"study={wanted}: no {database}: name a study below multirun/ or its folder, or give storage=URL"
         )
-    storage = open_storage(url or sqlite_url(database.absolute()), heartbeat_seconds=30)
+    storage = open_storage(url or sqlite_url(database.absolute()), 30, storage_name("storage", url), may_be_new=False)
     names = optuna.get_all_study_names(storage)
     name = wanted if wanted in names else folder.name
     if url is None and len(names) == 1:  # the folder's own, which may have been renamed

@@ -4,7 +4,9 @@ import copy
 import functools
 import math
 import os
+import random
 import sys
+import time
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,6 +23,7 @@ from optuna.trial import TrialState
 
 from housenumbers.config import LABEL, OBJECTIVES, TrainConfig, checked, is_label, to_dict
 from housenumbers.errors import UserError
+from housenumbers.interrupts import undisturbed
 from housenumbers.sweeps import crew
 from housenumbers.sweeps.liveness import DATABASE_ERRORS, end_with_parent, give_back_orphans
 from housenumbers.sweeps.space import Space, read_space
@@ -35,6 +38,7 @@ from housenumbers.sweeps.study import (
     open_storage,
     open_study,
     sqlite_url,
+    storage_name,
     trial_folder,
 )
 from housenumbers.sweeps.worker import Worker, too_many_failed, turn
@@ -42,6 +46,7 @@ from housenumbers.sweeps.worker import Worker, too_many_failed, turn
 _ALLOWED_TARGETS = ("optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*")
 _INSTEAD = {"direction": "it follows from objective=", "custom_search_space": "conf/search/models.yaml shows how"}
 _OF_THE_SWEEP = ("hydra", "~hydra", "search@")  # how overrides begin that a single run would not know
+_START = "start"  # of a study: how many trials were enqueued at its start; of such a trial: which one it is
 # Launchers whose jobs share this machine, and so its cores.
 _ON_THIS_MACHINE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")
 
@@ -56,7 +61,7 @@ class Sweep:
 
     def run(self, arguments: list[str]) -> None:
         """Raises UserError where the study is another one, too much failed, or an option is out of range."""
-        with one_line_database_errors():
+        with one_line_database_errors(storage_name("hydra.sweeper.storage", self._options["storage"])):
             self._run(arguments)
 
     def _run(self, arguments: list[str]) -> None:
@@ -131,31 +136,48 @@ class Sweep:
             self._config.hydra.sweep.dir = str(self._folder)  # where launchers make their folders
         storage = self._options["storage"] or sqlite_url(self._folder / "study.db")
         directions = [OBJECTIVES[objective] for objective in config.objectives]
-        opened = open_storage(storage, self._options["heartbeat_seconds"])
+        called = storage_name("hydra.sweeper.storage", self._options["storage"])
+        opened = open_storage(storage, self._options["heartbeat_seconds"], called)
         study, is_new = open_study(name, opened, directions, fixed, space)
         if not study.get_trials(deepcopy=False) and any(self._folder.glob("trial_*/run.json")):
             raise UserError(
                 f"{self._folder}: holds trials of a study that is gone: move it away, or choose another "
                 "hydra.sweeper.study_name"
             )
-        if is_new:
-            self._enqueue_start(study, space)
+        self._enqueue_start(study, space, is_new)
         study.sampler = self._sampler(study, space)
         study.pruner = instantiate(self._options["pruner"], _execution_whitelist_=_ALLOWED_TARGETS)
         return study
 
-    def _enqueue_start(self, study: optuna.Study, space: Space) -> None:
-        """Writes down what the sampler draws at random before it learns: equal for any number of workers."""
+    def _enqueue_start(self, study: optuna.Study, space: Space, is_new: bool) -> None:
+        """Writes down what the sampler draws at random before it learns: equal for any number of workers.
+
+        The process that created the study does it; another one, where that was killed before it was done.
+        """
         chosen = self._options["sampler"]
         count = min(chosen.get("n_startup_trials") or 0, self._options["n_trials"])
         if chosen.get("seed") is None or count == 0:
             return
-        sampler = instantiate(chosen, _execution_whitelist_=_ALLOWED_TARGETS)
-        alone = optuna.create_study(directions=study.directions, sampler=sampler)
-        for _ in range(count):
-            trial = alone.ask()
-            space.draw(trial)
-            study.enqueue_trial(trial.params)
+        if not is_new and self._options["storage"]:  # it may be at it on another machine, which `turn` cannot see
+            patience = time.monotonic() + random.uniform(5, 10)  # and a third process should not wake with this one
+            while _START not in study.user_attrs and time.monotonic() < patience:
+                time.sleep(0.2)
+        if _START in study.user_attrs:
+            return
+        with undisturbed(), turn(self._folder):
+            if _START in study.user_attrs:
+                return
+            there = [trial.user_attrs.get(_START) for trial in study.get_trials(deepcopy=False)]
+            if None in there:  # it has begun without: it is older than these marks, or had another sampler
+                count = 0
+            sampler = instantiate(chosen, _execution_whitelist_=_ALLOWED_TARGETS)
+            alone = optuna.create_study(directions=study.directions, sampler=sampler)
+            for number in range(count):
+                trial = alone.ask()
+                space.draw(trial)
+                if number not in there:
+                    study.enqueue_trial(trial.params, user_attrs={_START: number})
+            study.set_user_attr(_START, count)
 
     def _sampler(self, study: optuna.Study, space: Space) -> optuna.samplers.BaseSampler:
         chosen = dict(self._options["sampler"])

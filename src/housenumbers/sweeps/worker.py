@@ -24,7 +24,14 @@ from housenumbers import interrupts
 from housenumbers.config import one_line
 from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
-from housenumbers.sweeps.liveness import DATABASE_ERRORS, give_back, give_back_orphans, heartbeats, mark_owner
+from housenumbers.sweeps.liveness import (
+    DATABASE_ERRORS,
+    give_back,
+    give_back_orphans,
+    heartbeats,
+    mark_owner,
+    withdraw,
+)
 from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.study import assignments, counts, ended_line, quoted, trial_folder
 from housenumbers.sweeps.trial import Trial, at_work_on
@@ -102,10 +109,11 @@ class Worker:
     def _ask(self) -> optuna.Trial | None:
         """The next trial; none where another worker took the last place just before."""
         live = self.study.ask()
-        before = [trial for trial in self.study.get_trials(deepcopy=False) if trial.number < live.number]
+        continued = live.user_attrs.get("continues")  # still RUNNING, if what gave it back was killed at that
+        trials = self.study.get_trials(deepcopy=False)
+        before = [trial for trial in trials if trial.number < live.number and trial.number != continued]
         if _places_taken(before) >= self.n_trials:
-            live.set_user_attr("interrupted", True)
-            self.study.tell(live, state=TrialState.FAIL)
+            withdraw(self.study, live._trial_id)
             return None
         mark_owner(live)
         self.space.draw(live)

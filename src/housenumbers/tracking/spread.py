@@ -4,6 +4,7 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from housenumbers.config import OBJECTIVES
 from housenumbers.tracking.run_folder import RunFolder
 
 SIGNIFICANT = 0.05
+_DIGITS = 9  # of a score, after the point
 # What may differ between runs of one group, and data.split_seed, which follows the seed if nothing else was said.
 # Runs of one seed are no independent ones, whatever else may differ: the last of them counts.
 _SEEDS = ("seed", "name", "threads", "device")
+_SEED_WORDS = ("seed=", "data.split_seed=", "name=")
 
 
 def mean_and_deviation(values: Sequence[float]) -> str:
@@ -44,11 +47,15 @@ def differences(groups: Mapping[Any, Sequence[float]], objective: str) -> tuple[
 def _difference(best: Sequence[float], other: Sequence[float], pairs: int) -> str:
     if min(len(best), len(other)) < 2:
         return "not known: needs two seeds or more"
-    if statistics.pvariance(best) == statistics.pvariance(other) == 0:
+    # Noise of the last bits is no spread: beside it the least difference would seem beyond doubt.
+    best, other = ([round(value, _DIGITS) for value in values] for values in (best, other))
+    if len(set(best)) == len(set(other)) == 1:
         return "equal" if best[0] == other[0] else "different in every run"
-    from scipy.stats import ttest_ind
+    from scipy.stats import ttest_ind_from_stats
 
-    p = min(1.0, float(ttest_ind(best, other, equal_var=False).pvalue) * pairs)
+    # From the exact statistics: `ttest_ind` computes its own, and warns where the scores are nearly equal.
+    numbers = [of(values) for values in (best, other) for of in (statistics.mean, statistics.stdev, len)]
+    p = min(1.0, float(ttest_ind_from_stats(*numbers, equal_var=False).pvalue) * pairs)
     return f"worse (p = {p:.2g})" if p < SIGNIFICANT else f"no difference to be seen (p = {p:.2g})"
 
 
@@ -64,44 +71,73 @@ class ReportSpread(Callback):
 
 
 def seed_table(sweep_folder: Path) -> list[str]:
-    """A line for each group of completed runs, best first; none where no two runs differ in their seed alone."""
-    groups = _groups(sweep_folder)
-    if not any(len(runs) > 1 for runs in groups.values()):
+    """A line for each group of runs, best first, then one for each run that failed.
+
+    No group is shown where no two runs differ in their seed alone.
+    """
+    records = {file.parent: RunFolder(file.parent).record() for file in sorted(sweep_folder.glob("*/run.json"))}
+    typed = {folder: _overrides(folder) for folder in records}
+    common = set.intersection(*map(set, typed.values())) if typed else set()
+    words = {folder: [word for word in typed[folder] if word not in common] for folder in typed}
+    failures = [
+        f"  {' '.join([folder.name, *words[folder]])}: {record.get('error')}"
+        for folder, record in records.items()
+        if record.get("status") == "failed"
+    ]
+    groups = _groups(records, words)
+    table = _table(groups) if any(len(group.completed) + group.failed > 1 for group in groups.values()) else []
+    return [*table, *(["failed runs, left out of all means:", *failures] if failures else [])]
+
+
+def _table(groups: Mapping[str, "_Group"]) -> list[str]:
+    every_run = [run for group in groups.values() for run in group.completed]
+    completed = {name: group.completed for name, group in groups.items() if group.completed}
+    if not completed:
         return []
-    tests = {name: [run["test"]["accuracy"] for run in runs] for name, runs in groups.items()}
-    every_run = [run for runs in groups.values() for run in runs]
+    tests = {name: mean_and_deviation([run["test"]["accuracy"] for run in runs]) for name, runs in completed.items()}
+    count = {name: f"n = {len(runs)}{groups[name].failures()}" for name, runs in completed.items()}
+    lost = [f"  {name}: none completed{group.failures()}" for name, group in groups.items() if not group.completed]
     if not all(run["best"] for run in every_run):  # the test part alone, which ranks nothing
-        lines = [f"  {name}: {mean_and_deviation(tests[name])}, n = {len(tests[name])}" for name in tests]
-        return ["the spread over seeds (test accuracy; mean ± standard deviation):", *lines]
+        lines = [f"  {name}: {tests[name]}, {count[name]}" for name in completed]
+        return ["the spread over seeds (test accuracy; mean ± standard deviation):", *lines, *lost]
     objective = _first_objective(every_run[0])
-    scores = {name: [score(run, objective) for run in runs] for name, runs in groups.items()}
+    scores = {name: [score(run, objective) for run in runs] for name, runs in completed.items()}
     best, others = differences(scores, objective)
     lines = [f"the spread over seeds ({objective} of the best epoch, then test accuracy; mean ± standard deviation):"]
     for name in [best, *others]:
-        line = f"  {name}: {mean_and_deviation(scores[name])}, test {mean_and_deviation(tests[name])}"
         against = f"; against the best: {others[name]}" if name in others else ""
-        lines.append(f"{line}, n = {len(scores[name])}{against}")
-    return lines
+        lines.append(f"  {name}: {mean_and_deviation(scores[name])}, test {tests[name]}, {count[name]}{against}")
+    return [*lines, *lost]
 
 
-def _groups(sweep_folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The records of completed runs that differ in their seed alone, by the overrides that tell the groups apart."""
-    runs: dict[str, dict[tuple[int, int], dict[str, Any]]] = {}
-    words: dict[str, list[str]] = {}
-    for file in sorted(sweep_folder.glob("*/run.json")):
-        record = RunFolder(file.parent).record()
-        if record.get("status") == "completed":
+@dataclass
+class _Group:
+    """Runs that differ in their seed alone: the records of those that completed, and how many seeds failed."""
+
+    completed: list[dict[str, Any]]
+    failed: int
+
+    def failures(self) -> str:
+        return f"; {self.failed} of {self.failed + len(self.completed)} runs failed" if self.failed else ""
+
+
+def _groups(records: Mapping[Path, dict[str, Any]], words: Mapping[Path, Sequence[str]]) -> dict[str, _Group]:
+    """The completed and failed runs that differ in their seed alone, by the overrides that tell the groups apart."""
+    runs: dict[str, dict[str, dict[tuple[int, int], dict[str, Any]]]] = {}  # by configuration, status and seeds
+    names: dict[str, list[str]] = {}
+    for folder, record in records.items():
+        if record.get("status") in ("completed", "failed") and "config" in record:  # which one may fail before it has
             group = _without_seeds(record["config"])
             seeds = record["seed"], record["config"]["data"]["split_seed"]
-            runs.setdefault(group, {})[seeds] = record
-            words.setdefault(group, _overrides(file.parent))
-    common = set.intersection(*map(set, words.values())) if words else set()
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for group, records in runs.items():
-        name = " ".join(word for word in words[group] if word not in common) or "all runs"
+            runs.setdefault(group, {"completed": {}, "failed": {}})[record["status"]][seeds] = record
+            names.setdefault(group, [word for word in words[folder] if not word.startswith(_SEED_WORDS)])
+    groups: dict[str, _Group] = {}
+    for group, by_status in runs.items():
+        name = " ".join(names[group]) or "all runs"
         while name in groups:  # where Hydra was told not to save what was typed
             name += " (another configuration)"
-        groups[name] = list(records.values())
+        completed = by_status["completed"]
+        groups[name] = _Group(list(completed.values()), len(by_status["failed"].keys() - completed.keys()))
     return groups
 
 
@@ -117,7 +153,6 @@ def _without_seeds(config: Mapping[str, Any]) -> str:
 
 
 def _overrides(folder: Path) -> list[str]:
-    """What was typed for this run, seeds apart."""
+    """What was typed for this run."""
     saved = folder / ".hydra" / "overrides.yaml"
-    words = [str(word) for word in OmegaConf.load(saved)] if saved.exists() else []
-    return [word for word in words if not word.startswith(("seed=", "data.split_seed=", "name="))]
+    return [str(word) for word in OmegaConf.load(saved)] if saved.exists() else []
