@@ -9,21 +9,18 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
-
 from housenumbers.command_line import parse
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.evaluation.figures import TRAINING, VALIDATION
 from housenumbers.tracking.spread import mean_and_deviation
 from housenumbers.training.repeatability import environment
+from runs import ROOT, completed_run
 
 GOALS = (0.90, 0.92)
 REAL = 6083  # crops to train on in SVHN-6k
@@ -48,18 +45,6 @@ class Arguments:
     factor: float = 1.0
 
 
-def train(folder: Path, words: list[str]) -> dict[str, Any]:
-    """The record of a run in `folder`, which is run, or gone on with, where it is not complete."""
-    record = folder / "run.json"
-    status = json.loads(record.read_text())["status"] if record.exists() else None
-    if status != "completed":
-        go_on = [f"resume={folder}"] if status else [*words, f"hydra.run.dir={folder}"]
-        done = subprocess.run([sys.executable, ROOT / "src/train.py", *go_on], capture_output=True, text=True)
-        if done.returncode:
-            raise UserError(f"{folder}: {done.stderr.strip()}")
-    return dict(json.loads(record.read_text()))
-
-
 def on_real_crops(folder: Path, root: list[str]) -> float:
     """The accuracy of a run on the test crops of SVHN-6k."""
     words = [f"run={folder}", "data=svhn_6k", *root]
@@ -78,7 +63,9 @@ def measure(
     with tqdm(total=seeds * (1 + len(CONTESTANTS) * len(EPOCHS)), unit="run", disable=None) as bar:
         for seed in range(seeds):
             rendered = home / f"rendered_{seed}"
-            seconds.append(train(rendered, ["experiment=synthetic", f"seed={seed}", *overrides])["train_seconds"])
+            seconds.append(
+                completed_run(rendered, ["experiment=synthetic", f"seed={seed}", *overrides])["train_seconds"]
+            )
             without.append(on_real_crops(rendered, root))
             bar.update()
             for count, epochs in EPOCHS.items():
@@ -89,7 +76,7 @@ def measure(
                         f"data.reduce={min(1, count / REAL)}", f"epochs={max(1, round(epochs * factor))}",
                         *lr, *begin, *threads,
                     ]  # fmt: skip
-                    record = train(home / f"{name.replace(' ', '_')}_{count}_{seed}", own)
+                    record = completed_run(home / f"{name.replace(' ', '_')}_{count}_{seed}", own)
                     results[name][count].append(record["test"]["accuracy"])
                     bar.update()
     return without, results, seconds

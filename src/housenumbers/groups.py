@@ -82,8 +82,8 @@ class FastNetConfig(ModelConfig):
         require(good, "model.convolutions", self.convolutions, want)
         good = self.activation in ("gelu", "relu", "silu")
         require(good, "model.activation", self.activation, "gelu, relu or silu")
-        smallest = (self.input_size - 1) // 2 ** len(self.channels)  # whitening takes a pixel, each stage a half
-        most = int(math.log2((self.input_size - 1) / 2))
+        smallest = self.input_size // 2 ** len(self.channels)  # whitening halves it, as each stage but the first does
+        most = int(math.log2(self.input_size)) - 1
         want = f"at most {most} stages for pictures of {self.input_size} pixels"
         require(smallest >= 2, "model.channels", self.channels, want)
 

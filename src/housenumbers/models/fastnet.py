@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from housenumbers.models.normalize import Normalize
 
 _PATCH = 2  # pixels: the side of the patches that are whitened
-_FEW_PICTURES, _FEW_PATCHES = 2000, 4  # how many pictures, and every which patch of them, tell the statistics
+_FEW_PICTURES = 2000  # are enough for the statistics
 _EIGENVALUE_FLOOR = 1e-2  # keeps directions that hardly vary from being blown up
 _CONTRAST_FLOOR = 0.06**2  # of variance, the whole range being 2: keeps a plain picture from being blown up
 _LOGIT_SCALE = 1 / 3  # of the untrained net's outputs, which are large behind a maximum over places
@@ -18,20 +18,21 @@ _LOGIT_SCALE = 1 / 3  # of the untrained net's outputs, which are large behind a
 class FastNet(nn.Module):
     """Pictures `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`.
 
-    Each picture gets mean 0 and variance 1. A frozen 2x2 convolution whitens its patches, both signs of every
-    direction; stages of 3x3 convolutions follow, each with batch norm and `activation`, the first convolution of each
-    stage with a max pooling behind it; the maximum over all places goes into a linear layer. `channels` and
-    `convolutions` say how wide and how deep each stage is.
+    Each picture gets mean 0 and variance 1. A frozen convolution makes of each patch of 2x2 pixels its 12 whitened
+    values, both signs of each, so that all that follows works at half the resolution and nothing is lost. Stages of 3x3
+    convolutions follow, each with batch norm and `activation`; from the second stage on the first convolution has a max
+    pooling behind it. The maximum over all places goes into a linear layer. `channels` and `convolutions` say how wide
+    and how deep each stage is.
 
-    The architecture is that of Keller Jordan's airbench (2024, arXiv:2404.00498), narrower: the whitening layer (Page
-    2018, "How to train your ResNet"), initialised by `initialize_from`; and convolutions that begin as identities
-    (dirac). Equal contrast for each picture is ours: street numbers are lit in every way.
+    The architecture is akin to Keller Jordan's airbench (2024, arXiv:2404.00498): a whitening layer (Page 2018, "How to
+    train your ResNet"), computed by `initialize_from`, and convolutions that begin as identities (dirac). Patches that
+    do not overlap are ours, and equal contrast for each picture: street numbers are lit in every way.
     """
 
     def __init__(
         self,
-        channels: Sequence[int] = (32, 64, 128),
-        convolutions: Sequence[int] = (2, 2, 2),
+        channels: Sequence[int] = (24, 48, 128),
+        convolutions: Sequence[int] = (1, 2, 2),
         activation: str = "gelu",
         input_size: int = 32,
         classes: int = 10,
@@ -42,16 +43,19 @@ class FastNet(nn.Module):
         act = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}[activation]
         self.normalize = Normalize(input_size)
         directions = 3 * _PATCH**2
-        self.whiten = nn.Conv2d(3, 2 * directions, _PATCH, bias=False).requires_grad_(False)
+        self.whiten = nn.Conv2d(3, 2 * directions, _PATCH, stride=_PATCH, bias=False).requires_grad_(False)
         self.act = act()
         self.stages = nn.ModuleList()
         inputs = 2 * directions
         for outputs, count in zip(channels, convolutions, strict=True):
-            stage = nn.Sequential(_convolution(inputs, outputs), nn.MaxPool2d(2), nn.BatchNorm2d(outputs), act())
-            for _ in range(count - 1):
-                stage.extend([_convolution(outputs, outputs), nn.BatchNorm2d(outputs), act()])
+            stage = nn.Sequential()
+            for number in range(count):
+                stage.append(_convolution(inputs, outputs))
+                if number == 0 and len(self.stages) > 0:
+                    stage.append(nn.MaxPool2d(2))
+                stage.extend([nn.BatchNorm2d(outputs), act()])
+                inputs = outputs
             self.stages.append(stage)
-            inputs = outputs
         self.head = nn.Linear(inputs, classes, bias=False)
 
     @torch.no_grad()
@@ -61,7 +65,7 @@ class FastNet(nn.Module):
         Its output has covariance one, but for directions in which patches hardly vary.
         """
         some = self._equal_contrast(images[:: max(1, len(images) // _FEW_PICTURES)])
-        patches = F.unfold(some, _PATCH).transpose(1, 2).flatten(0, 1)[::_FEW_PATCHES]
+        patches = F.unfold(some, _PATCH, stride=_PATCH).transpose(1, 2).flatten(0, 1)
         covariance = patches.T @ patches / len(patches)
         values, vectors = torch.linalg.eigh(covariance.double().cpu())
         filters = (vectors / (values + _EIGENVALUE_FLOOR).sqrt()).T.view(-1, 3, _PATCH, _PATCH).float()
