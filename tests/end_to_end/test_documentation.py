@@ -104,13 +104,15 @@ def small(command: str, home: Path) -> str:
     if "train.py" not in command or re.search(r"resume=|repeat=|--help|--cfg", command):
         return command
     unofficial = "" if re.search("digits|quickstart", command) else " data.verify=false"
-    data = " data=svhn" if re.search("study_6k|experiment=fast", command) else " data.size=2000" if "synthetic" in command else ""
+    data = " data=svhn" if re.search("study_6k|experiment=fast", command) else ""
+    data += " data.size=2000" if "synthetic" in command else ""
     swept = [word.partition("=")[0] for word in command.split() if "," in word and not word.endswith("]")]
     if "hydra/sweeper=optuna" in command:
         swept += ["data.batch_size"]
         command = re.sub(r"hydra.sweeper.n_trials=\d+", "", command) + " hydra.sweeper.n_trials=1"
     more = [word for word in SMALL.split() if word.partition("=")[0] not in swept]
-    if re.search("model=(torchvision|mobilenet|efficientnet)|experiment=fast", command):  # which have neither a width nor blocks
+    without_width_and_blocks = "model=(torchvision|mobilenet|efficientnet)|experiment=fast"
+    if re.search(without_width_and_blocks, command):
         more = [word for word in more if not word.startswith("model.")]
     return f"{command}{data}{unofficial} {' '.join(more)}"
 
