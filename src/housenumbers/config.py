@@ -161,7 +161,7 @@ class TrainConfig:
     device: str = MISSING  # auto | cpu | cuda | cuda:N | mps
     threads: int | None = MISSING  # null: as many as torch takes by itself
     autocast: Any = MISSING  # bfloat16: false (never) | cuda | true (there, and on CPUs with instructions for it)
-    tta: int = MISSING  # final scores are means over the picture and its shifts by so many pixels; 0: the picture alone
+    tta: int = 0  # final scores are means over the picture and its shifts by so many pixels; 0: the picture alone
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")

@@ -23,7 +23,7 @@ def test_every_option_learns_from_a_batch_of_pictures(name: str) -> None:
     logits = model(images)
     assert logits.shape == (2, 10)
     logits.sum().backward()
-    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert all((parameter.grad is not None) == parameter.requires_grad for parameter in model.parameters())
     model.eval()
     assert torch.equal(model(images), model(images.float()))
 
