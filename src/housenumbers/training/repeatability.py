@@ -70,7 +70,7 @@ def _versions() -> dict[str, str]:
 
 @cache
 def _cpu_has_bfloat16() -> bool:
-    has = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
+    has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
     return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
