@@ -25,8 +25,7 @@ from runs import ROOT, completed_run
 GOALS = (0.90, 0.92)
 REAL = 6083  # crops to train on in SVHN-6k
 EPOCHS = {100: 100, 500: 60, 1083: 40, 6083: 20}  # of training on so many real crops
-RECIPE = ["model.width=16", "scheduler=onecycle", "augment=translate", "label_smoothing=0.1"]
-CONTESTANTS = {"real crops alone": ["optimizer.lr=0.005"], "after rendered ones": ["optimizer.lr=0.001"]}
+CONTESTANTS = {"real crops alone": ["optimizer.lr=0.02"], "after rendered ones": ["optimizer.lr=0.005"]}
 
 
 @dataclass
@@ -72,7 +71,7 @@ def measure(
                 for name, lr in CONTESTANTS.items():
                     begin = [f"model.pretrained=run:{rendered}"] if "rendered" in name else []
                     own = [
-                        *RECIPE, "data=svhn_6k", *root, "data.val_fraction=0", "data.batch_size=64", f"seed={seed}",
+                        "experiment=fast", *root, f"seed={seed}",
                         f"data.reduce={min(1, count / REAL)}", f"epochs={max(1, round(epochs * factor))}",
                         *lr, *begin, *threads,
                     ]  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from warm import run_script
 
 from housenumbers.config import DataConfig, TrainConfig, composed_from
 
@@ -39,9 +40,11 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run_in(folder: Path, verb: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command_line(verb, *arguments), cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=600
-    )
+    """Runs `python src/VERB.py ARGUMENTS` in a folder, with `more` in the environment."""
+    command = command_line(verb, *arguments)
+    if more:  # perhaps for a library that looks at it while it is loaded
+        return subprocess.run(command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=600)
+    return run_script(command[1:], folder, environment(), timeout=600)
 
 
 def sweep(home: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -26,11 +26,12 @@ def record(folder: Path) -> dict:
 
 
 def results(folder: Path) -> dict:
-    """All that must be equal between equal runs; not the seconds."""
+    """All that must be equal between equal runs, and the processor, in case that it was not; not the seconds."""
     run = record(folder)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     best = torch.load(folder / "checkpoints" / "best.pt", weights_only=True)
     return {
+        "cpu": run["cpu"],
         "weights": run["weights_sha256"],
         "data": run["data_sha256"],
         "best": run["best"],
@@ -264,7 +265,7 @@ def test_repeat_fails_where_bits_differ_for_no_reason(command: Command, finished
 def test_the_saved_configuration_composes_to_the_same_run(command: Command, finished: Path, tmp_path: Path) -> None:
     done = command("train", f"--config-path={finished / '.hydra'}", "--config-name=config")
     assert done.returncode == 0, done.stderr
-    assert record(only_run(tmp_path))["weights_sha256"] == record(finished)["weights_sha256"]
+    assert results(only_run(tmp_path)) == results(finished)
 
 
 def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(command: Command, finished: Path) -> None:

@@ -67,6 +67,10 @@ def test_a_run_begins_with_the_best_weights_of_another_and_needs_it_no_more(comm
     assert done.returncode == 0, done.stderr
     shutil.rmtree(tmp_path / "first")
     assert command("evaluate", "run=second").returncode == 0
+    assert command("train", *TINY, "epochs=1", "hydra.run.dir=first", "seed=7").returncode == 0
+    again = command("train", "repeat=second")
+    assert "need not be equal: different pretrained weights" in again.stdout, again.stdout
+    shutil.rmtree(tmp_path / "first")
     gone = command("train", *TINY, "epochs=1", "model.pretrained=run:first")
     assert gone.returncode == 2
     assert "first/checkpoints/best.pt: no such checkpoint" in gone.stderr

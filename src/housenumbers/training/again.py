@@ -18,6 +18,7 @@ _CONDITIONS = {
     "cpu": "CPU",
     "versions": "versions",
     "data_sha256": "data",
+    "pretrained_sha256": "pretrained weights",
 }
 
 

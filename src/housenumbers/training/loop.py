@@ -36,6 +36,7 @@ class TrainingState:
     interval: str  # the scheduler steps after each "epoch" or "batch"
     history: list[Record]
     seconds: float  # from the first batch to the end of the last epoch in the history
+    pretrained_sha256: str | None  # of the weights that training began with, where there were any
 
     @classmethod
     def fresh(
@@ -44,12 +45,12 @@ class TrainingState:
         """The state before the first step, with the pretrained weights of `config.model` unless others are at hand."""
         model = build_model(config.model, device)
         chosen = options(config.model)
-        if pretrained:
-            load_pretrained(model, chosen.get("pretrained", False))
+        source = chosen.get("pretrained", False) if pretrained else False
+        pretrained_sha256 = load_pretrained(model, source)
         freeze(model, chosen.get("freeze", False))
         optimizer = build_optimizer(config.optimizer, model, device)
         scheduler, interval = build_scheduler(config.scheduler, optimizer, config.epochs, steps_per_epoch)
-        return cls(model, optimizer, scheduler, interval, [], 0.0)
+        return cls(model, optimizer, scheduler, interval, [], 0.0, pretrained_sha256)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -58,6 +59,7 @@ class TrainingState:
             "scheduler": self.scheduler.state_dict(),
             "history": self.history,
             "seconds": self.seconds,
+            "pretrained_sha256": self.pretrained_sha256,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -66,6 +68,7 @@ class TrainingState:
         self.scheduler.load_state_dict(state["scheduler"])
         self.history = state["history"]
         self.seconds = state["seconds"]
+        self.pretrained_sha256 = state.get("pretrained_sha256")
 
 
 def fit(

@@ -75,6 +75,7 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         folder.update(data_sha256=splits.sha256)
 
         state = _start_or_resume(config, folder, splits, device)
+        folder.update(pretrained_sha256=state.pretrained_sha256)
         # From here on a signal is obeyed between batches: TensorBoard's queue, matplotlib and a study's database do not
         # bear an exception in the middle.
         with undisturbed(), SummaryWriter(str(path), purge_step=len(state.history) + 1) as writer:

@@ -16,19 +16,21 @@ from housenumbers.errors import UserError
 from housenumbers.evaluation.metrics import predict
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import head_of
-from housenumbers.training.checkpoint import as_checkpoint, load_plain_data
+from housenumbers.training.checkpoint import as_checkpoint, load_plain_data, weights_sha256
 
 _OWN_SIZE = "normalize.input_size"  # what the configuration says, whatever the weights were trained with
 
 
-def load_pretrained(model: nn.Module, source: bool | str) -> None:
+def load_pretrained(model: nn.Module, source: bool | str) -> str | None:
     """Loads weights that the model begins with; a head for other classes, and nothing else, may stay as it is.
+
+    Gives the SHA-256 of what was loaded: another file of that name is another run. None where nothing was.
 
     `source` is true for the published ones, `run:DIR` for the best of a run, or a file: a checkpoint of ours, or the
     plain state dict of a torchvision network. Raises UserError where there are none, or they are of another model.
     """
     if source is False:
-        return
+        return None
     weights = _published(model) if source is True else _from_file(str(source))
     own = model.state_dict()
     of_the_head = {id(tensor) for tensor in head_of(model).parameters()}
@@ -39,6 +41,7 @@ def load_pretrained(model: nn.Module, source: bool | str) -> None:
     if other := own.keys() - fitting.keys() - head - normalizing:
         raise UserError(f"model.pretrained={source}: of another model: it has no {min(other)} of this shape")
     model.load_state_dict(fitting, strict=False)
+    return weights_sha256(fitting)
 
 
 def freeze(model: nn.Module, how_much: bool | int) -> None:

@@ -1,0 +1,54 @@
+"""Commands in processes of their own that have the heavy libraries loaded already: importing these takes seconds.
+
+A server process loads them once, none of ours among them, and forks for each command.
+"""
+
+import atexit
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_LIBRARIES = (
+    "hydra", "hydra.main", "matplotlib.backends.backend_agg", "matplotlib.figure", "optuna", "PIL.Image", "scipy.io",
+    "sklearn.datasets", "sklearn.model_selection", "torch", "torch.utils.tensorboard", "torchvision",
+)  # fmt: skip
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload([*_LIBRARIES, __name__])
+
+
+def run_script(
+    command: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """What `subprocess.run` gives for this script and its arguments, output captured as text."""
+    with tempfile.TemporaryDirectory() as home:
+        output = [Path(home, name) for name in ("stdout", "stderr")]
+        process = _context.Process(target=_become, args=(list(command), str(cwd), dict(env), output))
+        process.start()
+        process.join(timeout)
+        if process.is_alive():
+            process.kill()
+            raise subprocess.TimeoutExpired(list(command), timeout)
+        stdout, stderr = (file.read_text(encoding="utf-8") for file in output)
+    return subprocess.CompletedProcess(list(command), process.exitcode or 0, stdout, stderr)
+
+
+def _become(command: list[str], cwd: str, env: dict[str, str], output: list[Path]) -> None:
+    """Runs a script as the interpreter does: from its folder, with its arguments, to its exit handlers."""
+    for number, file in enumerate(output, 1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    sys.argv = command
+    sys.path[0] = str(Path(command[0]).parent)
+    try:
+        runpy.run_path(command[0], run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
