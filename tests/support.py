@@ -44,7 +44,7 @@ def run_in(folder: Path, verb: str, *arguments: str, **more: str) -> subprocess.
     command = command_line(verb, *arguments)
     if more:  # perhaps for a library that looks at it while it is loaded
         return subprocess.run(command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=600)
-    return run_script(command[1:], folder, environment(), timeout=600)
+    return run_script(command, folder, environment(), timeout=600)
 
 
 def sweep(home: Path, *words: str) -> subprocess.CompletedProcess[str]:

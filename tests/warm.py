@@ -25,10 +25,10 @@ _context.set_forkserver_preload([*_LIBRARIES, __name__])
 def run_script(
     command: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    """What `subprocess.run` gives for this script and its arguments, output captured as text."""
+    """What `subprocess.run` gives for `python SCRIPT ARGUMENTS`, output captured as text."""
     with tempfile.TemporaryDirectory() as home:
         output = [Path(home, name) for name in ("stdout", "stderr")]
-        process = _context.Process(target=_become, args=(list(command), str(cwd), dict(env), output))
+        process = _context.Process(target=_become, args=(list(command[1:]), str(cwd), dict(env), output))
         process.start()
         process.join(timeout)
         if process.is_alive():

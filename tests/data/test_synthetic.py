@@ -64,6 +64,7 @@ def test_a_crop_gets_harder_and_stays_itself(fonts: list[glyphs.Font]) -> None:
     assert means[0] < means[2] / 2
 
 
+@pytest.mark.slow
 def test_labels_can_be_read(command: Command) -> None:
     """A small net learns from clean crops what the digits are, so that labels and pictures belong together."""
     words = ("data=synthetic", "data.size=1500", "data.difficulty=0.1", "model.width=8", "epochs=6")

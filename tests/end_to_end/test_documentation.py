@@ -55,7 +55,7 @@ def commands(page: Path) -> list[str]:
 ALL = list(dict.fromkeys(command for page in PAGES for command in commands(page)))
 IN_README = commands(PAGES[0])
 RUN = [
-    pytest.param(command, marks=[] if command in IN_README else pytest.mark.slow)
+    pytest.param(command, marks=[] if command in IN_README and "seed=42,43," not in command else pytest.mark.slow)
     for command in ALL
     if command not in NOT_RUN
 ]

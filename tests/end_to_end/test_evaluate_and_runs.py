@@ -119,6 +119,7 @@ def test_runs_lists_best_first_and_filters(finished: Path, tmp_path: Path) -> No
     assert run_in(tmp_path, "runs", "format=xml").returncode == 2
 
 
+@pytest.mark.slow
 def test_runs_at_once_are_all_listed(tmp_path: Path) -> None:
     import subprocess
 

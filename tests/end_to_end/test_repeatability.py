@@ -138,7 +138,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the checkpoint's file through /proc")
-@pytest.mark.parametrize("number", [1, 2, 5])
+@pytest.mark.parametrize("number", [1, *(pytest.param(number, marks=pytest.mark.slow) for number in (2, 5))])
 def test_killed_while_a_checkpoint_is_written(
     command: Command, tmp_path: Path, uninterrupted: dict, number: int
 ) -> None:

@@ -101,6 +101,7 @@ def test_where_the_seed_was_searched_the_fresh_ones_are_beyond_it(tmp_path: Path
     assert confirmed["data_sha256"] == of_the_search["data_sha256"]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_told_and_does_not_stop_the_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     study, folder = find_study("s")

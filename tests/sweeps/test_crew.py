@@ -84,6 +84,7 @@ def test_the_first_samples_are_the_same_for_any_number_of_workers(tmp_path: Path
     assert len({params["optimizer.lr"] for params in drawn[0]}) == 4
 
 
+@pytest.mark.slow
 def test_the_trial_of_a_killed_worker_is_taken_over_by_another_and_ends_equal(tmp_path: Path) -> None:
     process = begin_sweep(tmp_path, *PINNED, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")
     victim = wait_for(lambda: running_for_epochs(tmp_path, 2, how_many=2))[0]
@@ -102,7 +103,7 @@ def test_the_trial_of_a_killed_worker_is_taken_over_by_another_and_ends_equal(tm
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGTERM, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGKILL, signal.SIGINT))],
+    [pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT)],
 )
 def test_workers_end_with_the_command_that_started_them(tmp_path: Path, number: signal.Signals) -> None:
     process = begin_sweep(tmp_path, *PINNED, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")
@@ -176,6 +177,7 @@ def waiting_for_its_turn(home: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
+@pytest.mark.slow
 def test_no_two_workers_claim_a_trial_at_the_same_time(tmp_path: Path) -> None:
     """SQLite would let them have the same one."""
     with waiting_for_its_turn(tmp_path) as process:

@@ -115,6 +115,7 @@ def test_two_commands_begun_at_once_share_a_new_study_and_end_at_exactly_n_trial
     assert "7 of 7 trials are there" in again.stdout
 
 
+@pytest.mark.slow
 def test_a_worker_that_died_on_another_machine_is_noticed_by_its_silence(server: str, tmp_path: Path) -> None:
     """The dead one is of this machine, but the study is told otherwise, so that its process cannot be looked up."""
     words = ("hydra.sweeper.n_trials=2", "hydra.sweeper.heartbeat_seconds=1", "epochs=12", "data.reduce=1")

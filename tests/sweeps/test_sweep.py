@@ -286,7 +286,7 @@ def test_a_damaged_database_is_one_line(searched: Path, tmp_path: Path, damage: 
         assert "restore it from a backup" in line
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_file_in_the_place_of_a_trials_folder_costs_no_parameters(tmp_path: Path, workers: int) -> None:
     words = ("epochs=1", "hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=2", f"hydra.sweeper.n_jobs={workers}")
     file = tmp_path / "multirun/s/trial_0000"
@@ -307,6 +307,7 @@ def test_a_file_in_the_place_of_a_trials_folder_costs_no_parameters(tmp_path: Pa
     assert file.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_whenever_it_is_killed_its_start_samples_are_drawn_once(tmp_path: Path) -> None:
     """Killed before it wrote down the first of them, again before the third; then two commands go on at once."""
     words = ("epochs=1", "hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=4")
