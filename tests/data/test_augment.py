@@ -2,11 +2,11 @@
 
 import torch
 
-from housenumbers.config import AugmentConfig
 from housenumbers.data.augment import augment
 from housenumbers.data.batches import plain_batches, training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.streams import stream
+from housenumbers.sections import AugmentConfig
 
 
 def pictures(count: int = 40) -> LabeledImages:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from housenumbers import interrupts
-from housenumbers.config import AugmentConfig
 from housenumbers.data.augment import augment
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.streams import AUGMENT, ORDER, stream
+from housenumbers.sections import AugmentConfig
 
 
 def training_batches(
