@@ -21,12 +21,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.groups import SCHEMAS, absolute, require
-from housenumbers.sections import AugmentConfig, DataConfig, EarlyStoppingConfig
+from housenumbers.sections import AugmentConfig, AveragingConfig, DataConfig, EarlyStoppingConfig, ProgressiveConfig
 
 # What a configuration, possibly one from somebody else's run folder, is allowed to call.
 ALLOWED_TARGETS = (
     "housenumbers.models.*",
     "housenumbers.training.muon.MuonAdamW",
+    "housenumbers.training.schedules.Trapezoidal",
     "housenumbers.config.CheckConfig",
     "housenumbers.tracking.spread.ReportSpread",
     "torch.optim.*",
@@ -59,6 +60,8 @@ class TrainConfig:
     data: DataConfig = MISSING
     augment: AugmentConfig = MISSING
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    averaging: AveragingConfig = field(default_factory=AveragingConfig)
+    progressive: ProgressiveConfig = field(default_factory=ProgressiveConfig)
     name: str = MISSING  # labels the folder, TensorBoard and the index of runs
     seed: int = MISSING
     epochs: int = MISSING
@@ -94,6 +97,8 @@ class TrainConfig:
             require(chosen, group, getattr(self, group), f"an option of conf/{group}/ with a _target_")
         classes = options(self.model).get("classes", 10)
         require(classes == 10, "model.classes", classes, "left out: there are 10 digits")
+        warmup = options(self.scheduler).get("warmup_epochs", 0)
+        require(warmup <= self.epochs, "scheduler.warmup_epochs", warmup, f"at most epochs={self.epochs}")
         if self.early_stopping.enabled and self.data.val_fraction == 0:
             raise UserError("early_stopping.enabled=true: needs a validation part: set data.val_fraction above 0")
 
@@ -140,6 +145,8 @@ def checked(composed: Any) -> TrainConfig:
         "data.": config.data,
         "augment.": config.augment,
         "early_stopping.": config.early_stopping,
+        "averaging.": config.averaging,
+        "progressive.": config.progressive,
     }
     for prefix, part in parts.items():
         for key in vars(part).keys() - {item.name for item in fields(part)}:  # added with +

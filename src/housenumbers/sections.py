@@ -18,6 +18,7 @@ class AugmentConfig:
     color: float = 0.0  # brighten or darken by up to this fraction, and each channel by half of it
     invert: float = 0.0  # the probability that light and dark change places
     cutout: int = 0  # hide a square of so many pixels under grey
+    mixup: float = 0.0  # alpha: mix pictures and labels of a batch by a share from Beta(alpha, alpha)
 
     def __post_init__(self) -> None:
         require(0 <= self.scale < 10, "augment.scale", self.scale, "from 0 up to, not including, 10")
@@ -25,6 +26,7 @@ class AugmentConfig:
         require(0 <= self.color <= 1, "augment.color", self.color, "from 0 to 1")
         require(0 <= self.invert <= 1, "augment.invert", self.invert, "a probability from 0 to 1")
         require(0 <= self.cutout < 10000, "augment.cutout", self.cutout, "0 pixels or more")
+        require(0 <= self.mixup < math.inf, "augment.mixup", self.mixup, "0 or more")
         require(0 <= self.degrees <= 180, "augment.degrees", self.degrees, "from 0 to 180")
         require(0 <= self.translate < math.inf, "augment.translate", self.translate, "0 pixels or more")
         good = self.padding in ("zeros", "border", "reflection")
@@ -33,7 +35,7 @@ class AugmentConfig:
     @property
     def does_nothing(self) -> bool:
         """Whether every picture stays as it is."""
-        return not self.moves and self.color == 0 and self.invert == 0 and self.cutout == 0
+        return not any((self.moves, self.color, self.invert, self.cutout, self.mixup))
 
     @property
     def moves(self) -> bool:
@@ -99,3 +101,34 @@ class EarlyStoppingConfig:
         require(self.patience >= 1, "early_stopping.patience", self.patience, "1 epoch or more")
         good = 0 <= self.improvement < 100
         require(good, "early_stopping.improvement", self.improvement, "a percentage from 0 up to, not including, 100")
+
+
+@dataclass
+class AveragingConfig:
+    method: str = "none"  # none | ema: over the steps, exponentially | swa: over the epochs, evenly
+    decay: float = 0.99  # of ema: what is left of the average after each step
+    start: float = 0.0  # the fraction of the epochs that is over when it begins
+
+    def __post_init__(self) -> None:
+        good = self.method in ("none", "ema", "swa")
+        require(good, "averaging.method", self.method, "none, ema or swa")
+        require(0 <= self.decay < 1, "averaging.decay", self.decay, "from 0 up to, not including, 1")
+        require(0 <= self.start < 1, "averaging.start", self.start, "from 0 up to, not including, 1")
+
+
+@dataclass
+class ProgressiveConfig:
+    sizes: list[int] = field(default_factory=list)  # of the pictures in training, each for its share of the epochs
+    freeze_after: list[float] = field(default_factory=list)  # the fraction of the epochs that each first stage learns
+
+    def __post_init__(self) -> None:
+        good = all(size >= 8 for size in self.sizes)
+        require(good, "progressive.sizes", self.sizes, "a list of sizes of 8 pixels or more")
+        shares = self.freeze_after
+        good = all(0 < share < 1 for share in shares) and shares == sorted(shares)
+        require(good, "progressive.freeze_after", shares, "a list of growing fractions between 0 and 1")
+
+    @property
+    def does_nothing(self) -> bool:
+        """Whether every epoch is like the first."""
+        return not self.sizes and not self.freeze_after
