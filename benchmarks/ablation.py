@@ -15,6 +15,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
 from housenumbers.command_line import parse
 from housenumbers.config import composed_from
 from housenumbers.data.batches import plain_batches
@@ -24,7 +27,6 @@ from housenumbers.evaluation.metrics import accuracy_and_loss, predict
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.memory import keep_freed_memory
 from housenumbers.training.repeatability import environment, seed_everything
-from runs import ROOT
 
 # Of 50 blocks of neighbouring photos ten validate; which ones is decided by data.split_seed.
 BASE = ["experiment=fast", "data.val_fraction=0.2", "device=cpu"]

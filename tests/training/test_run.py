@@ -140,10 +140,12 @@ def test_several_runs_share_a_multirun_folder_and_are_tested(command: Command, t
 def test_every_preset_runs(command: Command, tmp_path: Path) -> None:
     """The settings of each preset but its size: a small net, few pictures, one epoch."""
     small = ("data=digits", "data.reduce=0.3", "data.val_fraction=0.2", "model.width=4", "epochs=1", "threads=1")
-    done = command("train", "-m", "experiment=glob(*,exclude=[*_tl_*,transfer_*,fast])", *small)  # test_transfer.py
+    done = command(
+        "train", "-m", "experiment=glob(*,exclude=[*_tl_*,transfer_*,fast,best])", *small
+    )  # test_transfer.py
     assert done.returncode == 0, done.stderr
     shape = ("model.channels=[4,8]", "model.convolutions=[1,2]")
-    done = command("train", "experiment=fast", *(word for word in small if "width" not in word), *shape)
+    done = command("train", "-m", "experiment=fast,best", *(word for word in small if "width" not in word), *shape)
     assert done.returncode == 0, done.stderr
     from support import ROOT
 
@@ -153,8 +155,8 @@ def test_every_preset_runs(command: Command, tmp_path: Path) -> None:
 
 
 def test_every_option_of_every_group_trains(command: Command, tmp_path: Path) -> None:
-    for group in ("optimizer", "scheduler", "augment"):
+    for group in ("optimizer", "scheduler", "augment", "averaging"):
         done = command("train", "-m", *TINY, "epochs=1", f"{group}=glob(*)")
         assert done.returncode == 0, done.stderr
     assert all(record(folder)["status"] == "completed" for folder in run_folders(tmp_path))
-    assert len(run_folders(tmp_path)) == 4 + 4 + 4
+    assert len(run_folders(tmp_path)) == 4 + 5 + 4 + 3

@@ -1,7 +1,7 @@
 """Averages of the weights over the run, which are often better than the weights of any one step."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
+from housenumbers.config import TrainConfig
+from housenumbers.data.batches import training_batches
+from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.sections import AveragingConfig
 from housenumbers.training.transfer import train_mode
 
@@ -74,6 +77,17 @@ class WeightAverage:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._count, self.tensors = state["count"], state["tensors"]
+
+
+def averaged_weights(
+    config: TrainConfig, average: WeightAverage | None, network: nn.Module, train: LabeledImages, epoch: int
+) -> AbstractContextManager[None]:
+    """Meanwhile the model, and with it the `network`, has the average of its weights, where there is one."""
+    if average is None:
+        return nullcontext()
+    return average.in_model(
+        network, training_batches(train, config.data.batch_size, config.augment, config.seed, epoch)
+    )
 
 
 @torch.no_grad()

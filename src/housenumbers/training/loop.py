@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.streams import MODEL, stream_seed
 from housenumbers.errors import DivergedError
 from housenumbers.evaluation.metrics import accuracy_and_loss, predict
-from housenumbers.training.averaging import WeightAverage
+from housenumbers.training.averaging import WeightAverage, averaged_weights
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler, build_warmup
 from housenumbers.training.history import Record, should_stop
 from housenumbers.training.progressive import check_progressive, freeze_stages_due, pictures_of_size_due
@@ -116,7 +115,7 @@ def fit(
         with pictures_of_size_due(config, state.model, epoch):
             train_loss = train_epoch(config, state, network, train, epoch, on_step)
         val_accuracy, val_loss = None, None
-        with averaged_weights(config, state, network, train, epoch):
+        with averaged_weights(config, state.average, network, train, epoch):
             if validating is not None:
                 val_accuracy, val_loss = accuracy_and_loss(*predict(network, plain_batches(validating)))
                 _check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
@@ -187,16 +186,6 @@ def train_epoch(
     mean_loss = total_loss.item() / seen
     _check_finite(mean_loss, f"training loss in epoch {epoch}")
     return mean_loss
-
-
-def averaged_weights(
-    config: TrainConfig, state: TrainingState, network: nn.Module, train: LabeledImages, epoch: int
-) -> AbstractContextManager[None]:
-    """Meanwhile the model, and with it the `network`, has the average of its weights, where there is one."""
-    if state.average is None:
-        return nullcontext()
-    batches = training_batches(train, config.data.batch_size, config.augment, config.seed, epoch)
-    return state.average.in_model(network, batches)
 
 
 def batch_loss(config: TrainConfig, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

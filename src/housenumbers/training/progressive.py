@@ -1,5 +1,6 @@
 """What changes as the run goes on: the size of the pictures, and how much of the model is still trained."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,12 +21,13 @@ def check_progressive(config: TrainConfig, model: nn.Module) -> None:
         raise UserError(f"progressive.freeze_after={freeze_after}: this model has {stages} stages: give no more")
     if sizes and not isinstance(getattr(model, "normalize", None), Normalize):
         raise UserError(f"progressive.sizes={sizes}: {type(model).__name__} has no `normalize`, a Normalize, to resize")
+    trial = copy.deepcopy(model).train() if sizes else model  # a copy, for batch norms remember what they see
     for size in sizes:
         picture = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=next(model.parameters()).device)
         try:
-            with torch.inference_mode(), _pictures_of(model.eval(), size):
-                model(picture)
-        except (RuntimeError, AssertionError) as error:
+            with torch.no_grad(), _pictures_of(trial, size):
+                trial(picture)
+        except (RuntimeError, ValueError, AssertionError) as error:
             raise UserError(f"progressive.sizes={sizes}: this model does not take {size} pixels: {error}") from None
 
 
