@@ -145,14 +145,11 @@ def test_each_technique_goes_on_to_the_bit_and_changes_the_weights(words: tuple[
 
 
 def test_a_runs_files_hold_the_average_and_it_is_what_is_tested(command: Command, tmp_path: Path) -> None:
-    done = command("train", *TINY, "averaging=ema", "averaging.decay=0.9")
+    done = command("train", *TINY, "averaging=ema", "averaging.decay=0.9", "data.val_fraction=0")
     assert done.returncode == 0, done.stderr
     folder = only_run(tmp_path)
     record = json.loads((folder / "run.json").read_text())
     best, last = (load_checkpoint(folder / f"checkpoints/{name}.pt") for name in ("best", "last"))
-    assert record["best"]["epoch"] == 3, "otherwise the next lines compare other epochs"
     assert record["weights_sha256"] == weights_sha256(best["model"]) != weights_sha256(last["model"])
-    for file in (folder, folder / "checkpoints/last.pt"):
-        assert command("evaluate", f"run={file}").returncode == 0
-    scores = [json.loads(file.read_text())["loss"] for file in folder.glob("evaluation_test*.json")]
-    assert scores == [record["test"]["loss"]] * 2
+    assert command("evaluate", f"run={folder}/checkpoints/last.pt").returncode == 0
+    assert json.loads((folder / "evaluation_test_last.json").read_text())["loss"] == record["test"]["loss"]
