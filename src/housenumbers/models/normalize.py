@@ -25,8 +25,8 @@ class Normalize(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.register_buffer("input_size", torch.tensor(input_size))
-        # The same number for forward(), which must not wait for a GPU to read the buffer. Another one for a while
-        # trains on pictures of another size.
+        # The same number for forward(), which must not wait for a GPU to read the buffer. Training on pictures of
+        # another size sets it for a while.
         self.size = input_size
         self.register_load_state_dict_post_hook(_read_size)
 
