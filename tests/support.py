@@ -13,7 +13,8 @@ import pytest
 import scipy.io
 from warm import run_script
 
-from housenumbers.config import DataConfig, TrainConfig, composed_from
+from housenumbers.config import TrainConfig, composed_from
+from housenumbers.sections import DataConfig
 
 ROOT = Path(__file__).parent.parent
 REAL_SVHN = ROOT.parent / "shared" / "svhn-real"

@@ -146,7 +146,16 @@ class SchedulerConfig:
 
 
 @dataclass
-class StepConfig(SchedulerConfig):
+class WarmupConfig(SchedulerConfig):
+    warmup_epochs: float = 0.0  # the learning rate rises in a straight line from almost nothing, at every step
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 <= self.warmup_epochs < math.inf, "scheduler.warmup_epochs", self.warmup_epochs, "0 or more")
+
+
+@dataclass
+class StepConfig(WarmupConfig):
     step_size: int = MISSING
     gamma: float = MISSING
 
@@ -157,7 +166,7 @@ class StepConfig(SchedulerConfig):
 
 
 @dataclass
-class ConstantConfig(SchedulerConfig):
+class ConstantConfig(WarmupConfig):
     factor: float = 1.0
 
     def __post_init__(self) -> None:
@@ -166,7 +175,7 @@ class ConstantConfig(SchedulerConfig):
 
 
 @dataclass
-class CosineConfig(SchedulerConfig):
+class CosineConfig(WarmupConfig):
     T_max: int | None = None  # null: the whole run
     eta_min: float = 0.0
 
@@ -198,6 +207,20 @@ class OneCycleConfig(SchedulerConfig):
         require(good, "scheduler.anneal_strategy", self.anneal_strategy, "cos or linear")
 
 
+@dataclass
+class TrapezoidalConfig(SchedulerConfig):
+    total_steps: int | None = None  # null: the whole run
+    warmup: float = 0.1
+    decay: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        good = self.total_steps is None or self.total_steps >= 1
+        require(good, "scheduler.total_steps", self.total_steps, "1 or more, or null")
+        require(0 <= self.warmup <= 1, "scheduler.warmup", self.warmup, "a fraction from 0 to 1")
+        require(0 <= self.decay <= 1 - self.warmup, "scheduler.decay", self.decay, "a fraction of what warmup leaves")
+
+
 # The schemas of each group, by the name that files in conf/ call them, each with the targets that it describes.
 SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
     "model": {
@@ -218,6 +241,7 @@ SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
         "step": (StepConfig, ("torch.optim.lr_scheduler.StepLR",)),
         "cosine": (CosineConfig, ("torch.optim.lr_scheduler.CosineAnnealingLR",)),
         "onecycle": (OneCycleConfig, ("torch.optim.lr_scheduler.OneCycleLR",)),
+        "trapezoidal": (TrapezoidalConfig, ("housenumbers.training.schedules.Trapezoidal",)),
         "none": (ConstantConfig, ("torch.optim.lr_scheduler.ConstantLR",)),
     },
 }

@@ -43,6 +43,22 @@ def test_sweeper_prints_its_costs() -> None:
         assert line in done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL_SVHN.exists(), reason="needs the real crops")
+def test_ablation_prints_paired_differences_and_does_not_run_twice(tmp_path: Path) -> None:
+    file = tmp_path / "runs.jsonl"
+    words = ("only=ema,sizes", "folds=1", "epochs=1", "threads=1", f"file={file}", f"data.root={REAL_SVHN}")
+    assert bench("ablation", *words, "seeds=1").returncode == 0
+    first = file.read_text()
+    file.write_text(f"{first}\n{first[:30]}")  # a kill in the middle of a line
+    done = bench("ablation", *words, "seeds=2")
+    assert done.returncode == 0, done.stderr
+    assert file.read_text().startswith(first)
+    assert file.read_text().count('"accuracy"') == 6
+    assert "| sizes: `progressive.sizes=[24,32]` |" in done.stdout
+    assert bench("ablation", *words, "seeds=2").stdout == done.stdout
+
+
 @pytest.mark.parametrize("words", [["only=w1_b1"], ["rounds=0"], ["data.reduce=1"]])
 def test_mistakes_are_one_line(words: list[str]) -> None:
     done = bench("training_loop", *words)

@@ -2,11 +2,11 @@
 
 import torch
 
-from housenumbers.config import AugmentConfig
 from housenumbers.data.augment import augment
-from housenumbers.data.batches import plain_batches, training_batches
+from housenumbers.data.batches import mixed, plain_batches, training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.streams import stream
+from housenumbers.sections import AugmentConfig
 
 
 def pictures(count: int = 40) -> LabeledImages:
@@ -126,3 +126,30 @@ def test_switching_one_on_leaves_the_others_as_they_were() -> None:
     moved = augment(images, AugmentConfig(degrees=10, translate=2), stream(1))
     also = augment(images, AugmentConfig(degrees=10, translate=2, invert=1.0), stream(1))
     torch.testing.assert_close(also, 255 - moved)
+
+
+def test_mixup_mixes_pictures_and_labels_by_one_share_for_each_batch() -> None:
+    data = pictures()
+    batches = list(training_batches(data, 16, AugmentConfig(mixup=1.0), 3, 1))
+    plain = list(training_batches(data, 16, AugmentConfig(), 3, 1))
+    shares = set()
+    for (images, targets), (own, labels) in zip(batches, plain, strict=True):
+        partner, partners = own.float().roll(1, 0), labels.roll(1)
+        differing = labels != partners
+        share = targets[differing, labels[differing]]
+        assert share.unique().numel() == 1
+        shares.add(share[0].item())
+        torch.testing.assert_close(targets[differing, partners[differing]], 1 - share)
+        torch.testing.assert_close(targets.sum(dim=1), torch.ones(len(labels)))
+        torch.testing.assert_close(images, share[0] * own.float() + (1 - share[0]) * partner)
+    assert len(shares) == 3
+    again = training_batches(data, 16, AugmentConfig(mixup=1.0), 3, 1)
+    assert all(torch.equal(one[0], other[0]) for one, other in zip(batches, again, strict=True))
+
+
+def test_the_loss_of_mixed_labels_is_the_mean_of_both_losses() -> None:
+    logits, labels = torch.randn(6, 10, generator=stream(1)), torch.arange(6)
+    _, targets = mixed(torch.zeros(6, 3, 2, 2), labels, 0.3)
+    cross_entropy = torch.nn.functional.cross_entropy
+    own, other = (cross_entropy(logits, each, label_smoothing=0.1) for each in (labels, labels.roll(1)))
+    torch.testing.assert_close(cross_entropy(logits, targets, label_smoothing=0.1), 0.3 * own + 0.7 * other)

@@ -9,10 +9,10 @@ import torch
 from PIL import Image, ImageDraw
 from support import TINY, Command, data_config
 
-from housenumbers.config import DataConfig
 from housenumbers.data.folder import read_folder, read_picture
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.errors import UserError
+from housenumbers.sections import DataConfig
 
 
 def digit(label: int, shade: int = 200, size: tuple[int, int] = (40, 40)) -> Image.Image:

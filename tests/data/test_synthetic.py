@@ -9,11 +9,11 @@ import pytest
 import torch
 from support import Command, composed, only_run
 
-from housenumbers.config import DataConfig
 from housenumbers.data import glyphs
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.data.render import render
 from housenumbers.errors import UserError
+from housenumbers.sections import DataConfig
 
 
 def config(tmp_path: Path, *words: str) -> DataConfig:

@@ -18,6 +18,7 @@ LONG = (*TINY, "epochs=5", "augment=rotation", "augment.translate=2", "scheduler
 FAST = (
     *(word for word in TINY if "width" not in word), "experiment=fast", "data.val_fraction=0.2", "model.channels=[4,8]",
     "model.convolutions=[1,2]", "augment.color=0.2", "augment.cutout=6", "epochs=5",
+    "averaging=ema", "augment.mixup=0.2", "progressive.sizes=[16,32]", "progressive.freeze_after=[0.5]",
 )  # fmt: skip
 
 
@@ -93,7 +94,7 @@ def test_killed_at_a_random_moment_then_resumed(
     assert run_folders(tmp_path) == [folder]
 
 
-def test_all_that_the_fast_preset_adds_goes_on_after_a_kill(tmp_path: Path) -> None:
+def test_all_that_the_fast_preset_and_other_techniques_add_goes_on_after_a_kill(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()

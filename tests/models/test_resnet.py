@@ -74,6 +74,7 @@ def test_a_checkpoint_carries_what_the_pictures_go_through() -> None:
     [
         # WRN-16-4 and WRN-28-10 as published with the paper's code, ResNet-56 counted by hand.
         ("wide_resnet16_4", 2_748_890),
+        ("wide_resnet16_8", 10_961_370),
         ("resnet56", 855_770),
     ],
 )

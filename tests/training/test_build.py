@@ -5,7 +5,7 @@ import torch
 from support import composed
 
 from housenumbers.errors import UserError
-from housenumbers.training.build import build_model, build_optimizer, build_scheduler
+from housenumbers.training.build import build_model, build_optimizer, build_scheduler, build_warmup
 
 CPU = torch.device("cpu")
 
@@ -16,6 +16,7 @@ def learning_rates(*overrides: str, epochs: int = 4, steps: int = 5) -> list[flo
     model = torch.nn.Linear(1, 1)
     optimizer = build_optimizer(config.optimizer, model, CPU)
     scheduler, interval = build_scheduler(config.scheduler, optimizer, epochs, steps)
+    warmup = build_warmup(config.scheduler, optimizer, steps)
     rates = []
     for _ in range(epochs):
         for _ in range(steps):
@@ -23,6 +24,8 @@ def learning_rates(*overrides: str, epochs: int = 4, steps: int = 5) -> list[flo
             optimizer.step()
             if interval == "batch":
                 scheduler.step()
+            if warmup is not None:
+                warmup.step()
         if interval == "epoch":
             scheduler.step()
     return rates
@@ -53,6 +56,21 @@ def test_onecycle_rises_to_the_optimizers_rate_and_falls() -> None:
 
 def test_none_keeps_the_rate() -> None:
     assert learning_rates("scheduler=none", "optimizer.lr=0.5") == [0.5] * 20
+
+
+def test_warmup_rises_at_every_step_and_then_leaves_the_schedule_to_itself() -> None:
+    for words in (("scheduler=none",), ("scheduler=step", "scheduler.step_size=1"), ("scheduler=cosine",)):
+        plain = learning_rates(*words, "optimizer.lr=1")
+        warm = learning_rates(*words, "optimizer.lr=1", "scheduler.warmup_epochs=1.4")
+        assert warm == pytest.approx([rate * min(1, (step + 1) / 8) for step, rate in enumerate(plain)])
+
+
+def test_trapezoidal_rises_stays_and_falls_to_nothing() -> None:
+    rates = learning_rates("scheduler=trapezoidal", "scheduler.warmup=0.2", "scheduler.decay=0.5", "optimizer.lr=2")
+    rising, falling = [0.5, 1.0, 1.5, 2.0], [2.0 * left / 10 for left in range(10, 0, -1)]
+    assert rates == pytest.approx([*rising, *[2.0] * 6, *falling])
+    abrupt = learning_rates("scheduler=trapezoidal", "scheduler.warmup=0", "scheduler.decay=0", "optimizer.lr=2")
+    assert abrupt == [2.0] * 20
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])

@@ -139,7 +139,9 @@ def test_several_runs_share_a_multirun_folder_and_are_tested(command: Command, t
 
 def test_every_preset_runs(command: Command, tmp_path: Path) -> None:
     """The settings of each preset but its size: a small net, few pictures, one epoch."""
-    small = ("data=digits", "data.reduce=0.3", "data.val_fraction=0.2", "epochs=1", "threads=1")
+    small = (
+        "data=digits", "data.reduce=0.3", "data.val_fraction=0.2", "data.use_extra=false", "epochs=1", "threads=1",
+    )  # fmt: skip
     names = {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
     presets = {name for name in names if "_tl_" not in name and not name.startswith("transfer_")}  # test_transfer.py
     of_fastnet = {name for name in presets if composed(f"experiment={name}").model.name == "fastnet"}
@@ -152,8 +154,8 @@ def test_every_preset_runs(command: Command, tmp_path: Path) -> None:
 
 
 def test_every_option_of_every_group_trains(command: Command, tmp_path: Path) -> None:
-    for group in ("optimizer", "scheduler", "augment"):
+    for group in ("optimizer", "scheduler", "augment", "averaging"):
         done = command("train", "-m", *TINY, "epochs=1", f"{group}=glob(*)")
         assert done.returncode == 0, done.stderr
     assert all(record(folder)["status"] == "completed" for folder in run_folders(tmp_path))
-    assert len(run_folders(tmp_path)) == 4 + 4 + 4
+    assert len(run_folders(tmp_path)) == 4 + 5 + 4 + 3

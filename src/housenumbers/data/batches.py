@@ -5,14 +5,18 @@ Between two batches is where a run that was told to end does so.
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from housenumbers import interrupts
-from housenumbers.config import AugmentConfig
 from housenumbers.data.augment import augment
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.streams import AUGMENT, ORDER, stream
+from housenumbers.data.streams import AUGMENT, MIXUP, ORDER, stream, stream_seed
+from housenumbers.sections import AugmentConfig
+
+_CLASSES = 10
 
 
 def training_batches(
@@ -20,13 +24,28 @@ def training_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All pictures once, in the order that belongs to (seed, epoch), augmented as belongs to (seed, epoch, step).
 
-    Yields pictures `[B, 3, H, W]`, uint8 or float on 0..255, and labels `[B]`; the last batch may be smaller.
+    Yields pictures `[B, 3, H, W]`, uint8 or float on 0..255, and labels, int64 `[B]` or with mixup float `[B, 10]`, the
+    share of each class; the last batch may be smaller.
     """
     order = torch.randperm(len(data.labels), generator=stream(ORDER, seed, epoch)).to(data.labels.device)
     for step, indices in enumerate(order.split(batch_size)):
         interrupts.check()
         batch = data.subset(indices)
-        yield augment(batch.images, augmentation, stream(AUGMENT, seed, epoch, step)), batch.labels
+        images, labels = augment(batch.images, augmentation, stream(AUGMENT, seed, epoch, step)), batch.labels
+        if augmentation.mixup > 0:
+            generator = np.random.default_rng(stream_seed(MIXUP, seed, epoch, step))
+            images, labels = mixed(images, labels, generator.beta(augmentation.mixup, augmentation.mixup))
+        yield images, labels
+
+
+def mixed(images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """So much of each picture, and for the rest its neighbour in the batch, which the order has made a random one.
+
+    Float pictures, and labels `[B, 10]` that hold both classes by their shares, so that the cross entropy with them is
+    the mean of the two losses (mixup: Zhang et al. 2017, arXiv:1710.09412).
+    """
+    images, targets = images.float(), F.one_hot(labels, _CLASSES).float()
+    return images.lerp(images.roll(1, 0), 1 - share), targets.lerp(targets.roll(1, 0), 1 - share)
 
 
 def plain_batches(data: LabeledImages, batch_size: int = 250) -> Iterator[tuple[Tensor, Tensor]]:

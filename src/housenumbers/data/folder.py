@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from housenumbers.config import DataConfig
 from housenumbers.data.cache import decoded
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import stratified
 from housenumbers.errors import UserError
+from housenumbers.sections import DataConfig
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 
-from housenumbers.config import DataConfig
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_folder
 from housenumbers.data.labeled_images import LabeledImages, concatenate
@@ -16,6 +15,7 @@ from housenumbers.data.splits import block_split, random_split, reduced
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
 from housenumbers.data.synthetic import read_synthetic
 from housenumbers.errors import UserError
+from housenumbers.sections import DataConfig
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 # The first word of a key keeps streams for different purposes apart.
-ORDER, AUGMENT, MODEL = range(3)
+ORDER, AUGMENT, MODEL, MIXUP = range(4)
 
 
 def stream_seed(*key: int) -> int:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from housenumbers.config import DataConfig
 from housenumbers.data.cache import decoded
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
+from housenumbers.sections import DataConfig
 
 # What SVHN-6k consists of, by content: whichever files it was read from, these are its pixels and labels.
 _SVHN_6K_SHA256 = {

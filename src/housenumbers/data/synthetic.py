@@ -9,11 +9,11 @@ import torch
 from tqdm import tqdm
 
 from housenumbers import interrupts
-from housenumbers.config import DataConfig
 from housenumbers.data import glyphs, render, strokes
 from housenumbers.data.cache import cached
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
+from housenumbers.sections import DataConfig
 
 _PARTS = {"train": 0, "test": 1}
 _TEST_SHARE = 4  # the test part has a quarter as many

@@ -25,15 +25,17 @@ class Normalize(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.register_buffer("input_size", torch.tensor(input_size))
-        self._size = input_size  # the same number for forward(), which must not wait for a GPU to read the buffer
+        # The same number for forward(), which must not wait for a GPU to read the buffer. Training on pictures of
+        # another size sets it for a while.
+        self.size = input_size
         self.register_load_state_dict_post_hook(_read_size)
 
     def forward(self, images: Tensor) -> Tensor:
         images = images.to(self.mean.dtype) / 255
-        if images.shape[-2:] != (self._size, self._size):
-            images = F.interpolate(images, (self._size, self._size), mode="bilinear", antialias=True)
+        if images.shape[-2:] != (self.size, self.size):
+            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
         return (images - self.mean) / self.std
 
 
 def _read_size(module: nn.Module, _: Any) -> None:
-    module._size = int(module.input_size)  # type: ignore[assignment, arg-type]
+    module.size = int(module.input_size)  # type: ignore[assignment, arg-type]

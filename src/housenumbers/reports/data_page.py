@@ -9,11 +9,11 @@ import jinja2
 import torch
 from matplotlib.figure import Figure
 
-from housenumbers.config import DataConfig
 from housenumbers.data.load import Splits, load_splits, load_test
 from housenumbers.data.splits import NEIGHBOURS
 from housenumbers.files import write_atomically, write_text
 from housenumbers.reports import data_facts, data_figures
+from housenumbers.sections import DataConfig
 
 _TEMPLATE = Path(__file__).with_name("data_page.html")
 _PAIRS = 12

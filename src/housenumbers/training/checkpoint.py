@@ -65,10 +65,15 @@ def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) 
     """The trained model, from the checkpoint's content alone. Raises UserError where weights and model do not fit."""
     model = build_model(content["config"]["model"], device)
     try:
-        model.load_state_dict(content["model"])
+        model.load_state_dict(weights_in(content))
     except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path}: its weights do not fit its model: {error}") from None
     return model
+
+
+def weights_in(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights that a checkpoint's scores belong to: averaged ones, where last.pt holds both."""
+    return content["model"] | (content.get("average") or {"tensors": {}})["tensors"]
 
 
 def weights_sha256(state: Mapping[str, Tensor]) -> str:

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
-from housenumbers.config import DataConfig, from_saved
+from housenumbers.config import from_saved
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.errors import UserError
 from housenumbers.evaluation.metrics import predict, score
 from housenumbers.files import write_json
+from housenumbers.sections import DataConfig
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model
 from housenumbers.training.repeatability import choose_device

@@ -18,8 +18,10 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.streams import MODEL, stream_seed
 from housenumbers.errors import DivergedError
 from housenumbers.evaluation.metrics import accuracy_and_loss, predict
-from housenumbers.training.build import build_model, build_optimizer, build_scheduler
+from housenumbers.training.averaging import WeightAverage, averaged_weights
+from housenumbers.training.build import build_model, build_optimizer, build_scheduler, build_warmup
 from housenumbers.training.history import Record, should_stop
+from housenumbers.training.progressive import check_progressive, freeze_stages_due, pictures_of_size_due
 from housenumbers.training.repeatability import computes_in_bfloat16
 from housenumbers.training.transfer import freeze, frozen_features, load_pretrained, train_mode
 
@@ -34,6 +36,8 @@ class TrainingState:
     optimizer: Optimizer
     scheduler: LRScheduler
     interval: str  # the scheduler steps after each "epoch" or "batch"
+    warmup: LRScheduler | None  # steps after each batch
+    average: WeightAverage | None
     history: list[Record]
     seconds: float  # from the first batch to the end of the last epoch in the history
     pretrained_sha256: str | None  # of the weights that training began with, where there were any
@@ -48,15 +52,25 @@ class TrainingState:
         source = chosen.get("pretrained", False) if pretrained else False
         pretrained_sha256 = load_pretrained(model, source)
         freeze(model, chosen.get("freeze", False))
+        check_progressive(config, model)
         optimizer = build_optimizer(config.optimizer, model, device)
         scheduler, interval = build_scheduler(config.scheduler, optimizer, config.epochs, steps_per_epoch)
-        return cls(model, optimizer, scheduler, interval, [], 0.0, pretrained_sha256)
+        warmup = build_warmup(config.scheduler, optimizer, steps_per_epoch)
+        averaging = config.averaging
+        average = None if averaging.method == "none" else WeightAverage(model, averaging, config.epochs)
+        return cls(model, optimizer, scheduler, interval, warmup, average, [], 0.0, pretrained_sha256)
+
+    def weights(self) -> dict[str, Tensor]:
+        """What is scored and kept: the model's weights, or their average."""
+        return self.model.state_dict() | ({} if self.average is None else self.average.tensors)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "warmup": None if self.warmup is None else self.warmup.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "history": self.history,
             "seconds": self.seconds,
             "pretrained_sha256": self.pretrained_sha256,
@@ -66,6 +80,10 @@ class TrainingState:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
+        if self.warmup is not None:
+            self.warmup.load_state_dict(state["warmup"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.history = state["history"]
         self.seconds = state["seconds"]
         self.pretrained_sha256 = state.get("pretrained_sha256")
@@ -96,11 +114,14 @@ def fit(
             stage = due
             network, train, validating = frozen_features(config, state.model, stage, validation)
         lr = state.optimizer.param_groups[0]["lr"]
-        train_loss = train_epoch(config, state, network, train, epoch, on_step)
+        freeze_stages_due(config, state.model, epoch)
+        with pictures_of_size_due(config, state.model, epoch):
+            train_loss = train_epoch(config, state, network, train, epoch, on_step)
         val_accuracy, val_loss = None, None
-        if validating is not None:
-            val_accuracy, val_loss = accuracy_and_loss(*predict(network, plain_batches(validating)))
-            _check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
+        with averaged_weights(config, state.average, network, train, epoch):
+            if validating is not None:
+                val_accuracy, val_loss = accuracy_and_loss(*predict(network, plain_batches(validating)))
+                _check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
         now = time.perf_counter()
         state.seconds = already + now - started
         state.history.append(
@@ -139,6 +160,7 @@ def train_epoch(
     device = train.images.device
     total_loss = torch.zeros((), device=device)
     seen = 0
+    steps = -(-len(train.labels) // config.data.batch_size)
     batches = training_batches(train, config.data.batch_size, config.augment, config.seed, epoch)
     for step, (images, labels) in enumerate(batches):
         torch.manual_seed(stream_seed(MODEL, config.seed, epoch, step))  # for dropout, where a model has it
@@ -150,6 +172,10 @@ def train_epoch(
         optimizer.step()
         if state.interval == "batch":
             state.scheduler.step()
+        if state.warmup is not None:
+            state.warmup.step()
+        if state.average is not None:
+            state.average.update(epochs_done=epoch - 1 + (step + 1) / steps)
 
         total_loss += loss.detach() * len(labels)
         seen += len(labels)

@@ -65,7 +65,7 @@ def write_results(
         parameters=sum(parameter.numel() for parameter in state.model.parameters()),
         epochs=len(state.history),
         train_seconds=state.seconds,
-        weights_sha256=weights_sha256(state.model.state_dict()),
+        weights_sha256=weights_sha256(state.weights()),
         best=None if best is None else {name: best[name] for name in ("epoch", "val_loss", "val_accuracy")},
         test=test,
     )

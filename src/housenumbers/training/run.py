@@ -141,7 +141,7 @@ def _train(
             best = best_record(state.history, config.best_by) or record  # without validation the last is the best
             if best is record:
                 # Before last.pt: after a kill in between, the epoch comes again and writes the same weights.
-                content = {**common, "model": state.model.state_dict(), "record": record}
+                content = {**common, "model": state.weights(), "record": record}
                 save_checkpoint(folder.best, content)
             save_checkpoint(folder.last, {**common, **state.state_dict()})
             folder.write_metrics(state.history)

@@ -16,7 +16,7 @@ from housenumbers.errors import UserError
 from housenumbers.evaluation.metrics import predict
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import head_of
-from housenumbers.training.checkpoint import as_checkpoint, load_plain_data, weights_sha256
+from housenumbers.training.checkpoint import as_checkpoint, load_plain_data, weights_in, weights_sha256
 
 _OWN_SIZE = "normalize.input_size"  # what the configuration says, whatever the weights were trained with
 
@@ -87,6 +87,8 @@ def frozen_features(
     all_trained = len(trained) == len(list(model.parameters()))
     if not isinstance(head, nn.Linear) or all_trained or not config.augment.does_nothing:
         return model, train, validation
+    if not config.progressive.does_nothing:  # pictures of other sizes have other features
+        return model, train, validation
     if trained != {id(parameter) for parameter in head.parameters()}:
         return model, train, validation
     features = None if validation is None else _features(model, head, validation)
@@ -109,8 +111,7 @@ def _from_file(source: str) -> Mapping[str, Tensor]:
     file = RunFolder(Path(source.removeprefix("run:"))).best if run else Path(source)
     content = load_plain_data(file)
     if run or "config" in content:
-        weights: Mapping[str, Tensor] = as_checkpoint(content, file)["model"]
-        return weights
+        return weights_in(as_checkpoint(content, file))
     return _of_the_network(content)
 
 

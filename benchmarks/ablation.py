@@ -1,0 +1,194 @@
+"""What each technique buys the preset `fast`: the change of accuracy and of time where it alone is changed.
+
+By cross-validation on the training crops of SVHN-6k; the test crops are never read.
+`python benchmarks/ablation.py --help` shows the options.
+"""
+
+import json
+import os
+import statistics
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from housenumbers.command_line import parse
+from housenumbers.config import composed_from
+from housenumbers.data.batches import plain_batches
+from housenumbers.data.load import load_splits
+from housenumbers.errors import DivergedError, UserError, one_line_errors
+from housenumbers.evaluation.metrics import accuracy_and_loss, predict
+from housenumbers.training.loop import TrainingState, fit
+from housenumbers.training.memory import keep_freed_memory
+from housenumbers.training.repeatability import environment, seed_everything
+
+PRESET = ROOT / "conf/experiment/fast.yaml"
+# Of 50 blocks of neighbouring photos ten validate; which ones is decided by data.split_seed.
+COMMON = ["data.val_fraction=0.2", "device=cpu"]
+# What is changed, by the name of its row.
+ROWS = {
+    "ema": ["averaging=ema"],
+    "ema_097": ["averaging=ema", "averaging.decay=0.97"],
+    "swa": ["averaging=swa", "averaging.start=0.5"],
+    "ema_constant": ["averaging=ema", "scheduler=none", "optimizer.lr=0.01"],
+    "swa_constant": ["averaging=swa", "averaging.start=0.5", "scheduler=none", "optimizer.lr=0.01"],
+    "mixup": ["augment.mixup=0.2"],
+    "trapezoidal": ["scheduler=trapezoidal"],
+    "cosine_warmup": ["scheduler=cosine", "scheduler.interval=batch", "scheduler.warmup_epochs=0.5"],
+    "no_label_smoothing": ["label_smoothing=0"],
+    "no_rotate": ["augment.degrees=0"],
+    "no_translate": ["augment.translate=0"],
+    "no_scale": ["augment.scale=0"],
+    "no_inversion": ["augment.invert=0"],
+    "shear": ["augment.shear=10"],
+    "colour": ["augment.color=0.3"],
+    "cutout": ["augment.cutout=8"],
+    "no_tta": ["tta=0"],
+    "adamw": ["optimizer=adamw", "optimizer.lr=0.01", "optimizer.weight_decay=0.05"],
+    "sizes": ["progressive.sizes=[24,32]"],
+    "freeze": ["progressive.freeze_after=[0.5]"],
+    "no_bfloat16": ["autocast=false"],
+    "narrow": ["model.channels=[16,32,96]"],
+    "wide": ["model.channels=[36,72,192]"],
+}
+
+
+@dataclass
+class Arguments:
+    """Trains `fast`, and `fast` with one thing changed, on the same crops with the same seed; prints the differences.
+
+    python benchmarks/ablation.py data.root=FOLDER                    everything
+    python benchmarks/ablation.py data.root=FOLDER only=ema,mixup     some rows; only=? lists them
+
+    seeds=2                   each with another initialization and order of the pictures
+    folds=5                   each with other blocks of photos to validate on
+    threads=2                 CPU threads
+    file=outputs/ablation.jsonl   where each finished run is noted; none is run again
+    epochs=                   changes all of them"""
+
+    only: str | None = None
+    seeds: int = 2
+    folds: int = 5
+    threads: int = 2
+    file: str = "outputs/ablation.jsonl"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run: what is changed, with which seed, validated on which fold."""
+
+    words: tuple[str, ...]
+    seed: int
+    fold: int
+
+
+def main() -> None:
+    with one_line_errors():
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root", "epochs"])
+        chosen = arguments.only.split(",") if arguments.only else list(ROWS)
+        if unknown := set(chosen) - set(ROWS):
+            raise UserError(f"only={min(unknown)}: must be some of {','.join(ROWS)}")
+        for key in ("seeds", "folds", "threads"):
+            if getattr(arguments, key) < 1:
+                raise UserError(f"{key}={getattr(arguments, key)}: must be 1 or more")
+        torch.set_num_threads(arguments.threads)
+        keep_freed_memory()
+        measured = environment(torch.device("cpu"))
+        cores = len(os.sched_getaffinity(0))
+        print(f"{measured['cpu']}, {arguments.threads} threads of {cores} cores, torch {measured['versions']['torch']}")
+
+        more = [*COMMON, f"threads={arguments.threads}", *overrides]
+        pairs = [(seed, fold) for seed in range(arguments.seeds) for fold in range(arguments.folds)]
+        rows = {"fast": [], **{name: ROWS[name] for name in chosen}}
+        # All rows of a pair in turn, so that a drift of the machine hits all alike.
+        jobs = {
+            (name, *pair): Job((*preset_without(words), *more, *words), *pair)
+            for pair in pairs
+            for name, words in rows.items()
+        }
+        file = Path(arguments.file)
+        done = dict(finished(file))
+        for job in tqdm([job for job in jobs.values() if job not in done], unit="run", disable=None):
+            done[job] = run(job)
+            note(file, job, done[job])
+        print("| changed | accuracy | time | n |\n| --- | --- | --- | --- |")
+        base = [done[jobs["fast", *pair]] for pair in pairs]
+        mean = statistics.fmean(result["accuracy"] for result in base)
+        seconds = statistics.median(result["seconds"] for result in base)
+        print(f"| nothing: `fast` | {mean:.2%} | {seconds:.1f} s | {len(pairs)} |")
+        for name in chosen:
+            print(row(name, base, [done[jobs[name, *pair]] for pair in pairs]))
+
+
+def preset_without(words: list[str]) -> list[str]:
+    """The preset as words, without what it says of a group that `words` swap: another option has other keys."""
+    preset = yaml.safe_load(PRESET.read_text())
+    swapped = {word.partition("=")[0] for word in words}
+    options = {
+        group.removeprefix("override /"): name for line in preset.pop("defaults") for group, name in line.items()
+    }
+    said = [f"{group}={name}" for group, name in options.items() if group not in swapped]
+    for key, value in preset.items():
+        if isinstance(value, dict):
+            said += [f"{key}.{name}={item}" for name, item in value.items() if key not in swapped]
+        else:
+            said.append(f"{key}={value}")
+    return said
+
+
+def run(job: Job) -> dict[str, float]:
+    """The accuracy of the last weights on the fold's validation crops, and the seconds that training took.
+
+    A run whose loss is not finite is as good as chance.
+    """
+    config = composed_from(ROOT / "conf", [*job.words, f"seed={job.seed}", f"data.split_seed={job.fold}"])
+    splits = load_splits(config.data)
+    seed_everything(config.seed)
+    steps = -(-len(splits.train.labels) // config.data.batch_size)
+    state = TrainingState.fresh(config, steps, torch.device("cpu"))
+    try:
+        for _ in fit(config, state, splits.stages, None, lambda _: None):
+            pass
+    except DivergedError:
+        return {"accuracy": 0.1, "seconds": state.seconds}
+    assert splits.validation is not None
+    state.model.load_state_dict(state.weights())
+    accuracy, _ = accuracy_and_loss(*predict(state.model, plain_batches(splits.validation), config.tta))
+    return {"accuracy": accuracy, "seconds": state.seconds}
+
+
+def row(name: str, base: list[dict[str, float]], changed: list[dict[str, float]]) -> str:
+    """A row of the table: differences and ratios are taken within each pair of runs."""
+    both = list(zip(base, changed, strict=True))
+    gains = [100 * (new["accuracy"] - old["accuracy"]) for old, new in both]
+    deviation = f" ± {statistics.stdev(gains):.2f}" if len(gains) > 1 else ""
+    ratio = statistics.median(new["seconds"] / old["seconds"] for old, new in both)
+    changes = " ".join(ROWS[name])
+    return f"| {name}: `{changes}` | {statistics.fmean(gains):+.2f}{deviation} % | {ratio:.2f} | {len(gains)} |"
+
+
+def finished(file: Path) -> Iterator[tuple[Job, dict[str, float]]]:
+    """The runs that are noted in the file. Half a line, which a kill may leave, is none."""
+    for line in file.read_text().splitlines() if file.exists() else []:
+        try:
+            noted = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        yield Job(tuple(noted["words"]), noted["seed"], noted["fold"]), noted["result"]
+
+
+def note(file: Path, job: Job, result: dict[str, float]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as opened:  # a line of its own, whatever was cut off before it
+        opened.write(f"\n{json.dumps({'words': job.words, 'seed': job.seed, 'fold': job.fold, 'result': result})}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Averages of the weights over the run, which are often better than the weights of any one step."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
+
+from housenumbers.config import TrainConfig
+from housenumbers.data.batches import training_batches
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.sections import AveragingConfig
+from housenumbers.training.transfer import train_mode
+
+_PICTURES_FOR_STATISTICS = 5000  # tell a batch norm's mean and variance well enough; no more are looked at
+
+
+class WeightAverage:
+    """The average of all that changes in a model while it is trained: parameters that are not frozen, and buffers.
+
+    `ema` is an exponential moving average over the steps (Polyak and Juditsky 1992; Tarvainen and Valpola 2017,
+    arXiv:1703.01780), `swa` the mean of the weights at the end of each epoch (Izmailov et al. 2018, arXiv:1803.05407).
+    torch's AveragedModel would copy frozen layers too, and average whole numbers, such as the size of pictures, to
+    others: only the formulas of torch.optim.swa_utils are used.
+    """
+
+    def __init__(self, model: nn.Module, config: AveragingConfig, epochs: int) -> None:
+        self._is_swa = config.method == "swa"
+        self._start = config.start * epochs
+        self._average = get_swa_multi_avg_fn() if self._is_swa else get_ema_multi_avg_fn(config.decay)
+        frozen = {name for name, weight in model.named_parameters(remove_duplicate=False) if not weight.requires_grad}
+        # These share the memory of the model's own tensors, which optimizers change in place.
+        self._current = {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
+        self._count = 0
+        self.tensors: dict[str, Tensor] = {}  # by their names in the model; none before the start
+
+    def update(self, epochs_done: float) -> None:
+        """Takes in the model's weights after a step, if it is one that counts."""
+        if epochs_done <= self._start or (self._is_swa and not epochs_done.is_integer()):
+            return
+        if self._count == 0:
+            self.tensors = {name: tensor.clone() for name, tensor in self._current.items()}
+        else:
+            real = [name for name, tensor in self._current.items() if tensor.is_floating_point()]
+            self._average([self.tensors[name] for name in real], [self._current[name] for name in real], self._count)
+            for name in self._current.keys() - set(real):
+                self.tensors[name].copy_(self._current[name])
+        self._count += 1
+
+    @contextmanager
+    def in_model(self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
+        """Puts the average in the place of the model's own weights for a while, and these back to the bit.
+
+        Means of far-apart weights give activations that no batch norm has seen: after `swa` their statistics are
+        computed anew, from training `batches` that run through the `network`, the model or the trained part of it.
+        Those of `ema` lie close together: there the average of the statistics is good enough, and costs nothing.
+        """
+        own = {name: self._current[name].clone() for name in self.tensors}
+        self._put(self.tensors)
+        if self._is_swa and self.tensors:
+            _recompute_statistics(network, batches)
+            self.tensors = {name: tensor.clone() for name, tensor in self._current.items()}
+        try:
+            yield
+        finally:
+            self._put(own)
+
+    def _put(self, tensors: dict[str, Tensor]) -> None:
+        for name, tensor in tensors.items():
+            self._current[name].copy_(tensor)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self._count, "tensors": self.tensors}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._count, self.tensors = state["count"], state["tensors"]
+
+
+def averaged_weights(
+    config: TrainConfig, average: WeightAverage | None, network: nn.Module, train: LabeledImages, epoch: int
+) -> AbstractContextManager[None]:
+    """Meanwhile the model, and with it the `network`, has the average of its weights, where there is one."""
+    if average is None:
+        return nullcontext()
+    return average.in_model(
+        network, training_batches(train, config.data.batch_size, config.augment, config.seed, epoch)
+    )
+
+
+@torch.no_grad()
+def _recompute_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Each batch norm's mean and variance over some training pictures.
+
+    As torch.optim.swa_utils.update_bn does, which however spares neither frozen layers nor time.
+    """
+    norms = [module for module in train_mode(network).modules() if isinstance(module, _BatchNorm) and module.training]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    seen = 0
+    for number, (images, _) in enumerate(batches, start=1):
+        for norm in norms:
+            norm.momentum = 1 / number  # so that what it holds is the mean over the batches so far
+        network(images.contiguous(memory_format=torch.channels_last))
+        seen += len(images)
+        if seen >= _PICTURES_FOR_STATISTICS:
+            break
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
