@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "housenumbers"
 
 # Whom a room may import besides itself. The ground floor (config, errors, files, command_line) is open to the rooms
 # that are listed with it.
-GROUND = {"config", "errors", "files", "groups", "interrupts"}
+GROUND = {"config", "errors", "files", "groups", "interrupts", "processes"}
 MAY_IMPORT = {
     "models": set(),
     "evaluation": set(),
@@ -22,11 +22,12 @@ MAY_IMPORT = {
     "sweeps": GROUND | {"tracking"},
     "reports": GROUND | {"data", "evaluation", "tracking"},
     "training": GROUND | {"data", "models", "evaluation", "tracking"},
-    "config": {"errors", "groups"},
+    "config": {"errors", "groups", "processes"},
     "groups": {"errors"},
-    "errors": set(),
+    "errors": {"processes"},
     "files": set(),
     "interrupts": set(),
+    "processes": set(),
     "command_line": {"config", "errors"},
 }
 
