@@ -177,6 +177,11 @@ class TrainConfig:
         require(good, "threads", self.threads, "from 1 to 1024, or null")
         good = re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", self.device) is not None
         require(good, "device", self.device, "auto, cpu, cuda, cuda:N or mps")
+        if (world_size := processes.world_size()) > 1:
+            good = self.device in ("auto", "cpu", "cuda")
+            require(good, "device", self.device, "auto, cpu or cuda: each of torchrun's processes takes one of its own")
+            want = f"{world_size} or more: torchrun's processes divide each batch"
+            require(self.data.batch_size >= world_size, "data.batch_size", self.data.batch_size, want)
         good = isinstance(self.autocast, bool) or self.autocast == "cuda"
         require(good, "autocast", self.autocast, "false, cuda or true")
         good = 1 <= self.micro_batches <= self.data.batch_size

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,10 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from support import ROOT, TINY, composed, environment, only_run
+from support import ROOT, TINY, composed, environment, only_run, run_folders
 
 from housenumbers.data.batches import rows_of, training_batches
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.tracking.run_folder import RunFolder
 
 # Without batch norm, whose statistics would depend on how a batch is divided.
 PLAIN = """
@@ -39,7 +42,7 @@ WORDS = (
     "model=plain", "data=digits", "data.reduce=0.3", "data.batch_size=43", "epochs=2", "threads=1", "optimizer=sgd",
     "optimizer.lr=0.1", "scheduler=onecycle", "augment=digits", "label_smoothing=0.1",
 )  # fmt: skip
-WITH_BATCH_NORM = (*TINY, "model.width=2", "model.blocks=[1,1,1]", "augment=rotation")
+LONG = (*TINY, "model.width=2", "model.blocks=[1,1,1]", "augment=rotation", "scheduler=onecycle", "epochs=12")
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +67,8 @@ def in_one_process(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def start(home: Path, checkout: Path, *words: str, processes: int = 2, how: str = "--standalone") -> subprocess.Popen:
     torchrun = [sys.executable, "-m", "torch.distributed.run", *how.split(), f"--nproc_per_node={processes}"]
     script = str(checkout / "src" / "train.py")
-    command = (
-        [*torchrun, script, *words] if processes > 1 or how != "--standalone" else [sys.executable, script, *words]
-    )
+    several = processes > 1 or how != "--standalone"
+    command = [*(torchrun if several else [sys.executable]), script, *words]
     return subprocess.Popen(
         command, cwd=home, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -180,13 +182,133 @@ def test_a_mistake_is_one_line_and_leaves_nothing(checkout: Path, tmp_path: Path
         (("-m", "hydra/sweeper=optuna"), "-m"),
         (("data.batch_size=1",), "data.batch_size"),
         (("device=cuda:0",), "device"),
-        (("optimizer.lr=1e30", "clip_grad_norm=null"), "not a finite number"),
-        (("data=svhn", "data.download=false"), "train_32x32.mat"),
     ],
 )
-def test_what_cannot_be_run_is_one_line(checkout: Path, tmp_path: Path, words: tuple[str, ...], named: str) -> None:
+def test_what_cannot_be_for_several_is_one_line(
+    checkout: Path, tmp_path: Path, words: tuple[str, ...], named: str
+) -> None:
+    done = run(tmp_path, checkout, *WORDS, *words)
+    assert done.returncode != 0
+    (line,) = errors(done.stderr)
+    assert line.startswith(f"error: {named}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("optimizer.lr=1e30",), "not a finite number"),
+        (("data=svhn", "data.download=false"), "train_32x32.mat"),
+        (("model.pretrained=nowhere.pt",), "nowhere.pt"),
+    ],
+)
+def test_what_fails_in_all_or_in_one_is_one_line(
+    checkout: Path, tmp_path: Path, words: tuple[str, ...], named: str
+) -> None:
     done = run(tmp_path, checkout, *WORDS, *words)
     assert done.returncode != 0
     (line,) = errors(done.stderr)
     assert named in line
     assert 'src/train.py", line' not in done.stderr
+    assert (folder := only_run(tmp_path)) and record(folder)["status"] == "failed"
+    assert named in record(folder)["error"]
+
+
+@pytest.mark.slow
+def test_without_a_run_the_others_are_let_go(checkout: Path, in_one_process: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, checkout, "--cfg", "job", *WORDS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("batch_size: 43") == 1
+    done = run(tmp_path, checkout, f"resume={in_one_process}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("nothing to resume") == 1
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a longer run of two processes, with batch norm."""
+    home = tmp_path_factory.mktemp("two")
+    assert run(home, checkout, *LONG).returncode == 0
+    return only_run(home)
+
+
+@pytest.mark.slow
+def test_equal_runs_of_two_processes_are_equal_to_the_bit(checkout: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, checkout, f"repeat={uninterrupted}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("bit-identical") == 1
+    assert len(run_folders(tmp_path)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_run_and_resume_goes_on(
+    checkout: Path, uninterrupted: Path, tmp_path: Path, rank: int
+) -> None:
+    torchrun = start(tmp_path, checkout, *LONG)
+    folder = wait_for_epochs(tmp_path, 2)
+    process_of_rank(torchrun, rank).kill()
+    _, said = torchrun.communicate(timeout=60)
+    assert torchrun.returncode != 0
+    assert len(errors(said)) <= 1
+    assert 'src/train.py", line' not in said
+    assert RunFolder(folder).status() in ("failed", "interrupted")
+    done = run(tmp_path, checkout, f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert record(folder)["weights_sha256"] == record(uninterrupted)["weights_sha256"]
+    assert record(folder)["conditions_mixed"] is False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_polite_signal_ends_all_and_one_process_can_go_on(
+    checkout: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    torchrun = start(tmp_path, checkout, *LONG)
+    folder = wait_for_epochs(tmp_path, 2)
+    torchrun.send_signal(number)
+    said, complained = torchrun.communicate(timeout=60)
+    assert torchrun.returncode != 0
+    assert record(folder)["status"] == "interrupted"
+    assert said.count(f"resume={folder}") == 1
+    assert errors(complained) == []
+    done = run(tmp_path, checkout, f"resume={folder}", processes=1)
+    assert done.returncode == 0, done.stderr
+    assert (record(folder)["world_size"], record(folder)["conditions_mixed"]) == (1, True)
+    assert len(history(folder)) == 12
+
+
+@pytest.mark.slow
+def test_frozen_features_through_a_curriculum(checkout: Path, tmp_path: Path) -> None:
+    """Each of its stages has a network of its own, with the same head."""
+    words = (
+        "data=synthetic_small", "data.size=400", "data.curriculum=[0.0,0.5]", "data.batch_size=64", "model.width=4",
+        "model.freeze=true", "model.blocks=[1,1]", "epochs=2", "threads=1", "optimizer=sgd",
+    )  # fmt: skip
+    folders = []
+    for processes in (1, 2):
+        home = tmp_path / str(processes)
+        home.mkdir()
+        done = run(home, checkout, *words, processes=processes)
+        assert done.returncode == 0, done.stderr
+        folders.append(only_run(home))
+    assert_equal_but_for_noise(*folders)
+
+
+@pytest.mark.slow
+def test_two_machines(checkout: Path, in_one_process: Path, tmp_path: Path) -> None:
+    """Both are this one: each has its own torchrun, and a folder of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    machines = []
+    for number in range(2):
+        (home := tmp_path / str(number)).mkdir()
+        how = f"--nnodes=2 --node_rank={number} --master_addr=127.0.0.1 --master_port={port}"
+        machines.append(start(home, checkout, *(WORDS if number == 0 else ("seed=7",)), processes=1, how=how))
+    for machine in machines:
+        _, complained = machine.communicate(timeout=120)
+        assert machine.returncode == 0, complained
+    assert_equal_but_for_noise(only_run(tmp_path), in_one_process)
+    assert list((tmp_path / "1").iterdir()) == []

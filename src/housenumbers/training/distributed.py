@@ -45,7 +45,9 @@ def together() -> Iterator[None]:
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and not any(name in str(error) for name in ("gloo", "NCCL")):
             raise
-        raise UserError("another process of this run has ended, see above: resume=RUN_FOLDER goes on") from None
+        raise UserError(
+            "another process of this run has ended, torchrun tells which: go on with resume=RUN_FOLDER"
+        ) from None
 
 
 def leave() -> None:
@@ -94,8 +96,6 @@ def begin(config: TrainConfig) -> torch.device:
         torch.set_num_threads(threads)
     if processes.world_size() == 1:
         return choose_device(config.device)
-    if config.device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"device={config.device}: torchrun's processes choose themselves: give auto, cpu or cuda")
     if config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     count, wanted = torch.cuda.device_count(), processes.local_world_size()

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from housenumbers import processes
 from housenumbers.config import TrainConfig, to_dict
 from housenumbers.data.batches import training_batches
 from housenumbers.data.load import Splits, load_splits, prepare_test
@@ -54,8 +53,6 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
     folder = RunFolder(path)
     if folder.record() and not resuming:
         raise UserError(f"{path}: holds a run already: go on with it by resume={path}, or choose another folder")
-    if config.data.batch_size < processes.world_size():
-        raise UserError(f"data.batch_size={config.data.batch_size}: fewer than torchrun's processes: raise it")
     with folder.locked(), run_log(folder.log_file), _recorded(folder), distributed.together():
         log.info("%s", folder.path)
         distributed.from_first(config)
