@@ -211,8 +211,9 @@ def test_what_fails_in_all_or_in_one_is_one_line(
     (line,) = errors(done.stderr)
     assert named in line
     assert 'src/train.py", line' not in done.stderr
-    assert (folder := only_run(tmp_path)) and record(folder)["status"] == "failed"
-    assert named in record(folder)["error"]
+    recorded = record(only_run(tmp_path))
+    assert recorded["status"] == "failed"
+    assert named in recorded["error"]
 
 
 @pytest.mark.slow
