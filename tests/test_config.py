@@ -47,6 +47,8 @@ def no_torch(tmp_path: Path) -> str:
         ("early_stopping.patience=0", "early_stopping.patience"),
         ("autocast=sometimes", "autocast"),
         ("tta=-1", "tta"),
+        ("micro_batches=0", "micro_batches"),
+        ("micro_batches=17", "data.batch_size=16"),
         ("+model.classes=5", "model.classes"),
         ("seed=-1", "seed"),
         ("threads=0", "threads"),

@@ -20,8 +20,8 @@ def augment(
 
     Takes uint8 `[N, 3, H, W]`; gives the same where nothing is to be done, else float on the same 0..255 scale. The
     amounts are drawn on the CPU, so that every device sees the same ones, and all are drawn whatever is in use, so that
-    switching one of them on leaves the others as they were. Pictures that are some `rows` of a batch get
-    those of its amounts.
+    switching one of them on leaves the others as they were. Pictures that are some `rows` of a batch of
+    `batch_size` get those of the batch's amounts.
     """
     if config.does_nothing:
         return images
