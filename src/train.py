@@ -4,6 +4,7 @@ The rooms behind it are imported late: help and a mistake in the configuration s
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers import config as schema
-from housenumbers import interrupts
+from housenumbers import interrupts, processes
 from housenumbers.errors import UserError, one_line_errors
 
 
@@ -36,25 +37,44 @@ def train(composed: DictConfig) -> Any:
 
 
 def main() -> None:
+    with one_line_errors():
+        if processes.rank() > 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once, as SIGTERM does: there is nothing to save
+            from housenumbers.training.follow import follow
+
+            follow()
+            return
+        try:
+            lead()
+        except SystemExit as end:
+            if end.code:
+                raise
+        if processes.world_size() > 1:
+            from housenumbers.training.distributed import release
+
+            release()
+
+
+def lead() -> None:
+    """What a process does that is the only one, or torchrun's first."""
     interrupts.install()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors on, so that one place tells them, in one line
     schema.register()
-    with one_line_errors():
-        for word in sys.argv[1:]:
-            verb, _, folder = word.partition("=")
-            if verb in ("resume", "repeat"):
-                from housenumbers.training import again
+    for word in sys.argv[1:]:
+        verb, _, folder = word.partition("=")
+        if verb in ("resume", "repeat"):
+            from housenumbers.training import again
 
-                others = [other for other in sys.argv[1:] if other != word]
-                raise SystemExit(getattr(again, verb)(Path(folder), others))
-        try:
-            train()
-        except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(schema.one_line(error)) from None
-        except ValueError as error:
-            if "Config group override" not in str(error):  # Hydra's word for GROUP=null
-                raise
-            raise UserError(f"{error}: choose an option of conf/, GROUP=OPTION") from None
+            others = [other for other in sys.argv[1:] if other != word]
+            raise SystemExit(getattr(again, verb)(Path(folder), others))
+    try:
+        train()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(schema.one_line(error)) from None
+    except ValueError as error:
+        if "Config group override" not in str(error):  # Hydra's word for GROUP=null
+            raise
+        raise UserError(f"{error}: choose an option of conf/, GROUP=OPTION") from None
 
 
 if __name__ == "__main__":

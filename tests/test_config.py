@@ -53,6 +53,8 @@ def no_torch(tmp_path: Path) -> str:
         ("progressive.freeze_after=[0.5,0.2]", "progressive.freeze_after"),
         ("autocast=sometimes", "autocast"),
         ("tta=-1", "tta"),
+        ("micro_batches=0", "micro_batches"),
+        ("micro_batches=17", "data.batch_size=16"),
         ("+model.classes=5", "model.classes"),
         ("seed=-1", "seed"),
         ("threads=0", "threads"),

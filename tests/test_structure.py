@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "housenumbers"
 
 # Whom a room may import besides itself. The ground floor (config, errors, files, command_line) is open to the rooms
 # that are listed with it.
-GROUND = {"config", "errors", "files", "groups", "interrupts", "sections"}
+GROUND = {"config", "errors", "files", "groups", "interrupts", "processes", "sections"}
 MAY_IMPORT = {
     "models": set(),
     "evaluation": set(),
@@ -22,12 +22,13 @@ MAY_IMPORT = {
     "sweeps": GROUND | {"tracking"},
     "reports": GROUND | {"data", "evaluation", "tracking"},
     "training": GROUND | {"data", "models", "evaluation", "tracking"},
-    "config": {"errors", "groups", "sections"},
+    "config": {"errors", "groups", "processes", "sections"},
     "sections": {"groups"},
     "groups": {"errors"},
-    "errors": set(),
+    "errors": {"processes"},
     "files": set(),
     "interrupts": set(),
+    "processes": set(),
     "command_line": {"config", "errors"},
 }
 

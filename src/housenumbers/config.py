@@ -19,6 +19,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from housenumbers import processes
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.groups import SCHEMAS, absolute, require
 from housenumbers.sections import AugmentConfig, AveragingConfig, DataConfig, EarlyStoppingConfig, ProgressiveConfig
@@ -71,6 +72,7 @@ class TrainConfig:
     device: str = MISSING  # auto | cpu | cuda | cuda:N | mps
     threads: int | None = MISSING  # null: as many as torch takes by itself
     autocast: Any = MISSING  # bfloat16: false (never) | cuda | true (there, and on CPUs with instructions for it)
+    micro_batches: int = 1  # each batch's gradient is summed over so many parts of it, to save memory
     tta: int = 0  # final scores are means over the picture and its shifts by so many pixels; 0: the picture alone
 
     def __post_init__(self) -> None:
@@ -85,8 +87,15 @@ class TrainConfig:
         require(good, "threads", self.threads, "from 1 to 1024, or null")
         good = re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", self.device) is not None
         require(good, "device", self.device, "auto, cpu, cuda, cuda:N or mps")
+        if (world_size := processes.world_size()) > 1:
+            good = self.device in ("auto", "cpu", "cuda")
+            require(good, "device", self.device, "auto, cpu or cuda: each of torchrun's processes takes one of its own")
+            want = f"{world_size} or more: torchrun's processes divide each batch"
+            require(self.data.batch_size >= world_size, "data.batch_size", self.data.batch_size, want)
         good = isinstance(self.autocast, bool) or self.autocast == "cuda"
         require(good, "autocast", self.autocast, "false, cuda or true")
+        good = 1 <= self.micro_batches <= self.data.batch_size
+        require(good, "micro_batches", self.micro_batches, f"from 1 to data.batch_size={self.data.batch_size}")
         require(0 <= self.tta <= 16, "tta", self.tta, "from 0 to 16 pixels")
         require(is_label(self.name), "name", repr(self.name), LABEL)
         given = isinstance(self.objective, str | list)
@@ -219,6 +228,8 @@ class CheckConfig(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         package = config.hydra.launcher._target_.split(".")[:2]  # hydra_plugins.hydra_ray_launcher
         with one_line_errors():
+            if processes.world_size() > 1:
+                raise UserError("-m: torchrun is for one run: leave out -m, or torchrun (docs/scale.md has sweeps)")
             if importlib.util.find_spec(".".join(package)) is None:
                 name = config.hydra.runtime.choices["hydra/launcher"]
                 extra = {"submitit_slurm": "slurm", "submitit_local": "slurm"}.get(name, name)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from housenumbers import processes
+
 # What the operating system refuses for reasons outside this program: full disk, quota, no permission, read-only.
 _ENVIRONMENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 _IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR}  # a file where a folder is to be
@@ -20,9 +22,10 @@ class DivergedError(UserError):
 
 
 def fail(message: str) -> None:
-    """Prints one line on standard error and exits with code 2."""
+    """Prints one line on standard error, once where torchrun started several processes, and exits with code 2."""
     sys.stdout.flush()
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    if processes.local_rank() == 0:
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -34,6 +34,8 @@ NOT_RUN = {
     "pip install -e '.[ray]'": "installs; .ci/run does it",
     "python src/train.py -m hydra/sweeper=optuna hydra.sweeper.storage=postgresql://USER@HOST/DATABASE "
     "hydra.sweeper.study_name=shared": "needs a server; tests/sweeps/test_postgres.py starts one",
+    "torchrun --nnodes=2 --nproc_per_node=4 --rdzv_backend=c10d --rdzv_endpoint=HOST:29500 src/train.py "
+    "data.batch_size=256": "needs two machines; tests/training/test_distributed.py has two commands on one",
     "python src/report.py study=STUDY storage=postgresql://USER@HOST/DATABASE": "needs a server",
     "python src/train.py -m hydra/sweeper=optuna hydra/launcher=submitit_slurm hydra.sweeper.n_jobs=8 "
     "hydra.launcher.partition=PARTITION": "needs SLURM; tests/sweeps/test_crew.py runs submitit's local executor",
@@ -84,8 +86,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(home: Path, command: str) -> subprocess.CompletedProcess[str]:
-    words = shlex.split(command)
-    words[0] = {"python": sys.executable, "tensorboard": f"{Path(sys.executable).parent}/tensorboard"}[words[0]]
+    words, beside = shlex.split(command), Path(sys.executable).parent
+    words[0] = sys.executable if words[0] == "python" else str(beside / words[0])
     more = environment(XDG_CACHE_HOME=str(home / "cache"), OMP_NUM_THREADS="1")
     return subprocess.run(words, cwd=home, env=more, capture_output=True, text=True, timeout=600)
 

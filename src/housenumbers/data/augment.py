@@ -9,21 +9,33 @@ from torch.nn import functional as F
 from housenumbers.sections import AugmentConfig
 
 
-def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def augment(
+    images: Tensor,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    rows: range | None = None,
+    batch_size: int | None = None,
+) -> Tensor:
     """Moves, recolours and hides parts of each picture by its own random amounts.
 
     Takes uint8 `[N, 3, H, W]`; gives the same where nothing is to be done, else float on the same 0..255 scale. The
     amounts are drawn on the CPU, so that every device sees the same ones, and all are drawn whatever is in use, so that
-    switching one of them on leaves the others as they were.
+    switching one of them on leaves the others as they were. Pictures that are some `rows` of a batch of
+    `batch_size` get those of the batch's amounts.
     """
     if config.does_nothing:
         return images
-    count = len(images)
-    moves = torch.rand(count, 3, generator=generator) * 2 - 1
-    stretches = torch.rand(count, 2, generator=generator) * 2 - 1
-    colors = (torch.rand(count, 4, 1, 1, generator=generator) * 2 - 1).to(images.device)
-    inverted = torch.rand(count, 1, 1, 1, generator=generator).to(images.device)
-    holes = torch.rand(count, 2, generator=generator).to(images.device)
+    rows = rows or range(len(images))
+    batch_size = batch_size or len(images)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(batch_size, *shape, generator=generator)[rows.start : rows.stop]
+
+    moves = draw(3) * 2 - 1
+    stretches = draw(2) * 2 - 1
+    colors = (draw(4, 1, 1) * 2 - 1).to(images.device)
+    inverted = draw(1, 1, 1).to(images.device)
+    holes = draw(2).to(images.device)
     images = _moved(images.float(), config, moves, stretches)
     if config.color > 0:  # one gain for all, and one for each channel
         gain = (1 + config.color * colors[:, :1]) * (1 + config.color / 2 * colors[:, 1:])

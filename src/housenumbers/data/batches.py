@@ -19,22 +19,40 @@ from housenumbers.sections import AugmentConfig
 _CLASSES = 10
 
 
+def rows_of(size: int, rank: int, world_size: int) -> range:
+    """The rows of `size` that are the rank's: numbers that differ by one at most, none where there are too few."""
+    return range(-(-size * rank // world_size), -(-size * (rank + 1) // world_size))
+
+
 def training_batches(
-    data: LabeledImages, batch_size: int, augmentation: AugmentConfig, seed: int, epoch: int
+    data: LabeledImages,
+    batch_size: int,
+    augmentation: AugmentConfig,
+    seed: int,
+    epoch: int,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All pictures once, in the order that belongs to (seed, epoch), augmented as belongs to (seed, epoch, step).
 
     Yields pictures `[B, 3, H, W]`, uint8 or float on 0..255, and labels, int64 `[B]` or with mixup float `[B, 10]`, the
     share of each class; the last batch may be smaller.
+    With several processes only the rank's rows of each batch, which are what they would be in one process. A rank that
+    has none in a small last batch gets one picture of it, since all have to take each step.
     """
     order = torch.randperm(len(data.labels), generator=stream(ORDER, seed, epoch)).to(data.labels.device)
     for step, indices in enumerate(order.split(batch_size)):
         interrupts.check()
-        batch = data.subset(indices)
-        images, labels = augment(batch.images, augmentation, stream(AUGMENT, seed, epoch, step)), batch.labels
+        own = rows_of(len(indices), rank, world_size) or range(1)
+        # With mixup the whole batch, since a picture is mixed with its neighbour, which may be another rank's.
+        rows = range(len(indices)) if augmentation.mixup > 0 else own
+        batch = data.subset(indices[rows.start : rows.stop])
+        images = augment(batch.images, augmentation, stream(AUGMENT, seed, epoch, step), rows, len(indices))
+        labels = batch.labels
         if augmentation.mixup > 0:
             generator = np.random.default_rng(stream_seed(MIXUP, seed, epoch, step))
             images, labels = mixed(images, labels, generator.beta(augmentation.mixup, augmentation.mixup))
+            images, labels = images[own.start : own.stop], labels[own.start : own.stop]
         yield images, labels
 
 

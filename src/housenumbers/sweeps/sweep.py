@@ -21,6 +21,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict, read_write
 from optuna.trial import TrialState
 
+from housenumbers import processes
 from housenumbers.config import LABEL, OBJECTIVES, TrainConfig, checked, is_label, to_dict
 from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
@@ -229,8 +230,7 @@ class Sweep:
         """The threads of each worker where they share this machine's cores and nothing else is asked for."""
         if config.threads is not None or self._launcher_name() not in _ON_THIS_MACHINE:
             return None
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, cores // self._options["n_jobs"])
+        return max(1, processes.cores() // self._options["n_jobs"])
 
     def _conclude(self, study: optuna.Study, objectives: list[str]) -> None:
         """Says what was found. Raises UserError where too many trials failed; exit code 1 where none completed."""

@@ -14,6 +14,7 @@ OVERRIDABLE = ("device", "threads", "data.root")
 # What may differ between two runs, and what it is called in their records.
 _CONDITIONS = {
     "threads": "thread count",
+    "world_size": "number of processes",
     "device": "device",
     "cpu": "CPU",
     "versions": "versions",

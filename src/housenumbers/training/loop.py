@@ -12,12 +12,13 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from housenumbers import processes
 from housenumbers.config import TrainConfig, options
-from housenumbers.data.batches import plain_batches, training_batches
+from housenumbers.data.batches import rows_of, training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.streams import MODEL, stream_seed
 from housenumbers.errors import DivergedError
-from housenumbers.evaluation.metrics import accuracy_and_loss, predict
+from housenumbers.training import distributed
 from housenumbers.training.averaging import WeightAverage, averaged_weights
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler, build_warmup
 from housenumbers.training.history import Record, should_stop
@@ -115,12 +116,13 @@ def fit(
             network, train, validating = frozen_features(config, state.model, stage, validation)
         lr = state.optimizer.param_groups[0]["lr"]
         freeze_stages_due(config, state.model, epoch)
+        trained = distributed.parallel(network, train.images.device)
         with pictures_of_size_due(config, state.model, epoch):
-            train_loss = train_epoch(config, state, network, train, epoch, on_step)
+            train_loss = train_epoch(config, state, trained, train, epoch, on_step)
         val_accuracy, val_loss = None, None
         with averaged_weights(config, state.average, network, train, epoch):
             if validating is not None:
-                val_accuracy, val_loss = accuracy_and_loss(*predict(network, plain_batches(validating)))
+                val_accuracy, val_loss = distributed.validate(network, validating)
                 _check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
         now = time.perf_counter()
         state.seconds = already + now - started
@@ -154,19 +156,31 @@ def train_epoch(
 ) -> float:
     """One pass over the training part. Gives the mean loss over its pictures.
 
-    The `network` is the state's model, or the part of it that is trained, on features in the place of pictures.
+    The `network` is the state's model, or the part of it that is trained, on features in the place of pictures. Where
+    there are several processes or micro-batches, the gradient is summed over them: it is that of the whole batch.
     """
     model, optimizer = train_mode(network), state.optimizer
     device = train.images.device
     total_loss = torch.zeros((), device=device)
     seen = 0
     steps = -(-len(train.labels) // config.data.batch_size)
-    batches = training_batches(train, config.data.batch_size, config.augment, config.seed, epoch)
+    rank, world_size = processes.rank(), processes.world_size()
+    batches = training_batches(train, config.data.batch_size, config.augment, config.seed, epoch, rank, world_size)
     for step, (images, labels) in enumerate(batches):
-        torch.manual_seed(stream_seed(MODEL, config.seed, epoch, step))  # for dropout, where a model has it
-        loss = batch_loss(config, model, images, labels)
+        size = min(config.data.batch_size, len(train.labels) - seen)  # of the batch, of which this may be a part
+        own = len(rows_of(size, rank, world_size))
         optimizer.zero_grad()
-        loss.backward()
+        parts = list(zip(images.chunk(config.micro_batches), labels.chunk(config.micro_batches), strict=True))
+        for number, (pictures, targets) in enumerate(parts):
+            part = rank * config.micro_batches + number
+            key = (config.seed, epoch, step, part) if part else (config.seed, epoch, step)
+            torch.manual_seed(stream_seed(MODEL, *key))  # for dropout, where a model has it
+            weight = own * len(targets) / len(labels)  # the pictures that count, so that all make the batch's mean
+            with distributed.gradients_stay(model, here=number + 1 < len(parts)):
+                loss = batch_loss(config, model, pictures, targets)
+                (loss * (weight * world_size / size)).backward()
+            total_loss += loss.detach() * weight
+        seen += size
         if config.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad_norm)
         optimizer.step()
@@ -177,16 +191,14 @@ def train_epoch(
         if state.average is not None:
             state.average.update(epochs_done=epoch - 1 + (step + 1) / steps)
 
-        total_loss += loss.detach() * len(labels)
-        seen += len(labels)
         mean_loss = None
         if step % _LOOK_EVERY == 0:
-            mean_loss = total_loss.item() / seen
+            mean_loss = distributed.total(total_loss).item() / seen
             _check_finite(mean_loss, f"training loss in epoch {epoch}")
         on_step(mean_loss)
     if state.interval == "epoch":
         state.scheduler.step()
-    mean_loss = total_loss.item() / seen
+    mean_loss = distributed.total(total_loss).item() / seen
     _check_finite(mean_loss, f"training loss in epoch {epoch}")
     return mean_loss
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from housenumbers import processes
 from housenumbers.errors import UserError
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "hydra-core", "omegaconf")
@@ -52,10 +53,14 @@ def computes_in_bfloat16(autocast: bool | str, device: torch.device) -> bool:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What decides the bits besides configuration and data, as plain values: `threads`, `device`, `versions`, `cpu`."""
+    """What decides the bits besides configuration and data, as plain values.
+
+    `threads` of a process, `world_size` (how many processes), `device`, `versions` and `cpu`.
+    """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "threads": torch.get_num_threads(),
+        "world_size": processes.world_size(),
         "device": name,
         "versions": dict(_versions()),
         "cpu": f"{_cpu_model()}, {torch.backends.cpu.get_cpu_capability()}"

@@ -19,12 +19,13 @@ from housenumbers.interrupts import undisturbed
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.log import run_log
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training import distributed
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
 from housenumbers.training.history import Record, best_record
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.memory import keep_freed_memory
 from housenumbers.training.progress import Progress
-from housenumbers.training.repeatability import choose_device, environment, seed_everything
+from housenumbers.training.repeatability import environment, seed_everything
 from housenumbers.training.results import write_results
 
 log = logging.getLogger(__name__)
@@ -52,11 +53,10 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
     folder = RunFolder(path)
     if folder.record() and not resuming:
         raise UserError(f"{path}: holds a run already: go on with it by resume={path}, or choose another folder")
-    with folder.locked(), run_log(folder.log_file), _recorded(folder):
+    with folder.locked(), run_log(folder.log_file), _recorded(folder), distributed.together():
         log.info("%s", folder.path)
-        if config.threads is not None:
-            torch.set_num_threads(config.threads)
-        device = choose_device(config.device)
+        distributed.from_first(config)
+        device = distributed.begin(config)
         keep_freed_memory()
         before = folder.record()
         conditions = environment(device)
@@ -72,9 +72,10 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         splits = load_splits(config.data).to(device)
         if before.get("data_sha256", splits.sha256) != splits.sha256:
             raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
-        folder.update(data_sha256=splits.sha256)
+        folder.update(data_sha256=distributed.from_first(splits.sha256))
 
         state = _start_or_resume(config, folder, splits, device)
+        distributed.share_state(state, device)
         folder.update(pretrained_sha256=state.pretrained_sha256)
         # From here on a signal is obeyed between batches: TensorBoard's queue, matplotlib and a study's database do not
         # bear an exception in the middle.
@@ -82,6 +83,7 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
             if not state.history:
                 _show_beginning(config, splits, writer)
             pruned = _train(config, state, splits, folder, writer, trial)
+            distributed.leave()  # the other processes end here
             write_results(
                 config,
                 state,

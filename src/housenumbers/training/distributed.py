@@ -1,0 +1,149 @@
+"""One run in several processes, started by torchrun: what they tell each other. In a run of one it all does nothing.
+
+The first process (rank 0) alone reads the command line, and writes; `follow.py` is what the others do.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from housenumbers import processes
+from housenumbers.config import TrainConfig
+from housenumbers.data.batches import plain_batches, rows_of
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.errors import UserError
+from housenumbers.evaluation.metrics import accuracy_and_loss, predict
+from housenumbers.training.repeatability import choose_device
+
+# How long one waits for another, which may be downloading or writing. A dead one is noticed at once, by its connection.
+_PATIENCE = timedelta(days=1)
+
+_has_joined = False
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Meanwhile, or until `leave`, the run's processes are connected. Raises UserError where another one is lost."""
+    global _has_joined
+    if processes.world_size() == 1:
+        yield
+        return
+    cuda = torch.cuda.is_available() and dist.is_nccl_available()
+    try:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
+        _has_joined = True
+        yield
+        leave()
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and not any(name in str(error) for name in ("gloo", "NCCL")):
+            raise
+        raise UserError(
+            "another process of this run has ended, torchrun tells which: go on with resume=RUN_FOLDER"
+        ) from None
+
+
+def leave() -> None:
+    """Ends the connection: what is left to do, the first process does alone."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def release() -> None:
+    """Lets the other processes end where the first one has no run for them after all, but `--help`, say."""
+    if processes.world_size() > 1 and not _has_joined:
+        with together():
+            from_first(None)
+
+
+def from_first(value: Any) -> Any:
+    """What the first process has, in all of them."""
+    if processes.world_size() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values)
+    return values[0]
+
+
+def share_state(state: Any, device: torch.device) -> None:
+    """Loads what the `state_dict` of the first process's state holds into that of the others."""
+    if processes.world_size() == 1:
+        return
+    stored = io.BytesIO()
+    if processes.rank() == 0:
+        torch.save(state.state_dict(), stored)
+    received = io.BytesIO(from_first(stored.getvalue()))
+    if processes.rank() > 0:
+        state.load_state_dict(torch.load(received, map_location=device, weights_only=True))
+
+
+def begin(config: TrainConfig) -> torch.device:
+    """Sets up this process, and gives the device that it computes on: with CUDA each has one of its own.
+
+    Raises UserError where the machine does not have it.
+    """
+    threads = config.threads
+    if processes.world_size() > 1 and threads is None:
+        threads = max(1, processes.cores() // processes.local_world_size())
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if processes.world_size() == 1:
+        return choose_device(config.device)
+    if config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    count, wanted = torch.cuda.device_count(), processes.local_world_size()
+    if count < wanted:
+        raise UserError(f"device={config.device}: {wanted} processes on {count} CUDA devices: --nproc_per_node={count}")
+    device = torch.device("cuda", processes.local_rank())
+    torch.cuda.set_device(device)
+    return device
+
+
+def parallel(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network, its gradients averaged over all processes, which begin with the first one's weights.
+
+    On CUDA batch norm has the statistics of the whole batch; the CPU has no such layer: there, of the process's part.
+    """
+    if processes.world_size() == 1:
+        return network
+    if device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # its new name is unknown to torch 2.9
+        return DistributedDataParallel(network, broadcast_buffers=False)
+
+
+def gradients_stay(network: nn.Module, here: bool) -> AbstractContextManager[None]:
+    """Where `here`, gradients of a backward pass begun meanwhile are not averaged yet but kept for the next one's."""
+    return network.no_sync() if here and isinstance(network, DistributedDataParallel) else nullcontext()
+
+
+def total(tensor: Tensor) -> Tensor:
+    """The sum over all processes, equal to the bit in each."""
+    if processes.world_size() == 1:
+        return tensor
+    tensor = tensor.clone()
+    dist.all_reduce(tensor)
+    return tensor
+
+
+def validate(network: nn.Module, data: LabeledImages) -> tuple[float, float]:
+    """Accuracy and mean loss on `data`. Each process looks at rows of its own, with the first one's batch norms."""
+    if processes.world_size() == 1:
+        return accuracy_and_loss(*predict(network, plain_batches(data)))
+    for buffer in network.buffers():
+        dist.broadcast(buffer, 0)
+    rows = rows_of(len(data.labels), processes.rank(), processes.world_size())
+    sums = torch.zeros(2, dtype=torch.float64)
+    if rows:
+        own = LabeledImages(data.images[rows.start : rows.stop], data.labels[rows.start : rows.stop])
+        accuracy, loss = accuracy_and_loss(*predict(network, plain_batches(own)))
+        sums += torch.tensor([round(accuracy * len(rows)), loss * len(rows)], dtype=torch.float64)
+    correct, loss = total(sums).tolist()
+    return correct / len(data.labels), loss / len(data.labels)

@@ -1,0 +1,34 @@
+"""What a process of torchrun's does that is not the first: its part of each batch. It writes nothing."""
+
+import logging
+
+from housenumbers.config import TrainConfig
+from housenumbers.data.load import load_splits
+from housenumbers.errors import UserError
+from housenumbers.training import distributed
+from housenumbers.training.loop import TrainingState, fit
+from housenumbers.training.memory import keep_freed_memory
+from housenumbers.training.repeatability import seed_everything
+
+
+def follow() -> None:
+    """Takes part in the run that the first process leads, if it leads one.
+
+    Raises UserError where this machine lacks what the run needs, or its data are other ones.
+    """
+    logging.getLogger("housenumbers").addHandler(logging.NullHandler())
+    with distributed.together():
+        config: TrainConfig | None = distributed.from_first(None)
+        if config is None:
+            return
+        device = distributed.begin(config)
+        keep_freed_memory()
+        splits = load_splits(config.data).to(device)
+        if distributed.from_first(None) != splits.sha256:
+            raise UserError(f"{config.data.root}: not the data that the first process has: give each machine the same")
+        seed_everything(config.seed)
+        steps = -(-len(splits.train.labels) // config.data.batch_size)
+        state = TrainingState.fresh(config, steps, device, pretrained=False)
+        distributed.share_state(state, device)
+        for _ in fit(config, state, splits.stages, splits.validation, on_step=lambda _: None):
+            pass

@@ -1,0 +1,315 @@
+"""One run in several processes, and gradients that are summed over parts of a batch. Real processes, really killed."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from support import ROOT, TINY, composed, environment, only_run, run_folders
+
+from housenumbers.data.batches import rows_of, training_batches
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.tracking.run_folder import RunFolder
+
+# Without batch norm, whose statistics would depend on how a batch is divided.
+PLAIN = """
+from torch import nn
+from torch.nn import functional as F
+
+from housenumbers.models.normalize import Normalize
+
+
+class Plain(nn.Module):
+    def __init__(self, input_size=32):
+        super().__init__()
+        self.normalize = Normalize(input_size)
+        self.conv = nn.Conv2d(3, 4, 5, stride=2)
+        self.head = nn.Linear(4, 10)
+
+    def forward(self, images):
+        return self.head(F.gelu(self.conv(self.normalize(images))).mean(dim=(2, 3)))
+"""
+
+# 345 pictures: the last batch holds one, so that a second process has none. All that is drawn at random is in use.
+WORDS = (
+    "model=plain", "data=digits", "data.reduce=0.3", "data.batch_size=43", "epochs=2", "threads=1", "optimizer=sgd",
+    "optimizer.lr=0.1", "scheduler=onecycle", "augment=digits", "label_smoothing=0.1",
+)  # fmt: skip
+LONG = (*TINY, "model.width=2", "model.blocks=[1,1,1]", "augment=rotation", "scheduler=onecycle", "epochs=12")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources, with a model without batch norm, as a user would add it."""
+    home = tmp_path_factory.mktemp("checkout")
+    for name in ("src", "conf"):
+        shutil.copytree(ROOT / name, home / name)
+    (home / "src/housenumbers/models/plain.py").write_text(PLAIN)
+    (home / "conf/model/plain.yaml").write_text("_target_: housenumbers.models.plain.Plain\nname: plain\n")
+    return home
+
+
+@pytest.fixture(scope="module")
+def in_one_process(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of WORDS."""
+    home = tmp_path_factory.mktemp("one")
+    assert run(home, checkout, *WORDS, processes=1).returncode == 0
+    return only_run(home)
+
+
+def start(home: Path, checkout: Path, *words: str, processes: int = 2, how: str = "--standalone") -> subprocess.Popen:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", *how.split(), f"--nproc_per_node={processes}"]
+    script = str(checkout / "src" / "train.py")
+    several = processes > 1 or how != "--standalone"
+    command = [*(torchrun if several else [sys.executable]), script, *words]
+    return subprocess.Popen(
+        command, cwd=home, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def run(home: Path, checkout: Path, *words: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
+    process = start(home, checkout, *words, processes=processes)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def record(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+def history(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_equal_but_for_noise(first: Path, second: Path) -> None:
+    weights, others = (
+        torch.load(folder / "checkpoints/last.pt", weights_only=True)["model"] for folder in (first, second)
+    )
+    torch.testing.assert_close(weights, others, rtol=1e-4, atol=1e-5)
+    for line, other in zip(history(first), history(second), strict=True):
+        assert {**line, "seconds": 0} == pytest.approx({**other, "seconds": 0}, rel=1e-4)
+
+
+def errors(said: str) -> list[str]:
+    """The lines that are ours, among those of torchrun."""
+    return [line for line in said.splitlines() if line.startswith("error:")]
+
+
+def wait_for_epochs(home: Path, epochs: int) -> Path:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for file in home.glob("outputs/*/*/metrics.jsonl"):
+            if len(file.read_text().splitlines()) >= epochs:
+                return file.parent
+        time.sleep(0.02)
+    raise TimeoutError(f"no {epochs} epochs in {home}")
+
+
+def process_of_rank(torchrun: subprocess.Popen, rank: int) -> psutil.Process:
+    children = psutil.Process(torchrun.pid).children(recursive=True)
+    return next(child for child in children if child.environ().get("RANK") == str(rank))
+
+
+@pytest.mark.parametrize(("size", "world_size"), [(43, 2), (1, 2), (10, 4), (3, 4), (8, 8), (7, 1)])
+def test_each_row_belongs_to_one_process(size: int, world_size: int) -> None:
+    shares = [rows_of(size, rank, world_size) for rank in range(world_size)]
+    assert [row for rows in shares for row in rows] == list(range(size))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert len(shares[0]) > 0
+
+
+def test_the_parts_of_a_batch_are_those_of_the_whole() -> None:
+    images = torch.randint(0, 256, (31, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    data = LabeledImages(images, torch.arange(31) % 10)
+    augmentation = composed("data=digits", "augment=digits", "augment.cutout=5").augment
+    whole = list(training_batches(data, 10, augmentation, 1, 2))
+    parts = [list(training_batches(data, 10, augmentation, 1, 2, rank, 3)) for rank in range(3)]
+    for step, (pictures, labels) in enumerate(whole):
+        there = [rank for rank in range(3) if len(rows_of(len(labels), rank, 3)) > 0]
+        assert torch.equal(torch.cat([parts[rank][step][1] for rank in there]), labels)
+        torch.testing.assert_close(torch.cat([parts[rank][step][0] for rank in there]), pictures)
+    assert [len(part[-1][1]) for part in parts] == [1, 1, 1]  # the last batch has one picture; all take the step
+
+
+def test_two_processes_make_one_run_with_its_numbers(checkout: Path, in_one_process: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, checkout, *WORDS)
+    assert done.returncode == 0, done.stderr
+    folder = only_run(tmp_path)
+    assert list(tmp_path.rglob(".hydra")) == [folder / ".hydra"]
+    assert len(list((tmp_path / "outputs").glob("*/*"))) == 1
+    assert len(list(folder.glob("events.out.tfevents.*"))) == 1
+    assert done.stdout.count("epoch 2/2") == 1
+    assert done.stderr.count("\n") <= 4, done.stderr  # torchrun's own word on threads at most
+    assert (record(folder)["status"], record(folder)["world_size"]) == ("completed", 2)
+    assert_equal_but_for_noise(folder, in_one_process)
+    assert record(folder)["test"] == pytest.approx(record(in_one_process)["test"], rel=1e-4)
+
+
+def test_a_gradient_of_micro_batches_is_that_of_the_batch(checkout: Path, in_one_process: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, checkout, *WORDS, "micro_batches=4", processes=1)
+    assert done.returncode == 0, done.stderr
+    assert_equal_but_for_noise(only_run(tmp_path), in_one_process)
+    assert record(only_run(tmp_path))["weights_sha256"] != record(in_one_process)["weights_sha256"]
+
+
+@pytest.mark.slow
+def test_three_processes_of_micro_batches(checkout: Path, in_one_process: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, checkout, *WORDS, "micro_batches=4", processes=3)
+    assert done.returncode == 0, done.stderr
+    assert_equal_but_for_noise(only_run(tmp_path), in_one_process)
+
+
+def test_a_mistake_is_one_line_and_leaves_nothing(checkout: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, checkout, *WORDS, "optimizer.lr=abc")
+    assert done.returncode != 0
+    (line,) = errors(done.stderr)
+    assert "optimizer.lr" in line
+    assert not list(tmp_path.rglob("outputs"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("-m", "seed=1,2"), "-m"),
+        (("-m", "hydra/sweeper=optuna"), "-m"),
+        (("data.batch_size=1",), "data.batch_size"),
+        (("device=cuda:0",), "device"),
+    ],
+)
+def test_what_cannot_be_for_several_is_one_line(
+    checkout: Path, tmp_path: Path, words: tuple[str, ...], named: str
+) -> None:
+    done = run(tmp_path, checkout, *WORDS, *words)
+    assert done.returncode != 0
+    (line,) = errors(done.stderr)
+    assert line.startswith(f"error: {named}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("optimizer.lr=1e30",), "not a finite number"),
+        (("data=svhn", "data.download=false"), "train_32x32.mat"),
+        (("model.pretrained=nowhere.pt",), "nowhere.pt"),
+    ],
+)
+def test_what_fails_in_all_or_in_one_is_one_line(
+    checkout: Path, tmp_path: Path, words: tuple[str, ...], named: str
+) -> None:
+    done = run(tmp_path, checkout, *WORDS, *words)
+    assert done.returncode != 0
+    (line,) = errors(done.stderr)
+    assert named in line
+    assert 'src/train.py", line' not in done.stderr
+    recorded = record(only_run(tmp_path))
+    assert recorded["status"] == "failed"
+    assert named in recorded["error"]
+
+
+@pytest.mark.slow
+def test_without_a_run_the_others_are_let_go(checkout: Path, in_one_process: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, checkout, "--cfg", "job", *WORDS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("batch_size: 43") == 1
+    done = run(tmp_path, checkout, f"resume={in_one_process}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("nothing to resume") == 1
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a longer run of two processes, with batch norm."""
+    home = tmp_path_factory.mktemp("two")
+    assert run(home, checkout, *LONG).returncode == 0
+    return only_run(home)
+
+
+@pytest.mark.slow
+def test_equal_runs_of_two_processes_are_equal_to_the_bit(checkout: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, checkout, f"repeat={uninterrupted}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("bit-identical") == 1
+    assert len(run_folders(tmp_path)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_run_and_resume_goes_on(
+    checkout: Path, uninterrupted: Path, tmp_path: Path, rank: int
+) -> None:
+    torchrun = start(tmp_path, checkout, *LONG)
+    folder = wait_for_epochs(tmp_path, 2)
+    process_of_rank(torchrun, rank).kill()
+    _, said = torchrun.communicate(timeout=60)
+    assert torchrun.returncode != 0
+    assert len(errors(said)) <= 1
+    assert 'src/train.py", line' not in said
+    assert RunFolder(folder).status() in ("failed", "interrupted")
+    done = run(tmp_path, checkout, f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert record(folder)["weights_sha256"] == record(uninterrupted)["weights_sha256"]
+    assert record(folder)["conditions_mixed"] is False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_polite_signal_ends_all_and_one_process_can_go_on(
+    checkout: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    torchrun = start(tmp_path, checkout, *LONG)
+    folder = wait_for_epochs(tmp_path, 2)
+    torchrun.send_signal(number)
+    said, complained = torchrun.communicate(timeout=60)
+    assert torchrun.returncode != 0
+    assert record(folder)["status"] == "interrupted"
+    assert said.count(f"resume={folder}") == 1
+    assert errors(complained) == []
+    done = run(tmp_path, checkout, f"resume={folder}", processes=1)
+    assert done.returncode == 0, done.stderr
+    assert (record(folder)["world_size"], record(folder)["conditions_mixed"]) == (1, True)
+    assert len(history(folder)) == 12
+
+
+@pytest.mark.slow
+def test_frozen_features_through_a_curriculum(checkout: Path, tmp_path: Path) -> None:
+    """Each of its stages has a network of its own, with the same head."""
+    words = (
+        "data=synthetic_small", "data.size=400", "data.curriculum=[0.0,0.5]", "data.batch_size=64", "model.width=4",
+        "model.freeze=true", "model.blocks=[1,1]", "epochs=2", "threads=1", "optimizer=sgd",
+    )  # fmt: skip
+    folders = []
+    for processes in (1, 2):
+        home = tmp_path / str(processes)
+        home.mkdir()
+        done = run(home, checkout, *words, processes=processes)
+        assert done.returncode == 0, done.stderr
+        folders.append(only_run(home))
+    assert_equal_but_for_noise(*folders)
+
+
+@pytest.mark.slow
+def test_two_machines(checkout: Path, in_one_process: Path, tmp_path: Path) -> None:
+    """Both are this one: each has its own torchrun, and a folder of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    machines = []
+    for number in range(2):
+        (home := tmp_path / str(number)).mkdir()
+        how = f"--nnodes=2 --node_rank={number} --master_addr=127.0.0.1 --master_port={port}"
+        machines.append(start(home, checkout, *(WORDS if number == 0 else ("seed=7",)), processes=1, how=how))
+    for machine in machines:
+        _, complained = machine.communicate(timeout=120)
+        assert machine.returncode == 0, complained
+    assert_equal_but_for_noise(only_run(tmp_path), in_one_process)
+    assert list((tmp_path / "1").iterdir()) == []
