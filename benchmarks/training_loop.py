@@ -7,14 +7,11 @@ processes have been started before.
 """
 
 import itertools
-import multiprocessing
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +24,8 @@ from torchvision import transforms
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from rounds import Turns, take_turns
 
 from housenumbers import config as schema
 from housenumbers.command_line import parse
@@ -168,46 +167,24 @@ CONTESTANTS: dict[str, Callable[[TrainConfig, Setting, LabeledImages], Contestan
 # ---- Measuring
 
 
-def compete(name: str, config: TrainConfig, setting: Setting, real: bool, referee: Connection) -> None:
-    """What a contestant's process does: at each word from the referee it runs, and answers with the seconds taken."""
+def compete(name: str, config: TrainConfig, setting: Setting, real: bool, turns: Turns) -> None:
+    """What a contestant's process does."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
-    run = CONTESTANTS[name](config, setting, training_pictures(config, setting, real))
-    referee.send("ready")
-    while referee.recv():
-        started = time.perf_counter()
-        run()
-        referee.send(time.perf_counter() - started)
+    turns.take(CONTESTANTS[name](config, setting, training_pictures(config, setting, real)))
 
 
 def measure(config: TrainConfig, setting: Setting, real: bool, rounds: int, bar: tqdm) -> Speeds:
-    """Lets the contestants take turns, each round in another order."""
-    contestants, processes = {}, []
-    spawn = multiprocessing.get_context("spawn")  # a fork would inherit the state of the allocator
-    for name in CONTESTANTS:
-        contestants[name], theirs = spawn.Pipe()
-        processes.append(spawn.Process(target=compete, args=(name, config, setting, real, theirs)))
-        processes[-1].start()
-        theirs.close()  # so that a process that dies is an EOFError, not a silence
-        contestants[name].recv()
+    """Lets the contestants take turns."""
+    contestants = {name: partial(compete, name, config, setting, real) for name in CONTESTANTS}
 
-    names = list(contestants)
-    speeds: Speeds = {name: [] for name in names}
-    for round_ in range(rounds + 1):
-        first = round_ % len(names)
-        for name in names[first:] + names[:first]:
-            bar.set_description(f"{setting.name}, {name}")
-            contestants[name].send(True)
-            seconds = contestants[name].recv()
-            if round_ > 0:  # round 0 warms up: it starts worker processes, and fills caches
-                speeds[name].append(setting.pictures / seconds)
-            bar.update()
-    for contestant in contestants.values():
-        contestant.send(False)
-    for process in processes:
-        process.join()
-    return speeds
+    def show(name: str) -> None:
+        bar.set_description(f"{setting.name}, {name}")
+        bar.update()
+
+    seconds = take_turns(contestants, rounds, show)
+    return {name: [setting.pictures / taken for taken in values] for name, values in seconds.items()}
 
 
 def compose_config(setting: Setting, threads: int | None, overrides: list[str]) -> TrainConfig:

@@ -59,11 +59,59 @@ def test_ablation_prints_paired_differences_and_does_not_run_twice(tmp_path: Pat
     assert bench("ablation", *words, "seeds=2").stdout == done.stdout
 
 
-@pytest.mark.parametrize("words", [["only=w1_b1"], ["rounds=0"], ["data.reduce=1"]])
-def test_mistakes_are_one_line(words: list[str]) -> None:
-    done = bench("training_loop", *words)
+@pytest.mark.parametrize(
+    ("script", "words", "said"),
+    [
+        ("training_loop", ["only=w1_b1"], "only=w1_b1"),
+        ("training_loop", ["rounds=0"], "rounds=0"),
+        ("training_loop", ["data.reduce=1"], "data.reduce"),
+        ("inference", ["only=resnet"], "only=resnet"),
+        ("inference", ["data.root=nowhere"], "nowhere"),
+        ("against_others", ["only=keras"], "only=keras"),
+        ("against_others", ["only=ours", "part=speed", "data.root=nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes_are_one_line(script: str, words: list[str], said: str) -> None:
+    done = bench(script, *words)
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
+    (line,) = done.stderr.splitlines()
+    assert said in line
+
+
+@pytest.mark.slow
+def test_inference_prints_ratios() -> None:
+    done = bench("inference", "only=fastnet", "rounds=1", "threads=1")
+    assert done.returncode == 0, done.stderr
+    assert "ours / plain" in done.stdout
+    assert "labels that differ: 0 of" in done.stdout
+
+
+def test_the_extra_that_is_missing_is_named(tmp_path: Path) -> None:
+    """As where lightning is not installed, which this machine may have."""
+    hide = (
+        "import importlib.util, runpy, sys; find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == 'lightning' else find(name, *more)\n"
+        "sys.argv = ['against_others.py', 'only=lightning', f'data.root={sys.argv[1]}']\n"
+        "sys.path.insert(0, 'benchmarks'); runpy.run_path('benchmarks/against_others.py', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", hide, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert ".[others]" in line
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL_SVHN.exists(), reason="needs the real crops")
+@pytest.mark.parametrize("only", ["ours", "torchvision", "lightning", "timm"])
+def test_against_others_prints_speeds_and_accuracies(only: str) -> None:
+    if only in ("lightning", "timm"):
+        pytest.importorskip(only, reason="needs the extra .[others]")
+    words = ("network=fastnet", f"only={only}", "rounds=1", "epochs=1", "threads=1", "data.reduce=0.1")
+    done = bench("against_others", *words, f"data.root={REAL_SVHN}")
+    assert done.returncode == 0, done.stderr
+    assert f"  {only}, " in done.stdout
+    assert "%" in done.stdout
 
 
 @pytest.mark.slow

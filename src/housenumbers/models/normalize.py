@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 
@@ -31,10 +31,15 @@ class Normalize(nn.Module):
         self.register_load_state_dict_post_hook(_read_size)
 
     def forward(self, images: Tensor) -> Tensor:
-        images = images.to(self.mean.dtype) / 255
-        if images.shape[-2:] != (self.size, self.size):
-            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+        images = _resized(images.to(self.mean.dtype) / 255, self.size)
         return (images - self.mean) / self.std
+
+
+@fx.wrap  # the size of its pictures is not known where a network is traced
+def _resized(images: Tensor, size: int) -> Tensor:
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
 
 
 def _read_size(module: nn.Module, _: Any) -> None:

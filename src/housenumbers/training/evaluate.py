@@ -12,11 +12,13 @@ from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.errors import UserError
+from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import predict, score
 from housenumbers.files import write_json
 from housenumbers.sections import DataConfig
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model
+from housenumbers.training.memory import keep_freed_memory
 from housenumbers.training.repeatability import choose_device
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,8 @@ def evaluate(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
-    model = rebuild_model(content, checkpoint_file, device)
+    keep_freed_memory()
+    model = folded(rebuild_model(content, checkpoint_file, device))
     data = load_test(elsewhere) if elsewhere else _part(config.data, split, content.get("data_sha256"))
     data = data.to(device)
     scores = score(*predict(model, plain_batches(data), config.tta))

@@ -11,6 +11,7 @@ from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import Splits, load_test
 from housenumbers.evaluation import figures
+from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import predict, score
 from housenumbers.files import write_atomically
 from housenumbers.tracking import tensorboard
@@ -35,7 +36,7 @@ def write_results(
     device = splits.train.images.device
     checkpoint = load_checkpoint(folder.best, device)
     epoch = checkpoint["record"]["epoch"]
-    model = rebuild_model(checkpoint, folder.best, device)
+    model = folded(rebuild_model(checkpoint, folder.best, device))  # as evaluate.py does, so to the same bits
 
     parts: dict[str, LabeledImages] = {}
     if splits.validation is not None:

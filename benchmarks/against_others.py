@@ -1,0 +1,201 @@
+"""Our training loop beside those that others write: the same network, pictures and batch size, each in its own way.
+
+How many images/s each trains, all taking turns; and how soon each reaches 95 % of SVHN-6k's test part.
+`python benchmarks/against_others.py --help` shows the options. CPU only.
+"""
+
+import statistics
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from others import CONTESTANTS, Task, accuracy_of
+from rounds import Turns, median_and_span, ratio_of_rounds, take_turns
+
+from housenumbers.command_line import parse
+from housenumbers.config import composed_from
+from housenumbers.data.load import load_splits, load_test
+from housenumbers.errors import UserError, one_line_errors
+from housenumbers.training.repeatability import environment
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+WORKERS = (0, 2)  # of the others' data loaders; for the accuracy the last one
+WANTED = 0.95
+
+
+@dataclass(frozen=True)
+class Setting:
+    words: list[str]  # ours; network, batch size, precision and label smoothing hold for all
+    batches: int  # in a round: a second or two
+    epochs: tuple[int, ...]  # of the trainings whose accuracy is looked at, the shortest first
+    learning_rates: dict[str, float] = field(default_factory=dict)  # of the others
+
+
+SETTINGS = {
+    "fastnet": Setting(
+        ["experiment=fast"], 40, (4, 8, 16), {"lightning": 0.01, "torchvision": 0.05, "timm": 0.01}
+    ),
+    "resnet31_w16": Setting(
+        ["experiment=synthetic", "data=svhn_6k", "data.batch_size=128", "augment=digits", "data.val_fraction=0"],
+        16,
+        (8,),
+        {"lightning": 0.005, "torchvision": 0.05, "timm": 0.005},
+    ),
+}  # fmt: skip
+
+
+@dataclass
+class Arguments:
+    """Measures our loop against Lightning's Trainer, torchvision's reference loop, and timm's loader and optimizer.
+
+    python benchmarks/against_others.py data.root=FOLDER                    everything
+    python benchmarks/against_others.py data.root=FOLDER part=speed         or part=accuracy
+    python benchmarks/against_others.py data.root=FOLDER network=fastnet    or network=resnet31_w16
+    python benchmarks/against_others.py data.root=FOLDER only=timm          or ours, lightning, torchvision
+
+    rounds=7       rounds that count, after one to warm up
+    epochs=null    of the trainings whose accuracy is looked at; null: 4, then 8 and 16 if 95 % is not reached
+    threads=null   CPU threads; null: as many as torch takes by itself
+    seed=0
+
+    FOLDER holds SVHN-6k. Lightning and timm come with pip install -e '.[others]'."""
+
+    part: str = "all"
+    network: str | None = None
+    only: str | None = None
+    rounds: int = 7
+    epochs: int | None = None
+    threads: int | None = None
+    seed: int = 0
+
+
+def task(name: str, arguments: Arguments, overrides: list[str], epochs: int, workers: int = WORKERS[-1]) -> Task:
+    setting = SETTINGS[name]
+    threads = "null" if arguments.threads is None else arguments.threads
+    fixed = [f"epochs={epochs}", f"seed={arguments.seed}", f"threads={threads}", "device=cpu", "data.download=false"]
+    return Task(composed_from(CONF, [*setting.words, *fixed, *overrides]), setting.learning_rates, workers)
+
+
+def measure_speed(name: str, arguments: Arguments, overrides: list[str], chosen: list[str]) -> list[str]:
+    """Images/s: a table, and how many times as fast ours is as each other, with its better number of workers."""
+    contestants = {}
+    for key in chosen:
+        for workers in WORKERS[-1:] if key == "ours" else WORKERS:
+            work = task(name, arguments, overrides, arguments.rounds + 1, workers)
+            label = key if key == "ours" else f"{key}, {workers} workers"
+            contestants[label] = partial(race, key, work, SETTINGS[name].batches)
+    with tqdm(total=len(contestants) * (arguments.rounds + 1), unit="turn", leave=False, disable=None) as bar:
+        seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
+    count = SETTINGS[name].batches * work.config.data.batch_size
+    lines = [
+        f"{name}, batch {work.config.data.batch_size}, {'bfloat16' if work.bfloat16 else 'float32'}: "
+        f"{count:,} pictures a round, n={arguments.rounds} rounds after 1 to warm up"
+    ]
+    for label, values in seconds.items():
+        lines.append(f"  {label + ', images/s':<34}{median_and_span([count / value for value in values], 0)}")
+    for key in chosen if "ours" in chosen else []:
+        if key != "ours":
+            labels = [label for label in seconds if label.startswith(key)]
+            best = min(labels, key=lambda label: statistics.median(seconds[label]))
+            ratios = ratio_of_rounds(seconds, best, "ours")
+            lines.append(f"  {'ours / ' + best:<34}{median_and_span(ratios, 2)}")
+    return lines
+
+
+def race(key: str, work: Task, batches: int, turns: Turns) -> None:
+    """What a contestant's process does for the speed: a training whose epochs, of a few batches, are its turns."""
+    set_threads(work)
+    train = load_splits(work.config.data).train
+    indices = torch.arange(batches * work.config.data.batch_size) % len(train.labels)
+    CONTESTANTS[key](work, train.subset(indices), turns)
+
+
+def measure_accuracy(name: str, arguments: Arguments, overrides: list[str], chosen: list[str]) -> list[str]:
+    """What each contestant's trainings reach, until one ends at 95 %; each has its whole schedule."""
+    lengths = SETTINGS[name].epochs if arguments.epochs is None else (arguments.epochs,)
+    lines = [f"{name}: test accuracy and seconds of training, seed {arguments.seed}"]
+    for key in chosen:
+        for epochs in lengths:
+            work = task(name, arguments, overrides, epochs)
+            with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+                seconds, accuracy = alone.submit(train_and_test, key, work).result()
+            lines.append(f"  {key + f', {epochs} epochs':<34}{accuracy:.2%} in {seconds:.1f} s")
+            if accuracy >= WANTED:
+                break
+    return lines
+
+
+def train_and_test(key: str, work: Task) -> tuple[float, float]:
+    """The seconds of a training, and the accuracy of what it gives."""
+    set_threads(work)
+    clock = StopWatch()
+    model = CONTESTANTS[key](work, load_splits(work.config.data).train, clock)
+    return clock.seconds, accuracy_of(model, load_test(work.config.data), work)
+
+
+class StopWatch:
+    """The time from the first `begin` to the last `end`."""
+
+    started: float | None = None
+    seconds = 0.0
+
+    def begin(self) -> None:
+        if self.started is None:
+            self.started = time.perf_counter()
+
+    def end(self) -> None:
+        assert self.started is not None
+        self.seconds = time.perf_counter() - self.started
+
+
+def set_threads(work: Task) -> None:
+    if work.config.threads is not None:
+        torch.set_num_threads(work.config.threads)
+
+
+def check(arguments: Arguments) -> None:
+    for key, value, known in (
+        ("part", arguments.part, ("all", "speed", "accuracy")),
+        ("network", arguments.network, (None, *SETTINGS)),
+        ("only", arguments.only, (None, *CONTESTANTS)),
+    ):
+        if value not in known:
+            raise UserError(f"{key}={value}: must be one of {', '.join(filter(None, known))}")
+    for key, number in (("rounds", arguments.rounds), ("epochs", arguments.epochs)):
+        if number is not None and number < 1:
+            raise UserError(f"{key}={number}: must be 1 or more")
+    for package in ("lightning", "timm"):
+        if arguments.only in (None, package) and find_spec(package) is None:
+            raise UserError(f"only={package}: is not installed: pip install -e '.[others]', or set only=ours")
+
+
+def main() -> None:
+    with one_line_errors():
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.*", "model.*"])
+        check(arguments)
+        chosen = [arguments.only] if arguments.only else list(CONTESTANTS)
+        names = [arguments.network] if arguments.network else list(SETTINGS)
+        load_splits(task(names[0], arguments, overrides, 1).config.data)  # better now than in four processes
+        if arguments.threads is not None:
+            torch.set_num_threads(arguments.threads)
+        measured = environment(torch.device("cpu"))
+        print(f"{measured['cpu']}, {measured['threads']} threads, torch {measured['versions']['torch']}", flush=True)
+        for name in names:
+            if arguments.part != "accuracy":
+                print("", *measure_speed(name, arguments, overrides, chosen), sep="\n", flush=True)
+            if arguments.part != "speed":
+                print("", *measure_accuracy(name, arguments, overrides, chosen), sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""How much sooner networks predict with batch norms folded, and in memory that is kept.
+
+`python benchmarks/inference.py --help` shows the options. CPU only.
+"""
+
+import statistics
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from rounds import Turns, median_and_span, ratio_of_rounds, take_turns
+
+from housenumbers.command_line import parse
+from housenumbers.config import composed_from
+from housenumbers.data.batches import plain_batches
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.svhn import locate, read_mat
+from housenumbers.errors import UserError, one_line_errors
+from housenumbers.evaluation.inference import folded
+from housenumbers.evaluation.metrics import predict
+from housenumbers.training.build import build_model
+from housenumbers.training.memory import keep_freed_memory
+from housenumbers.training.repeatability import environment, seed_everything
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+CPU = torch.device("cpu")
+GOAL = 1.5  # ours / plain, at least
+
+# What is run, and how many pictures a round has: about a second's worth.
+NETWORKS: dict[str, tuple[list[str], int]] = {
+    "fastnet": (["model=fastnet"], 5000),
+    "resnet31_w16": (["model=resnet31", "model.width=16"], 3000),
+    "resnet31": (["model=resnet31"], 500),
+    "mobilenet_v3_small": (["model=mobilenet_v3_small"], 5000),
+}
+
+
+@dataclass
+class Arguments:
+    """Measures images/s of prediction: the plain model in eval mode, and what evaluate.py makes of it.
+
+    python benchmarks/inference.py                    all networks, on random pictures
+    python benchmarks/inference.py only=fastnet       one of fastnet, resnet31_w16, resnet31, mobilenet_v3_small
+    python benchmarks/inference.py data.root=FOLDER   on the pictures of FOLDER/train_32x32.mat
+
+    rounds=15      rounds that count, after one to warm up
+    threads=null   CPU threads; null: as many as torch takes by itself"""
+
+    rounds: int = 15
+    threads: int | None = None
+    only: str | None = None
+
+
+def network(name: str) -> nn.Module:
+    """With the statistics of a few random batches; what its weights are does not change the speed."""
+    seed_everything(0)
+    model = build_model(composed_from(CONF, NETWORKS[name][0]).model, CPU).train()
+    with torch.no_grad():
+        for batch in torch.randint(256, (8, 64, 3, 32, 32), dtype=torch.uint8):
+            model(batch)
+    return model.eval()
+
+
+def pictures(name: str, root: str | None) -> LabeledImages:
+    """As many as a round takes: the first ones of the file, again from the start where it holds too few."""
+    count = NETWORKS[name][1]
+    if root is None:
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
+        return LabeledImages(images, torch.zeros(count, dtype=torch.long))
+    config = composed_from(CONF, [f"data.root={root}", "data.download=false"]).data
+    data = read_mat(locate(config, "train"))
+    return data.subset(torch.arange(count) % len(data.labels))
+
+
+def race(keeping: bool, folding: bool, name: str, root: str | None, threads: int | None, turns: Turns) -> None:
+    """What a contestant's process does: it predicts the round's pictures, as evaluate.py does."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if keeping:
+        keep_freed_memory()
+    model, data = network(name), pictures(name, root)
+    if folding:
+        model = folded(model)
+    turns.take(lambda: predict(model, plain_batches(data)))
+
+
+CONTESTANTS = {
+    "plain": partial(race, False, False),
+    "memory kept": partial(race, True, False),
+    "ours": partial(race, True, True),
+}
+
+
+def labels_that_differ(name: str, root: str | None) -> int:
+    model, data = network(name), pictures(name, root)
+    labels = [predict(each, plain_batches(data))[0].argmax(dim=1) for each in (model, folded(model))]
+    return int((labels[0] != labels[1]).sum())
+
+
+def main() -> None:
+    with one_line_errors():
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root"])
+        if arguments.rounds < 1:
+            raise UserError(f"rounds={arguments.rounds}: must be 1 or more")
+        if arguments.only not in (None, *NETWORKS):
+            raise UserError(f"only={arguments.only}: must be one of {', '.join(NETWORKS)}")
+        names = [arguments.only] if arguments.only else list(NETWORKS)
+        root = overrides[-1].partition("=")[2] if overrides else None
+        if arguments.threads is not None:
+            torch.set_num_threads(arguments.threads)
+        pictures(names[0], root)  # a folder that is not there is better found before the first process starts
+        measured = environment(CPU)
+        print(f"{measured['cpu']}, {measured['threads']} threads, torch {measured['versions']['torch']}", flush=True)
+        turns = len(names) * (arguments.rounds + 1) * len(CONTESTANTS)
+        with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
+            for name in names:
+                contestants = {key: partial(race_, name, root, arguments.threads) for key, race_ in CONTESTANTS.items()}
+                seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
+                count = NETWORKS[name][1]
+                lines = [f"{name}: {count:,} pictures a round, n={arguments.rounds} rounds after 1 to warm up"]
+                for key, values in seconds.items():
+                    lines.append(f"  {key + ', images/s':<34}{median_and_span([count / value for value in values], 0)}")
+                for other in ("plain", "memory kept"):
+                    ratios = ratio_of_rounds(seconds, other, "ours")
+                    lines.append(f"  {'ours / ' + other:<34}{median_and_span(ratios, 2)}")
+                    if other == "plain":
+                        met = "met" if statistics.median(ratios) >= GOAL else "MISSED"
+                        lines[-1] += f"   goal {GOAL}: {met}"
+                lines.append(f"  labels that differ: {labels_that_differ(name, root)} of {count:,}")
+                bar.clear()
+                print("", *lines, sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Contestants that take turns, round by round, each in a process of its own.
+
+So a drift of the machine hits all alike, and none has the other's memory.
+"""
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+
+Seconds = dict[str, list[float]]  # of each contestant, round by round
+
+
+class Turns:
+    """A contestant's side: it takes `count` turns, each between `begin` and `end`. The first one warms up."""
+
+    def __init__(self, referee: Connection, count: int) -> None:
+        self._referee, self.count = referee, count
+        self._started = 0.0
+
+    def begin(self) -> None:
+        """Waits until it is this contestant's turn."""
+        self._referee.recv()
+        self._started = time.perf_counter()
+
+    def end(self) -> None:
+        self._referee.send(time.perf_counter() - self._started)
+
+    def take(self, run: Callable[[], object]) -> None:
+        """All turns, each of which is a call of `run`."""
+        for _ in range(self.count):
+            self.begin()
+            run()
+            self.end()
+
+
+def take_turns(
+    contestants: Mapping[str, Callable[[Turns], None]], rounds: int, on_turn: Callable[[str], None] = lambda _: None
+) -> Seconds:
+    """The seconds of each contestant's turns, in each round in another order, after one round that is not counted.
+
+    A contestant is called in a new process, so it must be picklable: a function of a module, or a `partial` of one.
+    It then takes its turns. `on_turn` is told whose turn it is. Raises EOFError where a contestant died.
+    """
+    connections, processes = {}, []
+    spawn = multiprocessing.get_context("spawn")  # a fork would inherit the state of the allocator
+    for name, contestant in contestants.items():
+        connections[name], theirs = spawn.Pipe()
+        processes.append(spawn.Process(target=_compete, args=(contestant, theirs, rounds + 1)))
+        processes[-1].start()
+        theirs.close()  # so that a process that dies is an EOFError, not a silence
+
+    names = list(connections)
+    seconds: Seconds = {name: [] for name in names}
+    try:
+        for round_ in range(rounds + 1):
+            first = round_ % len(names)
+            for name in names[first:] + names[:first]:
+                on_turn(name)
+                connections[name].send("go")
+                took = connections[name].recv()
+                if round_ > 0:  # round 0 warms up: it imports, starts worker processes, and fills caches
+                    seconds[name].append(took)
+    finally:
+        for connection in connections.values():  # ends those that still wait for a turn
+            connection.close()
+        for process in processes:
+            process.join()
+    return seconds
+
+
+def _compete(contestant: Callable[[Turns], None], referee: Connection, count: int) -> None:
+    contestant(Turns(referee, count))
+
+
+def ratio_of_rounds(seconds: Seconds, other: str, ours: str) -> list[float]:
+    """How many times as fast `ours` was as the `other`, in each round, so at about one moment."""
+    return [a / b for a, b in zip(seconds[other], seconds[ours], strict=True)]
+
+
+def median_and_span(values: list[float], digits: int) -> str:
+    return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f}..{max(values):,.{digits}f})"

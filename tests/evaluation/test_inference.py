@@ -1,0 +1,119 @@
+"""Folding changes no label, whatever the model, and folds all that can be folded."""
+
+import pytest
+import torch
+from support import ROOT, composed
+from torch import Tensor, nn
+
+from housenumbers.evaluation.inference import folded
+from housenumbers.training.build import build_model
+
+# How many batch norms stay in each option of conf/model: those behind sums, concatenations, or a padding of their own.
+STAY = {
+    "densenet121": 62,
+    "efficientnet_b0": 0,
+    "efficientnet_lite0": 49,
+    "fastnet": 0,
+    "mobilenet_v3_small": 0,
+    "preact_resnet31": 7,
+    "resnet31": 0,
+    "resnet50": 0,
+    "resnet56": 0,
+    "torchvision": 0,
+    "wide_resnet16_4": 6,
+}
+
+
+def blurred(count: int) -> Tensor:
+    """Pictures whose neighbouring pixels are alike, each of another brightness."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(count, 3, 4, 4, generator=generator) * torch.rand(count, 1, 1, 1, generator=generator)
+    return (nn.functional.interpolate(coarse, (32, 32), mode="bilinear") * 255).to(torch.uint8)
+
+
+def used(model: nn.Module, images: Tensor) -> nn.Module:
+    """The model as after some training: with statistics of these pictures, and scales and shifts of all sizes."""
+    if hasattr(model, "initialize_from"):
+        model.initialize_from(images)
+    generator = torch.Generator().manual_seed(1)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the plain mean over all batches
+            nn.init.uniform_(module.weight, 0.5, 1.5, generator)
+            nn.init.normal_(module.bias, 0.0, 0.2, generator)
+    model.train()
+    with torch.no_grad():
+        for batch in images.split(len(images) // 2):
+            model(batch)
+    return model.eval()
+
+
+def batch_norms(model: nn.Module) -> int:
+    return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
+def assert_equal_labels(model: nn.Module, images: Tensor) -> nn.Module:
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    other = folded(model)
+    with torch.inference_mode():
+        logits, ours = model(images), other(images)
+    assert torch.equal(ours.argmax(dim=1), logits.argmax(dim=1))
+    spread = logits.std(dim=0).mean()  # what tells pictures apart, of which rounding is a small part
+    assert (ours - logits).abs().max() < 1e-3 * spread
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    return other
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml")))
+def test_every_option_gives_the_same_labels(name: str) -> None:
+    if name == "efficientnet_lite0":
+        pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra .[lite]")
+    more = ["model.architecture=shufflenet_v2_x0_5"] if name == "torchvision" else []
+    torch.manual_seed(0)
+    model = build_model(composed(f"model={name}", *more).model, torch.device("cpu"))
+    images = blurred(40)
+    other = assert_equal_labels(used(model, images), images)
+    assert batch_norms(other) == STAY[name]
+
+
+def test_a_batch_norm_that_reverses_a_channel_stays_behind_its_max_pooling() -> None:
+    torch.manual_seed(0)
+    images = blurred(40)
+    model = used(build_model(composed("model=fastnet").model, torch.device("cpu")), images)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    with torch.no_grad():
+        norms[0].weight[3] = -0.7  # no pooling before this one: it is folded
+        norms[1].weight[5] = -0.7
+    assert batch_norms(assert_equal_labels(model, images)) == 1
+
+
+class Reader(nn.Module):
+    """Looks at its pictures to choose what to do, and uses its layers twice where it is told to."""
+
+    def __init__(self, looks: bool) -> None:
+        super().__init__()
+        self.looks = looks
+        self.convolution = nn.Conv2d(3, 3, 3, padding=1)
+        self.norm = nn.BatchNorm2d(3)
+        self.head = nn.Linear(3, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.norm(self.convolution(images.float() / 255))
+        if not self.looks or features.mean() > -1e9:
+            features = self.norm(self.convolution(features))
+        return self.head(features.mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_what_cannot_be_folded_is_left_as_it_is(looks: bool) -> None:
+    torch.manual_seed(0)
+    images = blurred(40)
+    other = assert_equal_labels(used(Reader(looks), images), images)
+    assert batch_norms(other) == 1
+    assert not other.training
+
+
+def test_pictures_of_another_size_are_resized_by_the_folded_model_too() -> None:
+    torch.manual_seed(0)
+    model = used(build_model(composed("model=resnet31", "model.width=4").model, torch.device("cpu")), blurred(40))
+    assert_equal_labels(model, nn.functional.interpolate(blurred(40), (48, 48)))
