@@ -83,6 +83,7 @@ def reliability_diagram(bins: Reliability, color: str, title: str) -> Figure:
     below = figure.add_axes((0.13, 0.12, 0.83, 0.2))
     below.bar(edges[:-1], bins.counts.numpy(), width, align="edge", color=color)
     below.set(xlabel="confidence: the probability of the predicted label", ylabel="pictures", xlim=(0, 1), yscale="log")
+    below.set_ylim(bottom=0.7)
     for each in (axes, below):
         each.grid(alpha=0.3)
         each.yaxis.set_minor_formatter(NullFormatter())

@@ -5,7 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +157,11 @@ def _differing(runs: Sequence[_Run]) -> list[tuple[str, list[str]]]:
     """The settings in which the runs differ, and those that say which run it is."""
     keys = dict.fromkeys(key for run in runs for key in run.settings)
     values = {key: [run.settings.get(key, "-") for run in runs] for key in keys}
-    return [(key, each) for key, each in values.items() if len(set(each)) > 1 or key in _SAME_FOR_ALL]
+    differing = {key: each for key, each in values.items() if len(set(each)) > 1 or key in _SAME_FOR_ALL}
+    return [
+        (key, [text.rpartition(".")[2] if "_target_" in key else text for text in each])
+        for key, each in differing.items()
+    ]
 
 
 def _curves(runs: Sequence[_Run]) -> list[Any]:
@@ -177,15 +181,22 @@ def _patterns(runs: Sequence[_Run], labels: Tensor) -> list[tuple[list[bool], in
 
 
 def _disagreements(runs: Sequence[_Run], images: Tensor, labels: Tensor) -> list[dict[str, Any]]:
-    """Crops that some runs get right and others wrong, those first where the true label's probability differs most."""
+    """Crops that some runs get right and others wrong: in turn one of each pattern, so that the rare ones are seen.
+
+    Of a pattern those come first where the true label's probability differs most.
+    """
     rights = torch.stack([run.right(labels) for run in runs])
     probabilities = torch.stack([run.logits.softmax(dim=1) for run in runs])  # [runs, N, 10]
     own = probabilities.gather(2, labels.expand(len(runs), -1)[..., None])[..., 0]
     apart = own.amax(dim=0) - own.amin(dim=0)
-    mixed = (rights.any(dim=0) & ~rights.all(dim=0)).nonzero().view(-1)
-    chosen = mixed[apart[mixed].argsort(descending=True)][:_CROPS]
+    of_pattern: dict[tuple[bool, ...], list[int]] = {}
+    for index in apart.argsort(descending=True).tolist():
+        pattern = tuple(rights[:, index].tolist())
+        if any(pattern) and not all(pattern):
+            of_pattern.setdefault(pattern, []).append(index)
+    in_turn = [index for row in zip_longest(*of_pattern.values()) for index in row if index is not None]
     crops = []
-    for index in chosen.tolist():
+    for index in in_turn[:_CROPS]:
         said: list[Mapping[str, Any]] = [
             {
                 "label": run.label,

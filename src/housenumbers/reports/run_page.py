@@ -1,6 +1,5 @@
 """The page that explains a run: from its folder and, where they are at hand, its data."""
 
-import logging
 import shlex
 import statistics
 from collections.abc import Sequence
@@ -27,9 +26,6 @@ from housenumbers.tracking.index import checked_record
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.evaluate import Trained, load_part, load_trained
 
-log = logging.getLogger(__name__)
-
-LONG = 60.0  # seconds of training from which on a run makes its page by itself: then it costs little beside it
 AT_HAND = "data.download=false"  # a page is no reason to fetch anything
 _MISTAKES, _SUSPECTS, _EXPLAINED = 24, 24, 6
 _HIDDEN = ("config", "best", "test", "error")  # of the record: shown elsewhere on the page
@@ -83,18 +79,6 @@ def recorded(run: Path) -> dict[str, Any]:
     if not record:
         raise UserError(f"{run}: not a run's folder: it has no run.json")
     return record
-
-
-def after_training(run: Path) -> None:
-    """Makes the page of a run that has just ended, if it trained for so long that nobody notices the time it takes."""
-    with suppress(UserError):
-        if (checked_record(RunFolder(run)).get("train_seconds") or 0.0) < LONG:
-            log.info("for a page of it: python src/report.py run=%s", shlex.quote(str(run)))
-            return
-    try:
-        log.info("a page of it: %s", write_run_page(run))
-    except (UserError, OSError) as error:  # the run itself is well
-        log.warning("no page of it: %s", error)
 
 
 def _of_the_data(trained: Trained, data: LabeledImages, split: str) -> dict[str, Any]:
@@ -151,7 +135,7 @@ def _suspects(
             "look": "",
             "url": png(images[index]),
             "lines": [
-                f"labelled {labels[index]}: {percent(float(own[index, labels[index]]), 2)}",
+                f"label {labels[index]}: {percent(float(own[index, labels[index]]), 1)}",
                 f"rather {other}?",
             ],
         }
