@@ -2,14 +2,12 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import Report
 
 import report as entry_point
-
-Report = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The page that compares runs: what differs, who gets which pictures right, and whether that is more than chance."""
 
 import hashlib
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ _CURVES = {
     "val_accuracy": "Validation accuracy",
     "lr": "Learning rate at the epoch's beginning",
 }
-_SAME_FOR_ALL = ("name", "seed", "data.split_seed")  # shown even where they do not differ
+_IN_ANY_CASE = ("name", "seed", "data.split_seed")  # shown where they do not differ too
 
 
 @dataclass(frozen=True)
@@ -156,12 +157,12 @@ def _pairs(runs: Sequence[_Run], labels: Tensor) -> list[dict[str, Any]]:
 def _differing(runs: Sequence[_Run]) -> list[tuple[str, list[str]]]:
     """The settings in which the runs differ, and those that say which run it is."""
     keys = dict.fromkeys(key for run in runs for key in run.settings)
-    values = {key: [run.settings.get(key, "-") for run in runs] for key in keys}
-    differing = {key: each for key, each in values.items() if len(set(each)) > 1 or key in _SAME_FOR_ALL}
-    return [
-        (key, [text.rpartition(".")[2] if "_target_" in key else text for text in each])
-        for key, each in differing.items()
-    ]
+    rows = []
+    for key in keys:
+        values = [run.settings.get(key, "-") for run in runs]
+        if len(set(values)) > 1 or key in _IN_ANY_CASE:
+            rows.append((key, [text.rpartition(".")[2] if key.endswith("_target_") else text for text in values]))
+    return rows
 
 
 def _curves(runs: Sequence[_Run]) -> list[Any]:
@@ -212,5 +213,5 @@ def _disagreements(runs: Sequence[_Run], images: Tensor, labels: Tensor) -> list
 def _default_folder(paths: Sequence[Path], records: Sequence[dict[str, Any]]) -> Path:
     """Below outputs/comparisons/: the runs' names, cut short, and a fingerprint of their folders."""
     fingerprint = hashlib.sha256("\n".join(str(path.resolve()) for path in paths).encode()).hexdigest()[:8]
-    names = "_".join("".join(c for c in str(record.get("name")) if c.isalnum() or c in "-.")[:20] for record in records)
+    names = "_".join(re.sub(r"[^a-zA-Z0-9.-]", "", str(record.get("name")))[:20] for record in records)
     return Path("outputs") / "comparisons" / f"{names}_{fingerprint}"

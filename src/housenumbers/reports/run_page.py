@@ -42,7 +42,9 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     record = recorded(run)
     trained = load_trained(folder.best, [AT_HAND, *overrides])
     history = folder.history()
-    split = split or ("validation" if trained.config.data.val_fraction > 0 else "test")
+    # Of a sweep's trial the test part is not looked at unless it is asked for.
+    validates = trained.config.data.val_fraction > 0 or record.get("trial")
+    split = split or ("validation" if validates else "test")
     best_epoch = record["best"]["epoch"] if record.get("best") else None
     content: dict[str, Any] = {
         "path": run,

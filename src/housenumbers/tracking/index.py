@@ -87,9 +87,9 @@ def checked_record(folder: RunFolder) -> dict[str, Any]:
     record = folder.record()
     best, test, seconds = record.get("best"), record.get("test"), record.get("train_seconds")
     numbers = [seconds] if seconds is not None else []
-    for scores, name in ((best, "val_accuracy"), (test, "accuracy")):
+    for scores, names in ((best, ("epoch", "val_accuracy")), (test, ("n", "accuracy"))):
         if scores is not None:
-            numbers.append(scores.get(name) if isinstance(scores, dict) else None)
+            numbers += [scores.get(name) if isinstance(scores, dict) else None for name in names]
     if not all(isinstance(number, int | float) for number in numbers):
         raise UserError(f"{folder.record_file}: best, test or train_seconds are no numbers: restore it from a backup")
     return record
