@@ -1,52 +1,107 @@
-"""Makes a page to look at: of a sweep, or of a data set. `python src/report.py --help` shows how."""
+"""Makes a page to look at: of a run, several, a sweep, or a data set. `python src/report.py --help` shows how."""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from housenumbers.command_line import parse
-from housenumbers.config import composed_from
+from housenumbers.config import PLACE_KEYS, composed_from
 from housenumbers.errors import UserError, one_line_errors
 
 
 @dataclass
 class Arguments:
-    """Makes a page to look at, report.html, which needs no network: the report of a study again, or of a data set.
+    """Makes a page to look at, report.html, which needs no network.
 
-    python src/report.py study=STUDY                a study below multirun/, by its name
+    python src/report.py run=last                   what a run learnt, in its folder; also best, or a run's folder
+    python src/report.py run=FOLDER split=test      its pictures and scores from the test part, not from validation
+    python src/report.py "runs=[FOLDER,FOLDER]"     two to six runs side by side, in outputs/comparisons/
+    python src/report.py study=STUDY                the report of a study below multirun/ again, by its name
     python src/report.py study=FOLDER               a sweep's folder, wherever it is
     python src/report.py study=STUDY storage=URL    a study in a database
     python src/report.py data=svhn                  what the data hold, in outputs/data/; any data.KEY=VALUE
 
-    folder=FOLDER    where the page of a data set goes"""
+    split=SPLIT      of run= and runs=: validation or test
+    folder=FOLDER    of runs= and data=: where the page goes
 
+    With run= and runs=, device=, threads=, data.root=FOLDER, data.cache=, data.verify= and data.download= replace the
+    runs' own; nothing is downloaded without data.download=true."""
+
+    run: str | None = None
+    runs: list[str] | None = None
     study: str | None = None
-    storage: str | None = None
     data: str | None = None
+    split: str | None = None
+    storage: str | None = None
     folder: str | None = None
+
+
+# What goes with which of the four, besides the keys of the configuration.
+_OWN = {"run": ("split",), "runs": ("split", "folder"), "study": ("storage",), "data": ("folder",)}
 
 
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.*", "seed"])
-        if (arguments.study is None) == (arguments.data is None):
-            raise UserError("say what to look at: study=STUDY or data=OPTION (--help says more)")
-        if arguments.data is not None:
-            config = composed_from(
-                Path(__file__).absolute().parents[1] / "conf", [f"data={arguments.data}", *overrides]
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.*", "seed", *PLACE_KEYS])
+        given = [key for key in _OWN if getattr(arguments, key) is not None]
+        if len(given) != 1:
+            raise UserError(
+                "say what to look at: run=RUN, runs=[RUN,RUN], study=STUDY or data=OPTION (--help says more)"
             )
-            from housenumbers.reports.data_page import write_data_page
+        _check(given[0], arguments, overrides)
+        write = {"run": _run, "runs": _runs, "study": _study, "data": _data}[given[0]]
+        print(write(arguments, overrides))
 
-            print(write_data_page(config.data, Path(arguments.folder) if arguments.folder else None))
-            return
-        if overrides or arguments.folder:
-            raise UserError(f"{(*overrides, 'folder')[0]}: goes with data=OPTION alone")
-        from housenumbers.sweeps.report import write_report
-        from housenumbers.sweeps.study import find_study, one_line_database_errors, storage_name
 
-        with one_line_database_errors(storage_name("storage", arguments.storage)):
-            study, folder = find_study(str(arguments.study), arguments.storage)
-            print(write_report(study, folder))
+def _check(what: str, arguments: Arguments, overrides: list[str]) -> None:
+    for key in ("split", "storage", "folder"):
+        if getattr(arguments, key) is not None and key not in _OWN[what]:
+            raise UserError(f"{key}: does not go with {what}= (--help says more)")
+    for word in overrides:
+        key = word.partition("=")[0]
+        good = {"run": key in PLACE_KEYS, "runs": key in PLACE_KEYS, "study": False}
+        if not good.get(what, key.startswith("data.") or key == "seed"):
+            raise UserError(f"{word}: does not go with {what}= (--help says more)")
+    if arguments.split not in (None, "test", "validation"):
+        raise UserError(f"split={arguments.split}: must be test or validation")
+
+
+def _run(arguments: Arguments, overrides: list[str]) -> Path:
+    from housenumbers.tracking.index import find_run
+
+    folder = find_run(str(arguments.run))
+    from housenumbers.reports.run_page import write_run_page
+
+    return write_run_page(folder, arguments.split, overrides)
+
+
+def _runs(arguments: Arguments, overrides: list[str]) -> Path:
+    from housenumbers.tracking.index import find_run
+
+    folders = [find_run(run) for run in arguments.runs or []]
+    from housenumbers.reports.comparison_page import write_comparison_page
+
+    return write_comparison_page(folders, arguments.split, _folder(arguments), overrides)
+
+
+def _study(arguments: Arguments, _: list[str]) -> Path:
+    from housenumbers.sweeps.report import write_report
+    from housenumbers.sweeps.study import find_study, one_line_database_errors, storage_name
+
+    with one_line_database_errors(storage_name("storage", arguments.storage)):
+        return write_report(*find_study(str(arguments.study), arguments.storage))
+
+
+def _data(arguments: Arguments, overrides: list[str]) -> Path:
+    conf = Path(__file__).absolute().parents[1] / "conf"
+    config = composed_from(conf, [f"data={arguments.data}", *overrides])
+    from housenumbers.reports.data_page import write_data_page
+
+    return write_data_page(config.data, _folder(arguments))
+
+
+def _folder(arguments: Arguments) -> Path | None:
+    return Path(arguments.folder) if arguments.folder else None
 
 
 if __name__ == "__main__":

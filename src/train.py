@@ -26,11 +26,14 @@ def train(composed: DictConfig) -> Any:
     config = schema.checked(composed)
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
+    from housenumbers.reports.after_training import page_after_training
     from housenumbers.training.run import run
 
     if settings.mode == RunMode.RUN:
         with one_line_errors():  # before Hydra sees them, who adds a line of its own
-            return run(config, folder)
+            value = run(config, folder)
+            page_after_training(folder)
+            return value
     from housenumbers.sweeps.trial import current
 
     return run(config, folder, current())
@@ -66,7 +69,12 @@ def lead() -> None:
             from housenumbers.training import again
 
             others = [other for other in sys.argv[1:] if other != word]
-            raise SystemExit(getattr(again, verb)(Path(folder), others))
+            code = getattr(again, verb)(Path(folder), others)
+            if verb == "resume" and not (Path(folder) / "report.html").exists():
+                from housenumbers.reports.after_training import page_after_training
+
+                page_after_training(Path(folder))
+            raise SystemExit(code)
     try:
         train()
     except (HydraException, OmegaConfBaseException) as error:

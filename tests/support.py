@@ -1,12 +1,16 @@
 """What tests share: the commands as a user runs them, configurations, and SVHN files in the official format."""
 
+import html
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +33,7 @@ SWEEP = (
 )  # fmt: skip
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+Report = Command  # the working folder, then the arguments
 
 
 def command_line(verb: str, *arguments: str) -> list[str]:
@@ -91,7 +96,7 @@ def write_mat(path: Path, count: int, shade: int = 0) -> None:
     scipy.io.savemat(path, {"X": pixels, "y": np.arange(count)[:, None] % 10 + 1})
 
 
-def rendered(page: Path) -> str:
+def rendered(page: Path, *more: str) -> str:
     """The page's document after its scripts ran. Fails where the console has anything to say."""
     browser = shutil.which("chromium")
     if browser is None:
@@ -99,7 +104,7 @@ def rendered(page: Path) -> str:
     done = subprocess.run(
         [
             browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom",
-            "--enable-logging=stderr", f"file://{page}",
+            "--enable-logging=stderr", *more, f"file://{page}",
         ],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
@@ -107,3 +112,21 @@ def rendered(page: Path) -> str:
     said = re.findall(r".*CONSOLE.*", done.stderr)
     assert not said, said  # the message is not made for this module, which pytest does not rewrite
     return done.stdout
+
+
+def laid_out(page: Path, width: int, dark: bool = False) -> dict[str, Any]:
+    """How wide the page's content is in a window of that width, and the colours of its text and background."""
+    script = """frame.onload = () => {
+        const page = frame.contentDocument.documentElement;
+        const style = frame.contentWindow.getComputedStyle(page.querySelector("body"));
+        result.textContent = JSON.stringify({wide: page.scrollWidth, text: style.color, back: style.backgroundColor});
+    };
+    frame.srcdoc = source.value;"""
+    with tempfile.TemporaryDirectory() as folder:  # a browser's own window cannot be as narrow as a phone's
+        outer = Path(folder) / "outer.html"
+        outer.write_text(
+            f'<iframe id="frame" style="width: {width}px; border: 0"></iframe><pre id="result"></pre>'
+            f'<textarea id="source">{html.escape(page.read_text())}</textarea><script>{script}</script>'
+        )
+        document = rendered(outer, f"--blink-settings=preferredColorScheme={0 if dark else 1}")
+    return json.loads(html.unescape(re.findall(r'<pre id="result">(.*?)</pre>', document)[0]))

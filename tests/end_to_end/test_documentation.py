@@ -80,6 +80,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(40):
             Image.new("RGB", (32, 32), (25 * label, number, 0)).save(home / f"pictures/{label}/{number}.png")
     _run(home, f"python src/train.py data=digits name=earlier {SMALL}")
+    _run(home, f"python src/train.py data=digits name=other seed=1 data.split_seed=42 {SMALL}")
     study = "hydra.sweeper.study_name=earlier hydra.sweeper.n_trials=1"
     _run(home, f"python src/train.py -m hydra/sweeper=optuna data=digits {study} {SMALL}")
     return home
@@ -95,7 +96,12 @@ def _run(home: Path, command: str) -> subprocess.CompletedProcess[str]:
 def small(command: str, home: Path) -> str:
     """The command with a real folder in the place of a placeholder, and cut down to seconds."""
     finished = next(folder for folder in run_folders(home) if folder.name.endswith("_earlier"))
-    command = command.replace("RUN_FOLDER", str(finished)).replace("FOLDER", str(home / "data"))
+    other = next(folder for folder in run_folders(home) if folder.name.endswith("_other"))
+    command = (
+        command.replace("OTHER_RUN", str(other))
+        .replace("RUN_FOLDER", str(finished))
+        .replace("FOLDER", str(home / "data"))
+    )
     command = command.replace("PICTURES", str(home / "pictures"))
     command = re.sub(r"GROUP=OPTION|KEY=VALUE", "seed=1", command).replace("STUDY", "earlier")
     command = command.replace("seeds=5", "seeds=1")

@@ -1,11 +1,12 @@
 """Metrics, against scikit-learn and by hand."""
 
+import numpy as np
 import pytest
 import torch
-from sklearn.metrics import confusion_matrix, log_loss
+from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 from housenumbers.evaluation import figures
-from housenumbers.evaluation.metrics import predict, score
+from housenumbers.evaluation.metrics import confident_mistakes, precision_recall, predict, score
 
 
 def test_score_agrees_with_scikit_learn() -> None:
@@ -54,3 +55,23 @@ def test_test_time_augmentation_is_the_mean_over_shifts_that_repeat_the_border()
              ((0, 0), (-2, 0), (2, 0), (0, -2), (0, 2))]  # fmt: skip
     expected = torch.stack([model(view) for view in views]).mean(dim=0).float()
     torch.testing.assert_close(predict(model, batches, shift=2)[0], expected)
+
+
+def test_precision_and_recall_are_those_of_scikit_learn() -> None:
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randint(0, 9, (500,), generator=generator)  # no 9
+    logits = torch.randn(500, 10, generator=generator)
+    logits[:, 8] = -9  # never predicted
+    found = precision_recall(score(logits, labels)["confusion"])
+    expected = precision_recall_fscore_support(labels, logits.argmax(dim=1), labels=range(10), zero_division=np.nan)
+    for place in (0, 1):
+        values = [np.nan if pair[place] is None else pair[place] for pair in found]
+        np.testing.assert_allclose(values, expected[place])
+    assert found[8][0] is None
+    assert found[9][1] is None
+    assert found[8][1] == 0
+
+
+def test_the_most_confident_mistakes_come_first() -> None:
+    logits = torch.tensor([[0.0, 5.0], [9.0, 0.0], [0.0, 1.0], [0.0, 8.0]])
+    assert confident_mistakes(logits, torch.tensor([0, 0, 0, 0])).tolist() == [3, 0, 2]

@@ -6,11 +6,17 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from torch import Tensor
+
+from housenumbers.evaluation.calibration import Reliability
+from housenumbers.evaluation.metrics import confident_mistakes
 
 TRAINING, VALIDATION, TEST, MARK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
 RIGHT, WRONG = "#009E73", "#D55E00"
+# Of runs side by side, each with a line style and a marker of its own too. Black is left to marks.
+RUNS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+_LINES, _MARKERS = ("-", "--", "-.", ":"), "osD^vP"
 _COLUMNS = 8  # of sample pictures
 
 
@@ -37,6 +43,55 @@ def accuracy_curve(history: Sequence[Mapping[str, Any]], best_epoch: int | None)
     return figure
 
 
+def lr_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """The learning rate that each epoch began with."""
+    figure, axes = _curves("Learning rate at the epoch's beginning")
+    epochs = [record["epoch"] for record in history]
+    axes.plot(epochs, [record["lr"] for record in history], "o-", ms=4, color=TRAINING)
+    axes.set_ylim(bottom=0)
+    axes.ticklabel_format(axis="y", scilimits=(-3, 3))
+    return figure
+
+
+def overlaid_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str) -> Figure:
+    """One quantity of several runs, by their labels, over the epochs; not of a run that has it not."""
+    figure, axes = _curves(title)
+    for place, (label, history) in enumerate(histories.items()):
+        if history and history[0][key] is not None:
+            epochs, values = zip(*((record["epoch"], record[key]) for record in history), strict=True)
+            look = _MARKERS[place % len(_MARKERS)] + _LINES[place % len(_LINES)]
+            axes.plot(epochs, values, look, ms=4, color=RUNS[place % len(RUNS)], label=label)
+    if key == "val_accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.legend()
+    return figure
+
+
+def reliability_diagram(bins: Reliability, color: str, title: str) -> Figure:
+    """Accuracy over confidence, on the diagonal where probabilities can be believed, and below how many pictures."""
+    figure = Figure(figsize=(6.4, 5.2))
+    axes = figure.add_axes((0.13, 0.4, 0.83, 0.52))
+    edges = np.linspace(0, 1, len(bins.counts) + 1)
+    width = edges[1]
+    filled = (bins.counts > 0).numpy()
+    confidence, accuracy = bins.confidence.numpy()[filled], bins.accuracy.numpy()[filled]
+    axes.bar(edges[:-1][filled], accuracy, width, align="edge", color=color, alpha=0.35)
+    axes.plot([0, 1], [0, 1], ls=":", lw=1, color=MARK, label="accuracy = confidence")
+    axes.plot(confidence, accuracy, "o", ms=5, color=color, label="accuracy of the bin")
+    axes.set(title=title, ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(loc="upper left")
+    below = figure.add_axes((0.13, 0.12, 0.83, 0.2))
+    below.bar(edges[:-1], bins.counts.numpy(), width, align="edge", color=color)
+    below.set(xlabel="confidence: the probability of the predicted label", ylabel="pictures", xlim=(0, 1), yscale="log")
+    below.set_ylim(bottom=0.7)
+    for each in (axes, below):
+        each.grid(alpha=0.3)
+        each.yaxis.set_minor_formatter(NullFormatter())
+        each.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
 def confusion_matrix(scores: Mapping[str, Any], title: str) -> Figure:
     """Counts of true (rows) and predicted (columns) labels, shaded by the fraction of the row."""
     counts = np.array(scores["confusion"])
@@ -60,8 +115,7 @@ def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor, mistakes:
     First up to `mistakes` wrong ones, the most confident first, then correct ones.
     """
     confidence, predicted = logits.softmax(dim=1).max(dim=1)
-    mistaken = (predicted != labels).nonzero().view(-1)
-    wrong = mistaken[confidence[mistaken].argsort(descending=True)][:mistakes].tolist()
+    wrong = confident_mistakes(logits, labels)[:mistakes].tolist()
     right = (predicted == labels).nonzero().view(-1)[:others].tolist()
     ordered = [*wrong, *([None] * (-len(wrong) % _COLUMNS)), *right]  # the correct ones begin a row of their own
     rows = max(1, -(-len(ordered) // _COLUMNS))

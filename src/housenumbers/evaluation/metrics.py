@@ -56,3 +56,23 @@ def score(logits: Tensor, labels: Tensor) -> dict[str, Any]:
         "per_class_accuracy": per_class,
         "confusion": confusion,
     }
+
+
+def confident_mistakes(logits: Tensor, labels: Tensor) -> Tensor:
+    """The indices `[M]` of wrongly classified pictures, the most confident first."""
+    confidence, predicted = logits.softmax(dim=1).max(dim=1)
+    mistaken = (predicted != labels).nonzero().view(-1)
+    return mistaken[confidence[mistaken].argsort(descending=True)]
+
+
+def precision_recall(confusion: list[list[int]]) -> list[tuple[float | None, float | None]]:
+    """Of each class its precision (null where it was never predicted) and recall (null where it has no picture)."""
+    predicted = [sum(column) for column in zip(*confusion, strict=True)]
+    present = [sum(row) for row in confusion]
+    return [
+        (
+            confusion[label][label] / predicted[label] if predicted[label] else None,
+            confusion[label][label] / present[label] if present[label] else None,
+        )
+        for label in range(len(confusion))
+    ]

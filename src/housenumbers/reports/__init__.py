@@ -1,1 +1,1 @@
-"""Pages for looking instead of reading: what a data set holds. May use data, evaluation and tracking."""
+"""Pages for looking instead of reading: what a data set holds, what a run learnt, in what runs differ."""

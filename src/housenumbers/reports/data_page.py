@@ -1,11 +1,9 @@
 """The page that explains a data set: one file that needs no network, and its pictures beside it."""
 
-import base64
 import io
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import torch
 from matplotlib.figure import Figure
 
@@ -13,9 +11,9 @@ from housenumbers.data.load import Splits, load_splits, load_test
 from housenumbers.data.splits import NEIGHBOURS
 from housenumbers.files import write_atomically, write_text
 from housenumbers.reports import data_facts, data_figures
+from housenumbers.reports.page import data_url, render
 from housenumbers.sections import DataConfig
 
-_TEMPLATE = Path(__file__).with_name("data_page.html")
 _PAIRS = 12
 
 
@@ -56,10 +54,7 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
         "similar": data_facts.SIMILAR,
         "figures": [(name, title, _saved(figure, folder / f"{name}.png")) for name, (title, figure) in figures.items()],
     }
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-        _TEMPLATE.read_text(encoding="utf-8")
-    )
-    write_text(folder / "report.html", template.render(content))
+    write_text(folder / "report.html", render("data_page.html", content))
     return folder / "report.html"
 
 
@@ -75,4 +70,4 @@ def _saved(figure: Figure, file: Path) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     write_atomically(file, lambda opened: opened.write(buffer.getvalue()))
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_url(buffer.getvalue())

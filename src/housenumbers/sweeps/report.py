@@ -19,6 +19,7 @@ from plotly.offline import get_plotlyjs
 from housenumbers.config import OBJECTIVES
 from housenumbers.files import write_text
 from housenumbers.sweeps.study import best_first, best_trials, command, counted, described, trial_folder
+from housenumbers.tracking.index import duration
 
 _TEMPLATE = Path(__file__).with_name("report_template.html")
 _COLORS = {TrialState.COMPLETE: "#2563eb", TrialState.PRUNED: "#d97706", TrialState.FAIL: "#dc2626"}
@@ -127,13 +128,7 @@ def _time_saved(study: optuna.Study, trials: Sequence[FrozenTrial]) -> dict[str,
     if not pruned:
         return None
     spent = sum(map(_seconds, trials))
-    return {"pruned": pruned, "saved": _duration(saved), "spent": _duration(spent), "share": saved / (saved + spent)}
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return {"pruned": pruned, "saved": duration(saved), "spent": duration(spent), "share": saved / (saved + spent)}
 
 
 def _row(trial: FrozenTrial, objectives: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -146,7 +141,7 @@ def _row(trial: FrozenTrial, objectives: Sequence[str], folder: Path) -> dict[st
         "outcome": described(trial, objectives),
         "params": params,
         "epochs": trial.last_step or "",
-        "time": _duration(_seconds(trial)),
+        "time": duration(_seconds(trial)),
         "folder": own if (folder / own).exists() else None,  # it may be on another machine
     }
 

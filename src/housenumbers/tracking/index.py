@@ -24,7 +24,7 @@ def all_runs(homes: Iterable[Path] = HOMES) -> list[dict[str, Any]]:
         for file in home.rglob("run.json"):
             folder = RunFolder(file.parent)
             try:
-                run = _checked(folder.record()) | {"status": folder.status()}
+                run = checked_record(folder) | {"status": folder.status()}
             except UserError as error:
                 run = {"status": "damaged", "error": str(error)}
             runs.append(run | {"folder": str(file.parent)})
@@ -82,16 +82,24 @@ def find_run(wanted: str, homes: Sequence[Path] = HOMES) -> Path:
     return Path(same_data[0]["folder"])  # the best is first
 
 
-def _checked(record: dict[str, Any]) -> dict[str, Any]:
-    """The record, if the scores in it are numbers: one from elsewhere must not hide the others."""
+def checked_record(folder: RunFolder) -> dict[str, Any]:
+    """The folder's record. Raises UserError where it is damaged, or scores in it are no numbers."""
+    record = folder.record()
     best, test, seconds = record.get("best"), record.get("test"), record.get("train_seconds")
     numbers = [seconds] if seconds is not None else []
-    for scores, name in ((best, "val_accuracy"), (test, "accuracy")):
+    for scores, names in ((best, ("epoch", "val_accuracy")), (test, ("n", "accuracy"))):
         if scores is not None:
-            numbers.append(scores.get(name) if isinstance(scores, dict) else None)
+            numbers += [scores.get(name) if isinstance(scores, dict) else None for name in names]
     if not all(isinstance(number, int | float) for number in numbers):
-        raise UserError("best, test or train_seconds are no numbers")
+        raise UserError(f"{folder.record_file}: best, test or train_seconds are no numbers: restore it from a backup")
     return record
+
+
+def duration(seconds: float) -> str:
+    """ "42 s", "3.5 min" or "2.1 h"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _accuracy(run: Mapping[str, Any]) -> float:

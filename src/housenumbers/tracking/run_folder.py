@@ -18,6 +18,8 @@ from housenumbers.errors import UserError
 from housenumbers.files import remove_leftovers, write_json, write_text
 
 ENDED_WELL = ("completed", "pruned")
+_HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
+_ABSENT = ("val_loss", "val_accuracy")  # null without validation
 
 
 class RunFolder:
@@ -65,6 +67,21 @@ class RunFolder:
     def write_metrics(self, history: Sequence[dict[str, Any]]) -> None:
         """One line an epoch. The whole file is replaced: after a kill it may be ahead of the checkpoint."""
         write_text(self.metrics_file, "".join(json.dumps(record) + "\n" for record in history))
+
+    def history(self) -> list[dict[str, Any]]:
+        """The records that `write_metrics` wrote. Raises UserError where they are missing or damaged."""
+        try:
+            records = [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
+            history = [{key: record[key] for key in _HISTORY} for record in records]
+        except FileNotFoundError:
+            raise UserError(f"{self.metrics_file}: no such file: this run has no whole epoch yet") from None
+        except (ValueError, OSError, KeyError, TypeError) as error:
+            raise UserError(f"{self.metrics_file}: damaged ({error}): restore it from a backup") from None
+        values = [(key, value) for record in history for key, value in record.items()]
+        good = all(isinstance(value, int | float) or (value is None and key in _ABSENT) for key, value in values)
+        if not history or not good:
+            raise UserError(f"{self.metrics_file}: damaged (not numbers in every line): restore it from a backup")
+        return history
 
     def started(self, config: TrainConfig, **values: Any) -> None:
         """Writes the record of a run that begins, or goes on."""

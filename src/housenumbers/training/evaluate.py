@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor, nn
 
-from housenumbers.config import from_saved
+from housenumbers.config import TrainConfig, from_saved
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits, load_test
@@ -24,6 +25,35 @@ from housenumbers.training.repeatability import choose_device
 log = logging.getLogger(__name__)
 
 
+class Trained(NamedTuple):
+    """A trained model, rebuilt from a checkpoint, and what it was trained with."""
+
+    config: TrainConfig
+    model: nn.Module
+    device: torch.device
+    data_sha256: str | None  # of the training and validation parts
+
+    def predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
+        """Logits `[N, 10]` and labels `[N]`, on the CPU, as the run's final scores are computed."""
+        return predict(self.model, plain_batches(data.to(self.device)), self.config.tta)
+
+
+def load_trained(checkpoint_file: Path, overrides: Sequence[str]) -> Trained:
+    """The model of a checkpoint, from the file alone, on the device and with the threads of its configuration.
+
+    `overrides` replace keys of the saved configuration. Raises UserError where the file is missing, damaged or no
+    checkpoint.
+    """
+    content = load_checkpoint(checkpoint_file)
+    config = from_saved(content["config"], str(checkpoint_file), overrides)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    device = choose_device(config.device)
+    keep_freed_memory()
+    model = folded(rebuild_model(content, checkpoint_file, device))
+    return Trained(config, model, device, content.get("data_sha256"))
+
+
 def evaluate(
     run: Path, split: str, overrides: Sequence[str], elsewhere: DataConfig | None = None
 ) -> tuple[dict[str, Any], Path]:
@@ -36,16 +66,9 @@ def evaluate(
     can mend.
     """
     checkpoint_file = run if run.suffix == ".pt" else RunFolder(run).best
-    content = load_checkpoint(checkpoint_file)
-    config = from_saved(content["config"], str(checkpoint_file), overrides)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    device = choose_device(config.device)
-    keep_freed_memory()
-    model = folded(rebuild_model(content, checkpoint_file, device))
-    data = load_test(elsewhere) if elsewhere else _part(config.data, split, content.get("data_sha256"))
-    data = data.to(device)
-    scores = score(*predict(model, plain_batches(data), config.tta))
+    trained = load_trained(checkpoint_file, overrides)
+    data = load_test(elsewhere) if elsewhere else load_part(trained, split)
+    scores = score(*trained.predict(data))
     in_run = checkpoint_file.parent.name == "checkpoints"
     name = f"evaluation_{split}"
     name += f"_on_{elsewhere.name}" if elsewhere else ""
@@ -58,14 +81,18 @@ def evaluate(
     return scores, file
 
 
-def _part(config: DataConfig, split: str, trained_on: str | None) -> LabeledImages:
+def load_part(trained: Trained, split: str) -> LabeledImages:
+    """The `test` or `validation` part of the data that a model was trained on.
+
+    Raises UserError where they are not at hand, are others, or have no such part.
+    """
     if split == "test":
-        return load_test(config)
-    splits = load_splits(config)
-    if splits.sha256 != trained_on:
+        return load_test(trained.config.data)
+    splits = load_splits(trained.config.data)
+    if splits.sha256 != trained.data_sha256:
         raise UserError(
-            f"{config.root}: holds other data than the run was trained on, so its validation part may hold pictures "
-            "that were: set data.root to the right folder, or use split=test"
+            f"{trained.config.data.root}: holds other data than the run was trained on, so its validation part may "
+            "hold pictures that were: set data.root to the right folder, or use split=test"
         )
     if splits.validation is None:
         raise UserError("split=validation: this run had no validation part (data.val_fraction=0): use split=test")

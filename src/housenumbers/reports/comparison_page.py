@@ -1,0 +1,217 @@
+"""The page that compares runs: what differs, who gets which pictures right, and whether that is more than chance."""
+
+import hashlib
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, zip_longest
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from housenumbers.config import to_dict
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.errors import UserError
+from housenumbers.evaluation import figures
+from housenumbers.evaluation.calibration import reliability
+from housenumbers.evaluation.metrics import accuracy_and_loss
+from housenumbers.evaluation.significance import holm, mcnemar, wilson
+from housenumbers.files import write_text
+from housenumbers.reports.page import flattened, percent, png, render, svg
+from housenumbers.reports.run_page import AT_HAND, recorded
+from housenumbers.tracking.index import duration
+from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training.evaluate import load_part, load_trained
+
+SIGNIFICANT = 0.05
+_LABELS = "ABCDEF"
+_PATTERNS, _CROPS = 16, 40  # shown, at most
+_CURVES = {
+    "train_loss": "Training loss (nats)",
+    "val_loss": "Validation loss (nats)",
+    "val_accuracy": "Validation accuracy",
+    "lr": "Learning rate at the epoch's beginning",
+}
+_IN_ANY_CASE = ("name", "seed", "data.split_seed")  # shown where they do not differ too
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One of the runs: by its letter on the page."""
+
+    label: str
+    path: Path
+    record: dict[str, Any]
+    settings: dict[str, str]
+    history: list[dict[str, Any]]
+    parameters: int
+    logits: Tensor
+
+    def right(self, labels: Tensor) -> Tensor:
+        return self.logits.argmax(dim=1) == labels
+
+
+def write_comparison_page(
+    paths: Sequence[Path], split: str | None = None, folder: Path | None = None, overrides: Sequence[str] = ()
+) -> Path:
+    """Writes `report.html` into `folder`, null for one below outputs/comparisons/, and gives its path.
+
+    Runs are scored on the `split`: null is the test part, or validation where one of them is a sweep's trial. Raises
+    UserError where a run or its checkpoint cannot be read, or their pictures are not the same.
+    """
+    listed = ",".join(map(str, paths))
+    if not 2 <= len(paths) <= len(_LABELS):
+        raise UserError(f"runs=[{listed}]: from 2 to {len(_LABELS)} runs can be compared")
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UserError(f"runs=[{listed}]: the same run twice: name different ones")
+    records = [recorded(path) for path in paths]
+    split = split or ("validation" if any(record.get("trial") for record in records) else "test")
+    runs, data = _scored(paths, records, split, overrides)
+    labels = data.labels.cpu()
+    content = {
+        "split": split,
+        "crops": len(labels),
+        "runs": runs,
+        "colors": dict(zip(_LABELS, figures.RUNS, strict=True)),
+        "table": [_row(run, labels) for run in runs],
+        "pairs": _pairs(runs, labels),
+        "differing": _differing(runs),
+        "curves": _curves(runs),
+        "patterns": _patterns(runs, labels),
+        "crops_shown": _disagreements(runs, data.images.cpu(), labels),
+        "command": f"python src/report.py {shlex.quote(f'runs=[{listed}]')} split={split}",
+    }
+    page = (folder or _default_folder(paths, records)) / "report.html"
+    write_text(page, render("comparison_page.html", content))
+    return page
+
+
+def _scored(
+    paths: Sequence[Path], records: Sequence[dict[str, Any]], split: str, overrides: Sequence[str]
+) -> tuple[list[_Run], LabeledImages]:
+    """The runs, with their logits, and the pictures that all of them are scored on."""
+    runs: list[_Run] = []
+    common, fingerprint = None, ""
+    for label, path, record in zip(_LABELS, paths, records, strict=False):
+        folder = RunFolder(path)
+        trained = load_trained(folder.best, [AT_HAND, *overrides])
+        data = load_part(trained, split)
+        if common is None:
+            common, fingerprint = data, data.sha256()
+        elif data.sha256() != fingerprint:
+            remedy = "compare on the test part, split=test, or " if split == "validation" else ""
+            raise UserError(
+                f"{path}: its {split} part holds other pictures than that of {paths[0]}: {remedy}"
+                "compare runs on the same data"
+            )
+        parameters = sum(parameter.numel() for parameter in trained.model.parameters())
+        settings = flattened(to_dict(trained.config))
+        runs.append(_Run(label, path, record, settings, folder.history(), parameters, trained.predict(data)[0]))
+    assert common is not None
+    return runs, common
+
+
+def _row(run: _Run, labels: Tensor) -> dict[str, Any]:
+    accuracy, loss = accuracy_and_loss(run.logits, labels)
+    low, high = wilson(int(run.right(labels).sum()), len(labels))
+    seconds = run.record.get("train_seconds")
+    best = run.record.get("best")
+    return {
+        "run": run,
+        "accuracy": percent(accuracy),
+        "interval": f"{percent(low, 1)} to {percent(high, 1)}",
+        "loss": f"{loss:.4f}",
+        "calibration_error": percent(reliability(run.logits, labels).error),
+        "best": percent(best["val_accuracy"]) if best else "-",
+        "parameters": f"{run.parameters:,}",
+        "epochs": len(run.history),
+        "time": "-" if seconds is None else duration(seconds),
+    }
+
+
+def _pairs(runs: Sequence[_Run], labels: Tensor) -> list[dict[str, Any]]:
+    """Each pair of runs, and whether the difference in their accuracy is more than chance."""
+    pairs = list(combinations(runs, 2))
+    tests = [mcnemar(first.right(labels), second.right(labels)) for first, second in pairs]
+    rows = []
+    for (first, second), test, adjusted in zip(pairs, tests, holm([test.p for test in tests]), strict=True):
+        better = first.label if test.only_first > test.only_second else second.label
+        rows.append(
+            {
+                "pair": f"{first.label}, {second.label}",
+                "only_first": test.only_first,
+                "only_second": test.only_second,
+                "difference": f"{100 * (test.only_first - test.only_second) / len(labels):+.2f} points",
+                "p": f"{test.p:.2g}",
+                "adjusted": f"{adjusted:.2g}",
+                "verdict": f"{better} is better" if adjusted < SIGNIFICANT else "no difference to be seen",
+            }
+        )
+    return rows
+
+
+def _differing(runs: Sequence[_Run]) -> list[tuple[str, list[str]]]:
+    """The settings in which the runs differ, and those that say which run it is."""
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
+    rows = []
+    for key in keys:
+        values = [run.settings.get(key, "-") for run in runs]
+        if len(set(values)) > 1 or key in _IN_ANY_CASE:
+            rows.append((key, [text.rpartition(".")[2] if key.endswith("_target_") else text for text in values]))
+    return rows
+
+
+def _curves(runs: Sequence[_Run]) -> list[Any]:
+    histories = {run.label: run.history for run in runs}
+    return [
+        svg(figures.overlaid_curves, histories, key, title)
+        for key, title in _CURVES.items()
+        if any(run.history[0][key] is not None for run in runs)
+    ]
+
+
+def _patterns(runs: Sequence[_Run], labels: Tensor) -> list[tuple[list[bool], int]]:
+    """Which runs are right on how many pictures, the most frequent pattern first."""
+    rights = torch.stack([run.right(labels) for run in runs], dim=1).tolist()
+    counts = Counter(map(tuple, rights))
+    return [(list(pattern), count) for pattern, count in counts.most_common(_PATTERNS)]
+
+
+def _disagreements(runs: Sequence[_Run], images: Tensor, labels: Tensor) -> list[dict[str, Any]]:
+    """Crops that some runs get right and others wrong: in turn one of each pattern, so that the rare ones are seen.
+
+    Of a pattern those come first where the true label's probability differs most.
+    """
+    rights = torch.stack([run.right(labels) for run in runs])
+    probabilities = torch.stack([run.logits.softmax(dim=1) for run in runs])  # [runs, N, 10]
+    own = probabilities.gather(2, labels.expand(len(runs), -1)[..., None])[..., 0]
+    apart = own.amax(dim=0) - own.amin(dim=0)
+    of_pattern: dict[tuple[bool, ...], list[int]] = {}
+    for index in apart.argsort(descending=True).tolist():
+        pattern = tuple(rights[:, index].tolist())
+        if any(pattern) and not all(pattern):
+            of_pattern.setdefault(pattern, []).append(index)
+    in_turn = [index for row in zip_longest(*of_pattern.values()) for index in row if index is not None]
+    crops = []
+    for index in in_turn[:_CROPS]:
+        said: list[Mapping[str, Any]] = [
+            {
+                "label": run.label,
+                "right": bool(rights[place, index]),
+                "text": f"{run.logits[index].argmax()}, {percent(float(probabilities[place, index].max()), 0)}",
+            }
+            for place, run in enumerate(runs)
+        ]
+        crops.append({"url": png(images[index]), "true": int(labels[index]), "said": said})
+    return crops
+
+
+def _default_folder(paths: Sequence[Path], records: Sequence[dict[str, Any]]) -> Path:
+    """Below outputs/comparisons/: the runs' names, cut short, and a fingerprint of their folders."""
+    fingerprint = hashlib.sha256("\n".join(str(path.resolve()) for path in paths).encode()).hexdigest()[:8]
+    names = "_".join(re.sub(r"[^a-zA-Z0-9.-]", "", str(record.get("name")))[:20] for record in records)
+    return Path("outputs") / "comparisons" / f"{names}_{fingerprint}"

@@ -1,0 +1,205 @@
+"""The page that explains a run: from its folder and, where they are at hand, its data."""
+
+import shlex
+import statistics
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from housenumbers.config import to_dict
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.errors import UserError
+from housenumbers.evaluation import figures
+from housenumbers.evaluation.calibration import reliability
+from housenumbers.evaluation.label_errors import likely_label_errors
+from housenumbers.evaluation.metrics import confident_mistakes, precision_recall, score
+from housenumbers.evaluation.occlusion import occlusion
+from housenumbers.evaluation.significance import wilson
+from housenumbers.files import write_text
+from housenumbers.reports.page import flattened, percent, png, render, svg
+from housenumbers.tracking.index import checked_record
+from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training.evaluate import Trained, load_part, load_trained
+
+AT_HAND = "data.download=false"  # a page is no reason to fetch anything
+_MISTAKES, _SUSPECTS, _EXPLAINED = 24, 24, 6
+_HIDDEN = ("config", "best", "test", "error")  # of the record: shown elsewhere on the page
+
+
+def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str] = ()) -> Path:
+    """Writes `report.html` into a run's folder, and gives its path.
+
+    Its pictures and scores are those of the `split`, "validation" or "test": null is validation where the run has
+    such a part. Where the data are not at hand, the page says so and goes without. `overrides` are PLACE_KEYS.
+    Raises UserError where there is no run, or no checkpoint of it that can be read.
+    """
+    folder = RunFolder(run)
+    record = recorded(run)
+    trained = load_trained(folder.best, [AT_HAND, *overrides])
+    history = folder.history()
+    # Of a sweep's trial the test part is not looked at unless it is asked for.
+    validates = trained.config.data.val_fraction > 0 or record.get("trial")
+    split = split or ("validation" if validates else "test")
+    best_epoch = record["best"]["epoch"] if record.get("best") else None
+    content: dict[str, Any] = {
+        "path": run,
+        "record": record,
+        "status": folder.status(),
+        "config": trained.config,
+        "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+        "typed": _typed(folder),
+        "split": split,
+        "curves": [svg(figures.loss_curves, history, best_epoch)],
+        "history": history,
+        "timing": _timing(record, history),
+        "environment": flattened({key: value for key, value in record.items() if key not in _HIDDEN}),
+        "settings": flattened(to_dict(trained.config)),
+        "commands": _commands(run, split),
+        "problem": None,
+    }
+    if history[0]["val_loss"] is not None:
+        content["curves"].append(svg(figures.accuracy_curve, history, best_epoch))
+    content["curves"].append(svg(figures.lr_curve, history))
+    try:
+        data = load_part(trained, split)
+    except UserError as error:
+        content["problem"] = str(error)
+    else:
+        content |= _of_the_data(trained, data, split)
+    write_text(run / "report.html", render("run_page.html", content))
+    return run / "report.html"
+
+
+def recorded(run: Path) -> dict[str, Any]:
+    """The record of a run. Raises UserError where `run` is not its folder."""
+    record = checked_record(RunFolder(run)) if run.is_dir() else {}
+    if not record:
+        raise UserError(f"{run}: not a run's folder: it has no run.json")
+    return record
+
+
+def _of_the_data(trained: Trained, data: LabeledImages, split: str) -> dict[str, Any]:
+    """What the page shows of the scored part."""
+    logits, labels = trained.predict(data)
+    images = data.images.cpu()
+    scores = score(logits, labels)
+    bins = reliability(logits, labels)
+    color = figures.TEST if split == "test" else figures.VALIDATION
+    right = round(scores["accuracy"] * scores["n"])
+    classes = [
+        (label, f"{sum(scores['confusion'][label]):,}", percent(precision), percent(recall))
+        for label, (precision, recall) in enumerate(precision_recall(scores["confusion"]))
+    ]
+    suspects, suggested = likely_label_errors(logits, labels)
+    return {
+        "scores": scores,
+        "interval": wilson(right, scores["n"]),
+        "confusion": svg(figures.confusion_matrix, scores, split.capitalize()),
+        "classes": classes,
+        "calibration": svg(figures.reliability_diagram, bins, color, f"Reliability, {split}"),
+        "calibration_error": bins.error,
+        "bins": len(bins.counts),
+        "confidence": float(logits.softmax(dim=1).amax(dim=1).mean()),
+        "wrong": scores["n"] - right,
+        "mistakes": _mistakes(images, logits, labels),
+        "suspects": _suspects(images, logits, labels, suspects[:_SUSPECTS], suggested),
+        "suspected": len(suspects),
+        "explained": _explained(trained, images, logits, labels),
+    }
+
+
+def _mistakes(images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
+    probabilities = logits.softmax(dim=1)
+    return [
+        {
+            "look": "wrong",
+            "url": png(images[index]),
+            "lines": [
+                f"true {labels[index]}: {percent(float(probabilities[index, labels[index]]), 1)}",
+                f"said {logits[index].argmax()}: {percent(float(probabilities[index].max()), 1)}",
+            ],
+        }
+        for index in confident_mistakes(logits, labels)[:_MISTAKES].tolist()
+    ]
+
+
+def _suspects(
+    images: Tensor, logits: Tensor, labels: Tensor, suspects: Tensor, suggested: Tensor
+) -> list[dict[str, Any]]:
+    own = logits.softmax(dim=1)
+    return [
+        {
+            "look": "",
+            "url": png(images[index]),
+            "lines": [
+                f"label {labels[index]}: {percent(float(own[index, labels[index]]), 1)}",
+                f"rather {other}?",
+            ],
+        }
+        for index, other in zip(suspects.tolist(), suggested.tolist(), strict=False)
+    ]
+
+
+def _explained(trained: Trained, images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
+    """Mistakes, then a right one of each class: the picture, and beside it what counts for the predicted label."""
+    predicted = logits.argmax(dim=1)
+    chosen = confident_mistakes(logits, labels)[:_EXPLAINED].tolist()
+    for label in range(logits.shape[1]):
+        chosen += ((labels == label) & (predicted == label)).nonzero().view(-1)[:1].tolist()
+    if not chosen:
+        return []
+    some = images[chosen]
+    maps, least = occlusion(trained.model, some.to(trained.device), predicted[chosen].to(trained.device))
+    whole = logits.softmax(dim=1).amax(dim=1)
+    return [
+        {
+            "look": "right" if labels[index] == predicted[index] else "wrong",
+            "url": png(torch.cat([picture, _highlighted(picture, importance)], dim=2)),
+            "lines": [
+                f"true {labels[index]}, said {predicted[index]}",
+                f"{percent(float(whole[index]), 1)}, at worst {percent(float(left), 1)}",
+            ],
+        }
+        for index, picture, importance, left in zip(chosen, some, maps, least, strict=True)
+    ]
+
+
+def _highlighted(picture: Tensor, importance: Tensor) -> Tensor:
+    """The picture in grey, and over it orange, the more the greater the importance `[H, W]`, which is scaled to 1."""
+    weight = 0.75 * (importance / importance.max().clamp(min=1e-6)).clamp(min=0)
+    grey = picture.float().mean(dim=0, keepdim=True).expand(3, -1, -1)
+    orange = torch.tensor([213.0, 94.0, 0.0]).view(3, 1, 1)
+    return ((1 - weight) * grey + weight * orange).round().to(torch.uint8)
+
+
+def _timing(record: dict[str, Any], history: Sequence[dict[str, Any]]) -> dict[str, float]:
+    seconds = [epoch["seconds"] for epoch in history]
+    total = record.get("train_seconds")
+    return {
+        "total": sum(seconds) if total is None else total,
+        "median": statistics.median(seconds),
+        "least": min(seconds),
+        "most": max(seconds),
+    }
+
+
+def _typed(folder: RunFolder) -> str:
+    """What was typed for this run; empty where nothing was, or it is not known."""
+    with suppress(Exception):  # a file from elsewhere may hold anything, and this line is a convenience
+        return shlex.join(str(word) for word in OmegaConf.load(folder.path / ".hydra" / "overrides.yaml"))
+    return ""
+
+
+def _commands(run: Path, split: str) -> dict[str, str]:
+    path = shlex.quote(str(run))
+    return {
+        "Score it again": f"python src/evaluate.py run={path} split={split}",
+        "Repeat it, and compare the weights bit by bit": f"python src/train.py repeat={path}",
+        "Go on with it, if it was interrupted": f"python src/train.py resume={path}",
+        "Make this page again": f"python src/report.py run={path} split={split}",
+    }
