@@ -46,7 +46,8 @@ def main() -> None:
             from housenumbers.training.follow import follow
 
             follow()
-            return
+            sys.stdout.flush()
+            os._exit(0)  # Gloo's threads outlive the connection (torch 2.14), and may abort an interpreter that ends
         try:
             lead()
         except SystemExit as end:
