@@ -100,7 +100,9 @@ def begin(config: TrainConfig) -> torch.device:
         return torch.device("cpu")
     count, wanted = torch.cuda.device_count(), processes.local_world_size()
     if count < wanted:
-        raise UserError(f"device={config.device}: {wanted} processes on {count} CUDA devices: --nproc_per_node={count}")
+        raise UserError(
+            f"device={config.device}: {wanted} processes on {count} CUDA devices: lower --nproc_per_node, or device=cpu"
+        )
     device = torch.device("cuda", processes.local_rank())
     torch.cuda.set_device(device)
     return device
