@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "sweeps": GROUND | {"tracking"},
     "reports": GROUND | {"data", "evaluation", "tracking"},
     "training": GROUND | {"data", "models", "evaluation", "tracking"},
+    "inference": GROUND | {"data", "models", "evaluation", "tracking", "training"},
     "config": {"errors", "groups"},
     "groups": {"errors"},
     "errors": set(),

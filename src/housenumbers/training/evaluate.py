@@ -2,21 +2,21 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from housenumbers.config import DataConfig, from_saved
+from housenumbers.config import DataConfig
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.errors import UserError
+from housenumbers.evaluation.calibration import calibrate, calibration_error, probabilities
 from housenumbers.evaluation.metrics import predict, score
 from housenumbers.files import write_json
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.training.checkpoint import load_checkpoint, rebuild_model
-from housenumbers.training.repeatability import choose_device
+from housenumbers.training.checkpoint import save_checkpoint
+from housenumbers.training.trained import Trained, load_trained
 
 log = logging.getLogger(__name__)
 
@@ -28,37 +28,51 @@ def evaluate(
 
     Gives the scores and the file that they were written to: `evaluation_SPLIT.json` in the run's folder, or beside a
     lone .pt file; with the data's name where they are not the run's own but those of `elsewhere`.
-    The model comes from the checkpoint alone; the test part needs only its own file. `overrides` are keys of the saved
-    configuration that change no result: `device`, `threads`, and where the data lie. Raises UserError for what a user
-    can mend.
+    The model comes from the checkpoint alone; the test part needs only its own file. For `overrides`, and what is
+    raised, see `load_trained`.
     """
-    checkpoint_file = run if run.suffix == ".pt" else RunFolder(run).best
-    content = load_checkpoint(checkpoint_file)
-    config = from_saved(content["config"], str(checkpoint_file), overrides)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    device = choose_device(config.device)
-    model = rebuild_model(content, checkpoint_file, device)
-    data = load_test(elsewhere) if elsewhere else _part(config.data, split, content.get("data_sha256"))
-    data = data.to(device)
-    scores = score(*predict(model, plain_batches(data), config.tta))
-    in_run = checkpoint_file.parent.name == "checkpoints"
+    trained = load_trained(run, overrides)
+    data = load_test(elsewhere) if elsewhere else part_of_run(trained, split)
+    logits, labels = predict(trained.model, plain_batches(data.to(trained.device)), trained.config.tta)
+    scores = score(logits, labels)
+    scores["temperature"] = trained.temperature
+    scores["calibration_error"] = calibration_error(probabilities(logits, trained.temperature), labels)
     name = f"evaluation_{split}"
     name += f"_on_{elsewhere.name}" if elsewhere else ""
-    name += "_last.json" if checkpoint_file.stem == "last" else ".json"
-    file = (checkpoint_file.parent.parent if in_run else checkpoint_file.parent) / name
+    name += "_last.json" if trained.file.stem == "last" else ".json"
+    file = trained.home / name
     try:
-        write_json(file, {"split": split, "checkpoint": str(checkpoint_file), **scores})
+        write_json(file, {"split": split, "checkpoint": str(trained.file), **scores})
     except OSError as error:
         log.warning("%s: not written: %s", file, error.strerror)
     return scores, file
 
 
-def _part(config: DataConfig, split: str, trained_on: str | None) -> LabeledImages:
+def calibrate_again(run: Path, overrides: Sequence[str]) -> dict[str, float]:
+    """Fits the temperature on the run's validation part and writes it into the checkpoint, as the end of a run does.
+
+    For a run that did not come to its end, or a checkpoint of before there was a temperature. Raises as `evaluate`, and
+    where a process is at work on the run.
+    """
+    folder = load_trained(run, overrides).run
+    with RunFolder(folder).locked() if folder else nullcontext():
+        trained = load_trained(run, overrides)  # as it is now that nobody else writes it
+        data = part_of_run(trained, "validation").to(trained.device)
+        calibration = calibrate(*predict(trained.model, plain_batches(data), trained.config.tta))
+        save_checkpoint(trained.file, {**trained.content, "calibration": calibration})
+    return calibration
+
+
+def part_of_run(trained: Trained, split: str) -> LabeledImages:
+    """The `test` or `validation` part of the data that the model was trained on.
+
+    Raises UserError where the data are others than then, or there was no validation part.
+    """
+    config = trained.config.data
     if split == "test":
         return load_test(config)
     splits = load_splits(config)
-    if splits.sha256 != trained_on:
+    if splits.sha256 != trained.content.get("data_sha256"):
         raise UserError(
             f"{config.root}: holds other data than the run was trained on, so its validation part may hold pictures "
             "that were: set data.root to the right folder, or use split=test"
