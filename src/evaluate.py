@@ -20,12 +20,15 @@ class Arguments:
 
     python src/evaluate.py run=last data=svhn data.root=FOLDER     on the test part of other data
 
+    python src/evaluate.py run=FOLDER split=validation calibrate=true     fits the temperature again, which the end of
+                                                     a run does, and writes it into the checkpoint
     device=, threads=, data.root=FOLDER, data.cache=, data.verify= and data.download= replace the run's own.
     Writes evaluation_SPLIT.json, or evaluation_test_on_DATA.json, into the run's folder."""
 
     run: str = "last"
     split: str = "test"
     data: str | None = None
+    calibrate: bool = False
 
 
 def main() -> None:
@@ -36,10 +39,15 @@ def main() -> None:
             raise UserError(f"split={arguments.split}: must be test or validation")
         if elsewhere and arguments.split != "test":
             raise UserError("split=validation: of other data only the test part can be scored")
+        if arguments.calibrate and arguments.split != "validation":
+            raise UserError("calibrate=true: is done on the validation part: add split=validation")
         from housenumbers.tracking.index import find_run
-        from housenumbers.training.evaluate import evaluate
 
         folder = find_run(arguments.run)
+        from housenumbers.training.evaluate import calibrate_again, evaluate
+
+        if arguments.calibrate:
+            calibrate_again(folder, overrides)
         if elsewhere:
             conf = Path(__file__).absolute().parents[1] / "conf"
             other = composed_from(conf, [f"data={arguments.data}", *overrides]).data
@@ -49,6 +57,7 @@ def main() -> None:
             scores, file = evaluate(folder, arguments.split, overrides)
         print(f"{folder}, {arguments.split} part" + (f" of {arguments.data}" if elsewhere else ""))
         print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}   loss {scores['loss']:.4f}")
+        print(f"calibration error {scores['calibration_error']:.2%}, temperature {scores['temperature']:.3f}")
         print("accuracy of each class")
         for label, accuracy in enumerate(scores["per_class_accuracy"]):
             print(f"  {label}  {'no pictures' if accuracy is None else f'{accuracy:.2%}'}")

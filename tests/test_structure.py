@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "sweeps": GROUND | {"tracking"},
     "training": GROUND | {"data", "models", "evaluation", "tracking"},
     "reports": GROUND | {"data", "evaluation", "tracking", "training"},
+    "inference": GROUND | {"data", "models", "evaluation", "tracking", "training"},
     "config": {"errors", "groups", "processes", "sections"},
     "sections": {"groups"},
     "groups": {"errors"},

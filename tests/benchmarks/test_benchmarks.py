@@ -150,3 +150,12 @@ def test_svhn_6k_prints_accuracies_and_times_and_does_not_run_twice(tmp_path: Pa
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("run.json")}
     assert bench("svhn_6k", *words).stdout == done.stdout
     assert before == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("run.json")}
+
+
+@pytest.mark.slow
+def test_predict_prints_crops_a_second() -> None:
+    done = bench("predict", "n=200", "rounds=1", "threads=1")
+    assert done.returncode == 0, done.stderr
+    for line in ("command", "without its start", "model alone"):
+        assert line in done.stdout
+    assert "crops/s" in done.stdout

@@ -1,11 +1,11 @@
-"""Confidence against accuracy."""
+"""Bins of confidence are scikit-learn's, and temperature scaling finds what it should."""
 
 import numpy as np
 import pytest
 import torch
 from sklearn.calibration import calibration_curve
 
-from housenumbers.evaluation.calibration import reliability
+from housenumbers.evaluation.calibration import calibrate, fit_temperature, probabilities, reliability
 
 
 def sharp_logits(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,3 +37,30 @@ def test_certainty_is_in_the_last_bin() -> None:
     found = reliability(logits, torch.tensor([3, 3, 3, 1]))
     assert found.counts[-1] == 4
     assert found.error == pytest.approx(0.25)
+
+
+def honest(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, and labels drawn with just the probabilities that these say."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(count, 10, generator=generator)
+    return logits, torch.multinomial(logits.softmax(dim=1), 1, generator=generator).view(-1)
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 3.0])
+def test_the_temperature_undoes_a_scale(factor: float) -> None:
+    logits, labels = honest(20_000)
+    assert fit_temperature(factor * logits, labels) == pytest.approx(factor, rel=0.03)
+
+
+def test_calibrating_mends_overconfidence_and_keeps_labels() -> None:
+    logits, labels = honest(20_000)
+    found = calibrate(3 * logits, labels)
+    assert found["n"] == 20_000
+    assert found["error_before"] > 0.1
+    assert found["error"] < 0.01
+    scaled = probabilities(3 * logits, found["temperature"])
+    assert torch.equal(scaled.argmax(dim=1), logits.argmax(dim=1))
+
+
+def test_a_perfect_net_gets_a_finite_temperature() -> None:
+    assert 0.05 <= fit_temperature(torch.eye(10) * 5, torch.arange(10)) < 0.2  # where the loss is 0 already

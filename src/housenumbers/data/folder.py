@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from housenumbers.data.cache import decoded
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.picture_files import files_below
 from housenumbers.data.splits import stratified
 from housenumbers.errors import UserError
 from housenumbers.sections import DataConfig
@@ -55,13 +56,12 @@ def read_folder(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
 
 
 def _files(home: Path) -> list[tuple[Path, int]]:
-    """All files and their labels, in the order of their names. Hidden ones are the system's own."""
+    """All files and their labels, in the order of their names."""
     found = [
         (path, label)
         for label, name in enumerate(_CLASSES)
         if (home / name).is_dir()
-        for path in (home / name).rglob("*")
-        if path.is_file() and not path.name.startswith(".") and path.name not in ("Thumbs.db", "desktop.ini")
+        for path in files_below(home / name)
     ]
     return sorted(found, key=lambda each: (each[0].name, str(each[0])))
 
@@ -70,11 +70,13 @@ def _read(files: list[tuple[Path, int]]) -> LabeledImages:
     """Decodes all files. Raises UserError that names those that cannot be read."""
     images = torch.empty(len(files), 3, _SIZE, _SIZE, dtype=torch.uint8)
     bad = []
-    for position, (path, _) in enumerate(tqdm(files, desc="reading pictures", unit="file", leave=False, disable=None)):
-        try:
-            images[position] = read_picture(path)
-        except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
-            bad.append(f"{path} ({' '.join(str(error).split()) or type(error).__name__})")
+    bar = tqdm(files, desc="reading pictures", unit="file", leave=False, disable=None)
+    with warnings.catch_warnings(action="ignore"):
+        for position, (path, _) in enumerate(bar):
+            try:
+                images[position] = read_picture(path)
+            except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
+                bad.append(f"{path} ({reason(error)})")
     if bad:
         more = f", and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
         raise UserError(
@@ -87,11 +89,11 @@ def read_picture(path: Path) -> torch.Tensor:
     """A picture file as uint8 `[3, 32, 32]` RGB: upright, the first frame of several, on white where it is transparent.
 
     What is not square keeps its proportions, and its border is continued. Raises what Pillow does where it cannot be
-    read.
+    read, and may warn as it does: what silences warnings is not for threads, so the caller has to.
     """
     from PIL import Image, ImageOps
 
-    with warnings.catch_warnings(action="ignore"), Image.open(path) as opened:
+    with Image.open(path) as opened:
         opened.draft("RGB", (_SIZE * 8, _SIZE * 8))  # a large JPEG is decoded at a fraction of its size
         picture = ImageOps.exif_transpose(opened)
         if picture.mode.startswith(("I", "F")):  # 16 bits and more: the whole range becomes 0..255
@@ -105,6 +107,11 @@ def read_picture(path: Path) -> torch.Tensor:
     left, top = (_SIZE - width) // 2, (_SIZE - height) // 2
     around = ((top, _SIZE - height - top), (left, _SIZE - width - left), (0, 0))
     return torch.from_numpy(np.pad(pixels, around, mode="edge")).permute(2, 0, 1)
+
+
+def reason(error: Exception) -> str:
+    """Why a picture could not be read, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _eight_bits(picture: "Image.Image") -> "Image.Image":

@@ -1,8 +1,12 @@
-"""Whether the probabilities of a net can be believed: confidence against accuracy."""
+"""Whether the probabilities of a net can be believed; and one number, fitted on validation crops, that mends them."""
 
+import math
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.nn import functional as F
+
+_RANGE = (0.05, 20.0)  # of temperatures: few pictures, all of them right, would ask for one of 0
 
 
 class Reliability(NamedTuple):
@@ -30,3 +34,36 @@ def reliability(logits: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
     mean = bin_of.bincount(confidence, bins) / counts
     gaps = (accuracy - mean).abs().nan_to_num()
     return Reliability(counts, accuracy, mean, float((counts * gaps).sum() / len(labels)))
+
+
+def probabilities(logits: Tensor, temperature: float) -> Tensor:
+    """`softmax(logits / temperature)`, `[N, 10]`. Above 1 it makes the net less sure; the label stays the same."""
+    return (logits / temperature).softmax(dim=1)
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The temperature, from 0.05 to 20, whose probabilities have the least cross entropy.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2. The pictures must be
+    others than those that the net was trained on.
+    """
+    from scipy.optimize import minimize_scalar
+
+    exact = logits.double()
+
+    def loss(log_temperature: float) -> float:
+        return F.cross_entropy(exact / math.exp(log_temperature), labels).item()
+
+    found = minimize_scalar(loss, bounds=[math.log(bound) for bound in _RANGE], method="bounded")
+    return math.exp(found.x)
+
+
+def calibrate(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """The fitted `temperature`, the `n` pictures that it was fitted on, and the calibration error before and after."""
+    temperature = fit_temperature(logits, labels)
+    return {
+        "temperature": temperature,
+        "n": len(labels),
+        "error_before": reliability(logits, labels).error,
+        "error": reliability(logits / temperature, labels).error,
+    }

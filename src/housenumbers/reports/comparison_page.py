@@ -25,7 +25,8 @@ from housenumbers.reports.page import flattened, percent, png, render, svg
 from housenumbers.reports.run_page import AT_HAND, recorded
 from housenumbers.tracking.index import duration
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.training.evaluate import load_part, load_trained
+from housenumbers.training.evaluate import load_part
+from housenumbers.training.trained import load_trained
 
 SIGNIFICANT = 0.05
 _LABELS = "ABCDEF"

@@ -24,7 +24,8 @@ from housenumbers.files import write_text
 from housenumbers.reports.page import flattened, percent, png, render, svg
 from housenumbers.tracking.index import checked_record
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.training.evaluate import Trained, load_part, load_trained
+from housenumbers.training.evaluate import load_part
+from housenumbers.training.trained import Trained, load_trained
 
 AT_HAND = "data.download=false"  # a page is no reason to fetch anything
 _MISTAKES, _SUSPECTS, _EXPLAINED = 24, 24, 6

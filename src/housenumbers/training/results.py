@@ -11,12 +11,13 @@ from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import Splits, load_test
 from housenumbers.evaluation import figures
+from housenumbers.evaluation.calibration import calibrate
 from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import predict, score
 from housenumbers.files import write_atomically
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.training.checkpoint import load_checkpoint, rebuild_model, weights_sha256
+from housenumbers.training.checkpoint import load_checkpoint, rebuild_model, save_checkpoint, weights_sha256
 from housenumbers.training.history import best_record
 from housenumbers.training.loop import TrainingState
 
@@ -32,7 +33,10 @@ def write_results(
     status: str,
     with_test: bool,
 ) -> None:
-    """Scores the best weights, on the test part too where `with_test`; draws the figures; completes the record."""
+    """Scores the best weights, on the test part too where `with_test`; draws the figures; completes the record.
+
+    The temperature that is fitted on the validation part joins the best checkpoint, which needs no run folder.
+    """
     device = splits.train.images.device
     checkpoint = load_checkpoint(folder.best, device)
     epoch = checkpoint["record"]["epoch"]
@@ -47,6 +51,9 @@ def write_results(
     for part, data in parts.items():
         logits, labels = predict(model, plain_batches(data), config.tta)
         scores[part] = score(logits, labels)
+        if part == "validation":
+            checkpoint["calibration"] = calibrate(logits, labels)
+            save_checkpoint(folder.best, checkpoint)
         tensorboard.log_scores(writer, part, scores[part], epoch)
         if status != "pruned":  # a short trial would take longer to draw than to train, and nobody looks
             _save(folder, f"confusion_{part}", figures.confusion_matrix(scores[part], part.capitalize()))
@@ -69,6 +76,7 @@ def write_results(
         weights_sha256=weights_sha256(state.weights()),
         best=None if best is None else {name: best[name] for name in ("epoch", "val_loss", "val_accuracy")},
         test=test,
+        calibration=checkpoint.get("calibration"),
     )
     if test is not None:
         log.info("test accuracy %.2f %% of %d, with the weights of epoch %d", 100 * test["accuracy"], test["n"], epoch)

@@ -1,0 +1,103 @@
+"""Labels and probabilities of picture files, batch by batch, while threads decode the next ones."""
+
+import csv
+import io
+import json
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from housenumbers.data.folder import read_picture, reason
+from housenumbers.evaluation.calibration import probabilities
+from housenumbers.evaluation.metrics import CLASSES, predict
+from housenumbers.training.trained import Trained
+
+FORMATS = ("table", "jsonl", "csv")
+_BATCH = 100
+_DIGITS = 6  # of a probability, behind the point
+
+
+class Prediction(NamedTuple):
+    """What the model makes of one file."""
+
+    file: str
+    label: int
+    confidence: float  # the probability of the label
+    probabilities: list[float]  # of each label; calibrated, if the model is
+
+
+def predict_files(
+    trained: Trained, files: Iterable[Path], on_unreadable: Callable[[Path, str], None]
+) -> Iterator[Prediction]:
+    """A prediction for each file that can be read, in their order. The others and why go to `on_unreadable`."""
+    for read in _decoded(iter(files)):
+        good = [(path, picture) for path, picture in read if isinstance(picture, Tensor)]
+        for path, problem in read:
+            if isinstance(problem, str):
+                on_unreadable(path, problem)
+        if good:
+            pictures = torch.stack([picture for _, picture in good]).to(trained.device)
+            yield from _predictions([path for path, _ in good], pictures, trained)
+
+
+def lines(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
+    """The predictions as lines of a table for people, of JSON, or of CSV; all but JSON begin with a header."""
+    labels = range(CLASSES)
+    if form == "table":
+        yield "label  confidence  " + "  ".join(f"{label:>5}" for label in labels) + "  file"
+        for each in predictions:
+            percents = "  ".join(f"{probability:5.1%}" for probability in each.probabilities)
+            yield f"{each.label:>5}  {each.confidence:>10.1%}  {percents}  {each.file}"
+    elif form == "jsonl":
+        for each in predictions:
+            yield json.dumps(each._asdict())
+    else:
+        yield _csv_line(["file", "label", "confidence", *(f"p{label}" for label in labels)])
+        for each in predictions:
+            yield _csv_line([each.file, each.label, each.confidence, *each.probabilities])
+
+
+def _predictions(paths: list[Path], pictures: Tensor, trained: Trained) -> Iterator[Prediction]:
+    logits, _ = predict(trained.model, [(pictures, torch.empty(0))], trained.config.tta)
+    of_all = probabilities(logits, trained.temperature).double()
+    for path, row, label in zip(paths, of_all.tolist(), of_all.argmax(dim=1).tolist(), strict=True):
+        rounded = [round(probability, _DIGITS) for probability in row]
+        yield Prediction(str(path), label, rounded[label], rounded)
+
+
+def _decoded(files: Iterator[Path]) -> Iterator[list[tuple[Path, Tensor | str]]]:
+    """Batches of files with their pictures, or the reasons why there are none, decoded ahead in threads."""
+    threads = os.cpu_count() or 1
+    waiting: deque[Future[list[tuple[Path, Tensor | str]]]] = deque()
+    # Pillow warns of odd files; what silences it is the whole process's, so it cannot be done in the threads.
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(threads) as pool:
+        while batch := list(islice(files, _BATCH)):
+            waiting.append(pool.submit(_read_all, batch))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _read_all(paths: list[Path]) -> list[tuple[Path, Tensor | str]]:
+    read: list[tuple[Path, Tensor | str]] = []
+    for path in paths:
+        try:
+            read.append((path, read_picture(path)))
+        except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
+            read.append((path, reason(error)))
+    return read
+
+
+def _csv_line(values: list[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()

@@ -1,0 +1,64 @@
+"""Labels picture files with a trained model. `python src/predict.py --help` shows how."""
+
+import sys
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+
+from housenumbers.command_line import parse
+from housenumbers.data.picture_files import find_pictures, named
+from housenumbers.errors import UserError, one_line_errors
+
+
+@dataclass
+class Arguments:
+    """Says which digit each picture shows, and how sure the model is: its calibrated probability.
+
+    python src/predict.py run=best images=photo.png             one file: any size, mode and format that Pillow reads
+    python src/predict.py run=best images=[photo.png,FOLDER]    several; of a folder all files in it and below
+    python src/predict.py run=best 'images=**/*.jpg'            a pattern
+    find . -name '*.png' | python src/predict.py images=-       paths from standard input, one on each line
+
+    run=last|best|FOLDER|FILE.pt     which model; last is the newest run
+    format=table|jsonl|csv           for people, or for programs: file, label, confidence and ten probabilities
+    device=, threads=                replace the run's own
+    Files that cannot be read are told on standard error and skipped; the exit code is then 1."""
+
+    run: str = "last"
+    format: str = "table"
+
+
+def main() -> None:
+    for stream in (sys.stdin, sys.stdout):  # a file's name may be any bytes
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
+    with one_line_errors():
+        arguments, others = parse(Arguments, sys.argv[1:], others=["images", "device", "threads"])
+        images = [word.partition("=")[2] for word in others if word.startswith("images=")]
+        if arguments.format not in ("table", "jsonl", "csv"):
+            raise UserError(f"format={arguments.format}: must be table, jsonl or csv")
+        if not images:
+            raise UserError("images=FILES: must be given: files, folders, a pattern, or - (--help says more)")
+        files = find_pictures([word for value in images for word in named(value)])
+        from housenumbers.tracking.index import find_run
+
+        run = find_run(arguments.run)
+        from housenumbers.inference.predict import lines, predict_files
+        from housenumbers.training.trained import load_trained
+
+        trained = load_trained(run, [word for word in others if not word.startswith("images=")])
+        print(trained.about_temperature, file=sys.stderr)
+        unreadable: list[Path] = []
+
+        def tell(file: Path, why: str) -> None:
+            unreadable.append(file)
+            print(f"error: {file}: cannot be read: {why}", file=sys.stderr)
+
+        for line in lines(predict_files(trained, files, tell), arguments.format):
+            print(line)
+        sys.stdout.flush()
+        raise SystemExit(1 if unreadable else 0)
+
+
+if __name__ == "__main__":
+    main()
