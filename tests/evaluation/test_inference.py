@@ -21,6 +21,7 @@ STAY = {
     "resnet56": 0,
     "torchvision": 0,
     "wide_resnet16_4": 6,
+    "wide_resnet16_8": 6,
 }
 
 
