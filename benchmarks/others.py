@@ -36,7 +36,7 @@ HALF = (0.5, 0.5, 0.5)  # mean and standard deviation, as in our Normalize
 @dataclass(frozen=True)
 class Task:
     config: TrainConfig
-    learning_rates: dict[str, float]  # of the others: ours is in the configuration
+    learning_rate: float | None  # of the others: ours is in the configuration
     workers: int  # of the others' loaders
 
     @property
@@ -93,7 +93,7 @@ def lightning(task: Task, train: LabeledImages, clock: Clock) -> nn.Module:
             return loss
 
         def configure_optimizers(self) -> Any:
-            lr = task.learning_rates["lightning"]
+            lr = task.learning_rate
             optimizer = torch.optim.AdamW(self.parameters(), lr, weight_decay=0.05)
             schedule = OneCycleLR(optimizer, lr, total_steps=int(self.trainer.estimated_stepping_batches))
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -120,7 +120,7 @@ def torchvision(task: Task, train: LabeledImages, clock: Clock) -> nn.Module:
     loader = loader_of(task, train)
     model.train()
     criterion = nn.CrossEntropyLoss(label_smoothing=task.config.label_smoothing)
-    optimizer = torch.optim.SGD(model.parameters(), task.learning_rates["torchvision"], momentum=0.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(model.parameters(), task.learning_rate, momentum=0.9, weight_decay=1e-4)
     warming, epochs = 1, task.config.epochs
     schedule = SequentialLR(
         optimizer,
@@ -161,7 +161,7 @@ def timm(task: Task, train: LabeledImages, clock: Clock) -> nn.Module:
     )  # fmt: skip
     model.train()
     criterion = LabelSmoothingCrossEntropy(task.config.label_smoothing)
-    optimizer = create_optimizer_v2(model, "adamw", task.learning_rates["timm"], weight_decay=0.05)
+    optimizer = create_optimizer_v2(model, "adamw", task.learning_rate, weight_decay=0.05)
     schedule, _ = create_scheduler_v2(
         optimizer, "cosine", num_epochs=task.config.epochs, warmup_epochs=1, step_on_epochs=False,
         updates_per_epoch=len(loader),

@@ -17,7 +17,7 @@ class Turns:
 
     def __init__(self, referee: Connection, count: int) -> None:
         self._referee, self.count = referee, count
-        self._started = 0.0
+        self._started, self._left = 0.0, count
 
     def begin(self) -> None:
         """Waits until it is this contestant's turn."""
@@ -26,6 +26,9 @@ class Turns:
 
     def end(self) -> None:
         self._referee.send(time.perf_counter() - self._started)
+        self._left -= 1
+        if self._left == 0:  # a process that ends by itself takes time from the others' last turns
+            self._referee.recv()
 
     def take(self, run: Callable[[], object]) -> None:
         """All turns, each of which is a call of `run`."""
@@ -41,7 +44,8 @@ def take_turns(
     """The seconds of each contestant's turns, in each round in another order, after one round that is not counted.
 
     A contestant is called in a new process, so it must be picklable: a function of a module, or a `partial` of one.
-    It then takes its turns. `on_turn` is told whose turn it is. Raises EOFError where a contestant died.
+    It then takes its turns, and is killed when all have had theirs. `on_turn` is told whose turn it is. Raises EOFError
+    where a contestant died.
     """
     connections, processes = {}, []
     spawn = multiprocessing.get_context("spawn")  # a fork would inherit the state of the allocator
@@ -63,9 +67,8 @@ def take_turns(
                 if round_ > 0:  # round 0 warms up: it imports, starts worker processes, and fills caches
                     seconds[name].append(took)
     finally:
-        for connection in connections.values():  # ends those that still wait for a turn
-            connection.close()
         for process in processes:
+            process.kill()
             process.join()
     return seconds
 
