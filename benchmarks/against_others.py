@@ -49,7 +49,17 @@ SETTINGS = {
         {"lightning": (0.01, 0.003, 0.03), "torchvision": (0.05, 0.02, 0.15), "timm": (0.01, 0.003, 0.03)},
     ),
     "resnet31_w16": Setting(
-        ["experiment=synthetic", "data=svhn_6k", "data.batch_size=128", "augment=digits", "data.val_fraction=0"],
+        [
+            "model=resnet31",
+            "model.width=16",
+            "scheduler=onecycle",
+            "optimizer.lr=0.005",
+            "label_smoothing=0.1",
+            "data=svhn_6k",
+            "data.batch_size=128",
+            "augment=digits",
+            "data.val_fraction=0",
+        ],
         16,
         (8,),
         {"lightning": (0.005,), "torchvision": (0.05,), "timm": (0.005,)},
