@@ -18,8 +18,6 @@ NOT_RUN = {
     "make test": "is what runs this",
     "make lint": ".ci/run does it",
     "make bench": "takes a quarter of an hour; tests/benchmarks runs its script in small",
-    "python benchmarks/synthetic.py data.root=FOLDER seeds=1": "takes a quarter of an hour; tests/benchmarks runs it "
-    "in small",
     "python benchmarks/svhn_6k.py data.root=FOLDER": "takes a quarter of an hour; tests/benchmarks runs it in small",
     "python benchmarks/ablation.py data.root=FOLDER": "takes 40 minutes; tests/benchmarks runs it in small",
     "conda env create -f environment.yml": "needs conda and 6 GB; a test compares the file with pyproject.toml",
