@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from housenumbers.command_line import parse
 from housenumbers.config import composed_from
-from housenumbers.data.batches import plain_batches
+from housenumbers.data.batches import batch_count, plain_batches
 from housenumbers.data.load import load_splits
 from housenumbers.errors import DivergedError, UserError, one_line_errors
 from housenumbers.evaluation.metrics import accuracy_and_loss, predict
@@ -151,7 +151,7 @@ def run(job: Job) -> dict[str, float]:
     config = composed_from(ROOT / "conf", [*job.words, f"seed={job.seed}", f"data.split_seed={job.fold}"])
     splits = load_splits(config.data)
     seed_everything(config.seed)
-    steps = -(-len(splits.train.labels) // config.data.batch_size)
+    steps = batch_count(splits.train, config.data.batch_size)
     state = TrainingState.fresh(config, steps, torch.device("cpu"))
     try:
         for _ in fit(config, state, splits.stages, None, lambda _: None):

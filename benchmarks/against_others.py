@@ -20,13 +20,12 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from others import CONTESTANTS, Task, accuracy_of
-from rounds import Turns, median_and_span, ratio_of_rounds, take_turns
+from rounds import Turns, machine, median_and_span, ratio_of_rounds, take_turns
 
 from housenumbers.command_line import parse
 from housenumbers.config import TrainConfig, composed_from
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.errors import UserError, one_line_errors
-from housenumbers.training.repeatability import environment
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 WORKERS = (0, 2)  # of the others' data loaders; for the accuracy the first one, which was faster on two cores
@@ -212,8 +211,7 @@ def main() -> None:
         load_splits(configuration(names[0], arguments, overrides, 1).data)  # better now than in four processes
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
-        measured = environment(torch.device("cpu"))
-        print(f"{measured['cpu']}, {measured['threads']} threads, torch {measured['versions']['torch']}", flush=True)
+        print(machine(), flush=True)
         for name in names:
             if arguments.part != "accuracy":
                 print("", *measure_speed(name, arguments, overrides, chosen), sep="\n", flush=True)

@@ -15,19 +15,18 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from rounds import Turns, median_and_span, ratio_of_rounds, take_turns
+from rounds import Turns, machine, median_and_span, pictures, ratio_of_rounds, take_turns
 
 from housenumbers.command_line import parse
 from housenumbers.config import composed_from
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.svhn import locate, read_mat
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import predict
 from housenumbers.training.build import build_model
 from housenumbers.training.memory import keep_freed_memory
-from housenumbers.training.repeatability import environment, seed_everything
+from housenumbers.training.repeatability import seed_everything
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")
@@ -68,16 +67,9 @@ def network(name: str) -> nn.Module:
     return model.eval()
 
 
-def pictures(name: str, root: str | None) -> LabeledImages:
-    """As many as a round takes: the first ones of the file, again from the start where it holds too few."""
-    count = NETWORKS[name][1]
-    if root is None:
-        generator = torch.Generator().manual_seed(0)
-        images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
-        return LabeledImages(images, torch.zeros(count, dtype=torch.long))
-    config = composed_from(CONF, [f"data.root={root}", "data.download=false"]).data
-    data = read_mat(locate(config, "train"))
-    return data.subset(torch.arange(count) % len(data.labels))
+def pictures_of(name: str, root: str | None) -> LabeledImages:
+    config = None if root is None else composed_from(CONF, [f"data.root={root}", "data.download=false"]).data
+    return pictures(NETWORKS[name][1], config, seed=0)
 
 
 def race(keeping: bool, folding: bool, name: str, root: str | None, threads: int | None, turns: Turns) -> None:
@@ -86,7 +78,7 @@ def race(keeping: bool, folding: bool, name: str, root: str | None, threads: int
         torch.set_num_threads(threads)
     if keeping:
         keep_freed_memory()
-    model, data = network(name), pictures(name, root)
+    model, data = network(name), pictures_of(name, root)
     if folding:
         model = folded(model)
     turns.take(lambda: predict(model, plain_batches(data)))
@@ -100,7 +92,7 @@ CONTESTANTS = {
 
 
 def labels_that_differ(name: str, root: str | None) -> int:
-    model, data = network(name), pictures(name, root)
+    model, data = network(name), pictures_of(name, root)
     labels = [predict(each, plain_batches(data))[0].argmax(dim=1) for each in (model, folded(model))]
     return int((labels[0] != labels[1]).sum())
 
@@ -116,9 +108,8 @@ def main() -> None:
         root = overrides[-1].partition("=")[2] if overrides else None
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
-        pictures(names[0], root)  # a folder that is not there is better found before the first process starts
-        measured = environment(CPU)
-        print(f"{measured['cpu']}, {measured['threads']} threads, torch {measured['versions']['torch']}", flush=True)
+        pictures_of(names[0], root)  # a folder that is not there is better found before the first process starts
+        print(machine(), flush=True)
         turns = len(names) * (arguments.rounds + 1) * len(CONTESTANTS)
         with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
             for name in names:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from housenumbers.config import TrainConfig, options
-from housenumbers.data.batches import plain_batches
+from housenumbers.data.batches import batch_count, plain_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import accuracy_and_loss, predict
@@ -63,7 +63,7 @@ def ours(task: Task, train: LabeledImages, clock: Clock) -> nn.Module:
     """The project's own loop."""
     keep_freed_memory()
     seed_everything(task.config.seed)
-    steps = -(-len(train.labels) // task.config.data.batch_size)
+    steps = batch_count(train, task.config.data.batch_size)
     state = TrainingState.fresh(task.config, steps, CPU)
     epochs = fit(task.config, state, [train], None, lambda _: None)
     for _ in range(task.config.epochs):

@@ -1,4 +1,4 @@
-"""Contestants that take turns, round by round, each in a process of its own.
+"""Contestants that take turns, round by round, each in a process of its own; their pictures and their machine.
 
 So a drift of the machine hits all alike, and none has the other's memory.
 """
@@ -8,6 +8,13 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+
+import torch
+
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.svhn import locate, read_mat
+from housenumbers.sections import DataConfig
+from housenumbers.training.repeatability import environment
 
 Seconds = dict[str, list[float]]  # of each contestant, round by round
 
@@ -75,6 +82,22 @@ def take_turns(
 
 def _compete(contestant: Callable[[Turns], None], referee: Connection, count: int) -> None:
     contestant(Turns(referee, count))
+
+
+def pictures(count: int, config: DataConfig | None, seed: int) -> LabeledImages:
+    """As many pictures as a round takes: the first ones of the training file, again from the start where it holds too
+    few. Random ones where there is no configuration of data."""
+    if config is None:
+        generator = torch.Generator().manual_seed(seed)
+        images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
+        return LabeledImages(images, torch.randint(10, (count,), generator=generator))
+    data = read_mat(locate(config, "train"))
+    return data.subset(torch.arange(count) % len(data.labels))
+
+
+def machine() -> str:
+    measured = environment(torch.device("cpu"))
+    return f"{measured['cpu']}, {measured['threads']} threads, torch {measured['versions']['torch']}"
 
 
 def ratio_of_rounds(seconds: Seconds, other: str, ours: str) -> list[float]:

@@ -25,19 +25,18 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from rounds import Turns, take_turns
+from rounds import Turns, machine, pictures, take_turns
 
 from housenumbers import config as schema
 from housenumbers.command_line import parse
 from housenumbers.config import TrainConfig, composed_from
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.svhn import locate, read_mat
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.models.resnet import ResNet
 from housenumbers.training.build import build_model, build_optimizer
 from housenumbers.training.loop import TrainingState, train_epoch
 from housenumbers.training.memory import keep_freed_memory
-from housenumbers.training.repeatability import environment, seed_everything
+from housenumbers.training.repeatability import seed_everything
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")
@@ -172,7 +171,8 @@ def compete(name: str, config: TrainConfig, setting: Setting, real: bool, turns:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
-    turns.take(CONTESTANTS[name](config, setting, training_pictures(config, setting, real)))
+    train = pictures(setting.pictures, config.data if real else None, config.seed)
+    turns.take(CONTESTANTS[name](config, setting, train))
 
 
 def measure(config: TrainConfig, setting: Setting, real: bool, rounds: int, bar: tqdm) -> Speeds:
@@ -192,16 +192,6 @@ def compose_config(setting: Setting, threads: int | None, overrides: list[str]) 
     chosen = [f"model.width={setting.width}", f"data.batch_size={setting.batch_size}", "augment=rotation"]
     fixed = ["device=cpu", f"threads={'null' if threads is None else threads}", "data.download=false"]
     return composed_from(CONF, [*chosen, *fixed, *overrides])
-
-
-def training_pictures(config: TrainConfig, setting: Setting, real: bool) -> LabeledImages:
-    """As many pictures as a round takes: the first ones of the file, again from the start where it holds too few."""
-    if not real:
-        generator = torch.Generator().manual_seed(config.seed)
-        images = torch.randint(256, (setting.pictures, 3, 32, 32), dtype=torch.uint8, generator=generator)
-        return LabeledImages(images, torch.randint(10, (setting.pictures,), generator=generator))
-    data = read_mat(locate(config.data, "train"))
-    return data.subset(torch.arange(setting.pictures) % len(data.labels))
 
 
 # ---- Reporting
@@ -247,14 +237,12 @@ def main() -> None:
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
         real = bool(overrides)
-        measured = environment(CPU)
-        machine = f"{measured['cpu']}, {measured['threads']} threads, torch {measured['versions']['torch']}"
-        print(machine)
+        print(machine())
         print(f"pictures: {configs[0].data.root if real else 'random (the speed does not depend on what they show)'}")
         turns = len(settings) * (arguments.rounds + 1) * len(CONTESTANTS)
         with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
             for setting, config in zip(settings, configs, strict=True):
-                lines = report(setting, measure(config, setting, real, arguments.rounds, bar), machine)
+                lines = report(setting, measure(config, setting, real, arguments.rounds, bar), machine())
                 bar.clear()
                 print("", *lines, sep="\n", flush=True)
 

@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from housenumbers.command_line import parse
 from housenumbers.config import TrainConfig, composed_from
+from housenumbers.data.batches import batch_count
 from housenumbers.data.load import load_splits
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
@@ -81,7 +82,7 @@ def accuracy(seeds: int, overrides: list[str]) -> list[str]:
 def caching(config: TrainConfig) -> list[str]:
     """An epoch of the frozen run on features that were computed before, against one that computes them, in turn."""
     train = load_splits(config.data).train
-    state = TrainingState.fresh(config, -(-len(train.labels) // config.data.batch_size), CPU)
+    state = TrainingState.fresh(config, batch_count(train, config.data.batch_size), CPU)
     began = time.perf_counter()
     network, features, _ = frozen_features(config, state.model, train, None)
     once = time.perf_counter() - began

@@ -7,7 +7,7 @@ schema of its own (a model that you add, say) works too: its keys are then check
 import copy
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,14 @@ def to_dict(config: TrainConfig) -> dict[str, Any]:
         return {key: plain(item) for key, item in options(value).items()} if _is_group(value) else value
 
     return plain(config)
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values as one dictionary with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 def checked(composed: Any) -> TrainConfig:

@@ -24,6 +24,11 @@ def rows_of(size: int, rank: int, world_size: int) -> range:
     return range(-(-size * rank // world_size), -(-size * (rank + 1) // world_size))
 
 
+def batch_count(data: LabeledImages, batch_size: int) -> int:
+    """How many batches `training_batches` makes of the data: the steps of an epoch."""
+    return -(-len(data.labels) // batch_size)
+
+
 def training_batches(
     data: LabeledImages,
     batch_size: int,

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from housenumbers import processes
 from housenumbers.data.folder import read_picture, reason
 from housenumbers.evaluation.calibration import probabilities
 from housenumbers.evaluation.metrics import CLASSES, predict
@@ -75,7 +75,7 @@ def _predictions(paths: list[Path], pictures: Tensor, trained: Trained) -> Itera
 
 def _decoded(files: Iterator[Path]) -> Iterator[list[tuple[Path, Tensor | str]]]:
     """Batches of files with their pictures, or the reasons why there are none, decoded ahead in threads."""
-    threads = os.cpu_count() or 1
+    threads = processes.cores()
     waiting: deque[Future[list[tuple[Path, Tensor | str]]]] = deque()
     # Pillow warns of odd files; what silences it is the whole process's, so it cannot be done in the threads.
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(threads) as pool:

@@ -21,7 +21,7 @@ from housenumbers.evaluation.calibration import reliability
 from housenumbers.evaluation.metrics import accuracy_and_loss
 from housenumbers.evaluation.significance import holm, mcnemar, wilson
 from housenumbers.files import write_text
-from housenumbers.reports.page import flattened, percent, png, render, svg
+from housenumbers.reports.page import as_text, percent, png, render, svg
 from housenumbers.reports.run_page import AT_HAND, recorded
 from housenumbers.tracking.index import duration
 from housenumbers.tracking.run_folder import RunFolder
@@ -110,7 +110,7 @@ def _scored(
                 "compare runs on the same data"
             )
         parameters = sum(parameter.numel() for parameter in trained.model.parameters())
-        settings = flattened(to_dict(trained.config))
+        settings = as_text(to_dict(trained.config))
         runs.append(_Run(label, path, record, settings, folder.history(), parameters, trained.predict(data)[0]))
     assert common is not None
     return runs, common

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from housenumbers.config import dotted
 from housenumbers.tracking.index import duration
 
 _TEXT = "#123456"  # stands for the page's own text colour, which is another in the dark
@@ -66,14 +67,16 @@ def png(image: Tensor) -> str:
     return data_url(buffer.getvalue())
 
 
+def crop(image: Tensor, *lines: str, look: str = "") -> dict[str, Any]:
+    """What a page's gallery shows: a picture, uint8 `[3, H, W]`, with lines below; `look` is "right", "wrong" or ""."""
+    return {"url": png(image), "lines": lines, "look": look}
+
+
 def data_url(picture: bytes) -> str:
     """A PNG file's content as a URL."""
     return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
-def flattened(values: Any, prefix: str = "") -> dict[str, str]:
-    """Nested dictionaries as dotted keys and text."""
-    if not isinstance(values, Mapping):
-        return {prefix: "null" if values is None else str(values)}
-    inner = [flattened(value, f"{prefix}.{key}" if prefix else str(key)) for key, value in values.items()]
-    return {key: text for part in inner for key, text in part.items()}
+def as_text(values: Mapping[str, Any]) -> dict[str, str]:
+    """Nested values as dotted keys and text."""
+    return {key: "null" if value is None else str(value) for key, value in dotted(values).items()}

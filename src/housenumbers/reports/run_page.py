@@ -21,7 +21,7 @@ from housenumbers.evaluation.metrics import confident_mistakes, precision_recall
 from housenumbers.evaluation.occlusion import occlusion
 from housenumbers.evaluation.significance import wilson
 from housenumbers.files import write_text
-from housenumbers.reports.page import flattened, percent, png, render, svg
+from housenumbers.reports.page import as_text, crop, percent, render, svg
 from housenumbers.tracking.index import checked_record
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.evaluate import load_part
@@ -58,8 +58,8 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
         "curves": [svg(figures.loss_curves, history, best_epoch)],
         "history": history,
         "timing": _timing(record, history),
-        "environment": flattened({key: value for key, value in record.items() if key not in _HIDDEN}),
-        "settings": flattened(to_dict(trained.config)),
+        "environment": as_text({key: value for key, value in record.items() if key not in _HIDDEN}),
+        "settings": as_text(to_dict(trained.config)),
         "commands": _commands(run, split),
         "problem": None,
     }
@@ -117,14 +117,12 @@ def _of_the_data(trained: Trained, data: LabeledImages, split: str) -> dict[str,
 def _mistakes(images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
     probabilities = logits.softmax(dim=1)
     return [
-        {
-            "look": "wrong",
-            "url": png(images[index]),
-            "lines": [
-                f"true {labels[index]}: {percent(float(probabilities[index, labels[index]]), 1)}",
-                f"said {logits[index].argmax()}: {percent(float(probabilities[index].max()), 1)}",
-            ],
-        }
+        crop(
+            images[index],
+            f"true {labels[index]}: {percent(float(probabilities[index, labels[index]]), 1)}",
+            f"said {logits[index].argmax()}: {percent(float(probabilities[index].max()), 1)}",
+            look="wrong",
+        )
         for index in confident_mistakes(logits, labels)[:_MISTAKES].tolist()
     ]
 
@@ -134,14 +132,9 @@ def _suspects(
 ) -> list[dict[str, Any]]:
     own = logits.softmax(dim=1)
     return [
-        {
-            "look": "",
-            "url": png(images[index]),
-            "lines": [
-                f"label {labels[index]}: {percent(float(own[index, labels[index]]), 1)}",
-                f"rather {other}?",
-            ],
-        }
+        crop(
+            images[index], f"label {labels[index]}: {percent(float(own[index, labels[index]]), 1)}", f"rather {other}?"
+        )
         for index, other in zip(suspects.tolist(), suggested.tolist(), strict=False)
     ]
 
@@ -158,14 +151,12 @@ def _explained(trained: Trained, images: Tensor, logits: Tensor, labels: Tensor)
     maps, least = occlusion(trained.model, some.to(trained.device), predicted[chosen].to(trained.device))
     whole = logits.softmax(dim=1).amax(dim=1)
     return [
-        {
-            "look": "right" if labels[index] == predicted[index] else "wrong",
-            "url": png(torch.cat([picture, _highlighted(picture, importance)], dim=2)),
-            "lines": [
-                f"true {labels[index]}, said {predicted[index]}",
-                f"{percent(float(whole[index]), 1)}, at worst {percent(float(left), 1)}",
-            ],
-        }
+        crop(
+            torch.cat([picture, _highlighted(picture, importance)], dim=2),
+            f"true {labels[index]}, said {predicted[index]}",
+            f"{percent(float(whole[index]), 1)}, at worst {percent(float(left), 1)}",
+            look="right" if labels[index] == predicted[index] else "wrong",
+        )
         for index, picture, importance, left in zip(chosen, some, maps, least, strict=True)
     ]
 

@@ -7,11 +7,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from housenumbers.config import PLACE_KEYS, TrainConfig, composed_from, to_dict
+from housenumbers.config import PLACE_KEYS, TrainConfig, composed_from, dotted, to_dict
 from housenumbers.errors import DivergedError, UserError
 from housenumbers.files import write_json
 from housenumbers.sweeps.report import write_report
-from housenumbers.sweeps.space import dotted
 from housenumbers.sweeps.study import best_first, words_of
 from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
 from housenumbers.tracking.spread import differences, mean_and_deviation, score

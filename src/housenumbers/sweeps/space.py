@@ -15,6 +15,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
+from housenumbers.config import dotted
 from housenumbers.errors import UserError
 
 Distributions = dict[str, BaseDistribution]  # by dotted key
@@ -127,14 +128,6 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
                 fixed[key] = value
         removed += without
     return space, fixed, removed
-
-
-def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values as one dictionary with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _parsed(words: list[str]) -> tuple[Distributions, dict[str, Any], list[str]]:

@@ -19,10 +19,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError
 
-from housenumbers.config import PLACE_KEYS
+from housenumbers.config import PLACE_KEYS, dotted
 from housenumbers.errors import UserError
 from housenumbers.sweeps.liveness import DATABASE_ERRORS, MISSED_HEARTBEATS
-from housenumbers.sweeps.space import Space, dotted
+from housenumbers.sweeps.space import Space
 
 # Keys of the configuration that change neither results nor what is searched.
 _NOT_PART_OF_A_STUDY = ("name", *PLACE_KEYS)

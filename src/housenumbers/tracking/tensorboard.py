@@ -1,12 +1,14 @@
 """What TensorBoard gets. The four per-epoch tags are the original study's, so that old and new runs overlay."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
+
+from housenumbers.config import dotted
 
 
 def log_configuration(writer: SummaryWriter, config: dict[str, Any]) -> None:
@@ -45,7 +47,7 @@ def log_hyperparameters(writer: SummaryWriter, config: dict[str, Any], metrics: 
     """Fills the HParams tab, where runs are compared."""
     hyperparameters = {
         key: value if isinstance(value, (bool, int, float, str)) else str(value)
-        for key, value in _flat(config)
+        for key, value in dotted(config).items()
         if key not in ("data.root", "data.cache", "name")
     }
     scalars = {f"hparam/{name}": value for name, value in metrics.items()}
@@ -54,10 +56,3 @@ def log_hyperparameters(writer: SummaryWriter, config: dict[str, Any], metrics: 
         writer._get_file_writer().add_summary(summary)
     for tag, value in scalars.items():
         writer.add_scalar(tag, value)
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in config.items():
-        pairs += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
-    return pairs

@@ -15,7 +15,7 @@ from housenumbers.files import write_json
 from housenumbers.sections import DataConfig
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import save_checkpoint
-from housenumbers.training.trained import Trained, load_trained
+from housenumbers.training.trained import Trained, checkpoint_of, load_trained, run_around
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +53,10 @@ def calibrate_again(run: Path, overrides: Sequence[str]) -> dict[str, float]:
     For a run that did not come to its end, or a checkpoint of before there was a temperature. Raises as `evaluate`, and
     where a process is at work on the run.
     """
-    folder = load_trained(run, overrides).run
+    file = checkpoint_of(run)
+    folder = run_around(file) if file.exists() else None  # the lock would make the folder of a file that is not there
     with RunFolder(folder).locked() if folder else nullcontext():
-        trained = load_trained(run, overrides)  # as it is now that nobody else writes it
+        trained = load_trained(run, overrides)
         calibration = calibrate(*trained.predict(load_part(trained, "validation")))
         save_checkpoint(trained.file, {**trained.content, "calibration": calibration})
     return calibration

@@ -3,6 +3,7 @@
 import logging
 
 from housenumbers.config import TrainConfig
+from housenumbers.data.batches import batch_count
 from housenumbers.data.load import load_splits
 from housenumbers.errors import UserError
 from housenumbers.training import distributed
@@ -27,7 +28,7 @@ def follow() -> None:
         if distributed.from_first(None) != splits.sha256:
             raise UserError(f"{config.data.root}: not the data that the first process has: give each machine the same")
         seed_everything(config.seed)
-        steps = -(-len(splits.train.labels) // config.data.batch_size)
+        steps = batch_count(splits.train, config.data.batch_size)
         state = TrainingState.fresh(config, steps, device, pretrained=False)
         distributed.share_state(state, device)
         for _ in fit(config, state, splits.stages, splits.validation, on_step=lambda _: None):

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from housenumbers import processes
 from housenumbers.config import TrainConfig, options
-from housenumbers.data.batches import rows_of, training_batches
+from housenumbers.data.batches import batch_count, rows_of, training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.streams import MODEL, stream_seed
 from housenumbers.errors import DivergedError
@@ -116,6 +116,7 @@ def fit(
             network, train, validating = frozen_features(config, state.model, stage, validation)
         lr = state.optimizer.param_groups[0]["lr"]
         freeze_stages_due(config, state.model, epoch)
+        # Each epoch anew: DistributedDataParallel waits for the gradients of all that was trained when it was made.
         trained = distributed.parallel(network, train.images.device)
         with pictures_of_size_due(config, state.model, epoch):
             train_loss = train_epoch(config, state, trained, train, epoch, on_step)
@@ -163,7 +164,7 @@ def train_epoch(
     device = train.images.device
     total_loss = torch.zeros((), device=device)
     seen = 0
-    steps = -(-len(train.labels) // config.data.batch_size)
+    steps = batch_count(train, config.data.batch_size)
     rank, world_size = processes.rank(), processes.world_size()
     batches = training_batches(train, config.data.batch_size, config.augment, config.seed, epoch, rank, world_size)
     for step, (images, labels) in enumerate(batches):

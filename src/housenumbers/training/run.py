@@ -12,7 +12,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from housenumbers.config import TrainConfig, to_dict
-from housenumbers.data.batches import training_batches
+from housenumbers.data.batches import batch_count, training_batches
 from housenumbers.data.load import Splits, load_splits, prepare_test
 from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
@@ -98,7 +98,7 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
 
 def _start_or_resume(config: TrainConfig, folder: RunFolder, splits: Splits, device: torch.device) -> TrainingState:
     seed_everything(config.seed)
-    steps = -(-len(splits.train.labels) // config.data.batch_size)
+    steps = batch_count(splits.train, config.data.batch_size)
     state = TrainingState.fresh(config, steps, device, pretrained=not folder.last.exists())
     parameters = sum(parameter.numel() for parameter in state.model.parameters())
     validating = 0 if splits.validation is None else len(splits.validation.labels)
@@ -138,7 +138,7 @@ def _train(
         for record in state.history:  # of an interrupted trial, which this one goes on with in a folder of its own
             _report(config, record, trial)
             tensorboard.log_epoch(writer, record, pictures / record["seconds"])
-    with Progress(config.epochs, -(-pictures // config.data.batch_size), len(state.history)) as progress:
+    with Progress(config.epochs, batch_count(splits.train, config.data.batch_size), len(state.history)) as progress:
         for record in fit(config, state, splits.stages, splits.validation, progress.step):
             best = best_record(state.history, config.best_by) or record  # without validation the last is the best
             if best is record:

@@ -54,14 +54,19 @@ class Trained:
         return f"{self.file}: temperature {self.temperature:.3f}, fitted on {self.calibration['n']:,} validation crops"
 
     @property
-    def run(self) -> Path | None:
-        """The folder of the run that the checkpoint lies in; none where it lies alone."""
-        return self.file.parent.parent if self.file.parent.name == "checkpoints" else None
-
-    @property
     def home(self) -> Path:
         """Where files that belong to it go: the run's folder, or that of a checkpoint alone."""
-        return self.run or self.file.parent
+        return run_around(self.file) or self.file.parent
+
+
+def checkpoint_of(run: Path) -> Path:
+    """The file of the best weights of a run folder; `run` itself where it is a .pt file."""
+    return run if run.suffix == ".pt" else RunFolder(run).best
+
+
+def run_around(file: Path) -> Path | None:
+    """The folder of the run that a checkpoint lies in; none where it lies alone."""
+    return file.parent.parent if file.parent.name == "checkpoints" else None
 
 
 def load_trained(run: Path, overrides: Sequence[str] = ()) -> Trained:
@@ -70,7 +75,7 @@ def load_trained(run: Path, overrides: Sequence[str] = ()) -> Trained:
     The model comes from the checkpoint alone. `overrides` are keys of the saved configuration that change no result:
     `device`, `threads`, and where the data lie. Raises UserError for what a user can mend.
     """
-    file = run if run.suffix == ".pt" else RunFolder(run).best
+    file = checkpoint_of(run)
     content = load_checkpoint(file)
     config = from_saved(content["config"], str(file), overrides)
     if config.threads is not None:
