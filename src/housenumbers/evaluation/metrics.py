@@ -14,17 +14,23 @@ CLASSES = 10
 def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], shift: int = 0) -> tuple[Tensor, Tensor]:
     """Logits, float32 `[N, 10]`, and labels `[N]` of all batches, on the CPU. Leaves the model in eval mode.
 
-    With a `shift` above 0 the logits are means over each picture and its shifts by so many pixels in four directions,
-    the pixels at the border repeated (test-time augmentation).
+    They are means over the `views` of each picture.
     """
     model.eval()
     logits, labels = [], []
     for images, targets in batches:
-        views = [images] if shift == 0 else [images, *_shifted(images, shift)]
-        seen = [model(view.contiguous(memory_format=torch.channels_last)).float() for view in views]
+        seen = [model(view.contiguous(memory_format=torch.channels_last)).float() for view in views(images, shift)]
         logits.append(torch.stack(seen).mean(dim=0))
         labels.append(targets)
     return torch.cat(logits).cpu(), torch.cat(labels).cpu()
+
+
+def views(images: Tensor, shift: int) -> list[Tensor]:
+    """The pictures themselves; with a `shift` above 0 also moved by so many pixels in each of four directions.
+
+    The pixels at the border are repeated (test-time augmentation).
+    """
+    return [images] if shift == 0 else [images, *_shifted(images, shift)]
 
 
 def _shifted(images: Tensor, pixels: int) -> Iterator[Tensor]:

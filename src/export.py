@@ -1,0 +1,50 @@
+"""Writes a trained model as one file that runs without this project. `python src/export.py --help` shows how."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from housenumbers.command_line import parse
+from housenumbers.errors import one_line_errors
+
+
+@dataclass
+class Arguments:
+    """Writes a trained model as one file that other programs run, without this project and without its configuration.
+
+    python src/export.py run=best                    model.onnx in the run's folder, for ONNX Runtime and others
+    python src/export.py run=best format=torch       model.pt2, for PyTorch alone
+    python src/export.py run=FOLDER file=digits.onnx where it goes
+
+    run=last|best|FOLDER|FILE.pt     which model; last is the newest run
+    threads=, data.root=FOLDER, data.cache= and data.verify= replace the run's own
+    Pictures, uint8 [N, 3, 32, 32] RGB, go in; calibrated probabilities [N, 10] come out. The file is loaded again and
+    compared with the model on test crops, or rendered digits where the run's data are not there. One that disagrees is
+    not kept; the exit code is then 2."""
+
+    run: str = "last"
+    format: str = "onnx"
+    file: str | None = None
+
+
+def main() -> None:
+    with one_line_errors():
+        others = ["threads", "data.root", "data.cache", "data.verify"]
+        arguments, overrides = parse(Arguments, sys.argv[1:], others)
+        file = None if arguments.file is None else Path(arguments.file)
+        from housenumbers.inference.formats import check
+
+        check(arguments.format, file)
+        from housenumbers.tracking.index import find_run
+
+        run = find_run(arguments.run)
+        from housenumbers.inference.export import export, summary
+        from housenumbers.training.trained import load_trained
+
+        trained = load_trained(run, [*overrides, "device=cpu"])
+        print(trained.about_temperature, file=sys.stderr)
+        print(summary(export(trained, arguments.format, file)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""What a model can be exported as, and whether that can be done here: asked before torch is imported."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from housenumbers.errors import UserError
+
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def check(form: str, file: Path | None) -> None:
+    """Raises UserError where there is no such format, `file` is not named so, or what writes it is not installed."""
+    if form not in SUFFIXES:
+        raise UserError(f"format={form}: must be {' or '.join(SUFFIXES)}")
+    if file is not None and (file.suffix != SUFFIXES[form] or file.is_dir()):
+        raise UserError(f"file={file}: must be the name of a file that ends in {SUFFIXES[form]}, as format={form} asks")
+    if form == "onnx" and any(find_spec(package) is None for package in _PACKAGES):
+        raise UserError("format=onnx: is not installed: pip install -e '.[onnx]', or use format=torch")
