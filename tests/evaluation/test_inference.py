@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from networks import blurred, used
 from support import ROOT, composed
 from torch import Tensor, nn
 
@@ -23,30 +24,6 @@ STAY = {
     "wide_resnet16_4": 6,
     "wide_resnet16_8": 6,
 }
-
-
-def blurred(count: int) -> Tensor:
-    """Pictures whose neighbouring pixels are alike, each of another brightness."""
-    generator = torch.Generator().manual_seed(0)
-    coarse = torch.rand(count, 3, 4, 4, generator=generator) * torch.rand(count, 1, 1, 1, generator=generator)
-    return (nn.functional.interpolate(coarse, (32, 32), mode="bilinear") * 255).to(torch.uint8)
-
-
-def used(model: nn.Module, images: Tensor) -> nn.Module:
-    """The model as after some training: with statistics of these pictures, and scales and shifts of all sizes."""
-    if hasattr(model, "initialize_from"):
-        model.initialize_from(images)
-    generator = torch.Generator().manual_seed(1)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # the plain mean over all batches
-            nn.init.uniform_(module.weight, 0.5, 1.5, generator)
-            nn.init.normal_(module.bias, 0.0, 0.2, generator)
-    model.train()
-    with torch.no_grad():
-        for batch in images.split(len(images) // 2):
-            model(batch)
-    return model.eval()
 
 
 def batch_norms(model: nn.Module) -> int:

@@ -3,9 +3,10 @@
 import copy
 import io
 import json
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -94,14 +95,10 @@ def export(trained: Trained, form: str, file: Path | None = None) -> Exported:
         if not differences[0] <= TOLERANCE:  # NaN is not, either
             raise UserError(
                 f"{file}: not written: its probabilities differ from the model's own by {differences[0]:.1e}, more "
-                f"than {TOLERANCE:.0e}: a model that draws random numbers, say, cannot be exported"
+                f"than {TOLERANCE:.0e}: does it draw random numbers, or hang on how they are rounded?"
             )
 
-    with (
-        _one_line(trained.file),
-        warnings.catch_warnings(action="ignore"),
-        tqdm(total=0, desc="tracing", bar_format="{desc}", leave=False, disable=None) as bar,
-    ):
+    with tqdm(total=0, desc="tracing", bar_format="{desc}", leave=False, disable=None) as bar, _one_line(trained.file):
         program = _traced(trained, chosen.layout)
         write_atomically(file, write)
     return Exported(file, metadata, crops, differences[0], chosen.snippet.format(file=str(file)))
@@ -162,7 +159,7 @@ def _crops(trained: Trained) -> tuple[str, Tensor]:
     try:
         images = load_test(replace(trained.config.data, download=False)).images
     except UserError:
-        fonts = glyphs.load_fonts(glyphs.font_files("matplotlib"))
+        fonts = glyphs.load_fonts(glyphs.font_files("matplotlib")[:3])  # each takes a while to read
         pixels = render.render_many((0,), 0.5, fonts, range(count))
         return f"{count} rendered digits (its data are not here)", torch.from_numpy(pixels).permute(0, 3, 1, 2)
     places = torch.linspace(0, len(images) - 1, count).long()  # crops may lie in the order of their labels
@@ -177,14 +174,22 @@ def _difference(trained: Trained, run: Run, images: Tensor) -> float:
 
 @contextmanager
 def _one_line(file: Path) -> Iterator[None]:
-    """Whatever an exporter meets in a model that it is not made for becomes a UserError."""
+    """Whatever exporters meet in a model that they are not made for becomes a UserError.
+
+    What they themselves say of it, to logs and standard error, takes pages.
+    """
+    silenced = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"), redirect_stderr(io.StringIO()):
+            yield
     except (OSError, UserError):
         raise
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), "")
         raise UserError(f"{file}: cannot be exported: {type(error).__name__}: {first}") from None
+    finally:
+        logging.disable(silenced)
 
 
 def _onnx_serialized(program: ExportedProgram, metadata: Metadata) -> bytes:

@@ -1,0 +1,43 @@
+"""Networks as if they had been trained, without the time that it takes, and pictures for them."""
+
+import torch
+from torch import Tensor, nn
+
+
+def blurred(count: int) -> Tensor:
+    """Pictures whose neighbouring pixels are alike, each of another brightness."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(count, 3, 4, 4, generator=generator) * torch.rand(count, 1, 1, 1, generator=generator)
+    return (nn.functional.interpolate(coarse, (32, 32), mode="bilinear") * 255).to(torch.uint8)
+
+
+def used(model: nn.Module, images: Tensor) -> nn.Module:
+    """The model as after some training: with statistics of these pictures, and scales and shifts of all sizes."""
+    if hasattr(model, "initialize_from"):
+        model.initialize_from(images)
+    generator = torch.Generator().manual_seed(1)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the plain mean over all batches
+            nn.init.uniform_(module.weight, 0.5, 1.5, generator)
+            nn.init.normal_(module.bias, 0.0, 0.2, generator)
+    model.train()
+    with torch.no_grad():
+        for batch in images.split(len(images) // 2):
+            model(batch)
+    return model.eval()
+
+
+def sure(model: nn.Module, images: Tensor) -> nn.Module:
+    """A `used` model whose last layer is scaled so that it takes pictures for this or that, and mostly firmly.
+
+    Else all its probabilities would be about a tenth, whatever is done to the pictures.
+    """
+    model = used(model, images)
+    with torch.no_grad():
+        logits = model(images)
+        scale = 2 / logits.std(dim=0).mean()
+        model.head.weight.mul_(scale)
+        if model.head.bias is not None:
+            model.head.bias.sub_(logits.mean(dim=0)).mul_(scale)
+    return model
