@@ -67,6 +67,7 @@ def test_ablation_prints_paired_differences_and_does_not_run_twice(tmp_path: Pat
         ("training_loop", ["data.reduce=1"], "data.reduce"),
         ("inference", ["only=resnet"], "only=resnet"),
         ("inference", ["data.root=nowhere"], "nowhere"),
+        ("exported", ["only=resnet"], "only=resnet"),
         ("against_others", ["only=keras"], "only=keras"),
         ("against_others", ["only=ours", "part=speed", "data.root=nowhere"], "nowhere"),
     ],
@@ -159,3 +160,12 @@ def test_predict_prints_crops_a_second() -> None:
     for line in ("command", "without its start", "model alone"):
         assert line in done.stdout
     assert "crops/s" in done.stdout
+
+
+@pytest.mark.slow
+def test_exported_prints_ratios() -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra .[onnx]")
+    done = bench("exported", "only=fastnet", "rounds=1", "threads=1")
+    assert done.returncode == 0, done.stderr
+    for line in ("fastnet, batches of 1:", "fastnet, batches of 250:", "onnx runtime / plain", "onnx runtime / folded"):
+        assert line in done.stdout

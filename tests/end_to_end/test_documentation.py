@@ -28,6 +28,7 @@ NOT_RUN = {
     "pip install -e '.[joblib]'": "installs; the tests have it already",
     "pip install -e '.[postgres]'": "installs; the tests have it already",
     "pip install -e '.[lite]'": "installs; the tests have it already",
+    "pip install -e '.[onnx]'": "installs; the tests have it already",
     "pip install -e '.[slurm]'": "installs; .ci/run does it",
     "pip install -e '.[ray]'": "installs; .ci/run does it",
     "python src/train.py -m hydra/sweeper=optuna hydra.sweeper.storage=postgresql://USER@HOST/DATABASE "

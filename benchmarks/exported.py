@@ -1,0 +1,139 @@
+"""How soon an exported model predicts: ONNX Runtime against PyTorch, one picture or 250 at a time.
+
+`python benchmarks/exported.py --help` shows the options. CPU only.
+"""
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from rounds import Turns, machine, median_and_span, pictures, ratio_of_rounds, take_turns
+
+from housenumbers.command_line import parse
+from housenumbers.config import composed_from, to_dict
+from housenumbers.data.load import load_splits
+from housenumbers.errors import UserError, one_line_errors
+from housenumbers.evaluation.metrics import predict
+from housenumbers.inference.export import export
+from housenumbers.inference.formats import check
+from housenumbers.training.build import build_model
+from housenumbers.training.checkpoint import load_checkpoint, rebuild_model, save_checkpoint
+from housenumbers.training.loop import initialize_from_data
+from housenumbers.training.repeatability import seed_everything
+from housenumbers.training.trained import load_trained
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+CPU = torch.device("cpu")
+
+# How many pictures a round has, one by one and 250 at a time: about half a second's worth.
+NETWORKS = {"fastnet": {1: 500, 250: 3000}, "resnet31": {1: 60, 250: 250}}
+
+
+@dataclass
+class Arguments:
+    """Measures images/s of prediction: the plain model in eval mode, what predict.py makes of it, and ONNX Runtime.
+
+    python benchmarks/exported.py                    both networks, on random pictures
+    python benchmarks/exported.py only=fastnet       one of fastnet, resnet31 (width 64)
+    python benchmarks/exported.py data.root=FOLDER   on the pictures of FOLDER/train_32x32.mat
+
+    rounds=11      rounds that count, after one to warm up
+    threads=2      CPU threads, of each"""
+
+    rounds: int = 11
+    threads: int = 2
+    only: str | None = None
+
+
+def write_model(name: str, folder: Path, threads: int) -> Path:
+    """A checkpoint, and the ONNX file beside it, of a network that has seen a few rendered digits.
+
+    What its weights are does not change the speed.
+    """
+    words = [f"model={name}", "data=synthetic", "data.size=2000", "data.val_fraction=0", f"threads={threads}"]
+    config = composed_from(CONF, words)
+    train = load_splits(config.data).train
+    seed_everything(0)
+    model = build_model(config.model, CPU).train()
+    initialize_from_data(model, train)
+    with torch.no_grad():
+        for batch in train.images[:512].split(64):
+            model(batch)
+    save_checkpoint(folder / f"{name}.pt", {"config": to_dict(config), "model": model.state_dict()})
+    export(load_trained(folder / f"{name}.pt"), "onnx", folder / f"{name}.onnx")
+    return folder / f"{name}.pt"
+
+
+def batches_of(count: int, size: int, root: str | None) -> tuple[Tensor, ...]:
+    config = None if root is None else composed_from(CONF, [f"data.root={root}", "data.download=false"]).data
+    return pictures(count, config, seed=0).images.contiguous().split(size)
+
+
+def race(
+    contestant: str, checkpoint: Path, count: int, size: int, root: str | None, threads: int, turns: Turns
+) -> None:
+    """What a contestant's process does: it predicts the round's pictures."""
+    torch.set_num_threads(threads)
+    batches = batches_of(count, size, root)
+    if contestant == "onnx runtime":
+        from onnxruntime import InferenceSession, SessionOptions
+
+        options = SessionOptions()
+        options.intra_op_num_threads = threads
+        session = InferenceSession(checkpoint.with_suffix(".onnx"), options, providers=["CPUExecutionProvider"])
+        arrays = [batch.numpy() for batch in batches]
+        turns.take(lambda: [session.run(None, {"images": array}) for array in arrays])
+        return
+    plain = contestant == "plain"
+    model = rebuild_model(load_checkpoint(checkpoint), checkpoint, CPU) if plain else load_trained(checkpoint).model
+    turns.take(lambda: predict(model, [(batch, batch) for batch in batches]))
+
+
+CONTESTANTS = ("plain", "folded", "onnx runtime")
+
+
+def main() -> None:
+    with one_line_errors(), tempfile.TemporaryDirectory() as folder:
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root"])
+        if arguments.rounds < 1 or arguments.threads < 1:
+            raise UserError("rounds, threads: must be 1 or more")
+        if arguments.only not in (None, *NETWORKS):
+            raise UserError(f"only={arguments.only}: must be one of {', '.join(NETWORKS)}")
+        check("onnx", None)
+        names = [arguments.only] if arguments.only else list(NETWORKS)
+        root = overrides[-1].partition("=")[2] if overrides else None
+        batches_of(1, 1, root)  # a folder that is not there is better found before the first process starts
+        torch.set_num_threads(arguments.threads)
+        print(f"{machine()}, onnxruntime {version('onnxruntime')}", flush=True)
+        turns = sum(map(len, (NETWORKS[name] for name in names))) * (arguments.rounds + 1) * len(CONTESTANTS)
+        with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
+            for name in names:
+                checkpoint = write_model(name, Path(folder), arguments.threads)
+                for size, count in NETWORKS[name].items():
+                    contestants = {
+                        each: partial(race, each, checkpoint, count, size, root, arguments.threads)
+                        for each in CONTESTANTS
+                    }
+                    seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
+                    lines = [f"{name}, batches of {size}: {count:,} pictures a round, n={arguments.rounds} rounds"]
+                    for each, values in seconds.items():
+                        rates = median_and_span([count / value for value in values], 0)
+                        lines.append(f"  {each + ', images/s':<24}{rates}")
+                    for other in CONTESTANTS[:2]:
+                        ratio = median_and_span(ratio_of_rounds(seconds, other, "onnx runtime"), 2)
+                        lines.append(f"  {'onnx runtime / ' + other:<24}{ratio}")
+                    bar.clear()
+                    print("", *lines, sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
