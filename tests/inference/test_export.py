@@ -12,10 +12,12 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from networks import sure
+from PIL import Image
 from support import ROOT, Command, composed, environment, run_in
 from torch import Tensor
 from torch.nn import functional as F
@@ -122,6 +124,25 @@ print(probabilities.shape, float(probabilities.sum()))"""
     done = subprocess.run(command, cwd="/", env=environment(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert re.search(r"\(?\[?3, 10\]?\)+ (3\.0|2\.99999)", done.stdout), done.stdout
+
+
+def test_the_documented_lines_run(
+    exported: dict[str, tuple[Path, str]], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(colourful()[0].permute(1, 2, 0).numpy()).save(tmp_path / "photo.png")
+    for form, name in (("onnx", "digits.onnx"), ("torch", "model.pt2")):
+        shutil.copy(exported[form][0], tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/use.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {"torch": torch}
+    for block in blocks:
+        exec(block, names)
+    assert len(blocks) == 2
+    expected = own(load_trained(finished), colourful()[:1])
+    assert torch.allclose(torch.from_numpy(names["probabilities"]), expected, rtol=0, atol=1e-5)
+    again = names["program"].module()(torch.from_numpy(names["images"]))
+    assert torch.allclose(again, expected, rtol=0, atol=1e-5)
+    assert json.loads(names["about"][METADATA_FILE])["run"] == "finished"
 
 
 def test_the_files_say_what_they_are(exported: dict[str, tuple[Path, str]], finished: Path) -> None:

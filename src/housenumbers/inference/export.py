@@ -62,7 +62,7 @@ class _Classifier(nn.Module):
 
     def __init__(self, trained: Trained, layout: torch.memory_format) -> None:
         super().__init__()
-        self.model = copy.deepcopy(trained.model).to(memory_format=layout)  # type: ignore[call-overload]
+        self.model = copy.deepcopy(trained.model).to(memory_format=layout)
         self.shift, self.temperature, self.layout = trained.config.tta, trained.temperature, layout
 
     def forward(self, images: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class _Classifier(nn.Module):
 
 
 def export(trained: Trained, form: str, file: Path | None = None) -> Exported:
-    """Writes `trained` to `file`, by default into its run's folder, as `form`: onnx or torch.
+    """Writes `trained`, which is on the CPU, to `file`, by default into its run's folder, as `form`: onnx or torch.
 
     The program takes `images`, uint8 `[N, 3, 32, 32]` RGB, N from 1 up, and gives `probabilities`, float32 `[N, 10]`:
     calibrated, and with test-time augmentation where the run's final scores have it. The file is loaded again and
@@ -84,6 +84,8 @@ def export(trained: Trained, form: str, file: Path | None = None) -> Exported:
     file = file or trained.home / f"model{last}{SUFFIXES[form]}"
     chosen, metadata = _FORMATS[form], describe(trained)
     crops, images = _crops(trained)
+    logits, _ = trained.predict(LabeledImages(images, torch.zeros(len(images))))
+    expected = probabilities(logits, trained.temperature)
     differences: list[float] = []
 
     def write(temporary: BinaryIO) -> None:
@@ -91,7 +93,9 @@ def export(trained: Trained, form: str, file: Path | None = None) -> Exported:
         temporary.write(chosen.serialized(program, metadata))
         temporary.flush()
         bar.set_description("checking")
-        differences.append(_difference(trained, chosen.loaded(temporary.name), images))
+        run = chosen.loaded(temporary.name)
+        found = torch.cat([run(batch.contiguous()) for batch in images.split(_BATCHES)])
+        differences.append((found - expected).abs().max().item())
         if not differences[0] <= TOLERANCE:  # NaN is not, either
             raise UserError(
                 f"{file}: not written: its probabilities differ from the model's own by {differences[0]:.1e}, more "
@@ -164,12 +168,6 @@ def _crops(trained: Trained) -> tuple[str, Tensor]:
         return f"{count} rendered digits (its data are not here)", torch.from_numpy(pixels).permute(0, 3, 1, 2)
     places = torch.linspace(0, len(images) - 1, count).long()  # crops may lie in the order of their labels
     return f"{count} test crops", images[places]
-
-
-def _difference(trained: Trained, run: Run, images: Tensor) -> float:
-    logits, _ = trained.predict(LabeledImages(images, torch.zeros(len(images))))
-    found = torch.cat([run(batch.contiguous()) for batch in images.split(_BATCHES)])
-    return (found - probabilities(logits, trained.temperature)).abs().max().item()
 
 
 @contextmanager
