@@ -50,7 +50,8 @@ ROWS = {
     "shear": ["augment.shear=10"],
     "colour": ["augment.color=0.3"],
     "cutout": ["augment.cutout=8"],
-    "no_tta": ["tta=0"],
+    "no_shifted_views": ["tta=0"],
+    "no_inverted_views": ["tta_invert=false"],
     "adamw": ["optimizer=adamw", "optimizer.lr=0.01", "optimizer.weight_decay=0.05"],
     "sizes": ["progressive.sizes=[24,32]"],
     "freeze": ["progressive.freeze_after=[0.5]"],
@@ -160,8 +161,8 @@ def run(job: Job) -> dict[str, float]:
         return {"accuracy": 0.1, "seconds": state.seconds}
     assert splits.validation is not None
     state.model.load_state_dict(state.weights())
-    accuracy, _ = accuracy_and_loss(*predict(state.model, plain_batches(splits.validation), config.tta))
-    return {"accuracy": accuracy, "seconds": state.seconds}
+    scored = predict(state.model, plain_batches(splits.validation), config.tta, config.tta_invert)
+    return {"accuracy": accuracy_and_loss(*scored)[0], "seconds": state.seconds}
 
 
 def row(name: str, base: list[dict[str, float]], changed: list[dict[str, float]]) -> str:

@@ -55,7 +55,8 @@ Contestant = Callable[[Task, LabeledImages, Clock], nn.Module]
 
 
 def accuracy_of(model: nn.Module, test: LabeledImages, task: Task) -> float:
-    logits, labels = predict(folded(model.to(memory_format=torch.channels_last)), plain_batches(test), task.config.tta)
+    ready, config = folded(model.to(memory_format=torch.channels_last)), task.config
+    logits, labels = predict(ready, plain_batches(test), config.tta, config.tta_invert)
     return accuracy_and_loss(logits, labels)[0]
 
 

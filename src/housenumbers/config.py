@@ -74,6 +74,7 @@ class TrainConfig:
     autocast: Any = MISSING  # bfloat16: false (never) | cuda | true (there, and on CPUs with instructions for it)
     micro_batches: int = 1  # each batch's gradient is summed over so many parts of it, to save memory
     tta: int = 0  # final scores are means over the picture and its shifts by so many pixels; 0: the picture alone
+    tta_invert: bool = False  # and over all these with light and dark swapped
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")

@@ -46,15 +46,17 @@ def test_sample_predictions_show_mistakes_first(wrong: int) -> None:
     assert len(titles) == len(axes.images) == min(wrong, 16) + min(40 - wrong, 16)
 
 
-def test_test_time_augmentation_is_the_mean_over_shifts_that_repeat_the_border() -> None:
+def test_test_time_augmentation_is_the_mean_over_shifts_that_repeat_the_border_and_over_inverted_views() -> None:
     images = torch.randint(0, 256, (5, 3, 6, 8), dtype=torch.uint8)
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 6 * 8, 10)).double()
     batches = [(images.double(), torch.zeros(5, dtype=torch.long))]
     padded = torch.nn.functional.pad(images.double(), (2, 2, 2, 2), mode="replicate")
     views = [padded[:, :, 2 + down : 8 + down, 2 + right : 10 + right] for down, right in
              ((0, 0), (-2, 0), (2, 0), (0, -2), (0, 2))]  # fmt: skip
-    expected = torch.stack([model(view) for view in views]).mean(dim=0).float()
-    torch.testing.assert_close(predict(model, batches, shift=2)[0], expected)
+    shifted = torch.stack([model(view) for view in views]).mean(dim=0)
+    inverted = torch.stack([model(255 - view) for view in views]).mean(dim=0)
+    torch.testing.assert_close(predict(model, batches, shift=2)[0], shifted.float())
+    torch.testing.assert_close(predict(model, batches, shift=2, invert=True)[0], ((shifted + inverted) / 2).float())
 
 
 def test_precision_and_recall_are_those_of_scikit_learn() -> None:

@@ -39,7 +39,8 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra .[onnx]
 
 FORMATS = ("onnx", "torch")
 SMALL = {  # what is not small by itself, or is told apart by its options
-    "resnet31": ["model.width=4", "model.blocks=[1,1]", "model.input_size=20", "tta=2"],  # resized, to fewer pixels
+    # resized, to fewer pixels
+    "resnet31": ["model.width=4", "model.blocks=[1,1]", "model.input_size=20", "tta=2", "tta_invert=true"],
     "fastnet": ["model.channels=[4,8,8]"],
     "mobilenet_v3_small": ["model.input_size=64"],  # resized, to more
     "torchvision": ["model.architecture=shufflenet_v2_x0_5"],

@@ -11,7 +11,9 @@ CLASSES = 10
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], shift: int = 0) -> tuple[Tensor, Tensor]:
+def predict(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], shift: int = 0, invert: bool = False
+) -> tuple[Tensor, Tensor]:
     """Logits, float32 `[N, 10]`, and labels `[N]` of all batches, on the CPU. Leaves the model in eval mode.
 
     They are means over the `views` of each picture.
@@ -19,18 +21,21 @@ def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], shift: i
     model.eval()
     logits, labels = [], []
     for images, targets in batches:
-        seen = [model(view.contiguous(memory_format=torch.channels_last)).float() for view in views(images, shift)]
-        logits.append(torch.stack(seen).mean(dim=0))
+        seen = views(images, shift, invert)
+        of_each = [model(view.contiguous(memory_format=torch.channels_last)).float() for view in seen]
+        logits.append(torch.stack(of_each).mean(dim=0))
         labels.append(targets)
     return torch.cat(logits).cpu(), torch.cat(labels).cpu()
 
 
-def views(images: Tensor, shift: int) -> list[Tensor]:
+def views(images: Tensor, shift: int, invert: bool) -> list[Tensor]:
     """The pictures themselves; with a `shift` above 0 also moved by so many pixels in each of four directions.
 
-    The pixels at the border are repeated (test-time augmentation).
+    The pixels at the border are repeated. With `invert` all these once more, light and dark having changed places
+    (test-time augmentation).
     """
-    return [images] if shift == 0 else [images, *_shifted(images, shift)]
+    seen = [images] if shift == 0 else [images, *_shifted(images, shift)]
+    return [*seen, *(255 - view for view in seen)] if invert else seen
 
 
 def _shifted(images: Tensor, pixels: int) -> Iterator[Tensor]:

@@ -63,10 +63,11 @@ class _Classifier(nn.Module):
     def __init__(self, trained: Trained, layout: torch.memory_format) -> None:
         super().__init__()
         self.model = copy.deepcopy(trained.model).to(memory_format=layout)
-        self.shift, self.temperature, self.layout = trained.config.tta, trained.temperature, layout
+        self.shift, self.invert = trained.config.tta, trained.config.tta_invert
+        self.temperature, self.layout = trained.temperature, layout
 
     def forward(self, images: Tensor) -> Tensor:
-        seen = views(images, self.shift)
+        seen = views(images, self.shift, self.invert)
         # All views as one batch: five times the network would be five times the graph.
         logits = self.model(torch.cat(seen).contiguous(memory_format=self.layout)).float()
         return probabilities(logits.view(len(seen), -1, CLASSES).mean(dim=0), self.temperature)
@@ -126,6 +127,7 @@ def describe(trained: Trained) -> dict[str, str]:
         "test_accuracy": test and test["accuracy"],
         "temperature": trained.temperature,
         "tta": trained.config.tta,
+        "tta_invert": trained.config.tta_invert,
         "weights_sha256": weights_sha256(weights_in(trained.content)),
         "git_commit": record.get("git_commit"),
         "housenumbers_version": housenumbers.__version__,

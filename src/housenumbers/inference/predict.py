@@ -16,8 +16,9 @@ from torch import Tensor
 
 from housenumbers import processes
 from housenumbers.data.folder import read_picture, reason
+from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.calibration import probabilities
-from housenumbers.evaluation.metrics import CLASSES, predict
+from housenumbers.evaluation.metrics import CLASSES
 from housenumbers.training.trained import Trained
 
 FORMATS = ("table", "jsonl", "csv")
@@ -66,7 +67,7 @@ def lines(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
 
 
 def _predictions(paths: list[Path], pictures: Tensor, trained: Trained) -> Iterator[Prediction]:
-    logits, _ = predict(trained.model, [(pictures, torch.empty(0))], trained.config.tta)
+    logits, _ = trained.predict(LabeledImages(pictures, torch.zeros(len(pictures))))
     of_all = probabilities(logits, trained.temperature).double()
     for path, row, label in zip(paths, of_all.tolist(), of_all.argmax(dim=1).tolist(), strict=True):
         rounded = [round(probability, _DIGITS) for probability in row]

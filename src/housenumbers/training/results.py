@@ -49,7 +49,7 @@ def write_results(
         parts["test"] = load_test(config.data).to(device)
     scores: dict[str, dict[str, Any]] = {}
     for part, data in parts.items():
-        logits, labels = predict(model, plain_batches(data), config.tta)
+        logits, labels = predict(model, plain_batches(data), config.tta, config.tta_invert)
         scores[part] = score(logits, labels)
         if part == "validation":
             checkpoint["calibration"] = calibrate(logits, labels)

@@ -31,7 +31,7 @@ class Trained:
 
     def predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
         """Logits `[N, 10]` and labels `[N]`, on the CPU, as the run's final scores are computed."""
-        return predict(self.model, plain_batches(data.to(self.device)), self.config.tta)
+        return predict(self.model, plain_batches(data.to(self.device)), self.config.tta, self.config.tta_invert)
 
     @property
     def calibration(self) -> dict[str, float] | None:
