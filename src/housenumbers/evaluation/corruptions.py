@@ -5,15 +5,17 @@ Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions a
 `make_cifar_c.py` in the authors' repository hendrycks/robustness. Rotation, shift and occlusion are our own.
 """
 
+import io
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2 import functional as transforms
+from torchvision.transforms.v2.functional import gaussian_blur
 
 STRENGTHS = range(1, 6)  # 0 is the picture as it is
 _SEED = 0  # no option: other numbers would be other pictures, which no two runs could be compared on
@@ -60,11 +62,16 @@ def _impulse_noise(pixels: Tensor, fraction: float, generators: Generators) -> T
 
 def _gaussian_blur(pixels: Tensor, deviation: float, _: Generators) -> Tensor:
     size = 2 * round(4 * deviation) + 1
-    return transforms.gaussian_blur(pixels, [size, size], [deviation, deviation])
+    return gaussian_blur(pixels, [size, size], [deviation, deviation])
 
 
 def _jpeg(pixels: Tensor, quality: float, _: Generators) -> Tensor:
-    return transforms.jpeg(_bytes(pixels), int(quality)).float() / 255
+    decoded = []
+    for picture in _bytes(pixels).permute(0, 2, 3, 1).contiguous().numpy():
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "JPEG", quality=int(quality))
+        decoded.append(np.array(Image.open(file)))
+    return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).float() / 255
 
 
 def _brightness(pixels: Tensor, more: float, _: Generators) -> Tensor:
