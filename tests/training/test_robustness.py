@@ -96,7 +96,18 @@ def test_the_page_of_the_run_shows_it(run: Path) -> None:
     assert "Robustness" not in text_of(write_run_page(run))
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"accuracy": 1, "mean": 1, "kinds": {"<b>": {}}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"n": 1, "accuracy": 1, "mean": 1, "kinds": {"<b>": {}}}',
+        '{"n": 1, "accuracy": 1, "mean": 1, "kinds": {}}',
+        '{"n": 1, "accuracy": 1, "mean": 1, "kinds": {"jpeg": {"accuracy": [1], "mean": 1}}}',
+        '{"accuracy": 1, "mean": 1, "kinds": {"jpeg": {"accuracy": [1, 1, 1, 1, 1], "mean": 1}}}',
+    ],
+)
 def test_a_damaged_file_is_told_in_one_line(run: Path, content: str) -> None:
     (run / "corruptions_test.json").write_text(content)
     with pytest.raises(UserError, match=r"corruptions_test\.json: damaged"):

@@ -29,7 +29,7 @@ def corrupted(images: Tensor, kind: str, strength: int, first: int = 0) -> Tenso
 
     What is random about a picture is a pure function of the kind and the picture's place in the whole part, of which
     `first` is that of the first one here. So it does not depend on which others are corrupted with it, and every net
-    meets the same pictures. All strengths have the same random numbers: the noise of strength 5 is that of 1, but more.
+    meets the same pictures. All strengths begin with the same random numbers: a picture is turned the same way by all.
     """
     if strength == 0:
         return images
@@ -99,7 +99,7 @@ def _rotation(pixels: Tensor, degrees: float, generators: Generators) -> Tensor:
 def _shift(pixels: Tensor, distance: float, generators: Generators) -> Tensor:
     """By so many pixels up, down, to the left or to the right; the pixels at the border are repeated."""
     moves = int(distance) * _drawn(generators, lambda generator: np.array(_DIRECTIONS[generator.integers(4)]))
-    (count, channels, height, width) = pixels.shape
+    count, channels, height, width = pixels.shape
     rows = (torch.arange(height) - moves[:, :1]).clamp(0, height - 1)
     columns = (torch.arange(width) - moves[:, 1:]).clamp(0, width - 1)
     picture, channel = torch.arange(count).view(-1, 1, 1, 1), torch.arange(channels).view(1, -1, 1, 1)

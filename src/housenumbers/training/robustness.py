@@ -20,7 +20,7 @@ from housenumbers.training.trained import Trained, load_trained
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 250  # corrupted pictures that are held; the results do not depend on it
+_AT_ONCE = 250  # corrupted pictures that are held; what they look like does not depend on it
 
 
 def evaluate_corruptions(
@@ -78,6 +78,9 @@ def recorded_corruptions(run: Path, split: str) -> dict[str, Any] | None:
     try:
         scores = json.loads(file.read_text(encoding="utf-8"))
         corruption_rows(scores)
+        whole = all(len(kind["accuracy"]) == len(STRENGTHS) for kind in scores["kinds"].values())
+        if not (whole and scores["kinds"] and isinstance(scores["n"], int)):
+            raise ValueError("not what evaluate.py writes")
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
