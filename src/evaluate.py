@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from housenumbers.command_line import parse
 from housenumbers.config import PLACE_KEYS, composed_from
@@ -22,51 +23,70 @@ class Arguments:
 
     python src/evaluate.py run=FOLDER split=validation calibrate=true     fits the temperature again, which the end of
                                                      a run does, and writes it into the checkpoint
+    python src/evaluate.py run=FOLDER corruptions=true     under noise, blur, other light, rotation and more, at five
+                                                     strengths each; writes corruptions_SPLIT.json and a picture of it
+
+    split= is test where it is not given; of a sweep's trial, which is to be judged by validation, it is validation.
     device=, threads=, data.root=FOLDER, data.cache=, data.verify= and data.download= replace the run's own.
     Writes evaluation_SPLIT.json, or evaluation_test_on_DATA.json, into the run's folder."""
 
     run: str = "last"
-    split: str = "test"
+    split: str | None = None
     data: str | None = None
     calibrate: bool = False
+    corruptions: bool = False
 
 
 def main() -> None:
     with one_line_errors():
         elsewhere = any(word.startswith("data=") for word in sys.argv[1:])  # whose keys are then free
         arguments, overrides = parse(Arguments, sys.argv[1:], [*PLACE_KEYS, "data.*"] if elsewhere else PLACE_KEYS)
-        if arguments.split not in ("test", "validation"):
+        if arguments.split not in (None, "test", "validation"):
             raise UserError(f"split={arguments.split}: must be test or validation")
-        if elsewhere and arguments.split != "test":
+        if elsewhere and arguments.split == "validation":
             raise UserError("split=validation: of other data only the test part can be scored")
         if arguments.calibrate and arguments.split != "validation":
             raise UserError("calibrate=true: is done on the validation part: add split=validation")
         from housenumbers.tracking.index import find_run
 
         folder = find_run(arguments.run)
-        from housenumbers.training.evaluate import calibrate_again, evaluate
+        from housenumbers.training.evaluate import calibrate_again, default_split, evaluate
+        from housenumbers.training.robustness import evaluate_corruptions
 
         if arguments.calibrate:
             calibrate_again(folder, overrides)
+        other = None
         if elsewhere:
             conf = Path(__file__).absolute().parents[1] / "conf"
             other = composed_from(conf, [f"data={arguments.data}", *overrides]).data
-            own = [word for word in overrides if not word.startswith("data.")]
-            scores, file = evaluate(folder, arguments.split, own, other)
-        else:
-            scores, file = evaluate(folder, arguments.split, overrides)
-        print(f"{folder}, {arguments.split} part" + (f" of {arguments.data}" if elsewhere else ""))
-        print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}   loss {scores['loss']:.4f}")
-        print(f"calibration error {scores['calibration_error']:.2%}, temperature {scores['temperature']:.3f}")
-        print("accuracy of each class")
-        for label, accuracy in enumerate(scores["per_class_accuracy"]):
-            print(f"  {label}  {'no pictures' if accuracy is None else f'{accuracy:.2%}'}")
-        print("confusion: true labels down, predicted ones across")
-        print("    " + "".join(f"{label:>6}" for label in range(len(scores["confusion"]))))
-        for label, row in enumerate(scores["confusion"]):
-            print(f"  {label} " + "".join(f"{count:>6}" for count in row))
+            overrides = [word for word in overrides if not word.startswith("data.")]
+        split = arguments.split or ("test" if elsewhere else default_split(folder))
+        scores, file = (evaluate_corruptions if arguments.corruptions else evaluate)(folder, split, overrides, other)
+        print(f"{folder}, {split} part" + (f" of {arguments.data}" if elsewhere else ""))
+        (_print_robustness if arguments.corruptions else _print_scores)(scores)
         if file.exists():
             print(f"written to {file}")
+
+
+def _print_scores(scores: dict[str, Any]) -> None:
+    print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}   loss {scores['loss']:.4f}")
+    print(f"calibration error {scores['calibration_error']:.2%}, temperature {scores['temperature']:.3f}")
+    print("accuracy of each class")
+    for label, accuracy in enumerate(scores["per_class_accuracy"]):
+        print(f"  {label}  {'no pictures' if accuracy is None else f'{accuracy:.2%}'}")
+    print("confusion: true labels down, predicted ones across")
+    print("    " + "".join(f"{label:>6}" for label in range(len(scores["confusion"]))))
+    for label, row in enumerate(scores["confusion"]):
+        print(f"  {label} " + "".join(f"{count:>6}" for count in row))
+
+
+def _print_robustness(scores: dict[str, Any]) -> None:
+    from housenumbers.training.robustness import corruption_rows
+
+    print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}, {scores['mean']:.2%} on average under corruption")
+    print("kinds of corruption down, strengths across: 0 is the pictures as they are")
+    for title, *cells in corruption_rows(scores):
+        print(f"  {title:<15}" + "".join(f"{cell:>8}" for cell in cells))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from housenumbers.reports.run_page import AT_HAND, recorded
 from housenumbers.tracking.index import duration
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.evaluate import load_part
+from housenumbers.training.robustness import recorded_corruptions
 from housenumbers.training.trained import load_trained
 
 SIGNIFICANT = 0.05
@@ -78,7 +79,7 @@ def write_comparison_page(
         "crops": len(labels),
         "runs": runs,
         "colors": dict(zip(_LABELS, figures.RUNS, strict=True)),
-        "table": [_row(run, labels) for run in runs],
+        "table": [_row(run, labels, split) for run in runs],
         "pairs": _pairs(runs, labels),
         "differing": _differing(runs),
         "curves": _curves(runs),
@@ -116,17 +117,20 @@ def _scored(
     return runs, common
 
 
-def _row(run: _Run, labels: Tensor) -> dict[str, Any]:
+def _row(run: _Run, labels: Tensor, split: str) -> dict[str, Any]:
     accuracy, loss = accuracy_and_loss(run.logits, labels)
     low, high = wilson(int(run.right(labels).sum()), len(labels))
     seconds = run.record.get("train_seconds")
     best = run.record.get("best")
+    corrupted = recorded_corruptions(run.path, split)
     return {
         "run": run,
         "accuracy": percent(accuracy),
         "interval": f"{percent(low, 1)} to {percent(high, 1)}",
         "loss": f"{loss:.4f}",
         "calibration_error": percent(reliability(run.logits, labels).error),
+        # Not where it is of other weights or pictures: of before the run went on, say.
+        "corrupted": percent(corrupted["mean"]) if corrupted and corrupted["accuracy"] == accuracy else None,
         "best": percent(best["val_accuracy"]) if best else "-",
         "parameters": f"{run.parameters:,}",
         "epochs": len(run.history),

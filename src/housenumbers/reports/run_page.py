@@ -16,6 +16,7 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
 from housenumbers.evaluation import figures
 from housenumbers.evaluation.calibration import reliability
+from housenumbers.evaluation.corruption_figure import corruption_figure
 from housenumbers.evaluation.label_errors import likely_label_errors
 from housenumbers.evaluation.metrics import confident_mistakes, precision_recall, score
 from housenumbers.evaluation.occlusion import occlusion
@@ -25,6 +26,7 @@ from housenumbers.reports.page import as_text, crop, percent, render, svg
 from housenumbers.tracking.index import checked_record
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.evaluate import load_part
+from housenumbers.training.robustness import corruption_rows, recorded_corruptions
 from housenumbers.training.trained import Trained, load_trained
 
 AT_HAND = "data.download=false"  # a page is no reason to fetch anything
@@ -60,6 +62,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
         "timing": _timing(record, history),
         "environment": as_text({key: value for key, value in record.items() if key not in _HIDDEN}),
         "settings": as_text(to_dict(trained.config)),
+        "robustness": _robustness(run),
         "commands": _commands(run, split),
         "problem": None,
     }
@@ -167,6 +170,16 @@ def _highlighted(picture: Tensor, importance: Tensor) -> Tensor:
     grey = picture.float().mean(dim=0, keepdim=True).expand(3, -1, -1)
     orange = torch.tensor([213.0, 94.0, 0.0]).view(3, 1, 1)
     return ((1 - weight) * grey + weight * orange).round().to(torch.uint8)
+
+
+def _robustness(run: Path) -> list[dict[str, Any]]:
+    """Of each part on which it was asked for: curves and a table."""
+    parts = {part: recorded_corruptions(run, part) for part in ("validation", "test")}
+    return [
+        {"split": part, "scores": scores, "curves": svg(corruption_figure, scores), "rows": corruption_rows(scores)}
+        for part, scores in parts.items()
+        if scores
+    ]
 
 
 def _timing(record: dict[str, Any], history: Sequence[dict[str, Any]]) -> dict[str, float]:

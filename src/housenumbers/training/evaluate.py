@@ -31,20 +31,34 @@ def evaluate(
     raised, see `load_trained`.
     """
     trained = load_trained(run, overrides)
-    data = load_test(elsewhere) if elsewhere else load_part(trained, split)
-    logits, labels = trained.predict(data)
+    logits, labels = trained.predict(part_of(trained, split, elsewhere))
     scores = score(logits, labels)
     scores["temperature"] = trained.temperature
     scores["calibration_error"] = reliability(logits / trained.temperature, labels).error
-    name = f"evaluation_{split}"
-    name += f"_on_{elsewhere.name}" if elsewhere else ""
-    name += "_last.json" if trained.file.stem == "last" else ".json"
-    file = trained.home / name
+    file = trained.home / file_name("evaluation", trained, split, elsewhere)
     try:
         write_json(file, {"split": split, "checkpoint": str(trained.file), **scores})
     except OSError as error:
         log.warning("%s: not written: %s", file, error.strerror)
     return scores, file
+
+
+def default_split(run: Path) -> str:
+    """The part that is scored where none is named: test; of a sweep's trial validation, since a search may go on."""
+    around = run_around(checkpoint_of(run))
+    return "validation" if around and RunFolder(around).record().get("trial") else "test"
+
+
+def part_of(trained: Trained, split: str, elsewhere: DataConfig | None) -> LabeledImages:
+    """The part that is to be scored: of the model's own data, see `load_part`, or the test part of `elsewhere`."""
+    return load_test(elsewhere) if elsewhere else load_part(trained, split)
+
+
+def file_name(what: str, trained: Trained, split: str, elsewhere: DataConfig | None) -> str:
+    """Of a file of scores: it says what was scored on which part, of other data, and with the last weights."""
+    name = f"{what}_{split}"
+    name += f"_on_{elsewhere.name}" if elsewhere else ""
+    return name + ("_last.json" if trained.file.stem == "last" else ".json")
 
 
 def calibrate_again(run: Path, overrides: Sequence[str]) -> dict[str, float]:

@@ -1,0 +1,152 @@
+"""Pictures made worse on purpose, by kinds and strengths that everybody's nets can meet: noise, blur, light, position.
+
+The first seven kinds and their amounts are those of CIFAR-10-C, which is ImageNet-C for 32x32 pixels: Hendrycks and
+Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", arXiv:1903.12261, and
+`make_cifar_c.py` in the authors' repository hendrycks/robustness. Rotation, shift and occlusion are our own.
+"""
+
+import io
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms.v2.functional import gaussian_blur
+
+STRENGTHS = range(1, 6)  # 0 is the picture as it is
+_SEED = 0  # no option: other numbers would be other pictures, which no two runs could be compared on
+_DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))
+
+Generators = Sequence[np.random.Generator]  # one for each picture
+
+
+def corrupted(images: Tensor, kind: str, strength: int, first: int = 0) -> Tensor:
+    """Pictures, uint8 `[N, 3, H, W]` on the CPU, corrupted by one of KINDS; `strength` is 1 to 5, or 0 for none.
+
+    What is random about a picture is a pure function of the kind and the picture's place in the whole part, of which
+    `first` is that of the first one here. So it does not depend on which others are corrupted with it, and every net
+    meets the same pictures. All strengths begin with the same random numbers: a picture is turned the same way by all.
+    """
+    if strength == 0:
+        return images
+    number = zlib.crc32(kind.encode())
+    generators = [np.random.default_rng((_SEED, number, first + row)) for row in range(len(images))]
+    corruption = KINDS[kind]
+    worse = corruption.apply(images.float() / 255, corruption.amounts[strength - 1], generators)
+    return _bytes(worse)
+
+
+def _gaussian_noise(pixels: Tensor, deviation: float, generators: Generators) -> Tensor:
+    shape = pixels.shape[1:]
+    return pixels + deviation * _drawn(generators, lambda generator: generator.standard_normal(shape, np.float32))
+
+
+def _shot_noise(pixels: Tensor, photons: float, generators: Generators) -> Tensor:
+    """So many photons on average make a channel white."""
+    counts = [
+        generator.poisson(photons * picture) for generator, picture in zip(generators, pixels.numpy(), strict=True)
+    ]
+    return torch.from_numpy(np.stack(counts)).float() / photons
+
+
+def _impulse_noise(pixels: Tensor, fraction: float, generators: Generators) -> Tensor:
+    """Salt and pepper: so many of all values become 0 or 1."""
+    shape = pixels.shape[1:]
+    chance = _drawn(generators, lambda generator: generator.random(shape, np.float32))
+    return pixels.masked_fill(chance < fraction / 2, 0).masked_fill(chance >= 1 - fraction / 2, 1)
+
+
+def _gaussian_blur(pixels: Tensor, deviation: float, _: Generators) -> Tensor:
+    size = 2 * round(4 * deviation) + 1
+    return gaussian_blur(pixels, [size, size], [deviation, deviation])
+
+
+def _jpeg(pixels: Tensor, quality: float, _: Generators) -> Tensor:
+    decoded = []
+    for picture in _bytes(pixels).permute(0, 2, 3, 1).contiguous().numpy():
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "JPEG", quality=int(quality))
+        decoded.append(np.array(Image.open(file)))
+    return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).float() / 255
+
+
+def _brightness(pixels: Tensor, more: float, _: Generators) -> Tensor:
+    """HSV's value raised; hue and saturation stay, so that all channels are multiplied alike."""
+    value = pixels.amax(dim=1, keepdim=True)
+    raised = (value + more).clamp(max=1)
+    return torch.where(value > 0, pixels * raised / value, raised)
+
+
+def _contrast(pixels: Tensor, left: float, _: Generators) -> Tensor:
+    """So much of each pixel's distance from its channel's mean is left."""
+    mean = pixels.mean(dim=(2, 3), keepdim=True)
+    return mean + left * (pixels - mean)
+
+
+def _rotation(pixels: Tensor, degrees: float, generators: Generators) -> Tensor:
+    """By so much, to the left or to the right; the pixels at the border are repeated."""
+    angles = np.radians(degrees) * (2 * _drawn(generators, lambda generator: generator.integers(2)).float() - 1)
+    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    matrix = torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).view(-1, 2, 3)
+    grid = F.affine_grid(matrix, list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+
+
+def _shift(pixels: Tensor, distance: float, generators: Generators) -> Tensor:
+    """By so many pixels up, down, to the left or to the right; the pixels at the border are repeated."""
+    moves = int(distance) * _drawn(generators, lambda generator: np.array(_DIRECTIONS[generator.integers(4)]))
+    count, channels, height, width = pixels.shape
+    rows = (torch.arange(height) - moves[:, :1]).clamp(0, height - 1)
+    columns = (torch.arange(width) - moves[:, 1:]).clamp(0, width - 1)
+    picture, channel = torch.arange(count).view(-1, 1, 1, 1), torch.arange(channels).view(1, -1, 1, 1)
+    return pixels[picture, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _occlusion(pixels: Tensor, side: float, generators: Generators) -> Tensor:
+    """A square of so many pixels, anywhere within the picture, covered by the picture's mean colour."""
+    place = _drawn(generators, lambda generator: generator.random(2))
+    height, width = pixels.shape[2:]
+    top, left = ((place[:, dim, None] * (size - side + 1)).floor() for dim, size in enumerate((height, width)))
+    rows, columns = torch.arange(height), torch.arange(width)
+    in_row, in_column = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
+    covered = in_row[:, None, :, None] & in_column[:, None, None, :]
+    return torch.where(covered, pixels.mean(dim=(2, 3), keepdim=True), pixels)
+
+
+class Kind(NamedTuple):
+    """A kind of corruption, and how much of it each of the STRENGTHS is.
+
+    `apply` takes pictures, float `[N, 3, H, W]` on 0..1, and gives the same, perhaps beyond that range.
+    """
+
+    title: str
+    family: str
+    amounts: tuple[float, ...]
+    apply: Callable[[Tensor, float, Generators], Tensor]
+
+
+KINDS = {
+    "gaussian_noise": Kind("Gaussian noise", "noise", (0.04, 0.06, 0.08, 0.09, 0.10), _gaussian_noise),
+    "shot_noise": Kind("shot noise", "noise", (500, 250, 100, 75, 50), _shot_noise),
+    "impulse_noise": Kind("impulse noise", "noise", (0.01, 0.02, 0.03, 0.05, 0.07), _impulse_noise),
+    "gaussian_blur": Kind("Gaussian blur", "detail", (0.4, 0.6, 0.7, 0.8, 1.0), _gaussian_blur),
+    "jpeg": Kind("JPEG", "detail", (80, 65, 58, 50, 40), _jpeg),
+    "brightness": Kind("brightness", "light", (0.05, 0.1, 0.15, 0.2, 0.3), _brightness),
+    "contrast": Kind("contrast", "light", (0.75, 0.5, 0.4, 0.3, 0.15), _contrast),
+    "rotation": Kind("rotation", "position", (10, 20, 30, 40, 50), _rotation),
+    "shift": Kind("shift", "position", (2, 4, 6, 8, 10), _shift),
+    "occlusion": Kind("occlusion", "position", (8, 11, 14, 17, 20), _occlusion),
+}
+
+
+def _drawn(generators: Generators, draw: Callable[[np.random.Generator], Any]) -> Tensor:
+    return torch.from_numpy(np.stack([draw(generator) for generator in generators]))
+
+
+def _bytes(pixels: Tensor) -> Tensor:
+    """Rounded, where the authors' script cuts off: that would darken every picture a little."""
+    return (pixels * 255).round().clamp(0, 255).to(torch.uint8)
