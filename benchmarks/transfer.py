@@ -3,21 +3,15 @@
 `python benchmarks/transfer.py --help` shows the options.
 """
 
-import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
 
 from housenumbers.command_line import parse
 from housenumbers.config import TrainConfig, composed_from
@@ -28,6 +22,7 @@ from housenumbers.tracking.spread import mean_and_deviation
 from housenumbers.training.loop import TrainingState, train_epoch
 from housenumbers.training.repeatability import environment
 from housenumbers.training.transfer import frozen_features
+from runs import ROOT, completed_run
 
 CPU = torch.device("cpu")
 CONTESTANTS = {
@@ -47,27 +42,23 @@ class Arguments:
     python benchmarks/transfer.py data.root=FOLDER                 all of it
     python benchmarks/transfer.py data.root=FOLDER only=caching    one of accuracy, caching
 
-    seeds=3    runs of each contestant
-    data=, data.reduce= and epochs= change all of them alike"""
+    seeds=3                   runs of each contestant
+    folder=outputs/transfer   where the runs go; those that are there are not run again
+    data=, data.reduce=, epochs= and threads= change all of them alike"""
 
     only: str | None = None
     seeds: int = 3
+    folder: str = "outputs/transfer"
 
 
-def accuracy(seeds: int, overrides: list[str]) -> list[str]:
+def accuracy(home: Path, seeds: int, overrides: list[str]) -> list[str]:
     """Test accuracy and training time of each contestant, each run a command of its own, the contestants in turn."""
     accuracies: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
     seconds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
-    with tempfile.TemporaryDirectory() as home, tqdm(total=seeds * len(CONTESTANTS), unit="run", disable=None) as bar:
+    with tqdm(total=seeds * len(CONTESTANTS), unit="run", disable=None) as bar:
         for seed in range(seeds):
             for place, (name, words) in enumerate(CONTESTANTS.items()):
-                folder = Path(home) / f"{place}_{seed}"
-                own = [f"seed={seed}", f"hydra.run.dir={folder}"]
-                subprocess.run(
-                    [sys.executable, ROOT / "src/train.py", *words, *own, *overrides],
-                    check=True, capture_output=True,
-                )  # fmt: skip
-                record = json.loads((folder / "run.json").read_text())
+                record = completed_run(home / f"{place}_{seed}", [*words, f"seed={seed}", *overrides])
                 accuracies[name].append(record["test"]["accuracy"])
                 seconds[name].append(record["train_seconds"])
                 bar.update()
@@ -103,13 +94,15 @@ def caching(config: TrainConfig) -> list[str]:
 
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data", "data.root", "data.reduce", "epochs"])
+        arguments, overrides = parse(
+            Arguments, sys.argv[1:], others=["data", "data.root", "data.reduce", "epochs", "threads"]
+        )
         if arguments.only not in (None, "accuracy", "caching") or arguments.seeds < 1:
             raise UserError("only must be accuracy or caching, and seeds 1 or more")
         measured = environment(CPU)
         print(measured["cpu"], f"{len(os.sched_getaffinity(0))} cores, torch {measured['versions']['torch']}", sep=", ")
         if arguments.only != "caching":
-            print(*accuracy(arguments.seeds, overrides), sep="\n", flush=True)
+            print(*accuracy(Path(arguments.folder).absolute(), arguments.seeds, overrides), sep="\n", flush=True)
         if arguments.only != "accuracy":
             config = composed_from(ROOT / "conf", ["experiment=transfer_frozen", "scheduler=none", *overrides])
             print(*caching(config), sep="\n")

@@ -10,6 +10,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def _become(command: list[str], cwd: str, env: dict[str, str], output: list[Path
     sys.path[0] = str(Path(command[0]).parent)
     try:
         runpy.run_path(command[0], run_name="__main__")
-    finally:
+    finally:  # in this order: joblib's threads end first, and then its processes are waited for
+        threading._shutdown()
         atexit._run_exitfuncs()
         sys.stdout.flush()

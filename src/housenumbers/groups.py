@@ -68,6 +68,15 @@ class TorchvisionConfig(ModelConfig):
 
 
 @dataclass
+class EfficientNetLiteConfig(ModelConfig):
+    features: str = "last"  # what the last layer sees: all takes those of the layers before, too
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.features in ("last", "all"), "model.features", self.features, "last or all")
+
+
+@dataclass
 class FastNetConfig(ModelConfig):
     channels: list[int] = MISSING
     convolutions: list[int] = MISSING
@@ -230,7 +239,7 @@ SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
             ("housenumbers.models.torchvision_classifier.TorchvisionClassifier",),
         ),
         "fastnet": (FastNetConfig, ("housenumbers.models.fastnet.FastNet",)),
-        "efficientnet_lite": (ModelConfig, ("housenumbers.models.efficientnet_lite.EfficientNetLite0",)),
+        "efficientnet_lite": (EfficientNetLiteConfig, ("housenumbers.models.efficientnet_lite.EfficientNetLite0",)),
     },
     "optimizer": {
         "adam": (AdamConfig, ("torch.optim.Adam", "torch.optim.AdamW")),

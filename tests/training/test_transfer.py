@@ -15,7 +15,9 @@ from support import TINY, Command, command_line, composed, environment, only_run
 from torch import Tensor, nn
 
 from housenumbers.config import TrainConfig
+from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.load import load_splits
 from housenumbers.errors import UserError
 from housenumbers.evaluation.metrics import accuracy_and_loss, predict
 from housenumbers.models.torchvision_classifier import TorchvisionClassifier
@@ -222,6 +224,24 @@ def test_efficientnet_lite0_has_its_imagenet_weights(command: Command, tmp_path:
     assert command("evaluate", "run=last").returncode == 0
     scratch = command("train", *words, "optimizer.lr=0.003", "scheduler=none", "threads=1", "model.pretrained=false")
     assert scratch.returncode == 0, scratch.stderr
+
+
+@pytest.mark.slow
+def test_a_frozen_net_learns_more_from_the_features_of_all_its_layers(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra .[lite]")
+    data = load_splits(composed("data=synthetic", "data.size=1500", f"data.cache={tmp_path}").data)
+    assert data.validation is not None
+    reached = {}
+    for features in ("last", "all"):
+        words = (f"model.features={features}", "model.freeze=true", "optimizer.lr=0.001", "scheduler=none", "epochs=10")
+        config = composed("model=efficientnet_lite0", *words, "data=synthetic", "data.batch_size=64")
+        state = TrainingState.fresh(config, 1, CPU)
+        backbone = copied(state.model)
+        fitted(config, state, data.train)
+        assert changed(backbone, state.model) == {"network._fc.weight", "network._fc.bias"}
+        reached[features], _ = accuracy_and_loss(*predict(state.model, plain_batches(data.validation)))
+    assert state.model.network._fc.in_features == 8512 + 32 * 4  # type: ignore[union-attr]
+    assert reached["all"] > reached["last"] + 0.1
 
 
 @pytest.mark.slow

