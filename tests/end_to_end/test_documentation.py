@@ -80,6 +80,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Image.new("RGB", (32, 32), (25 * label, number, 0)).save(home / f"pictures/{label}/{number}.png")
     _run(home, f"python src/train.py data=digits name=earlier {SMALL}")
     _run(home, f"python src/train.py data=digits name=other seed=1 data.split_seed=42 {SMALL}")
+    _run(home, "python src/train.py experiment=synthetic name=rendered data.size=500 epochs=1 threads=1")
     study = "hydra.sweeper.study_name=earlier hydra.sweeper.n_trials=1"
     _run(home, f"python src/train.py -m hydra/sweeper=optuna data=digits {study} {SMALL}")
     return home
@@ -96,8 +97,10 @@ def small(command: str, home: Path) -> str:
     """The command with a real folder in the place of a placeholder, and cut down to seconds."""
     finished = next(folder for folder in run_folders(home) if folder.name.endswith("_earlier"))
     other = next(folder for folder in run_folders(home) if folder.name.endswith("_other"))
+    rendered = next(folder for folder in run_folders(home) if folder.name.endswith("_rendered"))
     command = (
         command.replace("OTHER_RUN", str(other))
+        .replace("RENDERED_RUN", str(rendered))
         .replace("RUN_FOLDER", str(finished))
         .replace("FOLDER", str(home / "data"))
     )
