@@ -16,7 +16,7 @@ from housenumbers.reports.page import png
 from housenumbers.tracking.index import all_runs, caption
 from housenumbers.training.trained import Trained, checkpoint_of, load_trained
 
-# A key of the generator's that no run trains or is tested on; what is drawn is legible, with a neighbour here and there.
+# A key of the generator's that no run trains or is tested on, and crops that a person reads at once.
 _EXAMPLES, _DIFFICULTY = (0, 2), 0.4
 
 
@@ -31,7 +31,7 @@ class Models:
         self.load(next(iter(self.choices())))
 
     def choices(self) -> dict[str, str]:
-        """The captions of all saved runs with a best checkpoint at this moment, by their folder, the first one first."""
+        """The captions of all runs that have a best checkpoint by now, by their folders, the first one first."""
         saved = {run["folder"]: caption(run) for run in all_runs() if checkpoint_of(Path(run["folder"])).exists()}
         first = next((folder for folder in saved if Path(folder).resolve() == self._first.resolve()), str(self._first))
         choices = {first: str(self._first)} | saved
@@ -39,7 +39,7 @@ class Models:
         return choices
 
     def load(self, run: str) -> Trained:
-        """The model of a run that was offered. Raises UserError where it was not, or its checkpoint is gone or damaged."""
+        """The model of a run that was offered. Raises UserError for another, and where its checkpoint is gone or damaged."""
         if run not in self._offered:
             raise UserError(f"{run}: no saved run: load this page again")
         file = checkpoint_of(Path(run))

@@ -24,7 +24,9 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise UserError(f"port={port}: in use: choose another, or port=0 for any free one") from None
         if error.errno == errno.EACCES:
-            raise UserError(f"port={port}: not permitted: choose one from 1024 on, or port=0 for any free one") from None
+            raise UserError(
+                f"port={port}: not permitted: choose one from 1024 on, or port=0 for any free one"
+            ) from None
         raise UserError(f"host={host}: no address of this machine ({error.strerror}): leave it 127.0.0.1") from None
 
 

@@ -4,7 +4,6 @@ import asyncio
 import ipaddress
 import socket
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
@@ -80,7 +79,7 @@ def application(models: Models, host: str) -> Starlette:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, in memory; of one that is too large the beginning. It is read to its end, so that the browser listens."""
+    """The body, in memory; of one that is too large its beginning. It is read to the end, or a browser hears nothing."""
     body = bytearray()
     async for chunk in request.stream():
         if len(body) <= MOST_BYTES:

@@ -82,7 +82,8 @@ def find_run(wanted: str, homes: Sequence[Path] = HOMES) -> Path:
     if wanted == "best":
         runs = [run for run in runs if run["status"] == "completed" and run.get("best")]
     if not runs:
-        raise UserError(f"run={wanted}: no such run below {' or '.join(map(str, homes))}: train one (make train), or name a folder")
+        places = " or ".join(map(str, homes))
+        raise UserError(f"run={wanted}: no such run below {places}: train one (make train), or name a folder")
     newest = max(runs, key=lambda run: str(run.get("started", "")))
     if wanted == "last":
         return Path(newest["folder"])

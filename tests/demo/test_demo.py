@@ -1,0 +1,311 @@
+"""The page to try a model: as a visitor sees it in a browser, and as a process of this machine."""
+
+import base64
+import http.client
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from support import TINY, Command, command_line, environment, run_folders, run_in
+
+from housenumbers.data.digits import read_digits
+from housenumbers.data.folder import read_picture
+from housenumbers.demo.listener import check_installed, listen
+from housenumbers.demo.pictures import MOST_BYTES
+from housenumbers.errors import UserError
+from housenumbers.inference.predict import predict_files
+from housenumbers.training.trained import load_trained
+
+# Recognises handwritten digits, dark on light and light on dark, after four seconds of training.
+GOOD = ("experiment=fast", "data=digits", "augment=digits", "data.val_fraction=0.2", "epochs=3", "autocast=false")
+SEVEN = [(-70, -100), (80, -100), (0, 110)]  # from the canvas's middle
+ZERO = [(round(80 * np.cos(angle)), round(110 * np.sin(angle))) for angle in np.linspace(0, 2 * np.pi, 25)]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A working folder with a run that recognises digits, and a newer one that hardly does."""
+    for words in ([*GOOD, "name=good"], [*TINY, "name=poor"]):
+        done = run_in(tmp_path, "train", *words, "threads=1")
+        assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+@contextmanager
+def served(home: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The server at work, its own home and temporary folder in `home`: the page's address, and the process."""
+    places = {"HOME": home, "XDG_CACHE_HOME": home / "cache", "MPLCONFIGDIR": home / "cache", "TMPDIR": home / "tmp"}
+    for place in places.values():
+        place.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        command_line("demo", "port=0", *words), cwd=home, env=environment(**{k: str(v) for k, v in places.items()}),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split(" ")[0]
+        assert address.startswith("http://127.0.0.1:"), process.communicate()
+        yield address, process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def files(home: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
+
+
+def write_digit(file: Path) -> int:
+    """Writes a test digit, enlarged, and gives its label."""
+    images, _ = read_digits(None, "test")  # type: ignore[arg-type]
+    Image.fromarray(images.images[3].permute(1, 2, 0).numpy()).resize((200, 200)).save(file)
+    return int(images.labels[3])
+
+
+class Visit:
+    """The page in a browser, as a visitor handles it."""
+
+    def __init__(self, address: str) -> None:
+        browser, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
+        if browser is None or chromedriver is None:
+            pytest.skip("needs a browser that can be driven, Debian's packages chromium and chromium-driver")
+        from selenium import webdriver
+
+        options = webdriver.ChromeOptions()
+        options.binary_location = browser
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = webdriver.Chrome(options, webdriver.ChromeService(chromedriver))
+        self.address = address
+
+    def load(self, width: int, scheme: str) -> None:
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500},
+        )
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self.driver.get(self.address)
+
+    def element(self, selector: str) -> Any:
+        return self.driver.find_element("css selector", selector)
+
+    def answer_to(self, act: Callable[[], object]) -> str:
+        """What the page says after `act`, in one line."""
+        self.driver.execute_script("document.getElementById('said').textContent = ''")
+        act()
+        return self.wait(lambda: self.element("#said").text).replace("\n", " ")
+
+    def wait(self, look: Callable[[], Any]) -> Any:
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        return WebDriverWait(self.driver, 120, 0.05).until(lambda _: look())
+
+    def choose(self, file: Path) -> str:
+        return self.answer_to(lambda: self.element("#file").send_keys(str(file)))
+
+    def choose_run(self, name: str) -> str:
+        (option,) = [each for each in self.driver.find_elements("css selector", "option") if name in each.text]
+        return self.answer_to(option.click)
+
+    def hand_in(self, event: str, file: Path) -> str:
+        """Pastes or drops a file, as far as a script can."""
+        script = """const [event, content] = arguments, data = new DataTransfer();
+            data.items.add(new File([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], "some.png"));
+            document.dispatchEvent(event === "paste" ? new ClipboardEvent(event, {clipboardData: data})
+                                                     : new DragEvent(event, {dataTransfer: data}));"""
+        content = base64.b64encode(file.read_bytes()).decode()
+        return self.answer_to(lambda: self.driver.execute_script(script, event, content))
+
+    def draw(self, points: list[tuple[int, int]]) -> str:
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        canvas = self.element("#canvas")
+        self.driver.execute_script("arguments[0].scrollIntoView()", canvas)
+        pen = ActionChains(self.driver, duration=10).move_to_element_with_offset(canvas, *points[0]).click_and_hold()
+        for place in points[1:]:
+            pen.move_to_element_with_offset(canvas, *place)
+        return self.answer_to(pen.release().perform)
+
+    def pixels(self, name: str) -> np.ndarray:
+        content = self.element(f"#{name}").get_attribute("src").removeprefix("data:image/png;base64,")
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+
+    def percents(self) -> list[float]:
+        rows = self.driver.find_elements("css selector", "#bars li")
+        return [float(row.text.split()[1]) for row in rows]
+
+    def wider_than(self, width: int) -> list[str]:
+        """The elements that reach beyond that width."""
+        script = """return [...document.querySelectorAll("*")].filter(
+            (each) => each.getBoundingClientRect().right > arguments[0] + 0.5).map((each) => each.outerHTML);"""
+        return self.driver.execute_script(script, width)
+
+    def requests(self) -> list[str]:
+        """The addresses that the page has asked for."""
+        entries = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        urls = [each["params"]["request"]["url"] for each in entries if each["method"] == "Network.requestWillBeSent"]
+        return [url for url in urls if urlsplit(url).scheme not in ("data", "blob")]
+
+
+@pytest.fixture
+def visit() -> Iterator[Callable[[str], Visit]]:
+    visits: list[Visit] = []
+
+    def begin(address: str) -> Visit:
+        visits.append(Visit(address))
+        return visits[-1]
+
+    yield begin
+    for each in visits:
+        each.driver.quit()
+
+
+def test_a_visit(home: Path, visit: Callable[[str], Visit]) -> None:  # one, since a server and a browser take seconds
+    label = write_digit(home / "digit.png")
+    (home / "text.png").write_text("not a picture")
+    with (home / "huge.png").open("wb") as huge:
+        huge.truncate(3 * MOST_BYTES)
+    Image.new("1", (6000, 5000)).save(home / "bomb.png")
+    good, _ = run_folders(home)
+    (expected,) = predict_files(load_trained(good), [home / "digit.png"], pytest.fail)
+
+    with served(home, f"run={good.relative_to(home)}") as (address, process):
+        page = visit(address)
+        page.load(1200, "light")
+        before = files(home)
+
+        for said in (
+            page.choose(home / "digit.png"),
+            page.hand_in("paste", home / "digit.png"),
+            page.hand_in("drop", home / "digit.png"),
+        ):
+            assert said.startswith(f"{label} ")
+            assert page.percents() == pytest.approx([100 * each for each in expected.probabilities], abs=0.051)
+        assert (page.pixels("picture") == read_picture(home / "digit.png").permute(1, 2, 0).numpy()).all()
+        attention = page.pixels("attention").astype(int)
+        assert attention.shape == (32, 32, 3)
+        assert (attention[..., 0] - attention[..., 2]).max() > 50  # orange, somewhere
+        assert "good/checkpoints/best.pt: temperature" in page.element("#about").text
+
+        assert page.draw(SEVEN).startswith("7 ")
+        certain = page.percents()
+        page.choose_run("poor")
+        assert page.percents() != certain
+        assert "poor/checkpoints/best.pt" in page.element("#about").text
+        assert page.choose_run("good").startswith("7 ")
+        assert page.answer_to(page.element("#swap").click).startswith("7 ")
+        assert page.answer_to(page.element("#clear").click) == "The canvas is empty: draw a digit."
+        assert not page.element("#details").is_displayed()
+
+        assert "no picture" in page.choose(home / "text.png")
+        assert "too large: 10 MB" in page.choose(home / "huge.png")
+        assert "too many pixels" in page.choose(home / "bomb.png")
+
+        page.load(390, "dark")
+        assert page.draw(ZERO).startswith("0 ")
+        examples = page.wait(lambda: page.driver.find_elements("css selector", "#examples button"))
+        assert len(examples) == 10
+        assert page.answer_to(examples[8].click).endswith("sure")
+        assert page.driver.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+        assert page.wider_than(390) == []
+        corner = "return [...document.getElementById('canvas').getContext('2d').getImageData(0, 0, 1, 1).data]"
+        assert page.driver.execute_script(corner)[0] < 50  # light on dark
+
+        assert page.driver.get_log("browser") == []
+        asked = page.requests()
+        assert any("/answer" in url for url in asked)
+        assert {urlsplit(url).netloc for url in asked} == {urlsplit(address).netloc}
+        process.send_signal(signal.SIGINT)  # while the browser holds its connections
+        assert process.wait(20) == 130
+        assert files(home) == before
+
+
+def test_the_process(finished: Path, tmp_path: Path) -> None:
+    with served(tmp_path, f"run={finished}") as (address, process):
+        place = urlsplit(address)
+        before = files(tmp_path)
+
+        def ask(method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+            connection = http.client.HTTPConnection(place.netloc, timeout=60)
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+            response = connection.getresponse()
+            return response.status, response.read()
+
+        listening = [each.laddr for each in psutil.Process(process.pid).net_connections() if each.status == "LISTEN"]
+        assert [(each.ip, each.port) for each in listening] == [("127.0.0.1", place.port)]
+
+        write_digit(tmp_path / "digit.png")
+        digit = (tmp_path / "digit.png").read_bytes()
+        (tmp_path / "digit.png").unlink()
+        status, content = ask("POST", f"/answer?run={finished}", digit)
+        assert status == 200
+        assert sum(json.loads(content)["probabilities"]) == pytest.approx(1, abs=1e-4)
+        assert b"too large" in ask("POST", f"/answer?run={finished}", bytes(5 * MOST_BYTES))[1]
+        assert b"no saved run" in ask("POST", "/answer?run=/etc", digit)[1]
+        assert ask("POST", f"/answer?run={finished}", digit, Sec_Fetch_Site="cross-site")[0] == 403
+        assert ask("GET", "/", Host="elsewhere.example")[0] == 400
+        assert ask("GET", "/", Host=f"localhost:{place.port}")[0] == 200
+        assert [ask("GET", path)[0] for path in ("/docs", "/openapi.json", "/../demo.py")] == [404, 404, 404]
+
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+        assert (process.returncode, told) == (130, "interrupted\n")
+        assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run=last"], "make train"),
+        (["run=nowhere"], "run=nowhere"),
+        (["port=70000"], "port=70000"),
+        (["port=abc"], "port"),
+        (["host=192.0.2.1"], "host=192.0.2.1"),
+        (["data.root=x"], "data.root"),
+    ],
+)
+def test_mistakes_are_one_line(finished: Path, command: Command, words: list[str], said: str) -> None:
+    done = command("demo", *([] if words[0].startswith("run") else [f"run={finished}"]), *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+
+
+def test_a_port_in_use_is_one_line(finished: Path, command: Command) -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        done = command("demo", f"run={finished}", f"port={port}")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: port={port}: in use: choose another, or port=0 for any free one\n",
+    )
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_installed()
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(UserError, match=r"uvicorn: not installed: pip install -e '.\[demo\]'"):
+        check_installed()
+
+
+def test_make_says_that_there_is_no_run_yet(tmp_path: Path) -> None:
+    make = Path(__file__).parents[2] / "Makefile"
+    done = subprocess.run(["make", "-f", make, "demo"], cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 2
+    assert "no trained model" in done.stdout
+    assert "make train" in done.stdout
