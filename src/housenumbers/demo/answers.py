@@ -39,7 +39,7 @@ class Models:
         return choices
 
     def load(self, run: str) -> Trained:
-        """The model of a run that was offered. Raises UserError for another, and where its checkpoint is gone or damaged."""
+        """The model of a run that was offered. Raises UserError for another, and for a checkpoint gone or damaged."""
         if run not in self._offered:
             raise UserError(f"{run}: no saved run: load this page again")
         file = checkpoint_of(Path(run))

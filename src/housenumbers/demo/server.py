@@ -79,7 +79,7 @@ def application(models: Models, host: str) -> Starlette:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, in memory; of one that is too large its beginning. It is read to the end, or a browser hears nothing."""
+    """The body; of one that is too large its beginning, but all is read, or a browser would not read the answer."""
     body = bytearray()
     async for chunk in request.stream():
         if len(body) <= MOST_BYTES:
