@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -264,6 +265,10 @@ def test_the_process(finished: Path, tmp_path: Path) -> None:
         assert ask("GET", "/", Host="elsewhere.example")[0] == 400
         assert ask("GET", "/", Host=f"localhost:{place.port}")[0] == 200
         assert [ask("GET", path)[0] for path in ("/docs", "/openapi.json", "/../demo.py")] == [404, 404, 404]
+
+        with socket.create_connection((place.hostname, place.port)) as cut_off:
+            cut_off.sendall(b"POST /answer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf")
+        assert ask("GET", "/")[0] == 200
 
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=20)

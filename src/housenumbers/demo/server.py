@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -35,6 +35,7 @@ def serve(models: Models, listener: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         headers=_HEADERS,
         lifespan="off",
         ws="none",
@@ -71,9 +72,13 @@ def application(models: Models, host: str) -> Starlette:
             except UserError as error:
                 return JSONResponse({"error": str(error)})
 
+    async def gone(*_: object) -> Response:  # the visitor has something else to ask by now
+        return Response(status_code=400)
+
     routes = [Route("/", page), Route("/demo_page.js", script), Route("/examples", crops)]
     return Starlette(
         routes=[*routes, Route("/answer", answers, methods=["POST"])],
+        exception_handlers={ClientDisconnect: gone},
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_names(host))],
     )
 

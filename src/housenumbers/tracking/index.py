@@ -64,7 +64,7 @@ def caption(run: Mapping[str, Any]) -> str:
     """The run in one line, for a list to choose from."""
     best = run.get("best")
     told = [_text(_find(run, key) or "-") for key in ("name", "model", "data")]
-    told += [f"{best['val_accuracy']:.2%} of validation"] if best else []
+    told += [f"{100 * best['val_accuracy']:.2f} % of validation"] if best else []
     return ", ".join([*told, str(run["folder"])])
 
 
