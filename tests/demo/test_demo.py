@@ -82,10 +82,7 @@ def write_digit(file: Path) -> int:
 class Visit:
     """The page in a browser, as a visitor handles it."""
 
-    def __init__(self, address: str) -> None:
-        browser, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-        if browser is None or chromedriver is None:
-            pytest.skip("needs a browser that can be driven, Debian's packages chromium and chromium-driver")
+    def __init__(self, address: str, browser: str, chromedriver: str) -> None:
         from selenium import webdriver
 
         options = webdriver.ChromeOptions()
@@ -168,10 +165,13 @@ class Visit:
 
 @pytest.fixture
 def visit() -> Iterator[Callable[[str], Visit]]:
+    browser, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
+    if browser is None or chromedriver is None:
+        pytest.skip("needs a browser that can be driven, Debian's packages chromium and chromium-driver")
     visits: list[Visit] = []
 
     def begin(address: str) -> Visit:
-        visits.append(Visit(address))
+        visits.append(Visit(address, browser, chromedriver))
         return visits[-1]
 
     yield begin
@@ -179,7 +179,7 @@ def visit() -> Iterator[Callable[[str], Visit]]:
         each.driver.quit()
 
 
-def test_a_visit(home: Path, visit: Callable[[str], Visit]) -> None:  # one, since a server and a browser take seconds
+def test_a_visit(visit: Callable[[str], Visit], home: Path) -> None:  # one, since a server and a browser take seconds
     label = write_digit(home / "digit.png")
     (home / "text.png").write_text("not a picture")
     with (home / "huge.png").open("wb") as huge:
