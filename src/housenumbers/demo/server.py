@@ -48,6 +48,7 @@ def serve(models: Models, listener: socket.socket) -> None:
 def application(models: Models, host: str) -> Starlette:
     """The page as an ASGI application that answers requests for `host`, an IP address."""
     at_work = asyncio.Lock()  # one picture at a time: a large one takes memory, and a model all cores
+    rendering = asyncio.Lock()  # takes seconds, once, which no picture waits for
 
     async def page(_: Request) -> Response:
         runs = await run_in_threadpool(models.choices)
@@ -57,7 +58,7 @@ def application(models: Models, host: str) -> Starlette:
         return FileResponse(_HERE / "demo_page.js")
 
     async def crops(_: Request) -> Response:
-        async with at_work:
+        async with rendering:
             return JSONResponse(await run_in_threadpool(examples))
 
     async def answers(request: Request) -> Response:
