@@ -7,7 +7,7 @@ DATABASE = $(if $(STUDY),multirun/$(STUDY)/study.db,$(shell ls -t multirun/*/stu
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all lint format bench tensorboard dashboard clean
+.PHONY: help install train test test-all lint format bench demo tensorboard dashboard clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -35,6 +35,11 @@ format: $(VENV)/.installed-dev  ## mend style and format
 bench: $(VENV)/.installed  ## speed of the training loop, against the bare step and the usual loop
 	$(IN_VENV)python benchmarks/training_loop.py
 
+demo:  ## a page to try a trained model, at http://localhost:7860
+	@find outputs multirun -name best.pt 2>/dev/null | grep -q . || { echo "error: no trained model in outputs/ or multirun/: train one (make train)"; exit 1; }
+	@$(MAKE) --no-print-directory $(VENV)/.installed-demo
+	$(IN_VENV)python src/demo.py
+
 tensorboard: $(VENV)/.installed  ## TensorBoard on all runs, at http://localhost:6006
 	$(IN_VENV)tensorboard --logdir_spec outputs:outputs,multirun:multirun --host localhost
 
@@ -58,6 +63,6 @@ $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml
 	$(IN_VENV)python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@ $(VENV)/.installed
 
-$(VENV)/.installed-dashboard: $(VENV)/.installed
-	$(IN_VENV)python -m pip install --quiet --editable '.[dashboard]'
+$(VENV)/.installed-dashboard $(VENV)/.installed-demo: $(VENV)/.installed-%: $(VENV)/.installed
+	$(IN_VENV)python -m pip install --quiet --editable '.[$*]'
 	@touch $@

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "training": GROUND | {"data", "models", "evaluation", "tracking"},
     "reports": GROUND | {"data", "evaluation", "tracking", "training"},
     "inference": GROUND | {"data", "models", "evaluation", "tracking", "training"},
+    "demo": GROUND | {"data", "evaluation", "tracking", "training", "inference", "reports"},
     "config": {"errors", "groups", "processes", "sections"},
     "sections": {"groups"},
     "groups": {"errors"},

@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -85,7 +85,7 @@ def _read(files: list[tuple[Path, int]]) -> LabeledImages:
     return LabeledImages(images, torch.tensor([label for _, label in files]))
 
 
-def read_picture(path: Path) -> torch.Tensor:
+def read_picture(file: Path | IO[bytes]) -> torch.Tensor:
     """A picture file as uint8 `[3, 32, 32]` RGB: upright, the first frame of several, on white where it is transparent.
 
     What is not square keeps its proportions, and its border is continued. Raises what Pillow does where it cannot be
@@ -93,7 +93,7 @@ def read_picture(path: Path) -> torch.Tensor:
     """
     from PIL import Image, ImageOps
 
-    with Image.open(path) as opened:
+    with Image.open(file) as opened:
         opened.draft("RGB", (_SIZE * 8, _SIZE * 8))  # a large JPEG is decoded at a fraction of its size
         picture = ImageOps.exif_transpose(opened)
         if picture.mode.startswith(("I", "F")):  # 16 bits and more: the whole range becomes 0..255

@@ -5,7 +5,7 @@ import io
 import json
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -45,8 +45,8 @@ def predict_files(
             if isinstance(problem, str):
                 on_unreadable(path, problem)
         if good:
-            pictures = torch.stack([picture for _, picture in good]).to(trained.device)
-            yield from _predictions([path for path, _ in good], pictures, trained)
+            pictures = torch.stack([picture for _, picture in good])
+            yield from predictions([str(path) for path, _ in good], pictures, trained)
 
 
 def lines(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
@@ -66,12 +66,13 @@ def lines(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
             yield _csv_line([each.file, each.label, each.confidence, *each.probabilities])
 
 
-def _predictions(paths: list[Path], pictures: Tensor, trained: Trained) -> Iterator[Prediction]:
+def predictions(names: Sequence[str], pictures: Tensor, trained: Trained) -> Iterator[Prediction]:
+    """What the model makes of pictures, uint8 `[N, 3, 32, 32]`, that have these names."""
     logits, _ = trained.predict(LabeledImages(pictures, torch.zeros(len(pictures))))
     of_all = probabilities(logits, trained.temperature).double()
-    for path, row, label in zip(paths, of_all.tolist(), of_all.argmax(dim=1).tolist(), strict=True):
+    for name, row, label in zip(names, of_all.tolist(), of_all.argmax(dim=1).tolist(), strict=True):
         rounded = [round(probability, _DIGITS) for probability in row]
-        yield Prediction(str(path), label, rounded[label], rounded)
+        yield Prediction(name, label, rounded[label], rounded)
 
 
 def _decoded(files: Iterator[Path]) -> Iterator[list[tuple[Path, Tensor | str]]]:

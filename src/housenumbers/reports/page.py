@@ -16,6 +16,7 @@ from torch import Tensor
 from housenumbers.config import dotted
 from housenumbers.tracking.index import duration
 
+_HERE = Path(__file__).parent
 _TEXT = "#123456"  # stands for the page's own text colour, which is another in the dark
 _THEME: Any = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _TEXT),
@@ -27,10 +28,10 @@ _THEME: Any = {
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
-def render(template: str, content: Mapping[str, Any]) -> str:
-    """The page that a template of this room makes of `content`, whose text is escaped."""
+def render(template: str, content: Mapping[str, Any], folder: Path = _HERE) -> str:
+    """The page that a template of this room, or in another `folder`, makes of `content`, whose text is escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
+        loader=jinja2.FileSystemLoader([folder, _HERE], encoding="utf-8"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -19,7 +19,7 @@ from housenumbers.evaluation.calibration import reliability
 from housenumbers.evaluation.corruption_figure import corruption_figure
 from housenumbers.evaluation.label_errors import likely_label_errors
 from housenumbers.evaluation.metrics import confident_mistakes, precision_recall, score
-from housenumbers.evaluation.occlusion import occlusion
+from housenumbers.evaluation.occlusion import highlighted, occlusion
 from housenumbers.evaluation.significance import wilson
 from housenumbers.files import write_text
 from housenumbers.reports.page import as_text, crop, percent, render, svg
@@ -155,21 +155,13 @@ def _explained(trained: Trained, images: Tensor, logits: Tensor, labels: Tensor)
     whole = logits.softmax(dim=1).amax(dim=1)
     return [
         crop(
-            torch.cat([picture, _highlighted(picture, importance)], dim=2),
+            torch.cat([picture, highlighted(picture, importance)], dim=2),
             f"true {labels[index]}, said {predicted[index]}",
             f"{percent(float(whole[index]), 1)}, at worst {percent(float(left), 1)}",
             look="right" if labels[index] == predicted[index] else "wrong",
         )
         for index, picture, importance, left in zip(chosen, some, maps, least, strict=True)
     ]
-
-
-def _highlighted(picture: Tensor, importance: Tensor) -> Tensor:
-    """The picture in grey, and over it orange, the more the greater the importance `[H, W]`, which is scaled to 1."""
-    weight = 0.75 * (importance / importance.max().clamp(min=1e-6)).clamp(min=0)
-    grey = picture.float().mean(dim=0, keepdim=True).expand(3, -1, -1)
-    orange = torch.tensor([213.0, 94.0, 0.0]).view(3, 1, 1)
-    return ((1 - weight) * grey + weight * orange).round().to(torch.uint8)
 
 
 def _robustness(run: Path) -> list[dict[str, Any]]:

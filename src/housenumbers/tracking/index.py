@@ -60,6 +60,14 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def caption(run: Mapping[str, Any]) -> str:
+    """The run in one line, for a list to choose from."""
+    best = run.get("best")
+    told = [_text(_find(run, key) or "-") for key in ("name", "model", "data")]
+    told += [f"{100 * best['val_accuracy']:.2f} % of validation"] if best else []
+    return ", ".join([*told, str(run["folder"])])
+
+
 def find_run(wanted: str, homes: Sequence[Path] = HOMES) -> Path:
     """The folder of the run that `wanted` names: `last`, `best`, or a folder.
 
@@ -74,7 +82,8 @@ def find_run(wanted: str, homes: Sequence[Path] = HOMES) -> Path:
     if wanted == "best":
         runs = [run for run in runs if run["status"] == "completed" and run.get("best")]
     if not runs:
-        raise UserError(f"run={wanted}: no such run below {' or '.join(map(str, homes))}: train one, or name a folder")
+        places = " or ".join(map(str, homes))
+        raise UserError(f"run={wanted}: no such run below {places}: train one (make train), or name a folder")
     newest = max(runs, key=lambda run: str(run.get("started", "")))
     if wanted == "last":
         return Path(newest["folder"])

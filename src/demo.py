@@ -1,0 +1,45 @@
+"""Serves a page to try trained models on. `python src/demo.py --help` shows how."""
+
+import sys
+from dataclasses import dataclass
+
+from housenumbers.command_line import parse
+from housenumbers.demo.listener import address, check_installed, listen
+from housenumbers.errors import one_line_errors
+
+
+@dataclass
+class Arguments:
+    """A page to try a model: drop, paste or draw a digit, and see the ten probabilities and what the model looks at.
+
+    python src/demo.py                  serves it to this machine alone, until Ctrl-C, and prints its address
+    python src/demo.py run=best port=0  on any free port
+
+    run=last|best|FOLDER|FILE.pt     which model is selected first; the page offers all saved runs
+    port=7860, host=127.0.0.1        where it is served; others can see it with host=0.0.0.0
+    device=, threads=                replace the run's own
+    It downloads nothing, and keeps no picture."""
+
+    run: str = "last"
+    host: str = "127.0.0.1"
+    port: int = 7860
+
+
+def main() -> None:
+    with one_line_errors():
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["device", "threads"])
+        check_installed()
+        from housenumbers.tracking.index import find_run
+
+        run = find_run(arguments.run)
+        with listen(arguments.host, arguments.port) as listener:
+            from housenumbers.demo.answers import Models
+            from housenumbers.demo.server import serve
+
+            models = Models(run, overrides)
+            print(f"{address(listener)} (Ctrl-C ends it)", flush=True)
+            serve(models, listener)
+
+
+if __name__ == "__main__":
+    main()

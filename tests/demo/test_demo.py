@@ -1,0 +1,233 @@
+"""The page to try a model: as a visitor sees it in a browser, and as a process of this machine."""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from support import Command, command_line, environment, run_folders, run_in
+from visit import Visit
+
+from housenumbers.data.digits import read_digits
+from housenumbers.data.folder import read_picture
+from housenumbers.demo.listener import check_installed, listen
+from housenumbers.demo.pictures import MOST_BYTES
+from housenumbers.errors import UserError
+from housenumbers.inference.predict import predict_files
+from housenumbers.training.trained import load_trained
+
+# Recognises handwritten digits, dark on light and light on dark, after four seconds of training.
+GOOD = (
+    "experiment=fast", "data=digits", "augment=digits", "data.val_fraction=0.2", "epochs=3", "autocast=false",
+    "threads=1",
+)  # fmt: skip
+SEVEN = [(-70, -100), (80, -100), (0, 110)]  # from the canvas's middle
+ZERO = [(round(80 * np.cos(angle)), round(110 * np.sin(angle))) for angle in np.linspace(0, 2 * np.pi, 25)]
+
+
+@pytest.fixture
+def home(finished: Path, tmp_path: Path) -> Path:
+    """A working folder with a run that recognises digits, and one that hardly does."""
+    done = run_in(tmp_path, "train", *GOOD, "name=good")
+    assert done.returncode == 0, done.stderr
+    shutil.copytree(finished, tmp_path / "outputs" / "others" / finished.name)
+    return tmp_path
+
+
+@contextmanager
+def served(home: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The server at work, its own home and temporary folder in `home`: the page's address, and the process."""
+    places = {"HOME": home, "XDG_CACHE_HOME": home / "cache", "MPLCONFIGDIR": home / "cache", "TMPDIR": home / "tmp"}
+    for place in places.values():
+        place.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        command_line("demo", "port=0", *words), cwd=home, env=environment(**{k: str(v) for k, v in places.items()}),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split(" ")[0]
+        assert address.startswith("http://127.0.0.1:"), process.communicate()
+        yield address, process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def files(home: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
+
+
+def write_digit(file: Path) -> int:
+    """Writes a test digit, enlarged, and gives its label."""
+    images, _ = read_digits(None, "test")  # type: ignore[arg-type]
+    Image.fromarray(images.images[3].permute(1, 2, 0).numpy()).resize((200, 200)).save(file)
+    return int(images.labels[3])
+
+
+@pytest.fixture
+def visit() -> Iterator[Callable[[str], Visit]]:
+    browser, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
+    if browser is None or chromedriver is None:
+        pytest.skip("needs a browser that can be driven, Debian's packages chromium and chromium-driver")
+    visits: list[Visit] = []
+
+    def begin(address: str) -> Visit:
+        visits.append(Visit(address, browser, chromedriver))
+        return visits[-1]
+
+    yield begin
+    for each in visits:
+        each.driver.quit()
+
+
+def test_a_visit(visit: Callable[[str], Visit], home: Path) -> None:  # one, since a server and a browser take seconds
+    label = write_digit(home / "digit.png")
+    (home / "text.png").write_text("not a picture")
+    with (home / "huge.png").open("wb") as huge:
+        huge.truncate(3 * MOST_BYTES)
+    Image.new("1", (6000, 5000)).save(home / "bomb.png")
+    (good,) = [folder for folder in run_folders(home) if folder.name.endswith("good")]
+    (expected,) = predict_files(load_trained(good), [home / "digit.png"], pytest.fail)
+
+    with served(home, f"run={good.relative_to(home)}") as (address, process):
+        page = visit(address)
+        page.load(1200, "light")
+        before = files(home)
+
+        for said in (
+            page.choose(home / "digit.png"),
+            page.hand_in("paste", home / "digit.png"),
+            page.hand_in("drop", home / "digit.png"),
+        ):
+            assert said.startswith(f"{label} ")
+            assert page.percents() == pytest.approx([100 * each for each in expected.probabilities], abs=0.051)
+        assert (page.pixels("picture") == read_picture(home / "digit.png").permute(1, 2, 0).numpy()).all()
+        attention = page.pixels("attention").astype(int)
+        assert attention.shape == (32, 32, 3)
+        assert (attention[..., 0] - attention[..., 2]).max() > 50  # orange, somewhere
+        assert "good/checkpoints/best.pt: temperature" in page.element("#about").text
+
+        assert page.draw(SEVEN).startswith("7 ")
+        certain = page.percents()
+        page.choose_run("finished")
+        assert page.percents() != certain
+        assert "finished/checkpoints/best.pt" in page.element("#about").text
+        assert page.choose_run("good").startswith("7 ")
+        assert page.answer_to(page.element("#swap").click).startswith("7 ")
+        assert page.answer_to(page.element("#clear").click) == "The canvas is empty: draw a digit."
+        assert not page.element("#details").is_displayed()
+
+        assert "no picture" in page.choose(home / "text.png")
+        assert "too large: 10 MB" in page.choose(home / "huge.png")
+        assert "too many pixels" in page.choose(home / "bomb.png")
+
+        page.load(390, "dark")
+        assert page.draw(ZERO).startswith("0 ")
+        examples = page.wait(lambda: page.driver.find_elements("css selector", "#examples button"))
+        assert len(examples) == 10
+        assert page.answer_to(examples[8].click).endswith("sure")
+        assert page.driver.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+        assert page.wider_than(390) == []
+        corner = "return [...document.getElementById('canvas').getContext('2d').getImageData(0, 0, 1, 1).data]"
+        assert page.driver.execute_script(corner)[0] < 50  # light on dark
+
+        assert page.driver.get_log("browser") == []
+        asked = page.requests()
+        assert any("/answer" in url for url in asked)
+        assert {urlsplit(url).netloc for url in asked} == {urlsplit(address).netloc}
+        process.send_signal(signal.SIGINT)  # while the browser holds its connections
+        assert process.wait(20) == 130
+        assert files(home) == before
+
+
+def test_the_process(finished: Path, tmp_path: Path) -> None:
+    with served(tmp_path, f"run={finished}") as (address, process):
+        place = urlsplit(address)
+        before = files(tmp_path)
+
+        def ask(method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+            connection = http.client.HTTPConnection(place.netloc, timeout=60)
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+            response = connection.getresponse()
+            return response.status, response.read()
+
+        listening = [each.laddr for each in psutil.Process(process.pid).net_connections() if each.status == "LISTEN"]
+        assert [(each.ip, each.port) for each in listening] == [("127.0.0.1", place.port)]
+
+        write_digit(tmp_path / "digit.png")
+        digit = (tmp_path / "digit.png").read_bytes()
+        (tmp_path / "digit.png").unlink()
+        status, content = ask("POST", f"/answer?run={finished}", digit)
+        assert status == 200
+        assert sum(json.loads(content)["probabilities"]) == pytest.approx(1, abs=1e-4)
+        assert b"too large" in ask("POST", f"/answer?run={finished}", bytes(5 * MOST_BYTES))[1]
+        assert b"no saved run" in ask("POST", "/answer?run=/etc", digit)[1]
+        assert ask("POST", f"/answer?run={finished}", digit, Sec_Fetch_Site="cross-site")[0] == 403
+        assert ask("GET", "/", Host="elsewhere.example")[0] == 400
+        assert ask("GET", "/", Host=f"localhost:{place.port}")[0] == 200
+        assert [ask("GET", path)[0] for path in ("/docs", "/openapi.json", "/../demo.py")] == [404, 404, 404]
+
+        with socket.create_connection((place.hostname, place.port)) as cut_off:
+            cut_off.sendall(b"POST /answer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf")
+        assert ask("GET", "/")[0] == 200
+
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+        assert (process.returncode, told) == (130, "interrupted\n")
+        assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run=last"], "make train"),
+        (["run=nowhere"], "run=nowhere"),
+        (["port=70000"], "port=70000"),
+        (["port=abc"], "port"),
+        (["host=192.0.2.1"], "host=192.0.2.1"),
+        (["data.root=x"], "data.root"),
+    ],
+)
+def test_mistakes_are_one_line(finished: Path, command: Command, words: list[str], said: str) -> None:
+    done = command("demo", *([] if words[0].startswith("run") else [f"run={finished}"]), *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+
+
+def test_a_port_in_use_is_one_line(finished: Path, command: Command) -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        done = command("demo", f"run={finished}", f"port={port}")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: port={port}: in use: choose another, or port=0 for any free one\n",
+    )
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_installed()
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(UserError, match=r"uvicorn: not installed: pip install -e '.\[demo\]'"):
+        check_installed()
+
+
+def test_make_says_that_there_is_no_run_yet(tmp_path: Path) -> None:
+    make = Path(__file__).parents[2] / "Makefile"
+    done = subprocess.run(["make", "-f", make, "demo"], cwd=tmp_path, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 2
+    assert "no trained model" in done.stdout
+    assert "make train" in done.stdout
