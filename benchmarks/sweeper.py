@@ -49,11 +49,15 @@ class Arguments:
     python benchmarks/sweeper.py storage=URL     the last one in this database too: postgresql://USER@HOST/NAME
     python benchmarks/sweeper.py only=overhead   one of overhead, idle, growth
 
-    trials=1000    of the growing study"""
+    trials=1000    of the growing study
+    short=20       trials of which the overhead is taken
+    uneven=40      trials of 1 to 30 epochs that two workers share"""
 
     only: str | None = None
     storage: str | None = None
     trials: int = 1000
+    short: int = 20
+    uneven: int = 40
 
 
 def sweep(home: Path, script: str, *words: str) -> Path:
@@ -65,9 +69,8 @@ def sweep(home: Path, script: str, *words: str) -> Path:
     return home
 
 
-def overhead(home: Path) -> list[str]:
+def overhead(home: Path, n: int) -> list[str]:
     """From the start of one trial to the start of the next, without the training in between."""
-    n = 20
     words = ["optimizer.lr=interval(0.001,0.01)", "epochs=1", "hydra/sweeper/pruner=none", "hydra.sweeper.study_name=s"]
     sweep(home, "src/train.py", "hydra/sweeper=optuna", *words, f"hydra.sweeper.n_trials={n}")
     trials = optuna.load_study(study_name="s", storage=f"sqlite:///{home}/study.db").trials
@@ -83,10 +86,9 @@ def overhead(home: Path) -> list[str]:
     return [f"overhead of a trial beyond its training: {median:.3f} s ({spread(costs)}; {verdict}); n={len(costs)}"]
 
 
-def idle(home: Path) -> list[str]:
+def idle(home: Path, n: int) -> list[str]:
     """The share of two workers' time, from the first trial's start to the last one's end, that is spent in no trial."""
     lengths = ("optimizer.lr=interval(0.001,0.01)", "epochs=choice(1,3,10,30)")
-    n = 40
     own = home / "ours"
     own.mkdir()
     words = ["hydra/sweeper/pruner=none", "hydra.sweeper.study_name=s", "search@hydra.sweeper.params=quick"]
@@ -160,8 +162,9 @@ def main() -> None:
         arguments, _ = parse(Arguments, sys.argv[1:])
         if arguments.only not in (None, "overhead", "idle", "growth"):
             raise UserError(f"only={arguments.only}: must be overhead, idle or growth")
-        if arguments.trials < 100:
-            raise UserError(f"trials={arguments.trials}: must be 100 or more")
+        for key, least in {"trials": 100, "short": 3, "uneven": 2}.items():
+            if getattr(arguments, key) < least:
+                raise UserError(f"{key}={getattr(arguments, key)}: must be {least} or more")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("housenumbers").setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", message="Heartbeat of storage")
@@ -177,9 +180,9 @@ def main() -> None:
                     continue
                 bar.set_description(name)
                 if name == "overhead":
-                    lines = overhead(home)
+                    lines = overhead(home, arguments.short)
                 elif name == "idle":
-                    lines = idle(home)
+                    lines = idle(home, arguments.uneven)
                 else:
                     for url in filter(None, [f"sqlite:///{home}/study.db", arguments.storage]):
                         lines += growth(home, url, arguments.trials)

@@ -37,7 +37,7 @@ def test_search_prints_ratios() -> None:
 
 @pytest.mark.slow
 def test_sweeper_prints_its_costs() -> None:
-    done = bench("sweeper", "trials=100")
+    done = bench("sweeper", "trials=100", "short=3", "uneven=4")
     assert done.returncode == 0, done.stderr
     for line in ("overhead of a trial", "idle share of two workers", "sqlite: around trial 10"):
         assert line in done.stdout

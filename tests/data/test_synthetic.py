@@ -9,6 +9,7 @@ import pytest
 import torch
 from support import Command, composed, only_run
 
+from housenumbers import processes
 from housenumbers.data import glyphs
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.data.render import render
@@ -145,6 +146,7 @@ def test_there_is_no_extra_part(tmp_path: Path) -> None:
         load_splits(config(tmp_path, "data.use_extra=true"))
 
 
+@pytest.mark.skipif(processes.cores() < 2, reason="a single core renders in the process itself")
 def test_a_render_that_is_interrupted_ends_at_once(tmp_path: Path) -> None:
     """Ctrl-C while processes render: exit code 130, no half entry in the cache, and no process left."""
     import os

@@ -89,7 +89,7 @@ def test_the_trial_of_a_killed_worker_is_taken_over_by_another_and_ends_equal(tm
     process = begin_sweep(tmp_path, *PINNED, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")
     victim = wait_for(lambda: running_for_epochs(tmp_path, 2, how_many=2))[0]
     os.kill(victim.user_attrs["owner"][1], signal.SIGKILL)
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert f"trial {victim.number}: " in output
     (heir,) = (trial for trial in trials(tmp_path) if trial.user_attrs.get("continues") == victim.number)
