@@ -115,6 +115,17 @@ def test_without_its_data_a_run_still_has_a_page(svhn_folder: Path, report: Repo
     assert set(OF_THE_DATA) <= set(headings((folder / "report.html").read_text()))
 
 
+def test_a_run_that_did_not_end_has_a_page(home: Path, report: Report) -> None:
+    folder = only_run(home)
+    record = json.loads((folder / "run.json").read_text())
+    at_the_end = ("parameters", "epochs", "train_seconds", "weights_sha256", "best", "test", "calibration")
+    begun = {key: value for key, value in record.items() if key not in at_the_end} | {"status": "running"}
+    (folder / "run.json").write_text(json.dumps(begun))
+    done = report(home, "run=last")
+    assert done.returncode == 0, done.stderr
+    assert "interrupted; resnet31" in text_of(folder / "report.html")
+
+
 def test_a_cover_leaves_no_more_than_the_whole_picture_had(report: Report, tmp_path: Path) -> None:
     views = ("tta=1", "tta_invert=true", "data.split_seed=42", "seed=3")
     run(composed(*TINY, *views), tmp_path / "run")

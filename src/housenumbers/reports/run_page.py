@@ -48,10 +48,11 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     # Of a sweep's trial the test part is not looked at unless it is asked for.
     validates = trained.config.data.val_fraction > 0 or record.get("trial")
     split = split or ("validation" if validates else "test")
-    best_epoch = record["best"]["epoch"] if record.get("best") else None
+    best = record.get("best")
+    best_epoch = best["epoch"] if best else None
     content: dict[str, Any] = {
         "path": run,
-        "record": record,
+        **{key: record.get(key) for key in ("best", "test", "error")},  # of a run that did not end only the last
         "status": folder.status(),
         "config": trained.config,
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
