@@ -1,5 +1,6 @@
 """The page to try a model: as a visitor sees it in a browser, and as a process of this machine."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -8,9 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -22,8 +25,10 @@ from visit import Visit
 
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_picture
+from housenumbers.demo.answers import Models
 from housenumbers.demo.listener import check_installed, listen
 from housenumbers.demo.pictures import MOST_BYTES
+from housenumbers.demo.server import application
 from housenumbers.errors import UserError
 from housenumbers.inference.predict import predict_files
 from housenumbers.training.trained import load_trained
@@ -188,6 +193,38 @@ def test_the_process(finished: Path, tmp_path: Path) -> None:
         _, told = process.communicate(timeout=20)
         assert (process.returncode, told) == (130, "interrupted\n")
         assert files(tmp_path) == before
+
+
+async def post(models: Models, *messages: dict[str, Any], end_after: float | None = None) -> int:
+    """The status that the application gives to a visitor who sends these; the server ends after so many seconds."""
+    come, told = iter(messages), []
+
+    async def receive() -> Any:
+        return next(come)
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    headers = [(b"host", b"127.0.0.1")]
+    scope = {"type": "http", "method": "POST", "path": "/answer", "query_string": b"", "headers": headers}
+    task = asyncio.create_task(application(models, "127.0.0.1")(scope, receive, send))  # type: ignore[arg-type]
+    if end_after is not None:
+        await asyncio.sleep(end_after)
+        task.cancel()
+    await task
+    return int(told[0]["status"])
+
+
+def test_visitors_that_leave_and_a_server_that_ends(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = Models(finished, [])
+    asked: list[str] = []
+    monkeypatch.setattr(models, "load", asked.append)
+    picture, left = {"type": "http.request", "body": b"a picture"}, {"type": "http.disconnect"}
+    assert asyncio.run(post(models, picture, left)) == 400
+    assert not asked
+    monkeypatch.setattr(models, "load", lambda _: time.sleep(1))
+    still_there = {"type": "http.request", "body": b""}
+    assert asyncio.run(post(models, picture, still_there, end_after=0.3)) == 503  # and no traceback
 
 
 @pytest.mark.parametrize(

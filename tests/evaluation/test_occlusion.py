@@ -40,6 +40,7 @@ def test_every_family_can_be_asked(model: str) -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0  # the statistics of the next batch: without any, outputs hardly depend on the picture
     net(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8))
+    net.eval()
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     maps, least = occlusion(net, images, torch.tensor([1, 7]))
     assert maps.shape == (2, 32, 32)

@@ -69,6 +69,9 @@ def test_it_is_readable_on_a_phone_and_in_the_dark(explained: Path) -> None:
 def test_its_numbers_are_those_of_scikit_learn(explained: Path) -> None:
     trained = load_trained(explained.parent / "checkpoints" / "best.pt", [])
     logits, labels = trained.predict(load_part(trained, "validation"))
+    raw_error = reliability(logits, labels).error
+    logits = logits / trained.temperature  # as predict.py does
+    assert abs(trained.temperature - 1) > 0.01
     text = text_of(explained)
     precision, recall, _, support = precision_recall_fscore_support(
         labels, logits.argmax(dim=1), labels=range(10), zero_division=0
@@ -78,6 +81,7 @@ def test_its_numbers_are_those_of_scikit_learn(explained: Path) -> None:
         shown = f"{100 * precision[label]:.2f} %" if label in predicted else "-"
         assert f"{label} {support[label]} {shown} {100 * recall[label]:.2f} %" in text
     assert f"Expected calibration error {100 * reliability(logits, labels).error:.2f} %" in text
+    assert f"without it the error would be {100 * raw_error:.2f} %" in text
     record = json.loads((explained.parent / "run.json").read_text())
     assert f"validation accuracy {100 * record['best']['val_accuracy']:.2f} %" in text
     assert f"test accuracy {100 * record['test']['accuracy']:.2f} %" in text
@@ -109,6 +113,26 @@ def test_without_its_data_a_run_still_has_a_page(svhn_folder: Path, report: Repo
     assert re.search(r'class="warn">No scores and pictures of the validation part: .*train_32x32.mat', page)
     assert report(tmp_path, "run=last", f"data.root={away}").returncode == 0
     assert set(OF_THE_DATA) <= set(headings((folder / "report.html").read_text()))
+
+
+def test_a_run_that_did_not_end_has_a_page(home: Path, report: Report) -> None:
+    folder = only_run(home)
+    record = json.loads((folder / "run.json").read_text())
+    at_the_end = ("parameters", "epochs", "train_seconds", "weights_sha256", "best", "test", "calibration")
+    begun = {key: value for key, value in record.items() if key not in at_the_end} | {"status": "running"}
+    (folder / "run.json").write_text(json.dumps(begun))
+    done = report(home, "run=last")
+    assert done.returncode == 0, done.stderr
+    assert "interrupted; resnet31" in text_of(folder / "report.html")
+
+
+def test_a_cover_leaves_no_more_than_the_whole_picture_had(report: Report, tmp_path: Path) -> None:
+    views = ("tta=1", "tta_invert=true", "data.split_seed=42", "seed=3")
+    run(composed(*TINY, *views), tmp_path / "run")
+    assert report(tmp_path, "run=run").returncode == 0
+    shown = re.findall(r"([\d.]+) %, at worst ([\d.]+) %", text_of(tmp_path / "run" / "report.html"))
+    assert len(shown) > 6
+    assert all(float(left) <= float(whole) for whole, left in shown)
 
 
 def test_what_a_record_from_elsewhere_says_is_text(home: Path, report: Report) -> None:

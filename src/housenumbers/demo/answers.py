@@ -51,9 +51,8 @@ class Models:
 
 def answer(trained: Trained, image: Tensor) -> dict[str, Any]:
     """What the model makes of a picture, uint8 `[3, 32, 32]`: what predict.py tells, and where the model looks."""
-    images = image[None].to(trained.device)
-    (prediction,) = predictions([""], images, trained)
-    maps, _ = occlusion(trained.model, images, torch.tensor([prediction.label], device=trained.device))
+    (prediction,) = predictions([""], image[None], trained)
+    maps, _ = occlusion(trained.logits, image[None], torch.tensor([prediction.label]))
     return {
         "label": prediction.label,
         "probabilities": prediction.probabilities,

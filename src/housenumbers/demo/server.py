@@ -66,12 +66,16 @@ def application(models: Models, host: str) -> Starlette:
             return JSONResponse({"error": "Only this page may ask."}, 403)
         content = await _body(request)
         read = drawing if request.query_params.get("drawn") else picture
-        async with at_work:
-            try:
+        try:
+            async with at_work:
+                if await request.is_disconnected():
+                    raise ClientDisconnect
                 trained = await run_in_threadpool(models.load, request.query_params.get("run", ""))
                 return JSONResponse(await run_in_threadpool(lambda: answer(trained, read(content))))
-            except UserError as error:
-                return JSONResponse({"error": str(error)})
+        except UserError as error:
+            return JSONResponse({"error": str(error)})
+        except asyncio.CancelledError:  # the server ends, and has waited long enough for this answer
+            return Response(status_code=503)
 
     async def gone(*_: object) -> Response:  # the visitor has something else to ask by now
         return Response(status_code=400)

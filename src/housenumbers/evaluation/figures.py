@@ -70,7 +70,7 @@ def overlaid_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], key: s
 def reliability_diagram(bins: Reliability, color: str, title: str) -> Figure:
     """Accuracy over confidence, on the diagonal where probabilities can be believed, and below how many pictures."""
     figure = Figure(figsize=(6.4, 5.2))
-    axes = figure.add_axes((0.13, 0.4, 0.83, 0.52))
+    axes = figure.add_axes((0.13, 0.4, 0.83, 0.47))
     edges = np.linspace(0, 1, len(bins.counts) + 1)
     width = edges[1]
     filled = (bins.counts > 0).numpy()
@@ -78,8 +78,9 @@ def reliability_diagram(bins: Reliability, color: str, title: str) -> Figure:
     axes.bar(edges[:-1][filled], accuracy, width, align="edge", color=color, alpha=0.35)
     axes.plot([0, 1], [0, 1], ls=":", lw=1, color=MARK, label="accuracy = confidence")
     axes.plot(confidence, accuracy, "o", ms=5, color=color, label="accuracy of the bin")
-    axes.set(title=title, ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(loc="upper left")
+    axes.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set_title(title, pad=24)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)  # bars may be anywhere below
     below = figure.add_axes((0.13, 0.12, 0.83, 0.2))
     below.bar(edges[:-1], bins.counts.numpy(), width, align="edge", color=color)
     below.set(xlabel="confidence: the probability of the predicted label", ylabel="pictures", xlim=(0, 1), yscale="log")

@@ -52,6 +52,12 @@ class _Run:
     history: list[dict[str, Any]]
     parameters: int
     logits: Tensor
+    temperature: float
+
+    @property
+    def calibrated(self) -> Tensor:
+        """Logits whose softmax is the probabilities that predict.py gives."""
+        return self.logits / self.temperature
 
     def right(self, labels: Tensor) -> Tensor:
         return self.logits.argmax(dim=1) == labels
@@ -112,7 +118,8 @@ def _scored(
             )
         parameters = sum(parameter.numel() for parameter in trained.model.parameters())
         settings = as_text(to_dict(trained.config))
-        runs.append(_Run(label, path, record, settings, folder.history(), parameters, trained.predict(data)[0]))
+        logits, _ = trained.predict(data)
+        runs.append(_Run(label, path, record, settings, folder.history(), parameters, logits, trained.temperature))
     assert common is not None
     return runs, common
 
@@ -128,7 +135,7 @@ def _row(run: _Run, labels: Tensor, split: str) -> dict[str, Any]:
         "accuracy": percent(accuracy),
         "interval": f"{percent(low, 1)} to {percent(high, 1)}",
         "loss": f"{loss:.4f}",
-        "calibration_error": percent(reliability(run.logits, labels).error),
+        "calibration_error": percent(reliability(run.calibrated, labels).error),
         # Not where it is of other weights or pictures: of before the run went on, say.
         "corrupted": percent(corrupted["mean"]) if corrupted and corrupted["accuracy"] == accuracy else None,
         "best": percent(best["val_accuracy"]) if best else "-",
@@ -192,7 +199,7 @@ def _disagreements(runs: Sequence[_Run], images: Tensor, labels: Tensor) -> list
     Of a pattern those come first where the true label's probability differs most.
     """
     rights = torch.stack([run.right(labels) for run in runs])
-    probabilities = torch.stack([run.logits.softmax(dim=1) for run in runs])  # [runs, N, 10]
+    probabilities = torch.stack([run.calibrated.softmax(dim=1) for run in runs])  # [runs, N, 10]
     own = probabilities.gather(2, labels.expand(len(runs), -1)[..., None])[..., 0]
     apart = own.amax(dim=0) - own.amin(dim=0)
     of_pattern: dict[tuple[bool, ...], list[int]] = {}

@@ -48,10 +48,11 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     # Of a sweep's trial the test part is not looked at unless it is asked for.
     validates = trained.config.data.val_fraction > 0 or record.get("trial")
     split = split or ("validation" if validates else "test")
-    best_epoch = record["best"]["epoch"] if record.get("best") else None
+    best = record.get("best")
+    best_epoch = best["epoch"] if best else None
     content: dict[str, Any] = {
         "path": run,
-        "record": record,
+        **{key: record.get(key) for key in ("best", "test", "error")},  # of a run that did not end only the last
         "status": folder.status(),
         "config": trained.config,
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
@@ -92,6 +93,8 @@ def _of_the_data(trained: Trained, data: LabeledImages, split: str) -> dict[str,
     logits, labels = trained.predict(data)
     images = data.images.cpu()
     scores = score(logits, labels)
+    raw_error = reliability(logits, labels).error
+    logits = logits / trained.temperature  # from here on the probabilities that predict.py gives
     bins = reliability(logits, labels)
     color = figures.TEST if split == "test" else figures.VALIDATION
     right = round(scores["accuracy"] * scores["n"])
@@ -107,6 +110,8 @@ def _of_the_data(trained: Trained, data: LabeledImages, split: str) -> dict[str,
         "classes": classes,
         "calibration": svg(figures.reliability_diagram, bins, color, f"Reliability, {split}"),
         "calibration_error": bins.error,
+        "raw_error": raw_error,
+        "temperature": trained.calibration and trained.temperature,
         "bins": len(bins.counts),
         "confidence": float(logits.softmax(dim=1).amax(dim=1).mean()),
         "wrong": scores["n"] - right,
@@ -151,7 +156,7 @@ def _explained(trained: Trained, images: Tensor, logits: Tensor, labels: Tensor)
     if not chosen:
         return []
     some = images[chosen]
-    maps, least = occlusion(trained.model, some.to(trained.device), predicted[chosen].to(trained.device))
+    maps, least = occlusion(trained.logits, some, predicted[chosen])
     whole = logits.softmax(dim=1).amax(dim=1)
     return [
         crop(

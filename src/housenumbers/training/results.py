@@ -57,7 +57,12 @@ def write_results(
         tensorboard.log_scores(writer, part, scores[part], epoch)
         if status != "pruned":  # a short trial would take longer to draw than to train, and nobody looks
             _save(folder, f"confusion_{part}", figures.confusion_matrix(scores[part], part.capitalize()))
-            _save(folder, f"predictions_{part}", figures.sample_predictions(data.images.cpu(), labels, logits))
+            temperature = checkpoint["calibration"]["temperature"] if "calibration" in checkpoint else 1.0
+            _save(
+                folder,
+                f"predictions_{part}",
+                figures.sample_predictions(data.images.cpu(), labels, logits / temperature),
+            )
 
     best = best_record(state.history, config.best_by)
     best_epoch = None if best is None else epoch

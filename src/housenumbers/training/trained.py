@@ -33,6 +33,10 @@ class Trained:
         """Logits `[N, 10]` and labels `[N]`, on the CPU, as the run's final scores are computed."""
         return predict(self.model, plain_batches(data.to(self.device)), self.config.tta, self.config.tta_invert)
 
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits `[N, 10]` of pictures `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities."""
+        return self.predict(LabeledImages(images, torch.zeros(len(images))))[0] / self.temperature
+
     @property
     def calibration(self) -> dict[str, float] | None:
         """What `evaluation.calibration.calibrate` gave; none where there was no validation part, or not yet."""
