@@ -26,8 +26,9 @@ def train(composed: DictConfig) -> Any:
     config = schema.checked(composed)
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
-    from housenumbers.reports.after_training import page_after_training
-    from housenumbers.training.run import run
+    with interrupts.undisturbed():  # torn while it loads NumPy, torch would go on with half of it
+        from housenumbers.reports.after_training import page_after_training
+        from housenumbers.training.run import run
 
     if settings.mode == RunMode.RUN:
         with one_line_errors():  # before Hydra sees them, who adds a line of its own

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -168,6 +169,27 @@ def test_a_polite_signal_is_recorded_and_can_be_resumed(
     assert results(folder) == uninterrupted
 
 
+@pytest.mark.parametrize("verb", ["train", "resume"])
+def test_a_signal_does_not_tear_the_loading_of_a_library(
+    command: Command, finished: Path, tmp_path: Path, verb: str
+) -> None:
+    """Torch would drop the exception, and go on with half of NumPy."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'numpy.linalg':\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    begun = shutil.copytree(finished, tmp_path / "begun")
+    (begun / "run.json").write_text(json.dumps(record(finished) | {"status": "interrupted"}))
+    words = TINY if verb == "train" else (f"resume={begun}",)
+    done = command("train", *words, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
+    assert record(begun)["status"] == "interrupted"
+
+
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tmp_path: Path, uninterrupted: dict) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -254,8 +276,6 @@ def test_repeat_names_a_differing_thread_count(command: Command, finished: Path)
 
 
 def test_repeat_fails_where_bits_differ_for_no_reason(command: Command, finished: Path, tmp_path: Path) -> None:
-    import shutil
-
     forged = shutil.copytree(finished, tmp_path / "forged")
     (forged / "run.json").write_text(json.dumps(record(finished) | {"weights_sha256": "0" * 64}))
     done = command("train", f"repeat={forged}")

@@ -49,6 +49,17 @@ def test_a_truncated_checkpoint_is_one_line(finished: Path, tmp_path: Path, keep
         load_checkpoint(file)
 
 
+def test_a_checkpoint_with_one_changed_bit_is_one_line(finished: Path, tmp_path: Path) -> None:
+    """Torch itself reads such a file, and gives other weights."""
+    content = bytearray((finished / "checkpoints" / "best.pt").read_bytes())
+    weights = torch.load(finished / "checkpoints" / "best.pt", weights_only=True)["model"]["head.weight"]
+    content[content.index(weights.numpy().tobytes())] ^= 1
+    file = tmp_path / "flipped.pt"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"flipped\.pt"):
+        load_checkpoint(file)
+
+
 def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(UserError, match="not a checkpoint of this program"):

@@ -110,6 +110,21 @@ def test_a_loss_that_is_not_finite_fails_in_one_line(command: Command, tmp_path:
     assert "not a finite number" in record(only_run(tmp_path))["error"]
 
 
+def test_weights_that_the_last_step_has_ruined_fail_in_one_line(command: Command, tmp_path: Path) -> None:
+    """Without validation the test part is the first to meet them."""
+    whole = ("data.val_fraction=0", "data.batch_size=2000", "epochs=1", "optimizer.lr=1e30")
+    done = command("train", *TINY, *whole)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "not a finite number" in line
+    folder = only_run(tmp_path)
+    assert record(folder)["status"] == "failed"
+    scored = command("evaluate", f"run={folder}")
+    assert scored.returncode == 2
+    (line,) = scored.stderr.splitlines()
+    assert "best.pt" in line
+
+
 def test_a_bug_keeps_its_traceback_and_is_recorded(command: Command, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sklearn.datasets\ndef broken(): raise ValueError('a bug')\nsklearn.datasets.load_digits = broken\n"

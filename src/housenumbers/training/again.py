@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from housenumbers.errors import UserError
+from housenumbers.interrupts import undisturbed
 from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ def resume(path: Path, overrides: Sequence[str]) -> int:
         return 0
     if (trial := folder.record().get("trial")) is not None:
         raise UserError(f"{path}: a trial of the study {trial['study']}: the sweep's own command goes on with it")
-    from housenumbers.training.run import run
+    with undisturbed():  # as in train.py
+        from housenumbers.training.run import run
 
     run(config, path, resuming=True)
     return 0
@@ -53,7 +55,8 @@ def repeat(path: Path, overrides: Sequence[str]) -> int:
     config = first.config(overrides)
     if first.status() != "completed":
         raise UserError(f"{path}: this run is {first.status()}: only a completed run can be compared with")
-    from housenumbers.training.run import run
+    with undisturbed():  # as in train.py
+        from housenumbers.training.run import run
 
     now = datetime.now()
     second = RunFolder(Path("outputs") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S-%f}_{config.name}")

@@ -4,6 +4,7 @@ import hashlib
 import io
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,21 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
     Raises UserError where the file is missing, damaged, holds anything but plain data, or comes from another program.
     """
+    _check_sums(path)
     return as_checkpoint(load_plain_data(path, device), path)
+
+
+def _check_sums(path: Path) -> None:
+    """Raises UserError where the archive at `path` has changed since it was written: torch looks at no checksum."""
+    if not zipfile.is_zipfile(path):  # missing, or cut short: torch says so
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip() is not None
+    except Exception:  # whatever zipfile meets in damaged bytes
+        damaged = True
+    if damaged:
+        raise UserError(f"{path}: damaged: its checksums do not fit: use another one")
 
 
 def as_checkpoint(content: dict[str, Any], path: Path) -> dict[str, Any]:

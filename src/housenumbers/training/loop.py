@@ -124,7 +124,7 @@ def fit(
         with averaged_weights(config, state.average, network, train, epoch):
             if validating is not None:
                 val_accuracy, val_loss = distributed.validate(network, validating)
-                _check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
+                check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
         now = time.perf_counter()
         state.seconds = already + now - started
         state.history.append(
@@ -195,12 +195,12 @@ def train_epoch(
         mean_loss = None
         if step % _LOOK_EVERY == 0:
             mean_loss = distributed.total(total_loss).item() / seen
-            _check_finite(mean_loss, f"training loss in epoch {epoch}")
+            check_finite(mean_loss, f"training loss in epoch {epoch}")
         on_step(mean_loss)
     if state.interval == "epoch":
         state.scheduler.step()
     mean_loss = distributed.total(total_loss).item() / seen
-    _check_finite(mean_loss, f"training loss in epoch {epoch}")
+    check_finite(mean_loss, f"training loss in epoch {epoch}")
     return mean_loss
 
 
@@ -212,6 +212,7 @@ def batch_loss(config: TrainConfig, model: nn.Module, images: Tensor, labels: Te
     return F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
 
 
-def _check_finite(loss: float, what: str) -> None:
+def check_finite(loss: float, what: str) -> None:
+    """Raises DivergedError, which says `what` it is, where a loss is not a finite number."""
     if not math.isfinite(loss):
         raise DivergedError(f"{what}: {loss}, not a finite number: lower optimizer.lr, or set clip_grad_norm=1")

@@ -19,7 +19,7 @@ from housenumbers.tracking import tensorboard
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model, save_checkpoint, weights_sha256
 from housenumbers.training.history import best_record
-from housenumbers.training.loop import TrainingState
+from housenumbers.training.loop import TrainingState, check_finite
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ def write_results(
     """Scores the best weights, on the test part too where `with_test`; draws the figures; completes the record.
 
     The temperature that is fitted on the validation part joins the best checkpoint, which needs no run folder.
+    Raises DivergedError where a loss is not finite: without validation the last step's weights were never scored.
     """
     device = splits.train.images.device
     checkpoint = load_checkpoint(folder.best, device)
@@ -51,6 +52,7 @@ def write_results(
     for part, data in parts.items():
         logits, labels = predict(model, plain_batches(data), config.tta, config.tta_invert)
         scores[part] = score(logits, labels)
+        check_finite(scores[part]["loss"], f"{part} loss with the weights of epoch {epoch}")
         if part == "validation":
             checkpoint["calibration"] = calibrate(logits, labels)
             save_checkpoint(folder.best, checkpoint)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from housenumbers.config import TrainConfig, from_saved
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.errors import UserError
 from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import predict
 from housenumbers.tracking.run_folder import RunFolder
@@ -30,8 +31,15 @@ class Trained:
     content: dict[str, Any]  # the checkpoint's
 
     def predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
-        """Logits `[N, 10]` and labels `[N]`, on the CPU, as the run's final scores are computed."""
-        return predict(self.model, plain_batches(data.to(self.device)), self.config.tta, self.config.tta_invert)
+        """Logits `[N, 10]` and labels `[N]`, on the CPU, as the run's final scores are computed.
+
+        Raises UserError where they are not finite numbers.
+        """
+        batches = plain_batches(data.to(self.device))
+        logits, labels = predict(self.model, batches, self.config.tta, self.config.tta_invert)
+        if not logits.isfinite().all():
+            raise UserError(f"{self.file}: gives no finite numbers: its training has diverged: use another one")
+        return logits, labels
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits `[N, 10]` of pictures `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities."""
