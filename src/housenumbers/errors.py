@@ -10,7 +10,8 @@ from housenumbers import processes
 
 # What the operating system refuses for reasons outside this program: full disk, quota, no permission, read-only.
 _ENVIRONMENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
-_IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR}  # a file where a folder is to be
+# What lies in a place that is wanted for something else.
+_IN_THE_WAY = {errno.EEXIST: "file", errno.ENOTDIR: "file", errno.EISDIR: "folder"}
 
 
 class UserError(Exception):
@@ -40,7 +41,9 @@ def one_line_errors() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno in _IN_THE_WAY:
-            fail(f"{error.filename}: {error.strerror}: move away the file that is in the place of a folder")
+            what, place = _IN_THE_WAY[error.errno], error.filename2 or error.filename
+            other = "folder" if what == "file" else "file"
+            fail(f"{place}: {error.strerror}: move away the {what} that is in the place of a {other}")
         if error.errno not in _ENVIRONMENT_ERRNOS:
             raise
         fail(f"{error.filename or 'writing'}: {error.strerror}: make room, or permit writing there")

@@ -135,6 +135,14 @@ def test_a_cover_leaves_no_more_than_the_whole_picture_had(report: Report, tmp_p
     assert all(float(left) <= float(whole) for whole, left in shown)
 
 
+def test_a_folder_in_the_place_of_the_page_is_one_line(home: Path, report: Report) -> None:
+    (only_run(home) / "report.html").mkdir()
+    done = report(home, "run=last", "data.root=nowhere")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "report.html: Is a directory: move away the folder" in line
+
+
 def test_what_a_record_from_elsewhere_says_is_text(home: Path, report: Report) -> None:
     (folder,) = run_folders(home)
     script = "<script>alert(1)</script>"

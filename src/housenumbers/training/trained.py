@@ -58,9 +58,11 @@ class Trained:
     @property
     def about_temperature(self) -> str:
         """One line on what the probabilities are worth."""
+        if self.calibration is None and self.config.data.val_fraction == 0:
+            return f"{self.file}: temperature 1: not calibrated, for want of a validation part (data.val_fraction=0)"
         if self.calibration is None:
             return (
-                f"{self.file}: temperature 1: not calibrated, for want of a validation part, or of the run's end "
+                f"{self.file}: temperature 1: not calibrated, for want of the run's end "
                 "(python src/evaluate.py run=... split=validation calibrate=true)"
             )
         return f"{self.file}: temperature {self.temperature:.3f}, fitted on {self.calibration['n']:,} validation crops"
