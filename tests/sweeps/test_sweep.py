@@ -231,6 +231,16 @@ def test_trials_of_a_study_that_is_gone_are_not_overwritten(tmp_path: Path) -> N
     assert (tmp_path / "multirun/s/trial_0000/run.json").read_text() == before
 
 
+def test_a_renamed_folder_still_has_one_study_after_a_command_with_its_new_name(searched: Path, tmp_path: Path) -> None:
+    shutil.copytree(searched / "multirun/s", tmp_path / "multirun/renamed")
+    done = sweep(tmp_path, "hydra.sweeper.n_trials=9", "hydra.sweeper.study_name=renamed")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "or has another name" in line
+    assert optuna.get_all_study_names(f"sqlite:///{tmp_path}/multirun/renamed/study.db") == ["s"]
+    assert run_in(tmp_path, "report", "study=renamed").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
