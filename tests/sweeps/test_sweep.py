@@ -110,6 +110,7 @@ def test_an_interrupted_trial_is_given_back_and_ends_equal(tmp_path: Path, numbe
     alone = run_in(broken, "train", f"resume={metrics.parent}")
     assert alone.returncode == 2
     assert "a trial of the study s" in alone.stderr
+    assert "resume=" not in (metrics.parent / "train.log").read_text()  # nor is that refused command recommended
     done = sweep(broken, *long)
     assert done.returncode == 0, done.stderr
     first, stopped, continued = study(broken).trials
