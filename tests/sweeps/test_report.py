@@ -25,6 +25,29 @@ def test_it_renders_without_errors_and_asks_nobody_for_anything(searched: Path) 
     assert document.count("pruned after epoch") >= 1
 
 
+# Labels of the figures' horizontal axes that overlap.
+CROWDED = """<pre id="crowded"></pre><script>onload = () => setTimeout(() => {
+    const crowded = [];
+    for (const figure of document.querySelectorAll(".figure")) {
+        const labels = [...figure.querySelectorAll("[class^=x][class$=tick] text")].map(
+            label => [label.textContent, label.getBoundingClientRect()]);
+        labels.forEach(([text, box], place) => {
+            const hit = ([_, other]) => box.left < other.right && other.left < box.right
+                && box.top < other.bottom && other.top < box.bottom;
+            if (labels.slice(place + 1).some(hit)) crowded.push(text);
+        });
+    }
+    document.querySelector("#crowded").textContent = JSON.stringify(crowded);
+}, 1000)</script>"""
+
+
+def test_a_phone_has_room_for_the_figures_labels(searched: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    text = (searched / "multirun/s/report.html").read_text()
+    page.write_text(text.replace("<body>", '<body style="width: 358px">').replace("</body>", f"{CROWDED}</body>"))
+    assert re.findall(r'<pre id="crowded">(.*?)</pre>', rendered(page)) == ["[]"]
+
+
 def test_a_request_to_another_host_would_be_noticed(searched: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     text = (searched / "multirun/s/report.html").read_text()
@@ -93,4 +116,7 @@ def test_several_objectives_are_drawn_as_a_front(tmp_path: Path) -> None:
     document = rendered(tmp_path / "multirun/s/report.html")
     assert document.count("This command runs it again") >= 1
     assert "Pareto front" in document
+    front = document.partition("Pareto front")[2].partition("<h2>")[0]
+    assert 'class="main-svg"' in front
+    assert "cbaxis" not in front  # two colour bars, one over the other's labels on a phone
     assert "History (train_seconds)" in document

@@ -110,6 +110,7 @@ def test_an_interrupted_trial_is_given_back_and_ends_equal(tmp_path: Path, numbe
     alone = run_in(broken, "train", f"resume={metrics.parent}")
     assert alone.returncode == 2
     assert "a trial of the study s" in alone.stderr
+    assert "resume=" not in (metrics.parent / "train.log").read_text()  # nor is that refused command recommended
     done = sweep(broken, *long)
     assert done.returncode == 0, done.stderr
     first, stopped, continued = study(broken).trials
@@ -229,6 +230,16 @@ def test_trials_of_a_study_that_is_gone_are_not_overwritten(tmp_path: Path) -> N
     (line,) = done.stderr.splitlines()
     assert "holds trials of a study that is gone" in line
     assert (tmp_path / "multirun/s/trial_0000/run.json").read_text() == before
+
+
+def test_a_renamed_folder_still_has_one_study_after_a_command_with_its_new_name(searched: Path, tmp_path: Path) -> None:
+    shutil.copytree(searched / "multirun/s", tmp_path / "multirun/renamed")
+    done = sweep(tmp_path, "hydra.sweeper.n_trials=9", "hydra.sweeper.study_name=renamed")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "or has another name" in line
+    assert optuna.get_all_study_names(f"sqlite:///{tmp_path}/multirun/renamed/study.db") == ["s"]
+    assert run_in(tmp_path, "report", "study=renamed").returncode == 0
 
 
 @pytest.mark.parametrize(

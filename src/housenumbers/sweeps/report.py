@@ -59,7 +59,8 @@ def _figures(study: optuna.Study, objectives: Sequence[str]) -> list[tuple[str, 
     figures = []
     if len(objectives) > 1 and complete:
         front = visualization.plot_pareto_front(study, target_names=list(objectives))
-        figures.append(("Pareto front", "No trial beats one of these in every objective.", front))
+        front.update_traces(marker_showscale=False)  # two colour bars have no room on a phone
+        figures.append(("Pareto front", "Red: no trial beats one of these in every objective.", front))
     if len(objectives) == 1 and any(trial.intermediate_values for trial in counted(study)):
         hint = "The objective after each epoch. Dashed with a cross: pruned there."
         figures.append(("Learning curves", hint, _learning_curves(study, objectives[0])))
@@ -77,9 +78,11 @@ def _figures(study: optuna.Study, objectives: Sequence[str]) -> list[tuple[str, 
         )
         with suppress(RuntimeError):  # where the trials are too few, or too equal, to tell
             importances = visualization.plot_param_importances(study, FanovaImportanceEvaluator(seed=0), **of)
+            importances.update_xaxes(range=[0, 1.3 * max(importances.data[0].x)])  # room for the longest bar's figure
             hint = "The share of the objective's variance that each parameter explains (fANOVA)."
             figures.append((f"Importance of the parameters{title}", hint, importances))
         slices = visualization.plot_slice(study, **of)
+        slices.update_xaxes(nticks=2, selector={"type": "log"})  # whole decades: each axis is narrow
         figures.append((f"Slices{title}", "Each parameter alone; darker is later.", slices))
         coordinates = visualization.plot_parallel_coordinate(study, **of)
         figures.append((f"Parallel coordinates{title}", "Each complete trial is a line.", coordinates))

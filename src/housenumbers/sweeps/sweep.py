@@ -139,12 +139,13 @@ class Sweep:
         directions = [OBJECTIVES[objective] for objective in config.objectives]
         called = storage_name("hydra.sweeper.storage", self._options["storage"])
         opened = open_storage(storage, self._options["heartbeat_seconds"], called)
-        study, is_new = open_study(name, opened, directions, fixed, space)
-        if not study.get_trials(deepcopy=False) and any(self._folder.glob("trial_*/run.json")):
+        # In this order: another process may make the study and its first trial just now.
+        if any(self._folder.glob("trial_*/run.json")) and name not in optuna.get_all_study_names(opened):
             raise UserError(
-                f"{self._folder}: holds trials of a study that is gone: move it away, or choose another "
-                "hydra.sweeper.study_name"
+                f"{self._folder}: holds trials of a study that is gone or has another name: move it away, or choose "
+                "another hydra.sweeper.study_name"
             )
+        study, is_new = open_study(name, opened, directions, fixed, space)
         self._enqueue_start(study, space, is_new)
         study.sampler = self._sampler(study, space)
         study.pruner = instantiate(self._options["pruner"], _execution_whitelist_=_ALLOWED_TARGETS)

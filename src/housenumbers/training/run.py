@@ -53,7 +53,7 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
     folder = RunFolder(path)
     if folder.record() and not resuming:
         raise UserError(f"{path}: holds a run already: go on with it by resume={path}, or choose another folder")
-    with folder.locked(), run_log(folder.log_file), _recorded(folder), distributed.together():
+    with folder.locked(), run_log(folder.log_file), _recorded(folder, trial), distributed.together():
         log.info("%s", folder.path)
         distributed.from_first(config)
         device = distributed.begin(config)
@@ -180,7 +180,7 @@ def _objective(config: TrainConfig, state: TrainingState) -> Any:
 
 
 @contextmanager
-def _recorded(folder: RunFolder) -> Iterator[None]:
+def _recorded(folder: RunFolder, trial: Trial | None) -> Iterator[None]:
     """Writes into the folder's record how the run ended, if not well."""
     try:
         yield
@@ -189,8 +189,10 @@ def _recorded(folder: RunFolder) -> Iterator[None]:
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         with suppress(OSError, UserError):  # a full disk must not hide the error itself
             folder.update(status="interrupted" if interrupted else "failed", error=None if interrupted else reason)
-        if interrupted:
+        if interrupted and trial is None:
             log.info("interrupted: go on with python src/train.py resume=%s", folder.path)
+        elif interrupted:
+            log.info("interrupted: the sweep's own command goes on with it")
         raise
 
 
