@@ -22,6 +22,7 @@ class Arguments:
     run=last|best|FOLDER|FILE.pt     which model; last is the newest run
     format=table|jsonl|csv           for people, or for programs: file, label, confidence and ten probabilities
     device=, threads=                replace the run's own
+    tta=0 tta_invert=false           one view of each picture, where the run has several: sooner, a little worse
     Files that cannot be read are told on standard error and skipped; the exit code is then 1."""
 
     run: str = "last"
@@ -33,7 +34,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
     with one_line_errors():
-        arguments, others = parse(Arguments, sys.argv[1:], others=["images", "device", "threads"])
+        arguments, others = parse(Arguments, sys.argv[1:], others=["images", "device", "threads", "tta", "tta_invert"])
         images = [word.partition("=")[2] for word in others if word.startswith("images=")]
         if arguments.format not in ("table", "jsonl", "csv"):
             raise UserError(f"format={arguments.format}: must be table, jsonl or csv")

@@ -57,6 +57,20 @@ def test_probabilities_are_the_models_own_divided_by_its_temperature(
     assert f"temperature {trained.temperature:.3f}" in done.stderr
 
 
+def test_a_run_with_several_views_can_be_asked_for_one(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    file = run / "checkpoints/best.pt"
+    whole = torch.load(file, weights_only=True)
+    torch.save({**whole, "config": {**whole["config"], "tta": 2, "tta_invert": True}}, file)
+    words = (f"images={pictures}", "format=jsonl")
+    several, one, plain = (
+        rows(run_in(tmp_path, "predict", f"run={where}", *words, *more).stdout)
+        for where, more in ((run, ()), (run, ("tta=0", "tta_invert=false")), (finished, ()))
+    )
+    assert one == plain
+    assert several != plain
+
+
 def test_csv_and_table_say_the_same(finished: Path, pictures: Path, command: Command) -> None:
     words = (f"run={finished}/checkpoints/best.pt", f"images={pictures}/**/*.png")
     plain = rows(command("predict", *words, "format=jsonl").stdout)
