@@ -125,6 +125,14 @@ def test_weights_that_the_last_step_has_ruined_fail_in_one_line(command: Command
     assert "best.pt" in line
 
 
+def test_too_little_memory_is_one_line(command: Command, tmp_path: Path) -> None:
+    done = command("train", *TINY, "model.width=200000")  # asks for more than a terabyte
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "out of memory: lower data.batch_size" in line
+    assert record(only_run(tmp_path))["status"] == "failed"
+
+
 def test_a_bug_keeps_its_traceback_and_is_recorded(command: Command, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sklearn.datasets\ndef broken(): raise ValueError('a bug')\nsklearn.datasets.load_digits = broken\n"

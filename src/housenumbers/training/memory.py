@@ -1,6 +1,15 @@
-"""Freed memory stays with the process: on the CPU a step spends up to a third of its time on asking for it again."""
+"""Freed memory stays with the process: on the CPU a step spends up to a third of its time on asking for it again.
+
+And what a user is told where there is too little of it.
+"""
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from housenumbers.errors import UserError
 
 # Parameters of mallopt(3), as numbered in glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
@@ -20,3 +29,17 @@ def keep_freed_memory() -> None:
     mallopt(_MMAP_MAX, 0)
     mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(_TOP_PAD, 64 * 2**20)
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Raises UserError where the machine, or its GPU, has less memory than what runs inside asks for."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        of_the_cpu = "can't allocate memory" in str(error)  # an ordinary RuntimeError
+        if not of_the_cpu and not isinstance(error, torch.OutOfMemoryError | MemoryError):
+            raise
+        raise UserError(
+            "out of memory: lower data.batch_size, raise micro_batches, or take a smaller model or data.reduce"
+        ) from None

@@ -23,7 +23,7 @@ from housenumbers.training import distributed
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
 from housenumbers.training.history import Record, best_record
 from housenumbers.training.loop import TrainingState, fit
-from housenumbers.training.memory import keep_freed_memory
+from housenumbers.training.memory import enough_memory, keep_freed_memory
 from housenumbers.training.progress import Progress
 from housenumbers.training.repeatability import environment, seed_everything
 from housenumbers.training.results import write_results
@@ -53,7 +53,7 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
     folder = RunFolder(path)
     if folder.record() and not resuming:
         raise UserError(f"{path}: holds a run already: go on with it by resume={path}, or choose another folder")
-    with folder.locked(), run_log(folder.log_file), _recorded(folder, trial), distributed.together():
+    with folder.locked(), run_log(folder.log_file), _recorded(folder, trial), enough_memory(), distributed.together():
         log.info("%s", folder.path)
         distributed.from_first(config)
         device = distributed.begin(config)
