@@ -51,7 +51,6 @@ def main() -> None:
 
         folder = find_run(arguments.run)
         from housenumbers.training.evaluate import calibrate_again, default_split, evaluate
-        from housenumbers.training.robustness import evaluate_corruptions
 
         if arguments.calibrate:
             calibrate_again(folder, overrides)
@@ -61,9 +60,14 @@ def main() -> None:
             other = composed_from(conf, [f"data={arguments.data}", *overrides]).data
             overrides = [word for word in overrides if not word.startswith("data.")]
         split = arguments.split or ("test" if elsewhere else default_split(folder))
-        scores, file = (evaluate_corruptions if arguments.corruptions else evaluate)(folder, split, overrides, other)
+        score, tell = evaluate, _print_scores
+        if arguments.corruptions:
+            from housenumbers.training.robustness import evaluate_corruptions  # draws: only here that is waited for
+
+            score, tell = evaluate_corruptions, _print_robustness
+        scores, file = score(folder, split, overrides, other)
         print(f"{folder}, {split} part" + (f" of {arguments.data}" if elsewhere else ""))
-        (_print_robustness if arguments.corruptions else _print_scores)(scores)
+        tell(scores)
         if file.exists():
             print(f"written to {file}")
 

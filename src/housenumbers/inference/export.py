@@ -19,7 +19,6 @@ from tqdm import tqdm
 import housenumbers
 from housenumbers.config import options
 from housenumbers.data import glyphs, render
-from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_test
 from housenumbers.errors import UserError
 from housenumbers.evaluation.calibration import probabilities
@@ -68,7 +67,7 @@ class _Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         seen = views(images, self.shift, self.invert)
-        # All views as one batch: five times the network would be five times the graph.
+        # All views as one batch: a network for each would be as many times the graph.
         logits = self.model(torch.cat(seen).contiguous(memory_format=self.layout)).float()
         return probabilities(logits.view(len(seen), -1, CLASSES).mean(dim=0), self.temperature)
 
@@ -85,8 +84,7 @@ def export(trained: Trained, form: str, file: Path | None = None) -> Exported:
     file = file or trained.home / f"model{last}{SUFFIXES[form]}"
     chosen, metadata = _FORMATS[form], describe(trained)
     crops, images = _crops(trained)
-    logits, _ = trained.predict(LabeledImages(images, torch.zeros(len(images))))
-    expected = probabilities(logits, trained.temperature)
+    expected = trained.logits(images).softmax(dim=1)
     differences: list[float] = []
 
     def write(temporary: BinaryIO) -> None:

@@ -16,8 +16,6 @@ from torch import Tensor
 
 from housenumbers import processes
 from housenumbers.data.folder import read_picture, reason
-from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.evaluation.calibration import probabilities
 from housenumbers.evaluation.metrics import CLASSES
 from housenumbers.training.trained import Trained
 
@@ -68,8 +66,7 @@ def lines(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
 
 def predictions(names: Sequence[str], pictures: Tensor, trained: Trained) -> Iterator[Prediction]:
     """What the model makes of pictures, uint8 `[N, 3, 32, 32]`, that have these names."""
-    logits, _ = trained.predict(LabeledImages(pictures, torch.zeros(len(pictures))))
-    of_all = probabilities(logits, trained.temperature).double()
+    of_all = trained.logits(pictures).softmax(dim=1).double()
     for name, row, label in zip(names, of_all.tolist(), of_all.argmax(dim=1).tolist(), strict=True):
         rounded = [round(probability, _DIGITS) for probability in row]
         yield Prediction(name, label, rounded[label], rounded)

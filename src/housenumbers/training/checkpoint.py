@@ -31,21 +31,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
     Raises UserError where the file is missing, damaged, holds anything but plain data, or comes from another program.
     """
-    _check_sums(path)
     return as_checkpoint(load_plain_data(path, device), path)
-
-
-def _check_sums(path: Path) -> None:
-    """Raises UserError where the archive at `path` has changed since it was written: torch looks at no checksum."""
-    if not zipfile.is_zipfile(path):  # missing, or cut short: torch says so
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip() is not None
-    except Exception:  # whatever zipfile meets in damaged bytes
-        damaged = True
-    if damaged:
-        raise UserError(f"{path}: damaged: its checksums do not fit: use another one")
 
 
 def as_checkpoint(content: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -60,6 +46,7 @@ def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
     Raises UserError where the file is missing, damaged, or holds anything else.
     """
+    _check_sums(path)
     try:
         with warnings.catch_warnings(action="ignore"):  # what torch thinks of a stranger's file takes several lines
             content = torch.load(path, map_location=device, weights_only=True)
@@ -74,6 +61,19 @@ def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str,
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint of this program (format {FORMAT})")
     return content
+
+
+def _check_sums(path: Path) -> None:
+    """Raises UserError where the archive at `path` has changed since it was written: torch looks at no checksum."""
+    if not zipfile.is_zipfile(path):  # missing, or cut short: torch says so
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip() is not None
+    except Exception:  # whatever zipfile meets in damaged bytes
+        damaged = True
+    if damaged:
+        raise UserError(f"{path}: damaged: its checksums do not fit: use another one")
 
 
 def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) -> nn.Module:
