@@ -123,6 +123,14 @@ def test_weights_of_another_model_are_one_line(tmp_path: Path, content: Any, sai
         load_pretrained(TorchvisionClassifier("shufflenet_v2_x0_5"), str(tmp_path / "other.pth"))
 
 
+def test_weights_with_a_changed_byte_are_refused(imagenet_like: Path) -> None:
+    whole = bytearray(imagenet_like.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    imagenet_like.write_bytes(whole)
+    with pytest.raises(UserError, match="checksums do not fit"):
+        load_pretrained(TorchvisionClassifier("shufflenet_v2_x0_5"), str(imagenet_like))
+
+
 def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> tuple[Any, ...]:
