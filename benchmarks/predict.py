@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from housenumbers.config import composed_from, to_dict
 from housenumbers.data.load import load_splits
 from housenumbers.data.picture_files import files_below
 from housenumbers.errors import UserError, one_line_errors
-from housenumbers.evaluation.metrics import predict
 from housenumbers.inference.predict import predict_files
 from housenumbers.training.build import build_model
 from housenumbers.training.checkpoint import save_checkpoint
@@ -39,17 +39,18 @@ class Arguments:
     python benchmarks/predict.py                      20,000 rendered crops
     n=20000      how many
     rounds=5     how often each is measured
-    threads=2    of torch; pictures are decoded in as many threads as there are cores"""
+    threads=2    of torch
+    tta=1 tta_invert=true   so many views of each crop, as models of experiment=fast have"""
 
     n: int = 20_000
     rounds: int = 5
     threads: int = 2
 
 
-def write_files(folder: Path, arguments: Arguments) -> Path:
+def write_files(folder: Path, arguments: Arguments, views: Sequence[str]) -> Path:
     """`n` files in folders of a thousand, and a checkpoint, whose path is given."""
     words = ["data=synthetic", "data.size=2000", "data.val_fraction=0", "model=fastnet", f"threads={arguments.threads}"]
-    config = composed_from(ROOT / "conf", words)
+    config = composed_from(ROOT / "conf", [*words, *views])
     train = load_splits(config.data).train
     for number in range(arguments.n):
         file = folder / "pictures" / str(number // 1000) / f"{number}.png"
@@ -84,18 +85,18 @@ def inside_seconds(checkpoint: Path, pictures: Path) -> float:
 def model_seconds(checkpoint: Path, count: int) -> float:
     """The time that the model alone takes for as many crops in memory."""
     trained = load_trained(checkpoint)
-    images = torch.randint(0, 256, (100, 3, 32, 32), dtype=torch.uint8)
+    images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
     started = time.perf_counter()
-    predict(trained.model, ((images, images) for _ in range(count // 100)))
+    trained.logits(images)
     return time.perf_counter() - started
 
 
 def main() -> None:
     with one_line_errors(), tempfile.TemporaryDirectory() as folder:
-        arguments, _ = parse(Arguments, sys.argv[1:])
+        arguments, views = parse(Arguments, sys.argv[1:], others=["tta", "tta_invert"])
         if arguments.n < 100 or arguments.rounds < 1 or arguments.threads < 1:
             raise UserError("n, rounds, threads: must be 100, 1 and 1 or more")
-        checkpoint, pictures = write_files(Path(folder), arguments), Path(folder) / "pictures"
+        checkpoint, pictures = write_files(Path(folder), arguments, views), Path(folder) / "pictures"
         command_seconds(checkpoint, pictures, arguments.n)  # not counted: files and libraries are then in memory
         measured: dict[str, list[float]] = {"command": [], "without its start": [], "model alone": []}
         for _ in range(arguments.rounds):
@@ -104,7 +105,8 @@ def main() -> None:
             measured["model alone"].append(model_seconds(checkpoint, arguments.n))
         machine = environment(torch.device("cpu"))
         print(f"{machine['cpu']}; {machine['threads']} threads; torch {machine['versions']['torch']}")
-        print(f"{arguments.n:,} files of 32x32, fastnet; median, min..max of {arguments.rounds} rounds")
+        network = " ".join(["fastnet", *views])
+        print(f"{arguments.n:,} files of 32x32, {network}; median, min..max of {arguments.rounds} rounds")
         for what, seconds in measured.items():
             rates = sorted(arguments.n / each for each in seconds)
             print(f"{what:<18}{statistics.median(rates):>8,.0f} crops/s   {rates[0]:,.0f}..{rates[-1]:,.0f}")

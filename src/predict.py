@@ -44,6 +44,8 @@ def main() -> None:
         from housenumbers.tracking.index import find_run
 
         run = find_run(arguments.run)
+        from tqdm import tqdm
+
         from housenumbers.inference.predict import lines, predict_files
         from housenumbers.training.trained import load_trained
 
@@ -53,9 +55,12 @@ def main() -> None:
 
         def tell(file: Path, why: str) -> None:
             unreadable.append(file)
-            print(f"error: {file}: cannot be read: {why}", file=sys.stderr)
+            tqdm.write(f"error: {file}: cannot be read: {why}", file=sys.stderr)
 
-        for line in lines(predict_files(trained, files, tell), arguments.format):
+        total = len(files) if isinstance(files, list) else None
+        hidden = True if sys.stdout.isatty() else None  # lines on the screen tell of progress themselves
+        found = tqdm(predict_files(trained, files, tell), total=total, unit="file", disable=hidden)
+        for line in lines(found, arguments.format):
             print(line)
         sys.stdout.flush()
         raise SystemExit(1 if unreadable else 0)

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,20 @@ def test_paths_come_from_standard_input_and_names_may_be_any_bytes(finished: Pat
     assert lines[1].startswith(odd + b",")
     assert len(lines) == 3
     assert b"nowhere.png: cannot be read" in done.stderr
+
+
+def test_a_terminal_shows_a_bar_while_the_lines_go_to_a_file(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    terminal, screen = os.openpty()
+    termios.tcsetwinsize(screen, (24, 80))
+    with (tmp_path / "labels.csv").open("w") as file:
+        words = [f"run={finished}", f"images={pictures}", "format=csv"]
+        done = subprocess.run(command_line("predict", *words), stdout=file, stderr=screen, env=environment())
+    os.close(screen)
+    seen = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert done.returncode == 0, seen
+    assert "12/12" in seen
+    assert len((tmp_path / "labels.csv").read_text().splitlines()) == 13
 
 
 def test_unreadable_files_are_told_and_skipped(finished: Path, pictures: Path, command: Command) -> None:

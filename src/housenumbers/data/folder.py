@@ -104,9 +104,10 @@ def read_picture(file: Path | IO[bytes]) -> torch.Tensor:
     scale = _SIZE / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
     pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))
-    left, top = (_SIZE - width) // 2, (_SIZE - height) // 2
-    around = ((top, _SIZE - height - top), (left, _SIZE - width - left), (0, 0))
-    return torch.from_numpy(np.pad(pixels, around, mode="edge")).permute(2, 0, 1)
+    if width != height:
+        left, top = (_SIZE - width) // 2, (_SIZE - height) // 2
+        pixels = np.pad(pixels, ((top, _SIZE - height - top), (left, _SIZE - width - left), (0, 0)), mode="edge")
+    return torch.tensor(pixels).permute(2, 0, 1)
 
 
 def reason(error: Exception) -> str:

@@ -1,12 +1,10 @@
-"""Labels and probabilities of picture files, batch by batch, while threads decode the next ones."""
+"""Labels and probabilities of picture files, batch by batch."""
 
 import csv
 import io
 import json
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -14,13 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from housenumbers import processes
 from housenumbers.data.folder import read_picture, reason
 from housenumbers.evaluation.metrics import CLASSES
 from housenumbers.training.trained import Trained
 
 FORMATS = ("table", "jsonl", "csv")
-_BATCH = 100
+_BATCH = 500
 _DIGITS = 6  # of a probability, behind the point
 
 
@@ -37,7 +34,9 @@ def predict_files(
     trained: Trained, files: Iterable[Path], on_unreadable: Callable[[Path, str], None]
 ) -> Iterator[Prediction]:
     """A prediction for each file that can be read, in their order. The others and why go to `on_unreadable`."""
-    for read in _decoded(iter(files)):
+    remaining = iter(files)
+    while batch := list(islice(remaining, _BATCH)):
+        read = _read_all(batch)
         good = [(path, picture) for path, picture in read if isinstance(picture, Tensor)]
         for path, problem in read:
             if isinstance(problem, str):
@@ -72,27 +71,18 @@ def predictions(names: Sequence[str], pictures: Tensor, trained: Trained) -> Ite
         yield Prediction(name, label, rounded[label], rounded)
 
 
-def _decoded(files: Iterator[Path]) -> Iterator[list[tuple[Path, Tensor | str]]]:
-    """Batches of files with their pictures, or the reasons why there are none, decoded ahead in threads."""
-    threads = processes.cores()
-    waiting: deque[Future[list[tuple[Path, Tensor | str]]]] = deque()
-    # Pillow warns of odd files; what silences it is the whole process's, so it cannot be done in the threads.
-    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(threads) as pool:
-        while batch := list(islice(files, _BATCH)):
-            waiting.append(pool.submit(_read_all, batch))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
 def _read_all(paths: list[Path]) -> list[tuple[Path, Tensor | str]]:
+    """Files with their pictures, or the reasons why there are none.
+
+    Not in threads: they wait for each other's interpreter lock so long that small pictures come at half the rate.
+    """
     read: list[tuple[Path, Tensor | str]] = []
-    for path in paths:
-        try:
-            read.append((path, read_picture(path)))
-        except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
-            read.append((path, reason(error)))
+    with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
+        for path in paths:
+            try:
+                read.append((path, read_picture(path)))
+            except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
+                read.append((path, reason(error)))
     return read
 
 
