@@ -115,6 +115,16 @@ def test_without_its_data_a_run_still_has_a_page(svhn_folder: Path, report: Repo
     assert set(OF_THE_DATA) <= set(headings((folder / "report.html").read_text()))
 
 
+def test_a_part_that_is_asked_for_and_not_there_leaves_the_page_alone(report: Report, tmp_path: Path) -> None:
+    run(composed(*TINY, "epochs=1", "data.val_fraction=0"), tmp_path / "outputs" / "run")
+    assert report(tmp_path, "run=last").returncode == 0
+    page = (tmp_path / "outputs" / "run" / "report.html").read_text()
+    done = report(tmp_path, "run=last", "split=validation")
+    assert done.returncode == 2
+    assert "no validation part" in done.stderr
+    assert (tmp_path / "outputs" / "run" / "report.html").read_text() == page
+
+
 def test_a_run_that_did_not_end_has_a_page(home: Path, report: Report) -> None:
     folder = only_run(home)
     record = json.loads((folder / "run.json").read_text())

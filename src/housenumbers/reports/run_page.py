@@ -38,8 +38,8 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     """Writes `report.html` into a run's folder, and gives its path.
 
     Its pictures and scores are those of the `split`, "validation" or "test": null is validation where the run has
-    such a part. Where the data are not at hand, the page says so and goes without. `overrides` are PLACE_KEYS.
-    Raises UserError where there is no run, or no checkpoint of it that can be read.
+    such a part, and where its data are not at hand, the page says so and goes without. `overrides` are PLACE_KEYS.
+    Raises UserError where there is no run, no checkpoint of it that can be read, or not the `split` that was asked for.
     """
     folder = RunFolder(run)
     record = recorded(run)
@@ -47,7 +47,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     history = folder.history()
     # Of a sweep's trial the test part is not looked at unless it is asked for.
     validates = trained.config.data.val_fraction > 0 or record.get("trial")
-    split = split or ("validation" if validates else "test")
+    asked, split = split, split or ("validation" if validates else "test")
     best = record.get("best")
     best_epoch = best["epoch"] if best else None
     content: dict[str, Any] = {
@@ -73,6 +73,8 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     try:
         data = load_part(trained, split)
     except UserError as error:
+        if asked:  # an earlier page, with pictures, stays as it is
+            raise
         content["problem"] = str(error)
     else:
         content |= _of_the_data(trained, data, split)
