@@ -18,12 +18,25 @@ from housenumbers.tracking.spread import mean_and_deviation
 from housenumbers.training.repeatability import environment
 from runs import completed_run
 
-# What is run, and how many seeds if nothing else is said: fewer of what takes long.
-CONTESTANTS: dict[str, tuple[list[str], int]] = {
-    "study": (["experiment=study_6k"], 1),
-    "fast": (["experiment=fast"], 10),
-    "fast_92": (["experiment=fast", "epochs=2"], 10),
-    "fast_extra": (["experiment=fast", "data.use_extra=only", "epochs=40"], 10),
+
+@dataclass(frozen=True)
+class Contestant:
+    """What is run, and over how many seeds if nothing else is said: fewer of what takes long."""
+
+    words: list[str]
+    seeds: int
+    rendered_first: list[str] | None = None  # a run that it goes on from
+
+
+CONTESTANTS = {
+    "study": Contestant(["experiment=study_6k"], 1),
+    "fast": Contestant(["experiment=fast"], 10),
+    "fast_92": Contestant(["experiment=fast", "epochs=2"], 10),
+    "fast_extra": Contestant(["experiment=fast", "data.use_extra=only", "epochs=40"], 10),
+    "best": Contestant(["experiment=best"], 2),
+    "best_after_rendered": Contestant(
+        ["experiment=best", "epochs=100", "optimizer.lr=0.005"], 2, ["experiment=best", "data=synthetic", "epochs=8"]
+    ),
 }
 
 
@@ -32,12 +45,13 @@ class Arguments:
     """Trains on the 6,083 crops of SVHN-6k, and tests on its 1,001; prints accuracies and times, mean and deviation.
 
     python benchmarks/svhn_6k.py data.root=FOLDER                  everything
-    python benchmarks/svhn_6k.py data.root=FOLDER only=fast        one of study, fast, fast_92, fast_extra
+    python benchmarks/svhn_6k.py data.root=FOLDER only=fast,study  some of study, fast, fast_92, fast_extra, best and
+                                                                   best_after_rendered
 
-    seeds=null               how many; null: ten of what takes under a minute, one of the study's recipe
+    seeds=null               how many; null: ten of what takes under a minute, one or two of what takes longer
     threads=2                CPU threads
     folder=outputs/svhn_6k   where the runs go; those that are there are not run again
-    epochs=                  changes all of them"""
+    epochs= and data.size= (of rendered crops) change all of them"""
 
     only: str | None = None
     seeds: int | None = None
@@ -45,26 +59,40 @@ class Arguments:
     folder: str = "outputs/svhn_6k"
 
 
+def trained(home: Path, name: str, seed: int, words: list[str]) -> tuple[float, float]:
+    """Test accuracy of a contestant, and the seconds that it has trained in all."""
+    contestant = CONTESTANTS[name]
+    shared = [f"seed={seed}", *(word for word in words if word.startswith(("threads=", "epochs=")))]
+    own, before = [*contestant.words, *shared, *(word for word in words if word.startswith("data.root="))], 0.0
+    if contestant.rendered_first:
+        rendered = home / f"{name}_{seed}_rendered"
+        size = [word for word in words if word.startswith("data.size=")]
+        before = completed_run(rendered, [*contestant.rendered_first, *shared, *size])["train_seconds"]
+        own.append(f"model.pretrained=run:{rendered}")
+    record = completed_run(home / f"{name}_{seed}", own)
+    return record["test"]["accuracy"], before + record["train_seconds"]
+
+
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root", "epochs"])
-        if arguments.only not in (None, *CONTESTANTS):
-            raise UserError(f"only={arguments.only}: must be one of {', '.join(CONTESTANTS)}")
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root", "data.size", "epochs"])
+        chosen = arguments.only.split(",") if arguments.only else list(CONTESTANTS)
+        if not set(chosen) <= set(CONTESTANTS):
+            raise UserError(f"only={arguments.only}: must be of {', '.join(CONTESTANTS)}")
         if arguments.seeds is not None and arguments.seeds < 1:
             raise UserError(f"seeds={arguments.seeds}: must be 1 or more")
         measured = environment(torch.device("cpu"))
         cores = len(os.sched_getaffinity(0))
         print(f"{measured['cpu']}, {arguments.threads} threads of {cores} cores, torch {measured['versions']['torch']}")
         home = Path(arguments.folder).absolute()
-        chosen = [arguments.only] if arguments.only else list(CONTESTANTS)
-        jobs = [(name, seed) for name in chosen for seed in range(arguments.seeds or CONTESTANTS[name][1])]
+        jobs = [(name, seed) for name in chosen for seed in range(arguments.seeds or CONTESTANTS[name].seeds)]
         seconds: dict[str, list[float]] = {name: [] for name in chosen}
         accuracies: dict[str, list[float]] = {name: [] for name in chosen}
+        words = [f"threads={arguments.threads}", *overrides]
         for name, seed in tqdm(jobs, unit="run", disable=None):
-            words = [*CONTESTANTS[name][0], f"seed={seed}", f"threads={arguments.threads}", *overrides]
-            record = completed_run(home / f"{name}_{seed}", words)
-            seconds[name].append(record["train_seconds"])
-            accuracies[name].append(record["test"]["accuracy"])
+            accuracy, took = trained(home, name, seed, words)
+            accuracies[name].append(accuracy)
+            seconds[name].append(took)
         for name in chosen:
             spread = f"{min(seconds[name]):.1f}..{max(seconds[name]):.1f}"
             print(
