@@ -34,6 +34,7 @@ CONTESTANTS = {
     "fast_92": Contestant(["experiment=fast", "epochs=2"], 10),
     "fast_extra": Contestant(["experiment=fast", "data.use_extra=only", "epochs=40"], 10),
     "best": Contestant(["experiment=best"], 2),
+    "best_extra": Contestant(["experiment=best", "data.use_extra=only", "epochs=400"], 5),
     "best_after_rendered": Contestant(
         ["experiment=best", "epochs=100", "optimizer.lr=0.005"], 2, ["experiment=best", "data=synthetic", "epochs=8"]
     ),
@@ -45,8 +46,8 @@ class Arguments:
     """Trains on the 6,083 crops of SVHN-6k, and tests on its 1,001; prints accuracies and times, mean and deviation.
 
     python benchmarks/svhn_6k.py data.root=FOLDER                  everything
-    python benchmarks/svhn_6k.py data.root=FOLDER only=fast,study  some of study, fast, fast_92, fast_extra, best and
-                                                                   best_after_rendered
+    python benchmarks/svhn_6k.py data.root=FOLDER only=fast,study  some of study, fast, fast_92, fast_extra, best,
+                                                                   best_extra and best_after_rendered
 
     seeds=null               how many; null: ten of what takes under a minute, one or two of what takes longer
     threads=2                CPU threads
