@@ -34,13 +34,12 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.models.resnet import ResNet
 from housenumbers.training.build import build_model, build_optimizer
-from housenumbers.training.loop import TrainingState, train_epoch
+from housenumbers.training.loop import TrainingState, batch_loss, train_epoch
 from housenumbers.training.memory import keep_freed_memory
 from housenumbers.training.repeatability import seed_everything
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")
-BARE_GOAL = 0.95  # ours / bare step, at least
 
 Contestant = Callable[[], None]  # trains on the round's pictures once
 Speeds = dict[str, list[float]]  # each contestant's images/s, round by round
@@ -51,7 +50,8 @@ class Arguments:
     """Measures images/s of the training loop, the bare step and the usual loop, and the ratios between them.
 
     python benchmarks/training_loop.py                    all settings, on random pictures
-    python benchmarks/training_loop.py only=w64_b16       one of w64_b16, w64_b128, w16_b128 (width, batch size)
+    python benchmarks/training_loop.py only=w64_b16       one of w64_b16, w64_b128, w16_b128 (width, batch size) and
+                                                          fast_b64 (fastnet as experiment=fast trains it)
     python benchmarks/training_loop.py data.root=FOLDER   on the pictures of FOLDER/train_32x32.mat
 
     rounds=7       rounds that count, after one to warm up
@@ -64,21 +64,30 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Setting:
-    width: int
+    name: str
+    words: list[str]
     batch_size: int
     batches: int  # in a round: some seconds' worth, and never so few that worker processes have nothing to prefetch
-    usual_goal: float  # ours / the better usual loop, at least
-
-    @property
-    def name(self) -> str:
-        return f"w{self.width}_b{self.batch_size}"
+    bare_goal: float  # ours / bare step, at least
+    usual_goal: float | None  # ours / the better usual loop, at least; null: no usual loop takes part
 
     @property
     def pictures(self) -> int:
         return self.batches * self.batch_size
 
 
-SETTINGS = [Setting(64, 16, 12, 1.05), Setting(64, 128, 4, 1.15), Setting(16, 128, 12, 1.5)]
+def study(width: int, batch_size: int, batches: int, usual_goal: float) -> Setting:
+    """The study's ResNet-31, at a width, with its rotation."""
+    words = [f"model.width={width}", "augment=rotation"]
+    return Setting(f"w{width}_b{batch_size}", words, batch_size, batches, 0.95, usual_goal)
+
+
+SETTINGS = [
+    study(64, 16, 12, 1.05),
+    study(64, 128, 4, 1.15),
+    study(16, 128, 12, 1.5),
+    Setting("fast_b64", ["experiment=fast", "epochs=1000"], 64, 60, 0.9, None),  # a schedule that lasts for all rounds
+]
 
 
 # ---- The contestants: the same network from the same seed, on the same pictures.
@@ -106,7 +115,7 @@ def bare_step(config: TrainConfig, setting: Setting, train: LabeledImages) -> Co
 
     def run() -> None:
         for _ in range(setting.batches):
-            loss = F.cross_entropy(model(images), labels)
+            loss = batch_loss(config, model, images, labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -119,7 +128,7 @@ def usual_loop(config: TrainConfig, setting: Setting, train: LabeledImages, work
     loader = DataLoader(
         PILDataset(train), setting.batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0
     )
-    model = ResNet(setting.width).train()
+    model = ResNet(schema.options(config.model)["width"]).train()
     model.normalize = nn.Identity()  # type: ignore[assignment]  # the transforms do it
     optimizer = torch.optim.Adam(model.parameters(), lr=schema.options(config.optimizer)["lr"])
 
@@ -175,9 +184,13 @@ def compete(name: str, config: TrainConfig, setting: Setting, real: bool, turns:
     turns.take(CONTESTANTS[name](config, setting, train))
 
 
+def contestants_of(setting: Setting) -> list[str]:
+    return [name for name in CONTESTANTS if setting.usual_goal or not name.startswith("usual")]
+
+
 def measure(config: TrainConfig, setting: Setting, real: bool, rounds: int, bar: tqdm) -> Speeds:
     """Lets the contestants take turns."""
-    contestants = {name: partial(compete, name, config, setting, real) for name in CONTESTANTS}
+    contestants = {name: partial(compete, name, config, setting, real) for name in contestants_of(setting)}
 
     def show(name: str) -> None:
         bar.set_description(f"{setting.name}, {name}")
@@ -188,8 +201,8 @@ def measure(config: TrainConfig, setting: Setting, real: bool, rounds: int, bar:
 
 
 def compose_config(setting: Setting, threads: int | None, overrides: list[str]) -> TrainConfig:
-    """The study's configuration at this setting, with `overrides` for the data's folder."""
-    chosen = [f"model.width={setting.width}", f"data.batch_size={setting.batch_size}", "augment=rotation"]
+    """The configuration of this setting, with `overrides` for the data's folder."""
+    chosen = [*setting.words, f"data.batch_size={setting.batch_size}"]
     fixed = ["device=cpu", f"threads={'null' if threads is None else threads}", "data.download=false"]
     return composed_from(CONF, [*chosen, *fixed, *overrides])
 
@@ -199,17 +212,20 @@ def compose_config(setting: Setting, threads: int | None, overrides: list[str]) 
 
 def report(setting: Setting, speeds: Speeds, machine: str) -> list[str]:
     """A table, then one line that can be quoted."""
-    usual = max((name for name in speeds if name.startswith("usual")), key=lambda name: statistics.median(speeds[name]))
+    goals = {"bare step": setting.bare_goal}
+    usual = [name for name in speeds if name.startswith("usual")]
+    if setting.usual_goal:
+        goals[max(usual, key=lambda name: statistics.median(speeds[name]))] = setting.usual_goal
     n = len(speeds["ours"])
     lines = [
-        f"resnet31 of width {setting.width}, batch {setting.batch_size}: "
+        f"{' '.join(setting.words)}, batch {setting.batch_size}: "
         f"{setting.pictures} pictures a round, n={n} rounds after 1 to warm up",
         f"  {'':<26}{'median':>8}   min..max",
     ]
     for name, values in speeds.items():
         lines.append(f"  {name + ', images/s':<26}{statistics.median(values):>8.1f}   {span(values, 1)}")
     quoted = []
-    for other, goal in (("bare step", BARE_GOAL), (usual, setting.usual_goal)):
+    for other, goal in goals.items():
         ratios = [a / b for a, b in zip(speeds["ours"], speeds[other], strict=True)]  # of one round, so of one moment
         ratio = statistics.median(ratios)
         verdict = f"goal {goal:.2f}: {'met' if ratio >= goal else 'MISSED'}"
@@ -239,7 +255,7 @@ def main() -> None:
         real = bool(overrides)
         print(machine())
         print(f"pictures: {configs[0].data.root if real else 'random (the speed does not depend on what they show)'}")
-        turns = len(settings) * (arguments.rounds + 1) * len(CONTESTANTS)
+        turns = (arguments.rounds + 1) * sum(len(contestants_of(setting)) for setting in settings)
         with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
             for setting, config in zip(settings, configs, strict=True):
                 lines = report(setting, measure(config, setting, real, arguments.rounds, bar), machine())
