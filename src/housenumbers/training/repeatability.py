@@ -81,8 +81,12 @@ def _cpu_has_bfloat16() -> bool:
 
 @cache
 def _cpu_model() -> str:
+    """The processor's name; with family and model where they are known, since a virtual machine's name hides them."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
+        first, _, _ = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")
+        told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+        name = told["model name"]
+    except (OSError, KeyError):
         return platform.processor() or platform.machine()
+    known = "cpu family" in told and "model" in told
+    return f"{name} (family {told['cpu family']}, model {told['model']})" if known else name

@@ -1,0 +1,20 @@
+"""What a record says of the machine that its bits come from."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+import torch
+
+from housenumbers.training.repeatability import environment
+
+
+@pytest.mark.skipif(shutil.which("lscpu") is None, reason="needs lscpu to compare with")
+def test_processors_of_one_name_and_two_generations_are_told_apart() -> None:
+    told = subprocess.run(["lscpu"], env={"LC_ALL": "C"}, capture_output=True, text=True, check=True).stdout
+    found = [re.search(rf"^\s*{what}:\s*(\d+)$", told, re.MULTILINE) for what in ("CPU family", "Model")]
+    if None in found:
+        pytest.skip("a processor without family and model")
+    family, model = (match[1] for match in found if match)
+    assert f"(family {family}, model {model})" in environment(torch.device("cpu"))["cpu"]
