@@ -29,7 +29,12 @@ CONTESTANTS = {
     "EfficientNet-Lite0, frozen": ["experiment=transfer_frozen"],
     "EfficientNet-Lite0, fine-tuned": ["experiment=transfer_finetune"],
     "EfficientNet-Lite0, from scratch": ["experiment=transfer_finetune", "model.pretrained=false"],
-    "ResNet-31, width 32, from scratch": ["experiment=transfer_finetune", "model=resnet31", "model.width=32"],
+    "ResNet-31, width 32, from scratch": [
+        "experiment=transfer_finetune",
+        "model=resnet31",
+        "model.width=32",
+        "model.input_size=32",
+    ],
 }
 GOALS = {"EfficientNet-Lite0, frozen": 0.65, "EfficientNet-Lite0, fine-tuned": 0.95}
 CACHING_GOAL = 10.0
