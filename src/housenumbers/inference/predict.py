@@ -36,14 +36,9 @@ def predict_files(
     """A prediction for each file that can be read, in their order. The others and why go to `on_unreadable`."""
     remaining = iter(files)
     while batch := list(islice(remaining, _BATCH)):
-        read = _read_all(batch)
-        good = [(path, picture) for path, picture in read if isinstance(picture, Tensor)]
-        for path, problem in read:
-            if isinstance(problem, str):
-                on_unreadable(path, problem)
-        if good:
-            pictures = torch.stack([picture for _, picture in good])
-            yield from predictions([str(path) for path, _ in good], pictures, trained)
+        if read := _readable(batch, on_unreadable):
+            paths, pictures = zip(*read, strict=True)
+            yield from predictions(list(map(str, paths)), torch.stack(pictures), trained)
 
 
 def lines(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
@@ -71,18 +66,18 @@ def predictions(names: Sequence[str], pictures: Tensor, trained: Trained) -> Ite
         yield Prediction(name, label, rounded[label], rounded)
 
 
-def _read_all(paths: list[Path]) -> list[tuple[Path, Tensor | str]]:
-    """Files with their pictures, or the reasons why there are none.
+def _readable(paths: list[Path], on_unreadable: Callable[[Path, str], None]) -> list[tuple[Path, Tensor]]:
+    """The files that can be read, with their pictures.
 
     Not in threads: they wait for each other's interpreter lock so long that small pictures come at half the rate.
     """
-    read: list[tuple[Path, Tensor | str]] = []
+    read = []
     with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
         for path in paths:
             try:
                 read.append((path, read_picture(path)))
             except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
-                read.append((path, reason(error)))
+                on_unreadable(path, reason(error))
     return read
 
 
