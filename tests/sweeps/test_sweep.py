@@ -216,6 +216,7 @@ def test_a_trial_for_which_there_is_too_little_memory_fails_alone(tmp_path: Path
     wide, narrow = sorted(study(tmp_path).trials, key=lambda trial: -trial.params["model.width"])
     assert wide.state is TrialState.FAIL
     assert wide.user_attrs["error"].startswith("UserError: out of memory: lower data.batch_size")
+    assert "\n" not in wide.user_attrs["error"]
     assert narrow.state is TrialState.COMPLETE
 
 
