@@ -49,7 +49,7 @@ class Arguments:
     python benchmarks/svhn_6k.py data.root=FOLDER only=fast,study  some of study, fast, fast_92, fast_extra, best,
                                                                    best_extra and best_after_rendered
 
-    seeds=null               how many; null: ten of what takes under a minute, one or two of what takes longer
+    seeds=null               how many; null: ten of what takes under a minute, fewer of what takes longer
     threads=2                CPU threads
     folder=outputs/svhn_6k   where the runs go; those that are there are not run again
     epochs= and data.size= (of rendered crops) change all of them"""
