@@ -25,16 +25,15 @@ from housenumbers.training.transfer import frozen_features
 from runs import ROOT, completed_run
 
 CPU = torch.device("cpu")
+RESNET = ["experiment=transfer_finetune", "model=resnet31", "model.width=32", "model.input_size=32"]
+RENDERED = [*RESNET, "data=synthetic", "epochs=2", "autocast=true"]  # what "rendered" contestants go on from
 CONTESTANTS = {
     "EfficientNet-Lite0, frozen": ["experiment=transfer_frozen"],
     "EfficientNet-Lite0, fine-tuned": ["experiment=transfer_finetune"],
     "EfficientNet-Lite0, from scratch": ["experiment=transfer_finetune", "model.pretrained=false"],
-    "ResNet-31, width 32, from scratch": [
-        "experiment=transfer_finetune",
-        "model=resnet31",
-        "model.width=32",
-        "model.input_size=32",
-    ],
+    "ResNet-31 of width 32, from scratch": RESNET,
+    "ResNet-31 of width 32, rendered crops, frozen": [*RESNET, "augment=none", "model.freeze=true"],
+    "ResNet-31 of width 32, rendered crops, fine-tuned": [*RESNET, "optimizer.lr=0.0005"],
 }
 GOALS = {"EfficientNet-Lite0, frozen": 0.65, "EfficientNet-Lite0, fine-tuned": 0.95}
 CACHING_GOAL = 10.0
@@ -42,28 +41,31 @@ CACHING_GOAL = 10.0
 
 @dataclass
 class Arguments:
-    """Trains on SVHN-6k with and without ImageNet weights, and scores the 1,001 test crops.
+    """Trains on SVHN-6k, with ImageNet weights, after rendered crops and from scratch, and scores the 1,001 test crops.
 
     python benchmarks/transfer.py data.root=FOLDER                 all of it
     python benchmarks/transfer.py data.root=FOLDER only=caching    one of accuracy, caching
 
     seeds=3                   runs of each contestant
     folder=outputs/transfer   where the runs go; those that are there are not run again
-    data=, data.reduce=, epochs= and threads= change all of them alike"""
+    data=, data.reduce=, epochs= and threads= change all of them alike; data.size= the rendered crops"""
 
     only: str | None = None
     seeds: int = 3
     folder: str = "outputs/transfer"
 
 
-def accuracy(home: Path, seeds: int, overrides: list[str]) -> list[str]:
+def accuracy(home: Path, seeds: int, overrides: list[str], of_rendered: list[str]) -> list[str]:
     """Test accuracy and training time of each contestant, each run a command of its own, the contestants in turn."""
     accuracies: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
     seconds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
     with tqdm(total=seeds * len(CONTESTANTS), unit="run", disable=None) as bar:
         for seed in range(seeds):
+            rendered = home / f"rendered_{seed}"
+            completed_run(rendered, [*RENDERED, f"seed={seed}", *of_rendered])
             for place, (name, words) in enumerate(CONTESTANTS.items()):
-                record = completed_run(home / f"{place}_{seed}", [*words, f"seed={seed}", *overrides])
+                begin = [f"model.pretrained=run:{rendered}"] if "rendered" in name else []
+                record = completed_run(home / f"{place}_{seed}", [*words, *begin, f"seed={seed}", *overrides])
                 accuracies[name].append(record["test"]["accuracy"])
                 seconds[name].append(record["train_seconds"])
                 bar.update()
@@ -99,15 +101,18 @@ def caching(config: TrainConfig) -> list[str]:
 
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(
-            Arguments, sys.argv[1:], others=["data", "data.root", "data.reduce", "epochs", "threads"]
+        arguments, words = parse(
+            Arguments, sys.argv[1:], others=["data", "data.root", "data.reduce", "data.size", "epochs", "threads"]
         )
         if arguments.only not in (None, "accuracy", "caching") or arguments.seeds < 1:
             raise UserError("only must be accuracy or caching, and seeds 1 or more")
+        of_rendered = [word for word in words if word.startswith(("data.size=", "epochs=", "threads="))]
+        overrides = [word for word in words if not word.startswith("data.size=")]
         measured = environment(CPU)
         print(measured["cpu"], f"{len(os.sched_getaffinity(0))} cores, torch {measured['versions']['torch']}", sep=", ")
         if arguments.only != "caching":
-            print(*accuracy(Path(arguments.folder).absolute(), arguments.seeds, overrides), sep="\n", flush=True)
+            lines = accuracy(Path(arguments.folder).absolute(), arguments.seeds, overrides, of_rendered)
+            print(*lines, sep="\n", flush=True)
         if arguments.only != "accuracy":
             config = composed_from(ROOT / "conf", ["experiment=transfer_frozen", "scheduler=none", *overrides])
             print(*caching(config), sep="\n")

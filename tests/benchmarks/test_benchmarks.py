@@ -120,9 +120,11 @@ def test_against_others_prints_speeds_and_accuracies(only: str) -> None:
 @pytest.mark.slow
 def test_transfer_prints_accuracies_and_what_caching_saves(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra .[lite]")
-    done = bench("transfer", "seeds=1", "data=digits", "data.reduce=0.1", "epochs=1", f"folder={tmp_path}")
+    words = ("seeds=1", "data=digits", "data.reduce=0.1", "data.size=300", "epochs=1", "threads=1")
+    done = bench("transfer", *words, f"folder={tmp_path}")
     assert done.returncode == 0, done.stderr
-    assert "frozen: 0." in done.stdout
+    assert "EfficientNet-Lite0, frozen: 0." in done.stdout
+    assert "rendered crops, fine-tuned: 0." in done.stdout
     assert "on cached ones" in done.stdout
 
 
