@@ -26,7 +26,7 @@ from runs import ROOT, completed_run
 
 CPU = torch.device("cpu")
 RESNET = ["experiment=transfer_finetune", "model=resnet31", "model.width=32", "model.input_size=32"]
-RENDERED = [*RESNET, "data=synthetic", "epochs=2", "autocast=true"]  # what "rendered" contestants go on from
+RENDERED = [*RESNET, "data=synthetic", "epochs=2", "autocast=true", "tta=0"]  # what "rendered" contestants go on from
 CONTESTANTS = {
     "EfficientNet-Lite0, frozen": ["experiment=transfer_frozen"],
     "EfficientNet-Lite0, fine-tuned": ["experiment=transfer_finetune"],
