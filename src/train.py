@@ -11,14 +11,12 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers import config as schema
 from housenumbers import interrupts, processes
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.errors import one_line_errors
 
 
 @hydra.main(config_path="../conf", config_name="train", execution_whitelist=schema.ALLOWED_TARGETS)
@@ -77,14 +75,9 @@ def lead() -> None:
 
                 page_after_training(Path(folder))
             raise SystemExit(code)
-    try:
+    sys.argv[1:] = schema.quoted(sys.argv[1:])
+    with schema.composing():
         train()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(schema.one_line(error)) from None
-    except ValueError as error:
-        if "Config group override" not in str(error):  # Hydra's word for GROUP=null
-            raise
-        raise UserError(f"{error}: choose an option of conf/, GROUP=OPTION") from None
 
 
 if __name__ == "__main__":

@@ -117,6 +117,11 @@ def test_a_saved_configuration_of_another_kind_is_refused() -> None:
         from_saved({"colour": "red"}, "here")
 
 
+def test_what_is_no_name_of_an_option_is_said_wherever_words_are_composed() -> None:
+    with pytest.raises(UserError, match=r"GROUP=OPTION"):
+        composed("data=3")
+
+
 def test_early_stopping_needs_a_validation_part() -> None:
     with pytest.raises(UserError, match=r"data\.val_fraction"):
         composed("early_stopping.enabled=true", "data.val_fraction=0")

@@ -139,13 +139,24 @@ def test_files_that_cannot_be_read_are_named_before_training_begins(command: Com
     (tmp_path / "mine/4/no picture.jpg").write_text("hello")
     good = (tmp_path / "mine/5").iterdir().__next__()
     (tmp_path / "mine/5/torn.png").write_bytes(good.read_bytes()[:150])
+    (tmp_path / "mine/6/gone.png").symlink_to("nowhere.png")
     (tmp_path / "mine/6/.DS_Store").write_text("the system's own")
     done = command("train", *TINY, "data=folder", "data.root=mine")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "3 of 53 files cannot be read" in line
-    assert all(name in line for name in ("empty.png", "no picture.jpg", "torn.png"))
+    assert "4 of 54 files cannot be read" in line
+    assert all(name in line for name in ("empty.png", "no picture.jpg", "torn.png", "gone.png"))
     assert "DS_Store" not in line
+
+
+@pytest.mark.parametrize("name", ["pics ü (x)", "a=b", 'say "5"'])
+def test_a_folder_may_have_any_name(command: Command, tmp_path: Path, name: str) -> None:
+    write_classes(tmp_path / name, 5)
+    words = ("epochs=1", "data=folder", f"data.root={tmp_path / name}", "data.val_fraction=0", "data.reduce=1")
+    done = command("train", *TINY, *words, "hydra.run.dir=größer")
+    assert done.returncode == 0, done.stderr
+    evaluated = command("evaluate", "run=größer", "data=folder", f"data.root={tmp_path / name}")
+    assert evaluated.returncode == 0, evaluated.stderr
 
 
 @pytest.mark.parametrize(

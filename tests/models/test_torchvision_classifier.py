@@ -59,6 +59,8 @@ def test_the_small_stem_keeps_the_first_layers_at_full_resolution(architecture: 
     [
         ({"architecture": "resnet1"}, r"model\.architecture=resnet1: torchvision has no such classifier: alexnet, "),
         ({"architecture": "vit_b_16", "input_size": 33}, r"model\.input_size=33: vit_b_16"),
+        ({"architecture": "vit_b_16"}, r"model\.input_size=32: vit_b_16 does not take it with stem=small"),
+        ({"architecture": "inception_v3"}, r"model\.input_size=32: inception_v3 .*model\.input_size=224"),
     ],
 )
 def test_what_torchvision_does_not_have_or_take_is_one_line(options: dict, said: str) -> None:

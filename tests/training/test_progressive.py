@@ -1,14 +1,17 @@
 """Pictures that grow, and stages that stop learning, as the run goes on."""
 
+from pathlib import Path
+
 import pytest
 import torch
-from support import composed
+from PIL import Image
+from support import Command, composed
 from torch import Tensor, nn
 
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
 from housenumbers.training.loop import TrainingState, fit
-from housenumbers.training.progressive import check_progressive
+from housenumbers.training.progressive import check_batches, check_progressive, due
 
 CPU = torch.device("cpu")
 SMALL = ("model.width=2", "model.blocks=[1,1]", "model.input_size=16", "data.batch_size=20", "epochs=4")
@@ -55,12 +58,40 @@ def test_a_stage_stops_after_its_share_statistics_included() -> None:
     ("words", "said"),
     [
         (("model.width=2", "progressive.freeze_after=[0.1,0.2,0.3,0.4,0.5]"), "this model has 4 stages"),
-        (("model=fastnet", "progressive.sizes=[8,32]"), "does not take 8 pixels"),
+        (("model=fastnet", "model.channels=[8,8,8,8]", "progressive.sizes=[8,32]"), "does not take 8 pixels"),
     ],
 )
 def test_what_a_model_cannot_do_is_said_before_the_first_step(words: tuple[str, ...], said: str) -> None:
+    config = composed(*words, *(["model.convolutions=[1,1,1,1]"] if "model=fastnet" in words else []))
     with pytest.raises(UserError, match=f"progressive.*{said}"):
-        TrainingState.fresh(composed(*words), 1, CPU)
+        check_batches(config, TrainingState.fresh(config, 1, CPU).model, pictures().images)
+
+
+def test_the_last_size_is_not_left_out_where_there_are_fewer_epochs_than_sizes() -> None:
+    assert [due([16, 24, 32], epoch, 1) for epoch in (1,)] == [32]
+    assert [due([16, 24, 32], epoch, 2) for epoch in (1, 2)] == [24, 32]
+    assert [due([16, 24, 32], epoch, 6) for epoch in range(1, 7)] == [16, 16, 24, 24, 32, 32]
+
+
+@pytest.mark.parametrize(("batch_size", "micro_batches", "works"), [(16, 1, False), (17, 1, True), (9, 8, False)])
+def test_batches_too_small_for_batch_norm_are_said_before_the_first_epoch(
+    command: Command, tmp_path: Path, batch_size: int, micro_batches: int, works: bool
+) -> None:
+    """A network whose last layers see one place alone, and 17 pictures to train on."""
+    for index in range(17):
+        (tmp_path / f"pictures/train/{index % 10}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"pictures/test/{index % 10}").mkdir(parents=True, exist_ok=True)
+        for part in ("train", "test"):
+            Image.new("RGB", (32, 32), (index, 0, 0)).save(tmp_path / f"pictures/{part}/{index % 10}/{index}.png")
+    words = ("data=folder", "data.root=pictures", "data.val_fraction=0", f"data.batch_size={batch_size}")
+    model = ("model=torchvision", "model.architecture=shufflenet_v2_x0_5", "model.stem=original", "epochs=1")
+    done = command("train", *words, *model, f"micro_batches={micro_batches}", "threads=1")
+    if works:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert f"data.batch_size={batch_size}: leaves 1 at a time" in line
 
 
 def test_a_model_without_normalize_cannot_be_resized() -> None:

@@ -1,6 +1,7 @@
 """Transfer learning: where weights come from, what stays frozen, and features that are computed once."""
 
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -23,8 +24,8 @@ from housenumbers.evaluation.metrics import accuracy_and_loss, predict
 from housenumbers.models.torchvision_classifier import TorchvisionClassifier
 from housenumbers.training.build import build_optimizer, build_scheduler
 from housenumbers.training.checkpoint import load_checkpoint
-from housenumbers.training.loop import TrainingState, fit
-from housenumbers.training.transfer import freeze, load_pretrained
+from housenumbers.training.loop import TrainingState, fit, initialize_from_data
+from housenumbers.training.transfer import freeze, frozen_features, load_pretrained
 
 CPU = torch.device("cpu")
 SHUFFLENET = ("model=torchvision", "model.architecture=shufflenet_v2_x0_5", "epochs=2", "augment=none")
@@ -158,12 +159,19 @@ def test_weights_that_cannot_be_downloaded_are_one_line_that_says_where_to_put_t
 
 
 @pytest.mark.parametrize("augment", ["none", "rotation"])
-def test_a_frozen_backbone_stays_as_it_is_statistics_included(augment: str) -> None:
-    config = composed(*SHUFFLENET, "model.freeze=true", "data.batch_size=8", f"augment={augment}")
+@pytest.mark.parametrize(
+    ("words", "head"),
+    [(SHUFFLENET, {"network.fc.weight", "network.fc.bias"}), (("model=fastnet", "epochs=2"), {"head.weight"})],
+)
+def test_a_frozen_backbone_stays_as_it_is_statistics_included(
+    words: tuple[str, ...], head: set[str], augment: str
+) -> None:
+    config = composed(*words, "model.freeze=true", "data.batch_size=8", f"augment={augment}")
     state = TrainingState.fresh(config, 3, CPU)
+    initialize_from_data(state.model, pictures())
     before = copied(state.model)
     fitted(config, state, pictures())
-    assert changed(before, state.model) == {"network.fc.weight", "network.fc.bias"}
+    assert changed(before, state.model) == head
     whole = accuracy_and_loss(*predict(state.model, [tuple(pictures())]))
     assert state.history[-1]["val_accuracy"] == whole[0]
     assert state.history[-1]["val_loss"] == pytest.approx(whole[1], rel=1e-4)
@@ -178,6 +186,44 @@ def test_features_are_computed_once_where_nothing_is_augmented(augment: str, pas
     state.model.get_submodule("network.conv1").register_forward_hook(lambda *_: seen.append(1))
     fitted(config, state, pictures())
     assert len(seen) == passes
+
+
+def test_features_are_not_kept_of_a_model_that_goes_on_behind_its_head() -> None:
+    class Doubling(TorchvisionClassifier):
+        def forward(self, images: Tensor) -> Tensor:
+            return 2 * super().forward(images)
+
+    model = Doubling("shufflenet_v2_x0_5")
+    freeze(model, True)
+    network, data, _ = frozen_features(composed("augment=none", "model.freeze=true"), model, pictures(), None)
+    assert network is model
+    assert torch.equal(data.images, pictures().images)
+
+
+def test_published_densenets_load_though_their_layers_have_older_names(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = torchvision.models.densenet121(num_classes=1000)
+    older = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name): value
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")  # which came after they were trained
+    }
+    torch.save(older, tmp_path / "densenet121.pth")
+    model = TorchvisionClassifier("densenet121")
+    load_pretrained(model, str(tmp_path / "densenet121.pth"))
+    name = "features.denseblock2.denselayer3.conv2.weight"
+    assert torch.equal(model.network.get_parameter(name), network.get_parameter(name))
+
+
+def test_weights_of_a_network_that_asks_for_their_version_load(command: Command, tmp_path: Path) -> None:
+    torch.save(torchvision.models.mnasnet0_5(num_classes=1000).state_dict(), tmp_path / "mnasnet.pth")
+    words = ("data=digits", "data.reduce=0.1", "epochs=1", "threads=1", "model=torchvision")
+    done = command("train", *words, "model.architecture=mnasnet0_5", "model.pretrained=mnasnet.pth")
+    assert done.returncode == 0, done.stderr
+    assert command("evaluate", "run=last").returncode == 0
+    state = TrainingState.fresh(composed(*words, "model.architecture=mnasnet0_5"), 1, CPU)
+    state.load_state_dict(load_checkpoint(only_run(tmp_path) / "checkpoints/last.pt"))
+    assert len(state.history) == 1
 
 
 def test_the_first_stages_alone_can_be_frozen() -> None:
@@ -196,14 +242,18 @@ def test_the_first_stages_alone_can_be_frozen() -> None:
 
 @pytest.mark.parametrize(
     ("architecture", "stages"),
-    [("resnet50", 5), ("densenet121", 9), ("mobilenet_v3_small", 13), ("efficientnet_b0", 9)],
-)
+    [
+        ("resnet50", 5), ("densenet121", 9), ("mobilenet_v3_small", 13), ("efficientnet_b0", 9),
+        ("mnasnet0_5", 1), ("vit_b_16", 2), ("vgg11_bn", 8), ("alexnet", 5),
+    ],
+)  # fmt: skip
 def test_stages_of_torchvision_networks(architecture: str, stages: int) -> None:
     with torch.device("meta"):
-        model = TorchvisionClassifier(architecture)
+        model = TorchvisionClassifier(architecture, input_size=224, stem="original")
     found = model.freezable_stages()
     assert len(found) == stages
-    assert all(module is not model.head for stage in found for module in stage)
+    freeze(model, stages)
+    assert all(parameter.requires_grad for parameter in model.head.parameters())
 
 
 def test_the_backbone_learns_more_slowly_than_the_head() -> None:

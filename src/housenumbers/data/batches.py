@@ -24,6 +24,13 @@ def rows_of(size: int, rank: int, world_size: int) -> range:
     return range(-(-size * rank // world_size), -(-size * (rank + 1) // world_size))
 
 
+def smallest_part(size: int, batch_size: int, world_size: int, micro_batches: int) -> int:
+    """How few of `size` pictures a model may get to see at once in an epoch: the fewest of its last batches' parts."""
+    batches = [batch for batch in (min(size, batch_size), size % batch_size) if batch]
+    parts = [len(rows_of(batch, rank, world_size)) or 1 for batch in batches for rank in range(world_size)]
+    return min(len(chunk) for part in parts for chunk in torch.arange(part).chunk(micro_batches))
+
+
 def batch_count(data: LabeledImages, batch_size: int) -> int:
     """How many batches `training_batches` makes of the data: the steps of an epoch."""
     return -(-len(data.labels) // batch_size)

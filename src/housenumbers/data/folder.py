@@ -46,7 +46,8 @@ def read_folder(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     if len({label for _, label in files}) < 2:
         raise UserError(f"{home}: holds pictures of one class alone, or none: there is nothing to tell apart")
     # What the decoded pictures depend on: the names, sizes and times of all files.
-    stats = [(str(path.relative_to(home)), (stat := path.stat()).st_size, stat.st_mtime_ns) for path, _ in files]
+    found = [(path, path.stat() if path.exists() else path.lstat()) for path, _ in files]  # a link may lead nowhere
+    stats = [(str(path.relative_to(home)), stat.st_size, stat.st_mtime_ns) for path, stat in found]
     data, sha256 = decoded(home, config.cache, hashlib.sha256(repr(stats).encode()).hexdigest(), lambda _: _read(files))
     if split_already:
         return data, sha256

@@ -9,11 +9,16 @@ from housenumbers.errors import UserError
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in the folder and those below it, in the order of their paths, but for the system's own."""
+    """All files in the folder and those below it, in the order of their paths, but for the system's own.
+
+    Links that lead nowhere are among them: who reads them can say so.
+    """
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".") and path.name not in ("Thumbs.db", "desktop.ini")
+        if (path.is_file() or (path.is_symlink() and not path.exists()))
+        and not path.name.startswith(".")
+        and path.name not in ("Thumbs.db", "desktop.ini")
     )
 
 

@@ -56,7 +56,7 @@ class FastNet(nn.Module):
                 stage.extend([nn.BatchNorm2d(outputs), act()])
                 inputs = outputs
             self.stages.append(stage)
-        self.head = nn.Linear(inputs, classes, bias=False)
+        self.head = _ScaledLinear(inputs, classes, bias=False)
 
     @torch.no_grad()
     def initialize_from(self, images: Tensor) -> None:
@@ -79,10 +79,17 @@ class FastNet(nn.Module):
         features = self.act(self.whiten(self._equal_contrast(images)))
         for stage in self.stages:
             features = stage(features)
-        return self.head(features.amax(dim=(2, 3))) * _LOGIT_SCALE
+        return self.head(features.amax(dim=(2, 3)))
 
     def _equal_contrast(self, images: Tensor) -> Tensor:
         return F.group_norm(self.normalize(images), 1, eps=_CONTRAST_FLOOR)
+
+
+class _ScaledLinear(nn.Linear):
+    """One layer, so that what is trained on features of a frozen net is what is scored."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) * _LOGIT_SCALE
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:

@@ -1,7 +1,9 @@
 """torchvision's classifiers by name, their first layers fit for small pictures where that is wanted."""
 
+import copy
 from typing import Any
 
+import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models
@@ -10,6 +12,7 @@ from housenumbers.models.normalize import Normalize
 
 # ImageNet's, which most of torchvision's weights were trained with.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_INCEPTIONS = ("googlenet", "inception_v3")  # their weights were trained with 0.5 and 0.5
 
 
 class TorchvisionClassifier(nn.Module):
@@ -29,7 +32,7 @@ class TorchvisionClassifier(nn.Module):
         if stem not in ("small", "original"):
             raise ValueError(f"stem={stem}: must be small or original")
         self.architecture = architecture
-        self.normalize = Normalize(input_size, _MEAN, _STD)
+        self.normalize = Normalize(input_size) if architecture in _INCEPTIONS else Normalize(input_size, _MEAN, _STD)
         options = _extra_options(architecture, input_size)
         try:
             self.network = get_model(architecture, weights=None, num_classes=classes, **options)
@@ -37,6 +40,14 @@ class TorchvisionClassifier(nn.Module):
             raise ValueError(f"input_size={input_size}: {architecture}: {error}") from None
         if stem == "small":
             _keep_resolution(self.network)
+        shapes = copy.deepcopy(self.network).to("meta").eval()  # where nothing is computed
+        try:
+            shapes(torch.empty(2, 3, input_size, input_size, device="meta"))
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"input_size={input_size}: {architecture} does not take it with stem={stem}: {error}: "
+                "try model.stem=original model.input_size=224"
+            ) from None
 
     @property
     def head(self) -> nn.Module:
@@ -44,17 +55,17 @@ class TorchvisionClassifier(nn.Module):
         return [module for module in self.network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
 
     def freezable_stages(self) -> list[list[nn.Module]]:
-        """What pictures pass in turn, the head apart; layers before the first block of several make one stage."""
+        """What pictures pass in turn, the head apart: blocks, and convolutions with the batch norm behind them."""
         features, head = getattr(self.network, "features", self.network), self.head
-        stages: list[list[nn.Module]] = [[]]
+        stages: list[list[nn.Module]] = []
         for module in features.children():
-            if not list(module.parameters()) or module is head:
+            if not list(module.parameters()) or any(layer is head for layer in module.modules()):
                 continue
-            if isinstance(module, nn.Conv2d | nn.BatchNorm2d) and len(stages) == 1:
-                stages[0].append(module)
+            if isinstance(module, nn.BatchNorm2d) and stages and isinstance(stages[-1][-1], nn.Conv2d):
+                stages[-1].append(module)
             else:
                 stages.append([module])
-        return [stage for stage in stages if stage]
+        return stages
 
     def published_weights(self) -> str:
         """Where torchvision's own weights are: the URL of a file whose name ends with its hash."""
@@ -70,7 +81,7 @@ def _extra_options(architecture: str, input_size: int) -> dict[str, Any]:
         return {"image_size": input_size}
     if architecture.startswith("maxvit_"):
         return {"input_size": (input_size, input_size)}
-    if architecture in ("googlenet", "inception_v3"):
+    if architecture in _INCEPTIONS:
         return {"aux_logits": False, "init_weights": True}
     return {}
 

@@ -5,6 +5,7 @@ import io
 import pickle
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,20 @@ def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) 
     """The trained model, from the checkpoint's content alone. Raises UserError where weights and model do not fit."""
     model = build_model(content["config"]["model"], device)
     try:
-        model.load_state_dict(weights_in(content))
+        load_weights(model, weights_in(content))
     except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path}: its weights do not fit its model: {error}") from None
     return model
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], strict: bool = True) -> None:
+    """As `model.load_state_dict`, for weights in the form that the model has now.
+
+    A plain dictionary does not tell the version of each module's form, without which some load nothing (MNASNet).
+    """
+    versioned = OrderedDict(weights)
+    versioned._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
+    model.load_state_dict(versioned, strict=strict)
 
 
 def weights_in(content: Mapping[str, Any]) -> dict[str, Tensor]:

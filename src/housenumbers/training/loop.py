@@ -21,8 +21,9 @@ from housenumbers.errors import DivergedError
 from housenumbers.training import distributed
 from housenumbers.training.averaging import WeightAverage, averaged_weights
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler, build_warmup
+from housenumbers.training.checkpoint import load_weights
 from housenumbers.training.history import Record, should_stop
-from housenumbers.training.progressive import check_progressive, freeze_stages_due, pictures_of_size_due
+from housenumbers.training.progressive import check_progressive, due, freeze_stages_due, pictures_of_size_due
 from housenumbers.training.repeatability import computes_in_bfloat16
 from housenumbers.training.transfer import freeze, frozen_features, load_pretrained, train_mode
 
@@ -78,7 +79,7 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
+        load_weights(self.model, state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         if self.warmup is not None:
@@ -111,8 +112,8 @@ def fit(
     while len(state.history) < config.epochs and not should_stop(state.history, config.early_stopping):
         epoch = len(state.history) + 1
         epoch_started = time.perf_counter()
-        if stage is not (due := stages[(epoch - 1) * len(stages) // config.epochs]):
-            stage = due
+        if stage is not (now_due := due(stages, epoch, config.epochs)):
+            stage = now_due
             network, train, validating = frozen_features(config, state.model, stage, validation)
         lr = state.optimizer.param_groups[0]["lr"]
         freeze_stages_due(config, state.model, epoch)

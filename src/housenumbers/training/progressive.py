@@ -1,34 +1,59 @@
 """What changes as the run goes on: the size of the pictures, and how much of the model is still trained."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from housenumbers.config import TrainConfig
 from housenumbers.errors import UserError
 from housenumbers.models.normalize import Normalize
-from housenumbers.training.transfer import freeze
+from housenumbers.training.transfer import freeze, train_mode
+
+Entry = TypeVar("Entry")
+
+
+def due(entries: Sequence[Entry], epoch: int, epochs: int) -> Entry:
+    """The entry whose turn it is: each has an equal share of the epochs, counted from 1, and the last one the last.
+
+    Where there are fewer epochs than entries, the first ones are left out: scores are made for the last one.
+    """
+    return entries[-(-epoch * len(entries) // epochs) - 1]
 
 
 def check_progressive(config: TrainConfig, model: nn.Module) -> None:
-    """Raises UserError where the model has too few stages, or does not take pictures of these sizes."""
+    """Raises UserError where the model has too few stages, or nothing that resizes its pictures."""
     freeze_after, sizes = config.progressive.freeze_after, config.progressive.sizes
     stages = len(getattr(model, "freezable_stages", list)())
     if len(freeze_after) > stages:
         raise UserError(f"progressive.freeze_after={freeze_after}: this model has {stages} stages: give no more")
     if sizes and not isinstance(getattr(model, "normalize", None), Normalize):
         raise UserError(f"progressive.sizes={sizes}: {type(model).__name__} has no `normalize`, a Normalize, to resize")
-    trial = copy.deepcopy(model).train() if sizes else model  # a copy, for batch norms remember what they see
-    for size in sizes:
-        picture = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=next(model.parameters()).device)
+
+
+def check_batches(config: TrainConfig, model: nn.Module, pictures: Tensor) -> None:
+    """Raises UserError where the model cannot be trained on as few `pictures`, `[N, 3, H, W]`, or not in these sizes.
+
+    Where the network has shrunk them to one place, batch norms need two of them or more.
+    """
+    trial = train_mode(copy.deepcopy(model))  # a copy, for batch norms remember what they see
+    sizes = config.progressive.sizes
+    for size in (*sizes, None):
         try:
-            with torch.no_grad(), _pictures_of(trial, size):
-                trial(picture)
+            with torch.no_grad(), nullcontext() if size is None else _pictures_of(trial, size):
+                trial(pictures)
         except (RuntimeError, ValueError, AssertionError) as error:
-            raise UserError(f"progressive.sizes={sizes}: this model does not take {size} pixels: {error}") from None
+            if size is not None:
+                raise UserError(f"progressive.sizes={sizes}: this model does not take {size} pixels: {error}") from None
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UserError(
+                f"data.batch_size={config.data.batch_size}: leaves {len(pictures)} at a time now and then, too few for "
+                "batch norms where this model has shrunk pictures to one place: choose another, or a larger input_size"
+            ) from None
 
 
 def freeze_stages_due(config: TrainConfig, model: nn.Module, epoch: int) -> None:
@@ -49,7 +74,7 @@ def pictures_of_size_due(config: TrainConfig, model: nn.Module, epoch: int) -> I
     if not sizes:
         yield
         return
-    with _pictures_of(model, sizes[(epoch - 1) * len(sizes) // config.epochs]):
+    with _pictures_of(model, due(sizes, epoch, config.epochs)):
         yield
 
 

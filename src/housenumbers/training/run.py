@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from housenumbers import processes
 from housenumbers.config import TrainConfig, to_dict
-from housenumbers.data.batches import batch_count, training_batches
+from housenumbers.data.batches import batch_count, smallest_part, training_batches
 from housenumbers.data.load import Splits, load_splits, prepare_test
 from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
@@ -25,6 +26,7 @@ from housenumbers.training.history import Record, best_record
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.memory import enough_memory, keep_freed_memory
 from housenumbers.training.progress import Progress
+from housenumbers.training.progressive import check_batches
 from housenumbers.training.repeatability import environment, seed_everything
 from housenumbers.training.results import write_results
 
@@ -100,6 +102,9 @@ def _start_or_resume(config: TrainConfig, folder: RunFolder, splits: Splits, dev
     seed_everything(config.seed)
     steps = batch_count(splits.train, config.data.batch_size)
     state = TrainingState.fresh(config, steps, device, pretrained=not folder.last.exists())
+    pictures = splits.train.images
+    fewest = smallest_part(len(pictures), config.data.batch_size, processes.world_size(), config.micro_batches)
+    check_batches(config, state.model, pictures[:fewest])
     parameters = sum(parameter.numel() for parameter in state.model.parameters())
     validating = 0 if splits.validation is None else len(splits.validation.labels)
     log.info(

@@ -1,6 +1,7 @@
 """Transfer learning: which weights a model begins with, which of its parts keep them, and features of a frozen one."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from housenumbers.errors import UserError
 from housenumbers.evaluation.metrics import predict
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import head_of
-from housenumbers.training.checkpoint import as_checkpoint, load_plain_data, weights_in, weights_sha256
+from housenumbers.training.checkpoint import as_checkpoint, load_plain_data, load_weights, weights_in, weights_sha256
 
 _OWN_SIZE = "normalize.input_size"  # what the configuration says, whatever the weights were trained with
 
@@ -38,9 +39,10 @@ def load_pretrained(model: nn.Module, source: bool | str) -> str | None:
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     fitting.pop(_OWN_SIZE, None)
     normalizing = {name for name in own if name.startswith("normalize.")}  # published weights do not have it
-    if other := own.keys() - fitting.keys() - head - normalizing:
+    counters = {name for name in own if name.endswith(".num_batches_tracked")}  # old files do not have them
+    if other := own.keys() - fitting.keys() - head - normalizing - counters:
         raise UserError(f"model.pretrained={source}: of another model: it has no {min(other)} of this shape")
-    model.load_state_dict(fitting, strict=False)
+    load_weights(model, fitting, strict=False)
     return weights_sha256(fitting)
 
 
@@ -91,18 +93,29 @@ def frozen_features(
         return model, train, validation
     if trained != {id(parameter) for parameter in head.parameters()}:
         return model, train, validation
-    features = None if validation is None else _features(model, head, validation)
-    return nn.Sequential(nn.Flatten(), head), _features(model, head, train), features
+    of_train = _features(model, head, train)
+    if of_train is None:
+        return model, train, validation
+    of_validation = None if validation is None else _features(model, head, validation)
+    return nn.Sequential(nn.Flatten(), head), of_train, of_validation
 
 
-def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> LabeledImages:
-    """What arrives at the head, in the place of the pictures."""
+def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> LabeledImages | None:
+    """What arrives at the head, in the place of the pictures. None where the model goes on behind its head."""
     arrived: list[Tensor] = []
-    hook = head.register_forward_pre_hook(lambda _, inputs: arrived.append(inputs[0]))
+    given: list[Tensor] = []
+
+    def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        arrived.append(inputs[0])
+        given.append(output)
+
+    hook = head.register_forward_hook(note)
     try:
-        predict(model, plain_batches(data))
+        logits, _ = predict(model, plain_batches(data))
     finally:
         hook.remove()
+    if not torch.equal(torch.cat(given).float().cpu(), logits):
+        return None
     return LabeledImages(torch.cat(arrived)[:, :, None, None], data.labels)
 
 
@@ -116,8 +129,12 @@ def _from_file(source: str) -> Mapping[str, Tensor]:
 
 
 def _of_the_network(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A plain state dict under the names that it has behind our normalizing."""
-    return {f"network.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+    """A plain state dict under the names that it has behind our normalizing.
+
+    DenseNet's published files have dots in some names, `denselayer1.norm.1`, which torchvision has given up since.
+    """
+    named = {re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name): state[name] for name in state}
+    return {f"network.{name}": value for name, value in named.items() if isinstance(value, Tensor)}
 
 
 def _published(model: nn.Module) -> Mapping[str, Tensor]:
