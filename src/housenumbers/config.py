@@ -214,7 +214,10 @@ def quoted(words: Sequence[str]) -> list[str]:
 
     def in_quotes(word: str) -> str:
         key, _, path = word.partition("=")
-        return word if key not in PATH_KEYS or parses(word) else f'{key}="{path.replace(chr(34), chr(92) + chr(34))}"'
+        if key not in PATH_KEYS or parses(word):
+            return word
+        escaped = path.replace('"', r"\"")
+        return f'{key}="{escaped}"'
 
     return [in_quotes(word) for word in words]
 

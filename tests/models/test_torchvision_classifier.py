@@ -54,6 +54,17 @@ def test_the_small_stem_keeps_the_first_layers_at_full_resolution(architecture: 
     assert sizes == [32]
 
 
+def test_googlenet_gets_pictures_as_its_published_weights_expect_them() -> None:
+    """torchvision's own with `transform_input`, which it sets where it loads them, takes ImageNet's mean and std."""
+    options = {"num_classes": 10, "aux_logits": False, "init_weights": False}
+    theirs = torchvision.models.googlenet(transform_input=True, **options).eval()
+    ours = TorchvisionClassifier("googlenet", input_size=64, stem="original").eval()
+    ours.network.load_state_dict(theirs.state_dict())
+    images = torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    torch.testing.assert_close(ours(images), theirs((images / 255 - mean) / std), rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
