@@ -12,7 +12,11 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import PendingRollbackError
 from support import begin_sweep, run_in, sweep
+
+from housenumbers.errors import UserError
+from housenumbers.sweeps.study import one_line_database_errors
 
 pytest.importorskip("psycopg", reason="needs the extra .[postgres]")
 
@@ -167,6 +171,13 @@ def test_when_the_database_goes_away_one_line_says_so_and_the_same_command_goes_
     stopped, continued = trials(running_server.url, "away")
     assert stopped.user_attrs["interrupted"]
     assert continued.state is TrialState.COMPLETE
+
+
+def test_a_connection_lost_in_the_middle_of_a_question_is_not_taken_for_a_full_disk() -> None:
+    said = "Can't reconnect until invalid transaction is rolled back.  Please rollback() fully before proceeding"
+    wanted = "storage: the connection was lost: start its server"
+    with pytest.raises(UserError, match=wanted), one_line_database_errors("storage"):
+        raise PendingRollbackError(said)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL, create_engine, inspect, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, PendingRollbackError
 
 from housenumbers.config import PLACE_KEYS, dotted
 from housenumbers.errors import UserError
@@ -31,7 +31,7 @@ _REMEDIES = {
     "not a database": "restore it from a backup",
     "malformed": "restore it from a backup",
     "no such": "restore it from a backup",  # table or column
-    "full": "make room",
+    "is full": "make room",
     "No space": "make room",
     "disk I/O": "make room, or mend the disk",
     "locked": "end the process that holds it",
@@ -124,6 +124,8 @@ def one_line_database_errors(name: str) -> Iterator[None]:
 
 def _reason_and_remedy(error: Exception) -> str:
     reason = str(error.__cause__ or error).splitlines()[0]
+    if isinstance(error, PendingRollbackError):  # what it says is for programmers
+        reason = "the connection was lost"
     remedies = (remedy for word, remedy in _REMEDIES.items() if word in reason)
     return f"{reason}: {next(remedies, 'start its server, or correct the URL')}"
 

@@ -67,6 +67,9 @@ class Sweep:
 
     def _run(self, arguments: list[str]) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # Optuna tells over several lines that it asks once more; if that fails too, one line of ours does.
+        rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
+        rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
         warnings.filterwarnings("ignore", message="Heartbeat of storage")  # liveness.py records them
         self._check_options()
         space, fixed, removed = read_space(self._options["params"] or {}, arguments)
