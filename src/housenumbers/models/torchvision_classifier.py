@@ -1,11 +1,11 @@
 """torchvision's classifiers by name, their first layers fit for small pictures where that is wanted."""
 
-import copy
 from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.func import functional_call
 from torchvision.models import get_model, get_model_weights, list_models
 
 from housenumbers.models.normalize import Normalize
@@ -36,14 +36,10 @@ class TorchvisionClassifier(nn.Module):
         options = _extra_options(architecture, input_size)
         try:
             self.network = get_model(architecture, weights=None, num_classes=classes, **options)
-        except AssertionError as error:  # how a vision transformer refuses a size that its patches do not fill
-            raise ValueError(f"input_size={input_size}: {architecture}: {error}") from None
-        if stem == "small":
-            _keep_resolution(self.network)
-        shapes = copy.deepcopy(self.network).to("meta").eval()  # where nothing is computed
-        try:
-            shapes(torch.empty(2, 3, input_size, input_size, device="meta"))
-        except (RuntimeError, AssertionError) as error:
+            if stem == "small":
+                _keep_resolution(self.network)
+            _pass_shapes(self.network, input_size)
+        except (RuntimeError, AssertionError) as error:  # the latter of a vision transformer, whose patches do not fit
             raise ValueError(
                 f"input_size={input_size}: {architecture} does not take it with stem={stem}: {error}: "
                 "try model.stem=original model.input_size=224"
@@ -84,6 +80,13 @@ def _extra_options(architecture: str, input_size: int) -> dict[str, Any]:
     if architecture in _INCEPTIONS:
         return {"aux_logits": False, "init_weights": True}
     return {}
+
+
+def _pass_shapes(network: nn.Module, size: int) -> None:
+    """Sends shapes of pictures through, without computing. Raises what the network does where it does not take them."""
+    weights = {name: tensor.to("meta") for name, tensor in network.state_dict().items()}
+    functional_call(network.eval(), weights, torch.empty(2, 3, size, size, device="meta"))
+    network.train()
 
 
 def _keep_resolution(network: nn.Module) -> None:

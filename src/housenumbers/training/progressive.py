@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -39,21 +39,26 @@ def check_batches(config: TrainConfig, model: nn.Module, pictures: Tensor) -> No
 
     Where the network has shrunk them to one place, batch norms need two of them or more.
     """
-    trial = train_mode(copy.deepcopy(model))  # a copy, for batch norms remember what they see
     sizes = config.progressive.sizes
-    for size in (*sizes, None):
+    if not sizes and len(pictures) > 1:
+        return
+    trial = train_mode(copy.deepcopy(model))  # a copy, for batch norms remember what they see
+    for size in sizes:
         try:
-            with torch.no_grad(), nullcontext() if size is None else _pictures_of(trial, size):
+            with torch.no_grad(), _pictures_of(trial, size):
                 trial(pictures)
         except (RuntimeError, ValueError, AssertionError) as error:
-            if size is not None:
-                raise UserError(f"progressive.sizes={sizes}: this model does not take {size} pixels: {error}") from None
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise UserError(
-                f"data.batch_size={config.data.batch_size}: leaves {len(pictures)} at a time now and then, too few for "
-                "batch norms where this model has shrunk pictures to one place: choose another, or a larger input_size"
-            ) from None
+            raise UserError(f"progressive.sizes={sizes}: this model does not take {size} pixels: {error}") from None
+    try:
+        with torch.no_grad():
+            trial(pictures)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(
+            f"data.batch_size={config.data.batch_size}: leaves {len(pictures)} at a time now and then, too few for "
+            "batch norms where this model has shrunk pictures to one place: choose another, or a larger input_size"
+        ) from None
 
 
 def freeze_stages_due(config: TrainConfig, model: nn.Module, epoch: int) -> None:
