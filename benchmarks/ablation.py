@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from housenumbers.command_line import parse
-from housenumbers.config import composed_from
+from housenumbers.composition import composed_from
 from housenumbers.data.batches import batch_count, plain_batches
 from housenumbers.data.load import load_splits
 from housenumbers.errors import DivergedError, UserError, one_line_errors

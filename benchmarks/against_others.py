@@ -23,7 +23,8 @@ from others import CONTESTANTS, Task, accuracy_of
 from rounds import Turns, machine, median_and_span, ratio_of_rounds, take_turns
 
 from housenumbers.command_line import parse
-from housenumbers.config import TrainConfig, composed_from
+from housenumbers.composition import composed_from
+from housenumbers.config import TrainConfig
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.errors import UserError, one_line_errors
 

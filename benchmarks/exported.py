@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from rounds import Turns, machine, median_and_span, pictures, ratio_of_rounds, take_turns
 
 from housenumbers.command_line import parse
-from housenumbers.config import composed_from, to_dict
+from housenumbers.composition import composed_from
+from housenumbers.config import to_dict
 from housenumbers.data.load import load_splits
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.evaluation.metrics import predict

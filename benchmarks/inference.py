@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from rounds import Turns, machine, median_and_span, pictures, ratio_of_rounds, take_turns
 
 from housenumbers.command_line import parse
-from housenumbers.config import composed_from
+from housenumbers.composition import composed_from
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError, one_line_errors

@@ -18,7 +18,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from housenumbers.command_line import parse
-from housenumbers.config import composed_from, to_dict
+from housenumbers.composition import composed_from
+from housenumbers.config import to_dict
 from housenumbers.data.load import load_splits
 from housenumbers.data.picture_files import files_below
 from housenumbers.errors import UserError, one_line_errors

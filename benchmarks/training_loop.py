@@ -29,7 +29,8 @@ from rounds import Turns, machine, pictures, take_turns
 
 from housenumbers import config as schema
 from housenumbers.command_line import parse
-from housenumbers.config import TrainConfig, composed_from
+from housenumbers.composition import composed_from
+from housenumbers.config import TrainConfig
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.models.resnet import ResNet

@@ -14,7 +14,8 @@ import torch
 from tqdm import tqdm
 
 from housenumbers.command_line import parse
-from housenumbers.config import TrainConfig, composed_from
+from housenumbers.composition import composed_from
+from housenumbers.config import TrainConfig
 from housenumbers.data.batches import batch_count
 from housenumbers.data.load import load_splits
 from housenumbers.errors import UserError, one_line_errors

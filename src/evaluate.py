@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from housenumbers.command_line import parse
-from housenumbers.config import PLACE_KEYS, composed_from
+from housenumbers.composition import composed_from
+from housenumbers.config import PLACE_KEYS
 from housenumbers.errors import UserError, one_line_errors
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from housenumbers.command_line import parse
-from housenumbers.config import PLACE_KEYS, composed_from
+from housenumbers.composition import composed_from
+from housenumbers.config import PLACE_KEYS
 from housenumbers.errors import UserError, one_line_errors
 
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from housenumbers import config as schema
 from housenumbers import interrupts, processes
+from housenumbers.composition import composing, quoted
 from housenumbers.errors import one_line_errors
 
 
@@ -75,8 +76,8 @@ def lead() -> None:
 
                 page_after_training(Path(folder))
             raise SystemExit(code)
-    sys.argv[1:] = schema.quoted(sys.argv[1:])
-    with schema.composing():
+    sys.argv[1:] = quoted(sys.argv[1:])
+    with composing():
         train()
 
 

@@ -17,7 +17,8 @@ import pytest
 import scipy.io
 from warm import run_script
 
-from housenumbers.config import TrainConfig, composed_from
+from housenumbers.composition import composed_from
+from housenumbers.config import TrainConfig
 from housenumbers.sections import DataConfig
 
 ROOT = Path(__file__).parent.parent

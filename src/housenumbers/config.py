@@ -7,16 +7,11 @@ schema of its own (a model that you add, say) works too: its keys are then check
 import copy
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -42,9 +37,6 @@ ALLOWED_TARGETS = (
 
 # Keys that say where a run happens, and change nothing of what is computed.
 PLACE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "data.verify")
-
-# Keys whose values are paths, which may hold any letter.
-PATH_KEYS = ("data.root", "data.cache", "data.fonts", "model.pretrained", "hydra.run.dir", "hydra.sweep.dir")
 
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds": "minimize"}
 
@@ -179,47 +171,6 @@ def checked(composed: Any) -> TrainConfig:
     if config.data.fonts not in ("", "matplotlib", "system"):
         config.data.fonts = absolute(config.data.fonts)
     return config
-
-
-def composed_from(conf: Path, words: Sequence[str]) -> TrainConfig:
-    """What train.py composes of the folder `conf` and these words, checked. Raises UserError as it does."""
-    register()
-    with composing(), initialize_config_dir(str(conf)):
-        return checked(compose("train", quoted(words)))
-
-
-@contextmanager
-def composing() -> Iterator[None]:
-    """Turns what Hydra raises for words that it cannot compose into a UserError."""
-    try:
-        yield
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(one_line(error)) from None
-    except ValueError as error:
-        if "Config group override" not in str(error):  # Hydra's word for GROUP=null
-            raise
-        raise UserError(f"{error}: choose an option of conf/, GROUP=OPTION") from None
-
-
-def quoted(words: Sequence[str]) -> list[str]:
-    """The words, those paths in quotes that Hydra's grammar does not take: with letters beyond ASCII, `(` or `=`."""
-    parser = OverridesParser.create()
-
-    def parses(word: str) -> bool:
-        try:
-            parser.parse_override(word)
-        except HydraException:
-            return False
-        return True
-
-    def in_quotes(word: str) -> str:
-        key, _, path = word.partition("=")
-        if key not in PATH_KEYS or parses(word):
-            return word
-        escaped = path.replace('"', r"\"")
-        return f'{key}="{escaped}"'
-
-    return [in_quotes(word) for word in words]
 
 
 def _typed(composed: Any, group: str) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from housenumbers.config import PLACE_KEYS, TrainConfig, composed_from, dotted, to_dict
+from housenumbers.composition import composed_from
+from housenumbers.config import PLACE_KEYS, TrainConfig, dotted, to_dict
 from housenumbers.errors import DivergedError, UserError
 from housenumbers.files import write_json
 from housenumbers.sweeps.report import write_report
