@@ -6,6 +6,7 @@ The rooms behind it are imported late: help and a mistake in the configuration s
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,23 @@ from housenumbers import config as schema
 from housenumbers import interrupts, processes
 from housenumbers.composition import composing, quoted
 from housenumbers.errors import one_line_errors
+from housenumbers.tracking.run_folder import RunFolder
 
 
 @hydra.main(config_path="../conf", config_name="train", execution_whitelist=schema.ALLOWED_TARGETS)
 def train(composed: DictConfig) -> Any:
-    config = schema.checked(composed)
     settings = HydraConfig.get()
+    alone = settings.mode == RunMode.RUN
     folder = Path(settings.runtime.output_dir)
+    with one_line_errors() if alone else nullcontext():  # before Hydra sees them, who adds a line of its own
+        RunFolder(folder).save_composition(composed, settings)
+        config = schema.checked(composed)
     with interrupts.undisturbed():  # torn while it loads NumPy, torch would go on with half of it
         from housenumbers.reports.after_training import page_after_training
         from housenumbers.training.run import run
 
-    if settings.mode == RunMode.RUN:
-        with one_line_errors():  # before Hydra sees them, who adds a line of its own
+    if alone:
+        with one_line_errors():
             value = run(config, folder)
             page_after_training(folder)
             return value

@@ -289,12 +289,22 @@ def test_the_saved_configuration_composes_to_the_same_run(command: Command, fini
     assert results(only_run(tmp_path)) == results(finished)
 
 
-def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(command: Command, finished: Path) -> None:
-    before = (finished / "run.json").read_text()
-    done = command("train", *TINY, "seed=5", f"hydra.run.dir='{finished}'")
-    assert done.returncode == 2
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["hydra.run.dir='{folder}'"],
+        ["-m", "hydra.sweep.dir='{folder.parent}'", "hydra.sweep.subdir={folder.name}"],
+    ],
+)
+def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(
+    command: Command, finished: Path, tmp_path: Path, words: list[str]
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "runs" / "first")
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    done = command("train", *(word.format(folder=folder) for word in words), *TINY, "seed=5")
+    assert done.returncode != 0
     assert "holds a run already" in done.stderr
-    assert (finished / "run.json").read_text() == before
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def run_by(launcher: Launcher, workers: int) -> None:
     """
     paths = [str(_SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-    for returned in launcher.launch([["hydra.output_subdir=null", "hydra.sweep.subdir=."]] * workers, 0):
+    for returned in launcher.launch([["hydra.sweep.subdir=."]] * workers, 0):
         _ = returned.return_value  # raises its error
 
 

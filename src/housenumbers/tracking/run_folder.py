@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from omegaconf import OmegaConf
+from hydra.conf import HydraConf
+from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from housenumbers.config import TrainConfig, from_saved, to_dict
@@ -60,9 +61,27 @@ class RunFolder:
             raise UserError(f"{self.path}: not a run's folder: it has no run.json and no .hydra/config.yaml") from None
         return from_saved(saved, str(self.path), overrides)
 
+    def check_free(self) -> None:
+        """Raises UserError where the folder holds a run."""
+        if self.record():
+            raise UserError(f"{self.path}: holds a run already: go on with it by resume={self.path}, or choose another")
+
     def save_config(self, config: TrainConfig) -> None:
-        """Writes `.hydra/config.yaml` for a run that Hydra itself does not start."""
-        write_text(self.path / ".hydra" / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(to_dict(config))))
+        """Writes `.hydra/config.yaml` for a run that Hydra does not start."""
+        self._save("config", OmegaConf.create(to_dict(config)))
+
+    def save_composition(self, config: DictConfig, settings: HydraConf) -> None:
+        """Writes `.hydra/` for a run that Hydra starts: its configuration, Hydra's own, and the words given.
+
+        Hydra itself would write over the configuration of a run that the folder holds. Raises UserError for one.
+        """
+        self.check_free()
+        self._save("config", config)
+        self._save("hydra", OmegaConf.create({"hydra": settings}))
+        self._save("overrides", settings.overrides.task)
+
+    def _save(self, name: str, values: Any) -> None:
+        write_text(self.path / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(values))
 
     def write_metrics(self, history: Sequence[dict[str, Any]]) -> None:
         """One line an epoch. The whole file is replaced: after a kill it may be ahead of the checkpoint."""
@@ -106,7 +125,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.path / ".lock", timeout=2):
-                for folder in (self.path, self.best.parent, self.figures):
+                for folder in (self.path, self.path / ".hydra", self.best.parent, self.figures):
                     remove_leftovers(folder)
                 yield
         except Timeout:

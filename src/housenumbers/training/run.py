@@ -53,8 +53,8 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
     Raises UserError for what a user can mend; the record in the folder then has status "failed".
     """
     folder = RunFolder(path)
-    if folder.record() and not resuming:
-        raise UserError(f"{path}: holds a run already: go on with it by resume={path}, or choose another folder")
+    if not resuming:
+        folder.check_free()
     with folder.locked(), run_log(folder.log_file), _recorded(folder, trial), enough_memory(), distributed.together():
         log.info("%s", folder.path)
         distributed.from_first(config)
