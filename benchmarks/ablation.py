@@ -58,6 +58,7 @@ ROWS = {
     "no_bfloat16": ["autocast=false"],
     "narrow": ["model.channels=[16,32,96]"],
     "wide": ["model.channels=[36,72,192]"],
+    "enlarged": ["model.input_size=48"],
 }
 
 

@@ -34,9 +34,9 @@ CONTESTANTS = {
     "fast_92": Contestant(["experiment=fast", "epochs=2"], 10),
     "fast_extra": Contestant(["experiment=fast", "data.use_extra=only", "epochs=40"], 10),
     "best": Contestant(["experiment=best"], 2),
-    "best_extra": Contestant(["experiment=best", "data.use_extra=only", "epochs=400"], 5),
+    "best_extra": Contestant(["experiment=best", "data.use_extra=only", "epochs=200"], 5),
     "best_after_rendered": Contestant(
-        ["experiment=best", "epochs=100", "optimizer.lr=0.005"], 2, ["experiment=best", "data=synthetic", "epochs=8"]
+        ["experiment=best", "epochs=60", "optimizer.lr=0.005"], 2, ["experiment=best", "data=synthetic", "epochs=4"]
     ),
 }
 
