@@ -1,6 +1,5 @@
 """Runs that a benchmark keeps: none is done twice, and an interrupted one is gone on with."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,19 +8,32 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from housenumbers.composition import composed_from
+from housenumbers.config import TrainConfig, dotted, to_dict
 from housenumbers.errors import UserError
+from housenumbers.tracking.run_folder import RunFolder
 
 
 def completed_run(folder: Path, words: list[str]) -> dict[str, Any]:
     """The record of the run in `folder`, which `src/train.py` with these words makes where it is not there yet.
 
-    Raises UserError where the run fails.
+    Raises UserError where the run fails, or the one that is there has another configuration.
     """
-    record = folder / "run.json"
-    status = json.loads(record.read_text())["status"] if record.exists() else None
-    if status != "completed":
-        go_on = [f"resume={folder}"] if status else [*words, f"hydra.run.dir={folder}"]
+    run = RunFolder(folder)
+    begun = bool(run.record())
+    if begun:
+        _check_equal(run.config(), composed_from(ROOT / "conf", words), folder)
+    if run.record().get("status") != "completed":
+        go_on = [f"resume={folder}"] if begun else [*words, f"hydra.run.dir={folder}"]
         done = subprocess.run([sys.executable, ROOT / "src/train.py", *go_on], capture_output=True, text=True)
         if done.returncode:
             raise UserError(f"{folder}: {done.stderr.strip()}")
-    return dict(json.loads(record.read_text()))
+    return run.record()
+
+
+def _check_equal(found: TrainConfig, wanted: TrainConfig, folder: Path) -> None:
+    old, new = dotted(to_dict(found)), dotted(to_dict(wanted))
+    for key in sorted(old.keys() | new.keys()):
+        if key != "data.root" and old.get(key) != new.get(key):  # the same data may lie elsewhere
+            now = f"{key}={new.get(key)}, was {old.get(key)}"
+            raise UserError(f"{folder}: a run with other settings ({now}): move it away, or choose another folder=")

@@ -154,6 +154,9 @@ def test_svhn_6k_prints_accuracies_and_times_and_does_not_run_twice(tmp_path: Pa
     assert "n=2" in done.stdout
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("run.json")}
     assert bench("svhn_6k", *words).stdout == done.stdout
+    other = bench("svhn_6k", *(word.replace("epochs=1", "epochs=2") for word in words))
+    assert other.returncode == 2
+    assert f"{tmp_path}/fast_0: a run with other settings (epochs=2, was 1)" in other.stderr
     assert before == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("run.json")}
 
 
