@@ -20,11 +20,11 @@ def completed_run(folder: Path, words: list[str]) -> dict[str, Any]:
     Raises UserError where the run fails, or the one that is there has another configuration.
     """
     run = RunFolder(folder)
-    begun = bool(run.record())
-    if begun:
+    record = run.record()
+    if record:
         _check_equal(run.config(), composed_from(ROOT / "conf", words), folder)
-    if run.record().get("status") != "completed":
-        go_on = [f"resume={folder}"] if begun else [*words, f"hydra.run.dir={folder}"]
+    if record.get("status") != "completed":
+        go_on = [f"resume={folder}"] if record else [*words, f"hydra.run.dir={folder}"]
         done = subprocess.run([sys.executable, ROOT / "src/train.py", *go_on], capture_output=True, text=True)
         if done.returncode:
             raise UserError(f"{folder}: {done.stderr.strip()}")

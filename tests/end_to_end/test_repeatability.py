@@ -302,7 +302,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(
     folder = shutil.copytree(finished, tmp_path / "runs" / "first")
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     done = command("train", *(word.format(folder=folder) for word in words), *TINY, "seed=5")
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert "holds a run already" in done.stderr
     assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
 

@@ -64,7 +64,8 @@ class RunFolder:
     def check_free(self) -> None:
         """Raises UserError where the folder holds a run."""
         if self.record():
-            raise UserError(f"{self.path}: holds a run already: go on with it by resume={self.path}, or choose another")
+            go_on = f"go on with it by resume={self.path}, or choose another folder"
+            raise UserError(f"{self.path}: holds a run already: {go_on}")
 
     def save_config(self, config: TrainConfig) -> None:
         """Writes `.hydra/config.yaml` for a run that Hydra does not start."""
