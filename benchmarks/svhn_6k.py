@@ -29,7 +29,7 @@ class Contestant:
 
 
 CONTESTANTS = {
-    "study": Contestant(["experiment=study_6k"], 1),
+    "study": Contestant(["experiment=study_6k"], 2),
     "fast": Contestant(["experiment=fast"], 10),
     "fast_92": Contestant(["experiment=fast", "epochs=2"], 10),
     "fast_extra": Contestant(["experiment=fast", "data.use_extra=only", "epochs=40"], 10),
