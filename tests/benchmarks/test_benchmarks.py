@@ -110,11 +110,12 @@ def test_the_extra_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_against_others_prints_speeds_and_accuracies(only: str) -> None:
     if only in ("lightning", "timm"):
         pytest.importorskip(only, reason="needs the extra .[others]")
-    words = ("network=fastnet", f"only={only}", "rounds=1", "epochs=1", "threads=1", "data.reduce=0.1")
+    words = ("network=fastnet", f"only={only}", "rounds=1", "epochs=1", "seeds=2", "threads=1", "data.reduce=0.1")
     done = bench("against_others", *words, f"data.root={REAL_SVHN}")
     assert done.returncode == 0, done.stderr
-    assert f"  {only}, " in done.stdout
+    assert f"  {only}, 1 epochs" in done.stdout
     assert "%" in done.stdout
+    assert "n=2 seeds" in done.stdout
 
 
 @pytest.mark.slow
