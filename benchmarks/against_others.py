@@ -153,17 +153,18 @@ def measure_accuracy(name: str, arguments: Arguments, overrides: list[str], chos
             results = {rate: alone(key, Task(config, rate, WORKERS[0])) for rate in rates}
             for rate, (accuracy, seconds) in results.items():
                 lines.append(f"  {training(key, epochs, rate):<34}{accuracy:.2%} in {seconds:.1f} s")
-            rates = (max(rates, key=lambda rate: results[rate][0]),)
-            if results[rates[0]][0] >= WANTED:
+            best = max(results, key=lambda rate: results[rate][0])
+            if results[best][0] >= WANTED:
                 break
-        runs = [results[rates[0]]]
+            rates = (best,)
+        runs = [results[best]]
         for seed in range(1, arguments.seeds):
             config = configuration(name, arguments, overrides, epochs, seed)
-            runs.append(alone(key, Task(config, rates[0], WORKERS[0])))
+            runs.append(alone(key, Task(config, best, WORKERS[0])))
         if len(runs) > 1:
             accuracies, times = zip(*runs, strict=True)
             spread = f"{mean_and_deviation(accuracies)} in {median_and_span(times, 1)} s, n={len(runs)} seeds"
-            lines.append(f"  {training(key, epochs, rates[0]):<34}{spread}")
+            lines.append(f"  {training(key, epochs, best):<34}{spread}")
     return lines
 
 
