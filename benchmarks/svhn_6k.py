@@ -36,7 +36,7 @@ CONTESTANTS = {
     "best": Contestant(["experiment=best"], 2),
     "best_extra": Contestant(["experiment=best", "data.use_extra=only", "epochs=200"], 5),
     "best_after_rendered": Contestant(
-        ["experiment=best", "epochs=60", "optimizer.lr=0.005"], 2, ["experiment=best", "data=synthetic", "epochs=4"]
+        ["experiment=best", "optimizer.lr=0.005"], 2, ["experiment=best", "data=synthetic", "epochs=4"]
     ),
 }
 
