@@ -1,19 +1,19 @@
 """What each technique buys the preset `fast`: the change of accuracy and of time where it alone is changed.
 
-By cross-validation on the training crops of SVHN-6k; the test crops are never read.
+By cross-validation over blocks of the training crops of SVHN-6k; the test crops are never read.
 `python benchmarks/ablation.py --help` shows the options.
 """
 
-import json
 import os
 import statistics
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 import yaml
+from notes import Notes
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +48,7 @@ ROWS = {
     "no_translate": ["augment.translate=0"],
     "no_scale": ["augment.scale=0"],
     "no_inversion": ["augment.invert=0"],
+    "black_corners": ["augment.padding=zeros"],
     "shear": ["augment.shear=10"],
     "colour": ["augment.color=0.3"],
     "cutout": ["augment.cutout=8"],
@@ -62,6 +63,7 @@ ROWS = {
     "wide": ["model.channels=[36,72,192]"],
     "enlarged": ["model.input_size=48"],
 }
+BESIDE = {"cosine_warmup": "cosine"}  # rows that are compared with another one than `fast` as it is
 
 
 @dataclass
@@ -110,25 +112,25 @@ def main() -> None:
 
         more = [*COMMON, f"threads={arguments.threads}", *overrides]
         pairs = [(seed, fold) for seed in range(arguments.seeds) for fold in range(arguments.folds)]
-        rows = {"fast": [], **{name: ROWS[name] for name in chosen}}
+        rows = {"fast": [], **{name: ROWS[name] for row in chosen for name in (BESIDE.get(row, row), row)}}
         # All rows of a pair in turn, so that a drift of the machine hits all alike.
         jobs = {
             (name, *pair): Job((*preset_without(words), *more, *words), *pair)
             for pair in pairs
             for name, words in rows.items()
         }
-        file = Path(arguments.file)
-        done = dict(finished(file))
-        for job in tqdm([job for job in jobs.values() if job not in done], unit="run", disable=None):
-            done[job] = run(job)
-            note(file, job, done[job])
+        notes = Notes(Path(arguments.file))
+        done = {}
+        for key, job in tqdm(jobs.items(), unit="run", disable=None):
+            done[key] = notes.result(asdict(job), partial(run, job))
         print("| changed | accuracy | time | n |\n| --- | --- | --- | --- |")
-        base = [done[jobs["fast", *pair]] for pair in pairs]
+        base = [done["fast", *pair] for pair in pairs]
         mean = statistics.fmean(result["accuracy"] for result in base)
         seconds = statistics.median(result["seconds"] for result in base)
         print(f"| nothing: `fast` | {mean:.2%} | {seconds:.1f} s | {len(pairs)} |")
         for name in chosen:
-            print(row(name, base, [done[jobs[name, *pair]] for pair in pairs]))
+            beside = BESIDE.get(name, "fast")
+            print(row(name, [done[beside, *pair] for pair in pairs], [done[name, *pair] for pair in pairs]))
 
 
 def preset_without(words: list[str]) -> list[str]:
@@ -174,24 +176,8 @@ def row(name: str, base: list[dict[str, float]], changed: list[dict[str, float]]
     gains = [100 * (new["accuracy"] - old["accuracy"]) for old, new in both]
     deviation = f" ± {statistics.stdev(gains):.2f}" if len(gains) > 1 else ""
     ratio = statistics.median(new["seconds"] / old["seconds"] for old, new in both)
-    changes = " ".join(ROWS[name])
-    return f"| {name}: `{changes}` | {statistics.fmean(gains):+.2f}{deviation} % | {ratio:.2f} | {len(gains)} |"
-
-
-def finished(file: Path) -> Iterator[tuple[Job, dict[str, float]]]:
-    """The runs that are noted in the file. Half a line, which a kill may leave, is none."""
-    for line in file.read_text().splitlines() if file.exists() else []:
-        try:
-            noted = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        yield Job(tuple(noted["words"]), noted["seed"], noted["fold"]), noted["result"]
-
-
-def note(file: Path, job: Job, result: dict[str, float]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as opened:  # a line of its own, whatever was cut off before it
-        opened.write(f"\n{json.dumps({'words': job.words, 'seed': job.seed, 'fold': job.fold, 'result': result})}")
+    changes = f"`{' '.join(ROWS[name])}`" + (f", beside `{BESIDE[name]}`" if name in BESIDE else "")
+    return f"| {name}: {changes} | {statistics.fmean(gains):+.2f}{deviation} % | {ratio:.2f} | {len(gains)} |"
 
 
 if __name__ == "__main__":

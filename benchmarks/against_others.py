@@ -1,6 +1,6 @@
 """Our training loop beside those that others write: the same network, pictures and batch size, each in its own way.
 
-How many images/s each trains, all taking turns; and how soon each reaches 95 % of SVHN-6k's test part.
+How many images/s each trains, all taking turns; and what fastnet reaches on SVHN-6k, in how many seconds.
 `python benchmarks/against_others.py --help` shows the options. CPU only.
 """
 
@@ -19,26 +19,26 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from notes import Notes
 from others import CONTESTANTS, Task, accuracy_of
 from rounds import Turns, machine, median_and_span, ratio_of_rounds, take_turns
 
 from housenumbers.command_line import parse
 from housenumbers.composition import composed_from
-from housenumbers.config import TrainConfig
+from housenumbers.config import TrainConfig, to_dict
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 WORKERS = (0, 2)  # of the others' data loaders; for the accuracy the first one, which was faster on two cores
-WANTED = 0.95
 
 
 @dataclass(frozen=True)
 class Setting:
     words: list[str]  # ours; network, batch size, precision, label smoothing and augmentation hold for others, too
     batches: int  # in a round: a second or two
-    epochs: tuple[int, ...]  # of the trainings whose accuracy is looked at, the shortest first
+    epochs: tuple[int, ...]  # of the trainings whose accuracy is looked at, the shortest first; none: speed alone
     learning_rates: dict[str, tuple[float, ...]]  # of the others, to choose from in the shortest training
 
 
@@ -62,7 +62,7 @@ SETTINGS = {
             "data.val_fraction=0",
         ],
         16,
-        (8,),
+        (),
         {"lightning": (0.005,), "torchvision": (0.05,), "timm": (0.005,)},
     ),
 }
@@ -78,9 +78,10 @@ class Arguments:
     python benchmarks/against_others.py data.root=FOLDER only=timm          or ours, lightning, torchvision
 
     rounds=7       rounds that count, after one to warm up
-    epochs=null    of the trainings whose accuracy is looked at; null: fastnet 4, then 12 if 95 % is not reached
-    seeds=3        of the training that a contestant's seed 0 ends with
+    epochs=null    of the trainings whose accuracy is looked at, fastnet's; null: 4, and 12
+    seeds=10       of each of these
     threads=null   CPU threads; null: as many as torch takes by itself
+    file=outputs/against_others.jsonl   where each finished training is noted; none is done again
 
     FOLDER holds SVHN-6k. Lightning and timm come with pip install -e '.[others]'."""
 
@@ -89,8 +90,9 @@ class Arguments:
     only: str | None = None
     rounds: int = 7
     epochs: int | None = None
-    seeds: int = 3
+    seeds: int = 10
     threads: int | None = None
+    file: str = "outputs/against_others.jsonl"
 
 
 def configuration(name: str, arguments: Arguments, overrides: list[str], epochs: int, seed: int = 0) -> TrainConfig:
@@ -140,51 +142,56 @@ def race(key: str, work: Task, batches: int, turns: Turns) -> None:
 
 
 def measure_accuracy(name: str, arguments: Arguments, overrides: list[str], chosen: list[str]) -> list[str]:
-    """What each contestant's trainings reach, until one ends at 95 %; each has its whole schedule.
+    """What the trainings of each contestant reach on the test part, and the seconds that each takes.
 
-    Seed 0 decides learning rate and epochs, by the test part: in the others' favour. More seeds repeat what it decided.
+    The others' learning rates are chosen before, in the shortest of the trainings, on blocks of the training part.
     """
     lengths = SETTINGS[name].epochs if arguments.epochs is None else (arguments.epochs,)
-    lines = [f"{name}: test accuracy and seconds of training"]
-    for key in chosen:
-        rates = learning_rates(name, key)
-        for epochs in lengths:
-            config = configuration(name, arguments, overrides, epochs)
-            results = {rate: alone(key, Task(config, rate, WORKERS[0])) for rate in rates}
-            for rate, (accuracy, seconds) in results.items():
-                lines.append(f"  {training(key, epochs, rate):<34}{accuracy:.2%} in {seconds:.1f} s")
-            best = max(results, key=lambda rate: results[rate][0])
-            if results[best][0] >= WANTED:
-                break
-            rates = (best,)
-        runs = [results[best]]
-        for seed in range(1, arguments.seeds):
-            config = configuration(name, arguments, overrides, epochs, seed)
-            runs.append(alone(key, Task(config, best, WORKERS[0])))
-        if len(runs) > 1:
-            accuracies, times = zip(*runs, strict=True)
-            spread = f"{mean_and_deviation(accuracies)} in {median_and_span(times, 1)} s, n={len(runs)} seeds"
-            lines.append(f"  {training(key, epochs, best):<34}{spread}")
+    rates = {key: learning_rates(name, key) for key in chosen}
+    choices = [(key, rate) for key in chosen for rate in rates[key] if len(rates[key]) > 1]
+    # All contestants in turn, so that a drift of the machine hits all alike.
+    trainings = [(key, epochs, seed) for seed in range(arguments.seeds) for epochs in lengths for key in chosen]
+    notes = Notes(Path(arguments.file))
+    with tqdm(total=len(choices) + len(trainings), unit="training", leave=False, disable=None) as bar:
+
+        def trained(key: str, rate: float | None, epochs: int, seed: int, *more: str) -> dict[str, float]:
+            config = configuration(name, arguments, [*overrides, *more], epochs, seed)
+            run = {"contestant": key, "learning_rate": rate, "config": to_dict(config)}
+            result: dict[str, float] = notes.result(run, partial(alone, key, Task(config, rate, WORKERS[0])))
+            bar.update()
+            return result
+
+        validated = {
+            (key, rate): trained(key, rate, lengths[0], 0, "data.val_fraction=0.2")["accuracy"] for key, rate in choices
+        }
+        best = {key: max(rates[key], key=lambda rate, key=key: validated.get((key, rate), 0.0)) for key in chosen}
+        tested = {(key, epochs, seed): trained(key, best[key], epochs, seed) for key, epochs, seed in trainings}
+
+    lines = [f"{name}: accuracy on validation blocks after {lengths[0]} epochs, one seed"] if validated else []
+    lines += [f"  {f'{key}, lr {rate}':<34}{accuracy:.2%}" for (key, rate), accuracy in validated.items()]
+    lines.append(f"{name}: test accuracy, and seconds of training")
+    for epochs in lengths:
+        for key in chosen:
+            runs = [tested[key, epochs, seed] for seed in range(arguments.seeds)]
+            accuracies, seconds = ([run[what] for run in runs] for what in ("accuracy", "seconds"))
+            said = f"{mean_and_deviation(accuracies)} in {median_and_span(seconds, 1)} s, n={len(runs)} seeds"
+            lines.append(f"  {f'{key}, {epochs} epochs':<34}{said}")
     return lines
 
 
-def training(key: str, epochs: int, rate: float | None) -> str:
-    """How a training is called in what is printed."""
-    return f"{key}, {epochs} epochs" + ("" if rate is None else f", lr {rate}")
-
-
-def alone(key: str, work: Task) -> tuple[float, float]:
-    """`train_and_test` in a process of its own."""
+def alone(key: str, work: Task) -> dict[str, float]:
+    """`train_and_score` in a process of its own."""
     with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        return process.submit(train_and_test, key, work).result()
+        return process.submit(train_and_score, key, work).result()
 
 
-def train_and_test(key: str, work: Task) -> tuple[float, float]:
-    """The accuracy of what a training gives, and its seconds."""
+def train_and_score(key: str, work: Task) -> dict[str, float]:
+    """The accuracy of what a training gives, on its validation part or, where there is none, the test part; seconds."""
     set_threads(work)
-    clock = StopWatch()
-    model = CONTESTANTS[key](work, load_splits(work.config.data).train, clock)
-    return accuracy_of(model, load_test(work.config.data), work), clock.seconds
+    clock, splits = StopWatch(), load_splits(work.config.data)
+    model = CONTESTANTS[key](work, splits.train, clock)
+    held_out = load_test(work.config.data) if splits.validation is None else splits.validation
+    return {"accuracy": accuracy_of(model, held_out, work), "seconds": clock.seconds}
 
 
 class StopWatch:
@@ -218,6 +225,8 @@ def check(arguments: Arguments) -> None:
     for key, number in (("rounds", arguments.rounds), ("epochs", arguments.epochs), ("seeds", arguments.seeds)):
         if number is not None and number < 1:
             raise UserError(f"{key}={number}: must be 1 or more")
+    if arguments.part == "accuracy" and arguments.network and not SETTINGS[arguments.network].epochs:
+        raise UserError(f"network={arguments.network}: its speed alone is measured: set part=speed, or network=fastnet")
     for package in ("lightning", "timm"):
         if arguments.only in (None, package) and find_spec(package) is None:
             raise UserError(f"only={package}: is not installed: pip install -e '.[others]', or set only=ours")
@@ -236,7 +245,7 @@ def main() -> None:
         for name in names:
             if arguments.part != "accuracy":
                 print("", *measure_speed(name, arguments, overrides, chosen), sep="\n", flush=True)
-            if arguments.part != "speed":
+            if arguments.part != "speed" and SETTINGS[name].epochs:
                 print("", *measure_accuracy(name, arguments, overrides, chosen), sep="\n", flush=True)
 
 

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from PIL import Image
+from rounds import Pictures
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR, SequentialLR
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from housenumbers.config import TrainConfig, options
@@ -215,7 +214,10 @@ def without_normalizing(task: Task, train: LabeledImages) -> tuple[nn.Module, Ca
 
 
 def loader_of(task: Task, train: LabeledImages) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Pictures one at a time through torchvision's transforms: the same changes as our augmentation makes."""
+    """Pictures one at a time through torchvision's transforms, which make the changes that our augmentation makes.
+
+    But for their corners: what is turned or moved in from outside is black, since torchvision has no other way.
+    """
     augment, pixels = options(task.config.augment), 32
     pipeline = transforms.Compose(
         [
@@ -234,19 +236,3 @@ def loader_of(task: Task, train: LabeledImages) -> DataLoader[tuple[Tensor, Tens
         Pictures(train, pipeline), task.config.data.batch_size, shuffle=True, num_workers=task.workers,
         persistent_workers=task.workers > 0,
     )  # fmt: skip
-
-
-class Pictures(Dataset[tuple[Any, int]]):
-    """Pictures one at a time, as torchvision.datasets.SVHN gives them."""
-
-    def __init__(self, data: LabeledImages, transform: Callable[[Image.Image], Any] | None) -> None:
-        self.pixels = np.ascontiguousarray(data.images.numpy().transpose(0, 2, 3, 1))
-        self.labels = data.labels.tolist()
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        image = Image.fromarray(self.pixels[index])
-        return image if self.transform is None else self.transform(image), self.labels[index]

@@ -8,8 +8,12 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
+from torch.utils.data import Dataset
 
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.svhn import locate, read_mat
@@ -93,6 +97,22 @@ def pictures(count: int, config: DataConfig | None, seed: int) -> LabeledImages:
         return LabeledImages(images, torch.randint(10, (count,), generator=generator))
     data = read_mat(locate(config, "train"))
     return data.subset(torch.arange(count) % len(data.labels))
+
+
+class Pictures(Dataset[tuple[Any, int]]):
+    """Pictures one at a time, as torchvision.datasets.SVHN gives them."""
+
+    def __init__(self, data: LabeledImages, transform: Callable[[Image.Image], Any] | None) -> None:
+        self.pixels = np.ascontiguousarray(data.images.numpy().transpose(0, 2, 3, 1))
+        self.labels = data.labels.tolist()
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        image = Image.fromarray(self.pixels[index])
+        return image if self.transform is None else self.transform(image), self.labels[index]
 
 
 def machine() -> str:

@@ -14,18 +14,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchvision import transforms
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from rounds import Turns, machine, pictures, take_turns
+from rounds import Pictures, Turns, machine, pictures, take_turns
 
 from housenumbers import config as schema
 from housenumbers.command_line import parse
@@ -126,8 +124,11 @@ def bare_step(config: TrainConfig, setting: Setting, train: LabeledImages) -> Co
 
 def usual_loop(config: TrainConfig, setting: Setting, train: LabeledImages, workers: int) -> Contestant:
     """What tutorials teach: single pictures through PIL, a DataLoader, a look at loss and accuracy after each batch."""
+    changes = transforms.Compose(
+        [transforms.RandomRotation(10), transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3)]
+    )
     loader = DataLoader(
-        PILDataset(train), setting.batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0
+        Pictures(train, changes), setting.batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0
     )
     model = ResNet(schema.options(config.model)["width"]).train()
     model.normalize = nn.Identity()  # type: ignore[assignment]  # the transforms do it
@@ -146,23 +147,6 @@ def usual_loop(config: TrainConfig, setting: Setting, train: LabeledImages, work
             seen += len(labels)
 
     return run
-
-
-class PILDataset(Dataset[tuple[Tensor, int]]):
-    """Pictures one at a time, as torchvision.datasets.SVHN gives them, through the study's transforms."""
-
-    def __init__(self, data: LabeledImages) -> None:
-        self.pixels, self.labels = data.images.numpy(), data.labels.numpy()
-        self.transform = transforms.Compose(
-            [transforms.RandomRotation(10), transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3)]
-        )
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = Image.fromarray(np.transpose(self.pixels[index], (1, 2, 0)))
-        return self.transform(image), int(self.labels[index])
 
 
 CONTESTANTS: dict[str, Callable[[TrainConfig, Setting, LabeledImages], Contestant]] = {

@@ -227,7 +227,8 @@ class TrapezoidalConfig(SchedulerConfig):
         good = self.total_steps is None or self.total_steps >= 1
         require(good, "scheduler.total_steps", self.total_steps, "1 or more, or null")
         require(0 <= self.warmup <= 1, "scheduler.warmup", self.warmup, "a fraction from 0 to 1")
-        require(0 <= self.decay <= 1 - self.warmup, "scheduler.decay", self.decay, "a fraction of what warmup leaves")
+        good = self.decay >= 0 and round(self.warmup + self.decay, 9) <= 1  # 1 - 0.8 is a little less than 0.2
+        require(good, "scheduler.decay", self.decay, "a fraction of what warmup leaves")
 
 
 # The schemas of each group, by the name that files in conf/ call them, each with the targets that it describes.

@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -174,14 +176,18 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def server(svhn_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """SVHN's server as far as the download sees it: on loopback, with MD5 sums of our small files."""
+def server(svhn_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """SVHN's server as far as the download sees it: on loopback, with MD5 sums of our small files. What it sent."""
     import hashlib
 
     from torchvision.datasets import SVHN
 
+    sent = []
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            sent.append(self.path)
+            time.sleep(0.2)  # so that what else wants it has begun, too
             content = (svhn_folder / self.path.strip("/")).read_bytes()
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
@@ -203,7 +209,7 @@ def server(svhn_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         name = f"{part}_32x32.mat"
         parts[part] = [f"{address}/{name}", name, hashlib.md5((svhn_folder / name).read_bytes()).hexdigest()]
     monkeypatch.setattr(SVHN, "split_list", parts)
-    yield address
+    yield sent
     running.shutdown()
 
 
@@ -212,7 +218,17 @@ def test_a_missing_file_is_downloaded_and_checked(svhn_folder: Path, tmp_path: P
     root = tmp_path / "fresh"
     data = load_test(config(root, download=True, verify=True))
     assert torch.equal(data.images, load_test(config(svhn_folder)).images)
-    assert sorted(path.name for path in root.iterdir()) == ["cache", "test_32x32.mat"]
+    assert sorted(path.name for path in root.iterdir()) == [".test_32x32.mat.lock", "cache", "test_32x32.mat"]
+
+
+def test_processes_that_miss_a_file_at_once_download_it_once(server: list[str], tmp_path: Path) -> None:
+    """As those of torchrun do; threads here, which the lock keeps apart just so."""
+    load_test(config(tmp_path / "alone", download=True, verify=True))
+    asked = len(server)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(load_test, [config(tmp_path / "both", download=True, verify=True)] * 2)
+    assert torch.equal(first.images, second.images)
+    assert len(server) == 2 * asked
 
 
 @pytest.mark.usefixtures("server")
@@ -220,7 +236,7 @@ def test_a_download_with_the_wrong_checksum_leaves_nothing(svhn_folder: Path, tm
     write_mat(svhn_folder / "test_32x32.mat", 77)
     with pytest.raises(UserError, match="could not be downloaded"):
         load_test(config(tmp_path / "fresh", download=True, verify=True))
-    assert list((tmp_path / "fresh").iterdir()) == []
+    assert [path.name for path in (tmp_path / "fresh").iterdir()] == [".test_32x32.mat.lock"]  # of no bytes
 
 
 def test_without_a_network_one_line_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

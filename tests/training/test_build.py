@@ -5,7 +5,8 @@ import torch
 from support import composed
 
 from housenumbers.errors import UserError
-from housenumbers.training.build import build_model, build_optimizer, build_scheduler, build_warmup
+from housenumbers.training.build import build_model, build_optimizer, build_scheduler
+from housenumbers.training.schedules import scaled_rates, warmup_factor
 
 CPU = torch.device("cpu")
 
@@ -16,16 +17,14 @@ def learning_rates(*overrides: str, epochs: int = 4, steps: int = 5) -> list[flo
     model = torch.nn.Linear(1, 1)
     optimizer = build_optimizer(config.optimizer, model, CPU)
     scheduler, interval = build_scheduler(config.scheduler, optimizer, epochs, steps)
-    warmup = build_warmup(config.scheduler, optimizer, steps)
     rates = []
     for _ in range(epochs):
         for _ in range(steps):
-            rates.append(optimizer.param_groups[0]["lr"])
-            optimizer.step()
+            with scaled_rates(optimizer, warmup_factor(config.scheduler, len(rates), steps)):
+                rates.append(optimizer.param_groups[0]["lr"])
+                optimizer.step()
             if interval == "batch":
                 scheduler.step()
-            if warmup is not None:
-                warmup.step()
         if interval == "epoch":
             scheduler.step()
     return rates
@@ -59,7 +58,8 @@ def test_none_keeps_the_rate() -> None:
 
 
 def test_warmup_rises_at_every_step_and_then_leaves_the_schedule_to_itself() -> None:
-    for words in (("scheduler=none",), ("scheduler=step", "scheduler.step_size=1"), ("scheduler=cosine",)):
+    ending_above_0 = ("scheduler=cosine", "scheduler.interval=batch", "scheduler.eta_min=0.9")
+    for words in (("scheduler=none",), ("scheduler=step", "scheduler.step_size=1"), ending_above_0):
         plain = learning_rates(*words, "optimizer.lr=1")
         warm = learning_rates(*words, "optimizer.lr=1", "scheduler.warmup_epochs=1.4")
         assert warm == pytest.approx([rate * min(1, (step + 1) / 8) for step, rate in enumerate(plain)])
@@ -71,6 +71,8 @@ def test_trapezoidal_rises_stays_and_falls_to_nothing() -> None:
     assert rates == pytest.approx([*rising, *[2.0] * 6, *falling])
     abrupt = learning_rates("scheduler=trapezoidal", "scheduler.warmup=0", "scheduler.decay=0", "optimizer.lr=2")
     assert abrupt == [2.0] * 20
+    falling_from_the_peak = ("scheduler=trapezoidal", "scheduler.warmup=0.8", "scheduler.decay=0.2", "optimizer.lr=2")
+    assert learning_rates(*falling_from_the_peak)[14:17] == pytest.approx([1.875, 2.0, 2.0])
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])

@@ -14,7 +14,7 @@ import pytest
 import torch
 from support import ROOT, TINY, composed, environment, only_run, run_folders
 
-from housenumbers.data.batches import rows_of, training_batches
+from housenumbers.data.batches import micro_batch_count, rows_of, smallest_part, training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.processes import cores
 from housenumbers.tracking.run_folder import RunFolder
@@ -41,9 +41,14 @@ class Plain(nn.Module):
 # 345 pictures: the last batch holds one, so that a second process has none. All that is drawn at random is in use.
 WORDS = (
     "model=plain", "data=digits", "data.reduce=0.3", "data.batch_size=43", "epochs=2", "threads=1", "optimizer=sgd",
-    "optimizer.lr=0.1", "scheduler=onecycle", "augment=digits", "label_smoothing=0.1",
+    "optimizer.lr=0.1", "scheduler=onecycle", "augment=digits", "label_smoothing=0.1", "clip_grad_norm=0.1",
+    "augment.mixup=0.2", "augment.cutout=5", "augment.color=0.2", "augment.shear=5",
 )  # fmt: skip
-LONG = (*TINY, "model.width=2", "model.blocks=[1,1,1]", "augment=rotation", "scheduler=onecycle", "epochs=12")
+# On the CPU each process has batch norms of its own, and those of a frozen stage are used while training.
+LONG = (
+    *TINY, "model.width=2", "model.blocks=[1,1,1]", "augment=rotation", "scheduler=onecycle", "epochs=12",
+    "averaging=ema", "progressive.freeze_after=[0.3]",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +137,11 @@ def test_each_row_belongs_to_one_process(size: int, world_size: int) -> None:
     assert len(shares[0]) > 0
 
 
-def test_the_parts_of_a_batch_are_those_of_the_whole() -> None:
+@pytest.mark.parametrize("mixup", [0, 0.5])
+def test_the_parts_of_a_batch_are_those_of_the_whole(mixup: float) -> None:
     images = torch.randint(0, 256, (31, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     data = LabeledImages(images, torch.arange(31) % 10)
-    augmentation = composed("data=digits", "augment=digits", "augment.cutout=5").augment
+    augmentation = composed("data=digits", "augment=digits", "augment.cutout=5", f"augment.mixup={mixup}").augment
     whole = list(training_batches(data, 10, augmentation, 1, 2))
     parts = [list(training_batches(data, 10, augmentation, 1, 2, rank, 3)) for rank in range(3)]
     for step, (pictures, labels) in enumerate(whole):
@@ -143,6 +149,17 @@ def test_the_parts_of_a_batch_are_those_of_the_whole() -> None:
         assert torch.equal(torch.cat([parts[rank][step][1] for rank in there]), labels)
         torch.testing.assert_close(torch.cat([parts[rank][step][0] for rank in there]), pictures)
     assert [len(part[-1][1]) for part in parts] == [1, 1, 1]  # the last batch has one picture; all take the step
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 8])
+def test_all_processes_divide_a_batch_into_equally_many_parts(world_size: int) -> None:
+    for size in range(1, 40):
+        rows = [max(1, len(rows_of(size, rank, world_size))) for rank in range(world_size)]
+        for wanted in (1, 2, 4, 7):
+            count = micro_batch_count(size, world_size, wanted)
+            parts = [len(part) for own in rows for part in torch.arange(own).tensor_split(count)]
+            assert min(parts) == smallest_part(size, size, world_size, wanted) >= 1
+            assert count == wanted or count == min(rows) < wanted
 
 
 def test_two_processes_make_one_run_with_its_numbers(checkout: Path, in_one_process: Path, tmp_path: Path) -> None:
@@ -167,7 +184,7 @@ def test_a_gradient_of_micro_batches_is_that_of_the_batch(undivided_and_divided:
 
 @pytest.mark.slow
 def test_three_processes_of_micro_batches_share_the_cores(checkout: Path, in_one_process: Path, tmp_path: Path) -> None:
-    done = run(tmp_path, checkout, *WORDS, "micro_batches=4", "clip_grad_norm=100", "threads=null", processes=3)
+    done = run(tmp_path, checkout, *WORDS, "micro_batches=4", "threads=null", processes=3)
     assert done.returncode == 0, done.stderr
     assert_equal_but_for_noise(only_run(tmp_path), in_one_process)
     assert record(only_run(tmp_path))["threads"] == max(1, cores() // 3)

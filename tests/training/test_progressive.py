@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
 from housenumbers.training.loop import TrainingState, fit
-from housenumbers.training.progressive import check_batches, check_progressive, due
+from housenumbers.training.progressive import check_batches, check_progressive, due, freeze_stages_due
 
 CPU = torch.device("cpu")
 SMALL = ("model.width=2", "model.blocks=[1,1]", "model.input_size=16", "data.batch_size=20", "epochs=4")
@@ -52,6 +52,16 @@ def test_a_stage_stops_after_its_share_statistics_included() -> None:
         "stages.1.": [True] * 4,
         "head.": [True] * 4,
     }
+
+
+def test_a_share_that_is_no_binary_fraction_ends_with_its_epoch() -> None:
+    config = composed(*SMALL, "progressive.freeze_after=[0.55]", "epochs=100")
+    model = TrainingState.fresh(config, 1, CPU).model
+    learning = []
+    for epoch in (55, 56):
+        freeze_stages_due(config, model, epoch)
+        learning.append(model.get_parameter("stem.0.weight").requires_grad)
+    assert learning == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,15 @@ def rows_of(size: int, rank: int, world_size: int) -> range:
 def smallest_part(size: int, batch_size: int, world_size: int, micro_batches: int) -> int:
     """How few of `size` pictures a model may get to see at once in an epoch: the fewest of its last batches' parts."""
     batches = [batch for batch in (min(size, batch_size), size % batch_size) if batch]
-    parts = [len(rows_of(batch, rank, world_size)) or 1 for batch in batches for rank in range(world_size)]
-    return min(len(chunk) for part in parts for chunk in torch.arange(part).chunk(micro_batches))
+    fewest = [max(1, batch // world_size) for batch in batches]  # of a process's rows of each
+    return min(rows // min(rows, micro_batches) for rows in fewest)
+
+
+def micro_batch_count(size: int, world_size: int, wanted: int) -> int:
+    """Into how many parts each process divides its rows of a batch: equally many in all, since they wait for each other
+    in each, and none without a row.
+    """
+    return min(wanted, max(1, size // world_size))
 
 
 def batch_count(data: LabeledImages, batch_size: int) -> int:

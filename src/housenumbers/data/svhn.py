@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 from housenumbers.data.cache import decoded
 from housenumbers.data.labeled_images import LabeledImages
@@ -90,10 +91,12 @@ def locate(config: DataConfig, part: str) -> Path:
     url, filename, md5 = SVHN.split_list[part]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Beside its final place, so that a download that was cut off never passes for the file itself.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
-            download_url(url, folder, filename, md5)
-            (Path(folder) / filename).replace(path)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            if not path.is_file():  # else another process has downloaded it meanwhile
+                # Beside its final place, so that a download that was cut off never passes for the file itself.
+                with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
+                    download_url(url, folder, filename, md5)
+                    (Path(folder) / filename).replace(path)
     except (urllib.error.URLError, TimeoutError, RuntimeError, OSError) as error:
         raise UserError(
             f"{path}: no such file, and {url} could not be downloaded ({_reason(error)}): put the file there, "

@@ -15,7 +15,7 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.sections import AveragingConfig
 from housenumbers.training.transfer import train_mode
 
-_PICTURES_FOR_STATISTICS = 5000  # tell a batch norm's mean and variance well enough; no more are looked at
+_PICTURES_FOR_STATISTICS = 5000  # or so tell a batch norm's mean and variance well enough
 
 
 class WeightAverage:
@@ -29,9 +29,13 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, config: AveragingConfig, epochs: int) -> None:
         self._is_swa = config.method == "swa"
-        self._start = config.start * epochs
+        self._start = round(config.start * epochs, 9)  # 0.29 * 100 is a little less than 29
         self._average = get_swa_multi_avg_fn() if self._is_swa else get_ema_multi_avg_fn(config.decay)
         frozen = {name for name, weight in model.named_parameters(remove_duplicate=False) if not weight.requires_grad}
+        self._norms = {
+            name for name, module in train_mode(model).named_modules()
+            if isinstance(module, _BatchNorm) and module.training
+        }  # fmt: skip
         # These share the memory of the model's own tensors, which optimizers change in place.
         self._current = {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
         self._count = 0
@@ -61,7 +65,7 @@ class WeightAverage:
         own = {name: self._current[name].clone() for name in self.tensors}
         self._put(self.tensors)
         if self._is_swa and self.tensors:
-            _recompute_statistics(network, batches)
+            _recompute_statistics(network, self._norms, batches)
             self.tensors = {name: tensor.clone() for name, tensor in self._current.items()}
         try:
             yield
@@ -91,14 +95,18 @@ def averaged_weights(
 
 
 @torch.no_grad()
-def _recompute_statistics(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Each batch norm's mean and variance over some training pictures.
+def _recompute_statistics(network: nn.Module, names: set[str], batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """The mean and variance of the batch norms with these `names` over some training pictures.
 
     As torch.optim.swa_utils.update_bn does, which however spares neither frozen layers nor time.
     """
-    norms = [module for module in train_mode(network).modules() if isinstance(module, _BatchNorm) and module.training]
+    norms = [
+        norm for name, norm in train_mode(network).named_modules() if name in names and isinstance(norm, _BatchNorm)
+    ]
     if not norms:
         return
+    for norm in norms:
+        norm.train()  # one that was frozen during the run has averaged weights, too
     momenta = [norm.momentum for norm in norms]
     seen = 0
     for number, (images, _) in enumerate(batches, start=1):

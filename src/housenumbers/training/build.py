@@ -7,7 +7,7 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LinearLR, LRScheduler
+from torch.optim.lr_scheduler import LRScheduler
 
 from housenumbers.config import ALLOWED_TARGETS, one_line, options
 from housenumbers.errors import UserError
@@ -78,16 +78,6 @@ def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_ep
             f"scheduler: {intervals} steps are too few for scheduler.pct_start={arguments.get('pct_start')}: "
             "raise it, or epochs"
         ) from None
-
-
-def build_warmup(chosen: Any, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler | None:
-    """What lets the learning rate rise to that of the scheduler, at every step; None where it need not.
-
-    The factor of Goyal et al. 2017, arXiv:1706.02677, on top of whatever factor the scheduler applies. To be built
-    after the scheduler, which takes the learning rate that it finds for the full one.
-    """
-    steps = round(options(chosen).get("warmup_epochs", 0) * steps_per_epoch)
-    return LinearLR(optimizer, start_factor=1 / (steps + 1), total_iters=steps) if steps > 0 else None
 
 
 def _call(group: str, arguments: dict[str, Any], **more: Any) -> Any:

@@ -109,16 +109,22 @@ def begin(config: TrainConfig) -> torch.device:
 
 
 def parallel(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network, its gradients averaged over all processes, which begin with the first one's weights.
+    """The network, its gradients averaged over all processes, which begin with the first one's weights and statistics.
 
     On CUDA batch norm has the statistics of the whole batch; the CPU has no such layer: there, of the process's part.
     """
     if processes.world_size() == 1:
         return network
+    _share_buffers(network)  # the statistics of frozen batch norms count, too
     if device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # its new name is unknown to torch 2.9
         return DistributedDataParallel(network, broadcast_buffers=False)
+
+
+def _share_buffers(network: nn.Module) -> None:
+    for buffer in network.buffers():
+        dist.broadcast(buffer, 0)
 
 
 def gradients_stay(network: nn.Module, here: bool) -> AbstractContextManager[None]:
@@ -139,8 +145,7 @@ def validate(network: nn.Module, data: LabeledImages) -> tuple[float, float]:
     """Accuracy and mean loss on `data`. Each process looks at rows of its own, with the first one's batch norms."""
     if processes.world_size() == 1:
         return accuracy_and_loss(*predict(network, plain_batches(data)))
-    for buffer in network.buffers():
-        dist.broadcast(buffer, 0)
+    _share_buffers(network)
     rows = rows_of(len(data.labels), processes.rank(), processes.world_size())
     sums = torch.zeros(2, dtype=torch.float64)
     if rows:

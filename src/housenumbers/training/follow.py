@@ -8,17 +8,17 @@ from housenumbers.data.load import load_splits
 from housenumbers.errors import UserError
 from housenumbers.training import distributed
 from housenumbers.training.loop import TrainingState, fit
-from housenumbers.training.memory import keep_freed_memory
+from housenumbers.training.memory import enough_memory, keep_freed_memory
 from housenumbers.training.repeatability import seed_everything
 
 
 def follow() -> None:
     """Takes part in the run that the first process leads, if it leads one.
 
-    Raises UserError where this machine lacks what the run needs, or its data are other ones.
+    Raises UserError where this machine lacks what the run needs, memory too, or its data are other ones.
     """
     logging.getLogger("housenumbers").addHandler(logging.NullHandler())
-    with distributed.together():
+    with enough_memory(), distributed.together():
         config: TrainConfig | None = distributed.from_first(None)
         if config is None:
             return

@@ -14,17 +14,18 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from housenumbers import processes
 from housenumbers.config import TrainConfig, options
-from housenumbers.data.batches import batch_count, rows_of, training_batches
+from housenumbers.data.batches import batch_count, micro_batch_count, rows_of, training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.streams import MODEL, stream_seed
 from housenumbers.errors import DivergedError
 from housenumbers.training import distributed
 from housenumbers.training.averaging import WeightAverage, averaged_weights
-from housenumbers.training.build import build_model, build_optimizer, build_scheduler, build_warmup
+from housenumbers.training.build import build_model, build_optimizer, build_scheduler
 from housenumbers.training.checkpoint import load_weights
 from housenumbers.training.history import Record, should_stop
 from housenumbers.training.progressive import check_progressive, due, freeze_stages_due, pictures_of_size_due
 from housenumbers.training.repeatability import computes_in_bfloat16
+from housenumbers.training.schedules import scaled_rates, warmup_factor
 from housenumbers.training.transfer import freeze, frozen_features, load_pretrained, train_mode
 
 _LOOK_EVERY = 20  # steps between looks at the loss: each look makes a GPU wait
@@ -38,7 +39,6 @@ class TrainingState:
     optimizer: Optimizer
     scheduler: LRScheduler
     interval: str  # the scheduler steps after each "epoch" or "batch"
-    warmup: LRScheduler | None  # steps after each batch
     average: WeightAverage | None
     history: list[Record]
     seconds: float  # from the first batch to the end of the last epoch in the history
@@ -57,10 +57,9 @@ class TrainingState:
         check_progressive(config, model)
         optimizer = build_optimizer(config.optimizer, model, device)
         scheduler, interval = build_scheduler(config.scheduler, optimizer, config.epochs, steps_per_epoch)
-        warmup = build_warmup(config.scheduler, optimizer, steps_per_epoch)
         averaging = config.averaging
         average = None if averaging.method == "none" else WeightAverage(model, averaging, config.epochs)
-        return cls(model, optimizer, scheduler, interval, warmup, average, [], 0.0, pretrained_sha256)
+        return cls(model, optimizer, scheduler, interval, average, [], 0.0, pretrained_sha256)
 
     def weights(self) -> dict[str, Tensor]:
         """What is scored and kept: the model's weights, or their average."""
@@ -71,7 +70,6 @@ class TrainingState:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
-            "warmup": None if self.warmup is None else self.warmup.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "history": self.history,
             "seconds": self.seconds,
@@ -82,8 +80,6 @@ class TrainingState:
         load_weights(self.model, state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
-        if self.warmup is not None:
-            self.warmup.load_state_dict(state["warmup"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.history = state["history"]
@@ -115,7 +111,8 @@ def fit(
         if stage is not (now_due := due(stages, epoch, config.epochs)):
             stage = now_due
             network, train, validating = frozen_features(config, state.model, stage, validation)
-        lr = state.optimizer.param_groups[0]["lr"]
+        steps = batch_count(train, config.data.batch_size)
+        lr = state.optimizer.param_groups[0]["lr"] * warmup_factor(config.scheduler, (epoch - 1) * steps, steps)
         freeze_stages_due(config, state.model, epoch)
         # Each epoch anew: DistributedDataParallel waits for the gradients of all that was trained when it was made.
         trained = distributed.parallel(network, train.images.device)
@@ -172,7 +169,8 @@ def train_epoch(
         size = min(config.data.batch_size, len(train.labels) - seen)  # of the batch, of which this may be a part
         own = len(rows_of(size, rank, world_size))
         optimizer.zero_grad()
-        parts = list(zip(images.chunk(config.micro_batches), labels.chunk(config.micro_batches), strict=True))
+        count = micro_batch_count(size, world_size, config.micro_batches)
+        parts = list(zip(images.tensor_split(count), labels.tensor_split(count), strict=True))
         for number, (pictures, targets) in enumerate(parts):
             part = rank * config.micro_batches + number
             key = (config.seed, epoch, step, part) if part else (config.seed, epoch, step)
@@ -185,11 +183,10 @@ def train_epoch(
         seen += size
         if config.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad_norm)
-        optimizer.step()
+        with scaled_rates(optimizer, warmup_factor(config.scheduler, (epoch - 1) * steps + step, steps)):
+            optimizer.step()
         if state.interval == "batch":
             state.scheduler.step()
-        if state.warmup is not None:
-            state.warmup.step()
         if state.average is not None:
             state.average.update(epochs_done=epoch - 1 + (step + 1) / steps)
 

@@ -66,7 +66,9 @@ def freeze_stages_due(config: TrainConfig, model: nn.Module, epoch: int) -> None
 
     There each layer's learning rate falls to 0 before; here the run has one schedule, and a stage stops where it is.
     """
-    freeze(model, sum(share * config.epochs <= epoch - 1 for share in config.progressive.freeze_after))
+    # Rounded, since 0.55 * 100 is a little more than 55.
+    over = [share for share in config.progressive.freeze_after if round(share * config.epochs, 9) <= epoch - 1]
+    freeze(model, len(over))
 
 
 @contextmanager

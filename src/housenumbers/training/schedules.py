@@ -1,8 +1,14 @@
 """Schedules of the learning rate that torch does not have."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+from housenumbers.config import options
 
 
 class Trapezoidal(LRScheduler):
@@ -24,3 +30,24 @@ class Trapezoidal(LRScheduler):
         step = self.last_epoch
         factor = min(1.0, (step + 1) / self._rising, max(0, self._total - step) / self._falling)
         return [base * factor for base in self.base_lrs]
+
+
+def warmup_factor(chosen: Any, step: int, steps_per_epoch: int) -> float:
+    """How much of the learning rate of the `chosen` scheduler a step of the run, counted from 0, takes.
+
+    It rises in a straight line to all of it over `warmup_epochs` (Goyal et al. 2017, arXiv:1706.02677).
+    """
+    return min(1.0, (step + 1) / (round(options(chosen).get("warmup_epochs", 0) * steps_per_epoch) + 1))
+
+
+@contextmanager
+def scaled_rates(optimizer: Optimizer, factor: float) -> Iterator[None]:
+    """Meanwhile the learning rates are so much of what they were. Schedules, which go on from the last rate, see none
+    of it: torch's LinearLR beside a cosine that ends above 0 would lead to another rate.
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = factor * rate
+    yield
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
