@@ -37,6 +37,7 @@ class Task:
     config: TrainConfig
     learning_rate: float | None  # of the others: ours is in the configuration
     workers: int  # of the others' loaders
+    border: int = 0  # pixels around the others' pictures, as the nearest ones are: without, what is moved in is black
 
     @property
     def bfloat16(self) -> bool:
@@ -214,25 +215,23 @@ def without_normalizing(task: Task, train: LabeledImages) -> tuple[nn.Module, Ca
 
 
 def loader_of(task: Task, train: LabeledImages) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Pictures one at a time through torchvision's transforms, which make the changes that our augmentation makes.
-
-    But for their corners: what is turned or moved in from outside is black, since torchvision has no other way.
-    """
-    augment, pixels = options(task.config.augment), 32
+    """Pictures one at a time through torchvision's transforms, which make the changes that our augmentation makes."""
+    augment, pixels = options(task.config.augment), train.images.shape[-1]
     pipeline = transforms.Compose(
         [
             transforms.RandomAffine(
                 augment["degrees"],
-                (augment["translate"] / pixels,) * 2,
+                (augment["translate"] / (pixels + 2 * task.border),) * 2,
                 (1 - augment["scale"], 1 + augment["scale"]),
                 interpolation=transforms.InterpolationMode.BILINEAR,
             ),
+            *([transforms.CenterCrop(pixels)] if task.border else []),
             transforms.RandomInvert(augment["invert"]),
             transforms.ToTensor(),
             transforms.Normalize(HALF, HALF),
         ]
     )
     return DataLoader(
-        Pictures(train, pipeline), task.config.data.batch_size, shuffle=True, num_workers=task.workers,
+        Pictures(train, pipeline, task.border), task.config.data.batch_size, shuffle=True, num_workers=task.workers,
         persistent_workers=task.workers > 0,
     )  # fmt: skip

@@ -100,10 +100,11 @@ def pictures(count: int, config: DataConfig | None, seed: int) -> LabeledImages:
 
 
 class Pictures(Dataset[tuple[Any, int]]):
-    """Pictures one at a time, as torchvision.datasets.SVHN gives them."""
+    """Pictures one at a time, as torchvision.datasets.SVHN gives them; the nearest pixels again in a `border`."""
 
-    def __init__(self, data: LabeledImages, transform: Callable[[Image.Image], Any] | None) -> None:
-        self.pixels = np.ascontiguousarray(data.images.numpy().transpose(0, 2, 3, 1))
+    def __init__(self, data: LabeledImages, transform: Callable[[Image.Image], Any] | None, border: int = 0) -> None:
+        around = ((0, 0), (border, border), (border, border), (0, 0))
+        self.pixels = np.pad(data.images.numpy().transpose(0, 2, 3, 1), around, mode="edge")
         self.labels = data.labels.tolist()
         self.transform = transform
 
