@@ -48,7 +48,7 @@ SETTINGS = {
         ["experiment=fast"],
         40,
         (4, 12),
-        {"lightning": (0.01, 0.003, 0.03), "torchvision": (0.05, 0.02, 0.15), "timm": (0.01, 0.003, 0.03)},
+        {"lightning": (0.01, 0.003, 0.03, 0.1), "torchvision": (0.05, 0.02, 0.15, 0.5), "timm": (0.01, 0.003, 0.03)},
     ),
     "resnet31_w16": Setting(
         [
