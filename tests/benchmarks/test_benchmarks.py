@@ -1,6 +1,7 @@
 """The benchmarks run and print what they promise; how fast anything was is not a test's business."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,15 +108,21 @@ def test_the_extra_that_is_missing_is_named(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL_SVHN.exists(), reason="needs the real crops")
 @pytest.mark.parametrize("only", ["ours", "torchvision", "lightning", "timm"])
-def test_against_others_prints_speeds_and_accuracies(only: str) -> None:
+def test_against_others_prints_speeds_and_accuracies_and_does_not_train_twice(only: str, tmp_path: Path) -> None:
     if only in ("lightning", "timm"):
         pytest.importorskip(only, reason="needs the extra .[others]")
-    words = ("network=fastnet", f"only={only}", "rounds=1", "epochs=1", "seeds=2", "threads=1", "data.reduce=0.1")
-    done = bench("against_others", *words, f"data.root={REAL_SVHN}")
+    file = tmp_path / "trainings.jsonl"
+    small = ("rounds=1", "epochs=1", "seeds=2", "threads=1", "data.reduce=0.1", f"file={file}")
+    words = ("network=fastnet", f"only={only}", *small, f"data.root={REAL_SVHN}")
+    done = bench("against_others", *words)
     assert done.returncode == 0, done.stderr
-    assert f"  {only}, 1 epochs" in done.stdout
-    assert "%" in done.stdout
-    assert "n=2 seeds" in done.stdout
+    assert re.search(rf"  {only}, images/s|  {only}, 0 workers, images/s", done.stdout)
+    assert re.search(rf"  {only}, 1 epochs +0\.\d+ ± 0\.\d+ in \d+\.\d .*n=2 seeds", done.stdout)
+    noted = file.read_text()
+    assert noted.count('"val_fraction": 0.2') == (0 if only == "ours" else noted.count('"accuracy"') - 2)
+    again = bench("against_others", "part=accuracy", *words)
+    assert again.stdout.splitlines()[-2:] == done.stdout.splitlines()[-2:]
+    assert file.read_text() == noted
 
 
 @pytest.mark.slow
