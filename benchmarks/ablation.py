@@ -120,9 +120,8 @@ def main() -> None:
             for name, words in rows.items()
         }
         notes = Notes(Path(arguments.file))
-        done = {}
-        for key, job in tqdm(jobs.items(), unit="run", disable=None):
-            done[key] = notes.result(asdict(job), partial(run, job))
+        bar = tqdm(jobs.items(), unit="run", disable=None)
+        done = {key: notes.result(asdict(job), partial(run, job)) for key, job in bar}
         print("| changed | accuracy | time | n |\n| --- | --- | --- | --- |")
         base = [done["fast", *pair] for pair in pairs]
         mean = statistics.fmean(result["accuracy"] for result in base)

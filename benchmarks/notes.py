@@ -22,12 +22,13 @@ class Notes:
 
     def result(self, run: dict[str, Any], measure: Callable[[], Any]) -> Any:
         """What is noted of the run, or else what `measure` gives, which is noted then."""
-        if _key(run) not in self._results:
-            self._results[_key(run)] = measure()
+        key = _key(run)
+        if key not in self._results:
+            self._results[key] = measure()
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._file.open("a") as opened:  # a line of its own, whatever was cut off before it
-                opened.write(f"\n{json.dumps({**run, 'result': self._results[_key(run)]})}")
-        return self._results[_key(run)]
+                opened.write(f"\n{json.dumps({**run, 'result': self._results[key]})}")
+        return self._results[key]
 
 
 def _key(run: dict[str, Any]) -> str:

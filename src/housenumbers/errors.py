@@ -25,7 +25,7 @@ class DivergedError(UserError):
 def fail(message: str) -> None:
     """Prints one line on standard error, once where torchrun started several processes, and exits with code 2."""
     sys.stdout.flush()
-    if processes.is_first_to("fail"):
+    if processes.is_first_to_fail():
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(2)
 

@@ -29,7 +29,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def is_first_to(do: str) -> bool:
+def is_first_to_fail() -> bool:
     """Whether none of this machine's processes has asked this before. What ends one ends all: the first one knows why.
 
     They agree by a file in the folder that torchrun makes for the errors of each round of its processes.
@@ -37,7 +37,7 @@ def is_first_to(do: str) -> bool:
     if world_size() == 1:
         return True
     try:
-        (Path(os.environ["TORCHELASTIC_ERROR_FILE"]).parents[1] / do).touch(exist_ok=False)
+        (Path(os.environ["TORCHELASTIC_ERROR_FILE"]).parents[1] / "failed").touch(exist_ok=False)
     except FileExistsError:
         return False
     except (KeyError, IndexError, OSError):  # torchrun keeps no logs, or the disk is full

@@ -238,6 +238,17 @@ def test_what_fails_in_all_or_in_one_is_one_line(
 
 
 @pytest.mark.slow
+def test_what_fails_in_the_second_process_alone_is_said(checkout: Path, tmp_path: Path) -> None:
+    fails = '        if __import__("os").environ["RANK"] == "1":\n            raise ValueError("depth=7: too deep")\n'
+    model = PLAIN.replace("        super().__init__()\n", f"        super().__init__()\n{fails}")
+    (checkout / "src/housenumbers/models/uneven.py").write_text(model)
+    (checkout / "conf/model/uneven.yaml").write_text("_target_: housenumbers.models.uneven.Plain\nname: uneven\n")
+    done = run(tmp_path, checkout, *WORDS, "model=uneven")
+    assert done.returncode != 0
+    assert errors(done.stderr) == ["error: model.depth=7: too deep"]
+
+
+@pytest.mark.slow
 def test_without_a_run_the_others_are_let_go(checkout: Path, in_one_process: Path, tmp_path: Path) -> None:
     done = run(tmp_path, checkout, f"resume={in_one_process}")
     assert done.returncode == 0, done.stderr

@@ -27,8 +27,7 @@ def rows_of(size: int, rank: int, world_size: int) -> range:
 def smallest_part(size: int, batch_size: int, world_size: int, micro_batches: int) -> int:
     """How few of `size` pictures a model may get to see at once in an epoch: the fewest of its last batches' parts."""
     batches = [batch for batch in (min(size, batch_size), size % batch_size) if batch]
-    fewest = [max(1, batch // world_size) for batch in batches]  # of a process's rows of each
-    return min(rows // min(rows, micro_batches) for rows in fewest)
+    return min(max(1, batch // world_size) // micro_batch_count(batch, world_size, micro_batches) for batch in batches)
 
 
 def micro_batch_count(size: int, world_size: int, wanted: int) -> int:
