@@ -4,7 +4,6 @@ By cross-validation over blocks of the training crops of SVHN-6k; the test crops
 `python benchmarks/ablation.py --help` shows the options.
 """
 
-import os
 import statistics
 import sys
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 import yaml
 from notes import Notes
+from rounds import machine
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +27,7 @@ from housenumbers.errors import DivergedError, UserError, one_line_errors
 from housenumbers.evaluation.metrics import accuracy_and_loss, predict
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.memory import keep_freed_memory
-from housenumbers.training.repeatability import environment, seed_everything
+from housenumbers.training.repeatability import seed_everything
 
 PRESET = ROOT / "conf/experiment/fast.yaml"
 # Of 50 blocks of neighbouring photos ten validate; which ones is decided by data.split_seed.
@@ -106,9 +106,7 @@ def main() -> None:
                 raise UserError(f"{key}={getattr(arguments, key)}: must be 1 or more")
         torch.set_num_threads(arguments.threads)
         keep_freed_memory()
-        measured = environment(torch.device("cpu"))
-        cores = len(os.sched_getaffinity(0))
-        print(f"{measured['cpu']}, {arguments.threads} threads of {cores} cores, torch {measured['versions']['torch']}")
+        print(machine(arguments.threads))
 
         more = [*COMMON, f"threads={arguments.threads}", *overrides]
         pairs = [(seed, fold) for seed in range(arguments.seeds) for fold in range(arguments.folds)]

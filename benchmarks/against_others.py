@@ -7,11 +7,11 @@ How many images/s each trains, all taking turns; and what fastnet reaches on SVH
 import statistics
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -47,7 +47,7 @@ SETTINGS = {
     "fastnet": Setting(
         ["experiment=fast"],
         40,
-        (4, 12),
+        (4, 8, 12),
         {"lightning": (0.01, 0.003, 0.03, 0.1), "torchvision": (0.05, 0.02, 0.15, 0.5), "timm": (0.01, 0.003, 0.03)},
     ),
     "resnet31_w16": Setting(
@@ -79,7 +79,7 @@ class Arguments:
     python benchmarks/against_others.py data.root=FOLDER only=timm          or ours, lightning, torchvision
 
     rounds=7       rounds that count, after one to warm up
-    epochs=null    of the trainings whose accuracy is looked at, fastnet's; null: 4, and 12
+    epochs=null    of the trainings whose accuracy is looked at, fastnet's; null: 4, 8 and 12
     seeds=10       of each of these
     threads=null   CPU threads; null: as many as torch takes by itself
     file=outputs/against_others.jsonl   where each finished training is noted; none is done again
@@ -181,18 +181,28 @@ def measure_accuracy(name: str, arguments: Arguments, overrides: list[str], chos
 
 
 def alone(key: str, work: Task) -> dict[str, float]:
-    """`train_and_score` in a process of its own."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        return process.submit(train_and_score, key, work).result()
+    """`train_and_score` in a process of its own, which does not outlive this one for long. EOFError where it died."""
+    spawn = get_context("spawn")
+    received, sent = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=train_and_score, args=(key, work, sent))
+    process.start()
+    sent.close()
+    try:
+        result: dict[str, float] = received.recv()
+    finally:
+        process.kill()
+        process.join()
+    return result
 
 
-def train_and_score(key: str, work: Task) -> dict[str, float]:
-    """The accuracy of what a training gives, on its validation part or, where there is none, the test part; seconds."""
+def train_and_score(key: str, work: Task, result: Connection) -> None:
+    """Sends the accuracy of what a training gives, on its validation part or, where there is none, the test part; and
+    its seconds."""
     set_threads(work)
     clock, splits = StopWatch(), load_splits(work.config.data)
     model = CONTESTANTS[key](work, splits.train, clock)
     held_out = load_test(work.config.data) if splits.validation is None else splits.validation
-    return {"accuracy": accuracy_of(model, held_out, work), "seconds": clock.seconds}
+    result.send({"accuracy": accuracy_of(model, held_out, work), "seconds": clock.seconds})
 
 
 class StopWatch:
@@ -242,7 +252,7 @@ def main() -> None:
         load_splits(configuration(names[0], arguments, overrides, 1).data)  # better now than in four processes
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
-        print(machine(), flush=True)
+        print(machine(torch.get_num_threads()), flush=True)
         for name in names:
             if arguments.part != "accuracy":
                 print("", *measure_speed(name, arguments, overrides, chosen), sep="\n", flush=True)

@@ -114,7 +114,7 @@ def main() -> None:
         root = overrides[-1].partition("=")[2] if overrides else None
         batches_of(1, 1, root)  # a folder that is not there is better found before the first process starts
         torch.set_num_threads(arguments.threads)
-        print(f"{machine()}, onnxruntime {version('onnxruntime')}", flush=True)
+        print(f"{machine(torch.get_num_threads())}, onnxruntime {version('onnxruntime')}", flush=True)
         turns = sum(map(len, (NETWORKS[name] for name in names))) * (arguments.rounds + 1) * len(CONTESTANTS)
         with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
             for name in names:

@@ -109,7 +109,7 @@ def main() -> None:
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
         pictures_of(names[0], root)  # a folder that is not there is better found before the first process starts
-        print(machine(), flush=True)
+        print(machine(torch.get_num_threads()), flush=True)
         turns = len(names) * (arguments.rounds + 1) * len(CONTESTANTS)
         with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
             for name in names:

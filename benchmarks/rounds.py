@@ -5,9 +5,11 @@ So a drift of the machine hits all alike, and none has the other's memory.
 
 import multiprocessing
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from housenumbers import processes
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.svhn import locate, read_mat
 from housenumbers.sections import DataConfig
@@ -116,9 +121,11 @@ class Pictures(Dataset[tuple[Any, int]]):
         return image if self.transform is None else self.transform(image), self.labels[index]
 
 
-def machine() -> str:
+def machine(threads: int | None = None) -> str:
+    """What was measured on; and with how many `threads`, where all had so many."""
     measured = environment(torch.device("cpu"))
-    return f"{measured['cpu']}, {measured['threads']} threads, torch {measured['versions']['torch']}"
+    used = f"{processes.cores()} cores" if threads is None else f"{threads} threads of {processes.cores()} cores"
+    return f"{measured['cpu']}, {used}, torch {measured['versions']['torch']}"
 
 
 def ratio_of_rounds(seconds: Seconds, other: str, ours: str) -> list[float]:

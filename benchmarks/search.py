@@ -6,7 +6,6 @@ its trials; then ours runs until it has reached the stock's best validation accu
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -15,15 +14,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from rounds import machine
+
 from housenumbers.command_line import parse
 from housenumbers.errors import UserError, one_line_errors
-from housenumbers.training.repeatability import environment
 
 GOAL = 3.0
 PATIENCE = 3  # times the stock sweep's whole time: then ours has not reached it
@@ -117,7 +116,7 @@ def ours(common: list[str], seed: int, pruner: str, against: Searched, home: Pat
         process.wait()
 
 
-def report(pairs: list[tuple[Searched, Searched]], machine: str) -> list[str]:
+def report(pairs: list[tuple[Searched, Searched]]) -> list[str]:
     lines = ["stock: best, reached after | ours: reached after | ratio | ours after the stock's whole time"]
     ratios, gains, missed = [], [], 0
     for theirs, own in pairs:
@@ -141,7 +140,7 @@ def report(pairs: list[tuple[Searched, Searched]], machine: str) -> list[str]:
         *lines,
         f"time to the stock's best, stock / ours: median {ratio:.2f}{interval} ({verdict}); "
         f"{missed} of {n} not reached; best after equal time, ours - stock: median {statistics.median(gains):+.4f} "
-        f"({min(gains):+.4f}..{max(gains):+.4f}); n={n} seeds; {machine}",
+        f"({min(gains):+.4f}..{max(gains):+.4f}); n={n} seeds; {machine()}",
     ]
 
 
@@ -153,9 +152,7 @@ def main() -> None:
         overrides = [f"data.root={Path(w[10:]).absolute()}" if w.startswith("data.root=") else w for w in overrides]
         fixed = ["model.width=8", f"epochs={arguments.epochs}", "data.split=blocks", "data.download=false"]
         common = [*fixed, "data.verify=false", *overrides]
-        measured = environment(torch.device("cpu"))
-        machine = f"{measured['cpu']}, {len(os.sched_getaffinity(0))} cores, torch {measured['versions']['torch']}"
-        print(machine, " ".join(common), f"pruner: {arguments.pruner}", sep="\n", flush=True)
+        print(machine(), " ".join(common), f"pruner: {arguments.pruner}", sep="\n", flush=True)
         pairs = []
         with tempfile.TemporaryDirectory() as temporary, tqdm(total=arguments.seeds, unit="pair", disable=None) as bar:
             for seed in range(arguments.seeds):
@@ -165,7 +162,7 @@ def main() -> None:
                 theirs = stock(common, seed, arguments.n_trials, homes[0])
                 pairs.append((theirs, ours(common, seed, arguments.pruner, theirs, homes[1])))
                 bar.update()
-        print(*report(pairs, machine), sep="\n")
+        print(*report(pairs), sep="\n")
 
 
 if __name__ == "__main__":

@@ -3,19 +3,17 @@
 `python benchmarks/svhn_6k.py --help` shows the options.
 """
 
-import os
 import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from rounds import machine
 from tqdm import tqdm
 
 from housenumbers.command_line import parse
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
-from housenumbers.training.repeatability import environment
 from runs import completed_run
 
 
@@ -82,9 +80,7 @@ def main() -> None:
             raise UserError(f"only={arguments.only}: must be of {', '.join(CONTESTANTS)}")
         if arguments.seeds is not None and arguments.seeds < 1:
             raise UserError(f"seeds={arguments.seeds}: must be 1 or more")
-        measured = environment(torch.device("cpu"))
-        cores = len(os.sched_getaffinity(0))
-        print(f"{measured['cpu']}, {arguments.threads} threads of {cores} cores, torch {measured['versions']['torch']}")
+        print(machine(arguments.threads))
         home = Path(arguments.folder).absolute()
         jobs = [(name, seed) for name in chosen for seed in range(arguments.seeds or CONTESTANTS[name].seeds)]
         seconds: dict[str, list[float]] = {name: [] for name in chosen}

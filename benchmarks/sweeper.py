@@ -5,7 +5,6 @@
 
 import json
 import logging
-import os
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from tqdm import tqdm
@@ -30,12 +28,13 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from rounds import machine
+
 from housenumbers.command_line import parse
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.sweeps.space import read_space
 from housenumbers.sweeps.study import open_storage, open_study
 from housenumbers.sweeps.worker import Worker
-from housenumbers.training.repeatability import environment
 
 TINY = ("data=digits", "data.reduce=0.3", "model.width=4", "data.batch_size=32", "threads=1")
 OVERHEAD_GOAL, IDLE_GOAL, GROWTH_GOAL = 0.3, 0.05, 1.5
@@ -168,9 +167,7 @@ def main() -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("housenumbers").setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", message="Heartbeat of storage")
-        measured = environment(torch.device("cpu"))
-        cores = len(os.sched_getaffinity(0))
-        print(f"{measured['cpu']}, {cores} cores, torch {measured['versions']['torch']}", flush=True)
+        print(machine(), flush=True)
         with tempfile.TemporaryDirectory() as temporary, tqdm(total=3, unit="part", leave=False, disable=None) as bar:
             for name in ("overhead", "idle", "growth"):
                 home = Path(temporary) / name

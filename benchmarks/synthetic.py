@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from rounds import machine
 from tqdm import tqdm
 
 from housenumbers.command_line import parse
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.evaluation.figures import TRAINING, VALIDATION
 from housenumbers.tracking.spread import mean_and_deviation
-from housenumbers.training.repeatability import environment
 from runs import ROOT, completed_run
 
 GOALS = (0.90, 0.92)
@@ -107,9 +106,8 @@ def main() -> None:
         root = [word for word in words if word.startswith("data.root=")]
         overrides = [word for word in words if word not in root]
         if arguments.seeds < 1 or not 0 < arguments.factor <= 10:
-            raise UserError("seeds must be 1 or more, and factor above 0")
-        measured = environment(torch.device("cpu"))
-        print(measured["cpu"], f"{len(os.sched_getaffinity(0))} cores, torch {measured['versions']['torch']}", sep=", ")
+            raise UserError("seeds must be 1 or more, and factor above 0 and at most 10")
+        print(machine())
         home = Path(arguments.folder).absolute()
         without, results, seconds = measure(home, arguments.seeds, arguments.factor, root, overrides)
         mean = sum(without) / len(without)

@@ -238,12 +238,13 @@ def main() -> None:
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
         real = bool(overrides)
-        print(machine())
+        measured_on = machine(torch.get_num_threads())
+        print(measured_on)
         print(f"pictures: {configs[0].data.root if real else 'random (the speed does not depend on what they show)'}")
         turns = (arguments.rounds + 1) * sum(len(contestants_of(setting)) for setting in settings)
         with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
             for setting, config in zip(settings, configs, strict=True):
-                lines = report(setting, measure(config, setting, real, arguments.rounds, bar), machine())
+                lines = report(setting, measure(config, setting, real, arguments.rounds, bar), measured_on)
                 bar.clear()
                 print("", *lines, sep="\n", flush=True)
 

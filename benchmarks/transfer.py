@@ -3,7 +3,6 @@
 `python benchmarks/transfer.py --help` shows the options.
 """
 
-import os
 import statistics
 import sys
 import time
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from rounds import machine
 from tqdm import tqdm
 
 from housenumbers.command_line import parse
@@ -20,8 +20,9 @@ from housenumbers.data.batches import batch_count
 from housenumbers.data.load import load_splits
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
+from housenumbers.training import distributed
 from housenumbers.training.loop import TrainingState, train_epoch
-from housenumbers.training.repeatability import environment
+from housenumbers.training.memory import keep_freed_memory
 from housenumbers.training.transfer import frozen_features
 from runs import ROOT, completed_run
 
@@ -80,6 +81,8 @@ def accuracy(home: Path, seeds: int, overrides: list[str], of_rendered: list[str
 
 def caching(config: TrainConfig) -> list[str]:
     """An epoch of the frozen run on features that were computed before, against one that computes them, in turn."""
+    distributed.begin(config)  # its threads
+    keep_freed_memory()  # as every run does
     train = load_splits(config.data).train
     state = TrainingState.fresh(config, batch_count(train, config.data.batch_size), CPU)
     began = time.perf_counter()
@@ -109,8 +112,7 @@ def main() -> None:
             raise UserError("only must be accuracy or caching, and seeds 1 or more")
         of_rendered = [word for word in words if word.startswith(("data.size=", "epochs=", "threads="))]
         overrides = [word for word in words if not word.startswith("data.size=")]
-        measured = environment(CPU)
-        print(measured["cpu"], f"{len(os.sched_getaffinity(0))} cores, torch {measured['versions']['torch']}", sep=", ")
+        print(machine())
         if arguments.only != "caching":
             lines = accuracy(Path(arguments.folder).absolute(), arguments.seeds, overrides, of_rendered)
             print(*lines, sep="\n", flush=True)

@@ -112,6 +112,12 @@ def test_a_saved_configuration_comes_back_equal() -> None:
     assert to_dict(from_saved(to_dict(config), "here")) == to_dict(config)
 
 
+def test_the_best_epoch_is_that_of_the_first_objective_that_an_epoch_has() -> None:
+    assert composed("objective=[train_seconds,val_loss]").best_by == "val_loss"
+    assert composed("objective=[val_accuracy,val_loss]").best_by == "val_accuracy"
+    assert composed("objective=train_seconds").best_by == "val_accuracy"
+
+
 def test_a_saved_configuration_of_another_kind_is_refused() -> None:
     with pytest.raises(UserError, match="here: not a configuration"):
         from_saved({"colour": "red"}, "here")

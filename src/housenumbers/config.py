@@ -115,8 +115,8 @@ class TrainConfig:
 
     @property
     def best_by(self) -> str:
-        """What decides which epoch's weights are the best ones."""
-        return "val_loss" if self.objectives[0] == "val_loss" else "val_accuracy"
+        """What decides which epoch's weights are the best ones: the first objective that an epoch has."""
+        return next((name for name in self.objectives if name != "train_seconds"), "val_accuracy")
 
 
 def options(group: Any) -> dict[str, Any]:

@@ -223,6 +223,22 @@ def test_a_run_at_work_is_left_alone(command: Command, tmp_path: Path) -> None:
         process.wait()
 
 
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_run_says_that_it_has_gone_on_under_other_conditions(command: Command, tmp_path: Path, epochs: int) -> None:
+    """Where nothing was trained under the earlier ones, it has not."""
+    process = start(tmp_path, "epochs=40")
+    wait_for_epochs(tmp_path, 1)
+    process.kill()
+    process.wait()
+    folder = only_run(tmp_path)
+    if epochs == 0:
+        shutil.rmtree(folder / "checkpoints")
+    done = command("train", f"resume={folder}", "threads=2")
+    assert done.returncode == 0, done.stderr
+    assert record(folder)["threads"] == 2
+    assert record(folder)["conditions_mixed"] is (epochs > 0)
+
+
 def test_resuming_a_completed_run_changes_nothing(command: Command, finished: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"}
     done = command("train", f"resume={finished}")

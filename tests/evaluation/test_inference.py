@@ -65,6 +65,19 @@ def test_a_batch_norm_that_reverses_a_channel_stays_behind_its_max_pooling() -> 
     assert batch_norms(assert_equal_labels(model, images)) == 1
 
 
+def test_a_batch_norm_that_no_convolution_could_take_stays_behind_its_max_pooling_too() -> None:
+    """It would look at four times as many pixels."""
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(900, 10))
+    model, images = nn.Sequential(*layers), torch.rand(40, 3, 32, 32)
+    other = assert_equal_labels(used(model, images), images)
+    (norm,) = (module for module in other.modules() if isinstance(module, nn.BatchNorm2d))
+    sizes = []
+    norm.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape[-1]))
+    other(images)
+    assert sizes == [15]
+
+
 class Reader(nn.Module):
     """Looks at its pictures to choose what to do, and uses its layers twice where it is told to."""
 

@@ -353,6 +353,20 @@ def test_whenever_it_is_killed_its_start_samples_are_drawn_once(tmp_path: Path) 
     assert len(study(broken).trials) == 5
 
 
+def test_a_trial_says_that_it_has_gone_on_under_other_conditions(tmp_path: Path) -> None:
+    words = ("hydra.sweeper.n_trials=1", "epochs=60")
+    process = begin_sweep(tmp_path, *words)
+    while not list(tmp_path.glob("multirun/s/*/checkpoints/last.pt")) and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    done = sweep(tmp_path, *words, "threads=2")
+    assert done.returncode == 0, done.stderr
+    stopped, heir = record(tmp_path, 0), record(tmp_path, 1)
+    assert (stopped["threads"], stopped["conditions_mixed"]) == (1, False)
+    assert (heir["threads"], heir["conditions_mixed"]) == (2, True)
+
+
 # Runs a command, and kills it where it is about to write down its so many-th trial.
 KILLED_AT_A_TRIAL = """
 import os, runpy, signal, sys

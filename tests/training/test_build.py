@@ -108,6 +108,21 @@ def test_what_is_no_optimizer_is_one_line(target: str) -> None:
         build_optimizer({"_target_": target, "lr": 0.1}, torch.nn.Linear(2, 2), CPU)
 
 
+def test_options_that_torch_refuses_are_one_line() -> None:
+    config = composed("optimizer=sgd", "optimizer.nesterov=true", "+optimizer.dampening=0.1")
+    with pytest.raises(UserError, match="optimizer: Nesterov"):
+        build_optimizer(config.optimizer, torch.nn.Linear(2, 2), CPU)
+
+
+def test_what_needs_the_loss_itself_is_refused() -> None:
+    model = torch.nn.Linear(2, 2)
+    with pytest.raises(UserError, match="optimizer: LBFGS"):
+        build_optimizer({"_target_": "torch.optim.LBFGS", "lr": 0.1}, model, CPU)
+    optimizer = build_optimizer(composed("optimizer=adam").optimizer, model, CPU)
+    with pytest.raises(UserError, match="scheduler: ReduceLROnPlateau"):
+        build_scheduler({"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau"}, optimizer, 4, 5)
+
+
 def test_what_the_run_itself_sets_cannot_be_set() -> None:
     chosen = {"_target_": "torch.optim.SGD", "lr": 0.1, "params": 3}
     with pytest.raises(UserError, match=r"optimizer\.params: is set by the run itself"):

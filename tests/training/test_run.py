@@ -80,6 +80,14 @@ def test_tensorboard_has_the_studys_tags_and_more(finished: Path) -> None:
     assert events.Scalars("hparam/validation_accuracy")
 
 
+def test_without_threads_a_run_has_torchs_own_number_whatever_the_one_before_it_had(
+    command: Command, tmp_path: Path
+) -> None:
+    done = command("train", "-m", *TINY, "epochs=1", "threads=1,null", OMP_NUM_THREADS="2")
+    assert done.returncode == 0, done.stderr
+    assert [record(folder)["threads"] for folder in run_folders(tmp_path)] == [1, 2]
+
+
 def test_early_stopping_ends_a_run_as_completed(command: Command, tmp_path: Path) -> None:
     stop = ("early_stopping.enabled=true", "early_stopping.improvement=99", "early_stopping.patience=2", "epochs=9")
     done = command("train", *TINY, *stop)

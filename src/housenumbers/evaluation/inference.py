@@ -37,7 +37,10 @@ def _pool_last(traced: fx.GraphModule) -> None:
         if norm.op != "call_module" or type(modules[norm.target]) is not nn.BatchNorm2d:
             continue
         (before,), weight = norm.all_input_nodes, modules[norm.target].weight
-        pooled = before.op == "call_module" and type(modules[before.target]) is nn.MaxPool2d
-        if pooled and len(before.users) == 1 and weight is not None and weight.min() > 0:
+        if before.op != "call_module" or type(modules[before.target]) is not nn.MaxPool2d or len(before.users) > 1:
+            continue
+        (source,) = before.all_input_nodes
+        folds = source.op == "call_module" and type(modules[source.target]) is nn.Conv2d and len(source.users) == 1
+        if folds and weight is not None and weight.min() > 0:
             norm.target, before.target = before.target, norm.target
     traced.recompile()

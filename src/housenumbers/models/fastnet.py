@@ -67,7 +67,7 @@ class FastNet(nn.Module):
         some = self._equal_contrast(images[:: max(1, len(images) // _FEW_PICTURES)])
         patches = F.unfold(some, _PATCH, stride=_PATCH).transpose(1, 2).flatten(0, 1)
         covariance = patches.T @ patches / len(patches)
-        values, vectors = torch.linalg.eigh(covariance.double().cpu())
+        values, vectors = torch.linalg.eigh(covariance.cpu().double())
         filters = (vectors / (values + _EIGENVALUE_FLOOR).sqrt()).T.view(-1, 3, _PATCH, _PATCH).float()
         self.whiten.weight.copy_(torch.cat([filters, -filters]))
 

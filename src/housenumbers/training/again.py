@@ -19,6 +19,7 @@ _CONDITIONS = {
     "device": "device",
     "cpu": "CPU",
     "versions": "versions",
+    "git_commit": "commits of this code",
     "data_sha256": "data",
     "pretrained_sha256": "pretrained weights",
 }

@@ -7,7 +7,7 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from housenumbers.config import ALLOWED_TARGETS, one_line, options
 from housenumbers.errors import UserError
@@ -29,6 +29,7 @@ def build_optimizer(chosen: Any, model: nn.Module, device: torch.device) -> Opti
     """The optimizer over all of the model's parameters, fused into one kernel where torch has such a one.
 
     Where the backbone is to learn more slowly than the head, the head is the first group of parameters.
+    Raises UserError where its target is not allowed, does not take these options, or needs the loss itself.
     """
     arguments = options(chosen)
     ratio = arguments.pop("backbone_lr_ratio", 1.0)
@@ -43,6 +44,8 @@ def build_optimizer(chosen: Any, model: nn.Module, device: torch.device) -> Opti
         groups = [[p for p in params if id(p) in head], [p for p in params if id(p) not in head]]
         params = [{"params": groups[0]}, {"params": groups[1], "lr": ratio * arguments["lr"]}]
     optimizer: Optimizer = _call("optimizer", arguments, params=params)
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise UserError("optimizer: LBFGS computes the loss anew within a step, which the loop does not: take another")
     return optimizer
 
 
@@ -58,6 +61,7 @@ def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_ep
     """The scheduler, and whether it steps after each "epoch" or each "batch".
 
     A length that the configuration leaves null becomes that of the whole run, counted in these intervals.
+    Raises UserError where its target is not allowed, does not take these options, or needs to be told a loss.
     """
     arguments = options(chosen)
     interval = arguments.pop("interval", "epoch")
@@ -72,12 +76,15 @@ def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_ep
     if arguments.get("total_steps", intervals) < intervals:
         raise UserError(f"scheduler.total_steps={arguments['total_steps']}: this run has {intervals}: null takes them")
     try:
-        return _call("scheduler", arguments, optimizer=optimizer), interval
+        scheduler: LRScheduler = _call("scheduler", arguments, optimizer=optimizer)
     except ZeroDivisionError:
         raise UserError(
             f"scheduler: {intervals} steps are too few for scheduler.pct_start={arguments.get('pct_start')}: "
             "raise it, or epochs"
         ) from None
+    if isinstance(scheduler, ReduceLROnPlateau):
+        raise UserError("scheduler: ReduceLROnPlateau waits for a loss, which the loop does not tell: take another")
+    return scheduler, interval
 
 
 def _call(group: str, arguments: dict[str, Any], **more: Any) -> Any:
@@ -90,6 +97,8 @@ def _call(group: str, arguments: dict[str, Any], **more: Any) -> Any:
         raised_in = _module_that_raised(cause)
         if isinstance(cause, ValueError) and raised_in.startswith(("housenumbers.models.", "torchvision.models.")):
             raise UserError(f"{group}.{cause}") from None  # a value that the model does not take
+        if isinstance(cause, ValueError | RuntimeError) and raised_in.startswith("torch.optim."):
+            raise UserError(f"{group}: {cause}") from None
         if not raised_in.startswith(("hydra.", "importlib")):
             raise  # a bug in what was called, not in how it was configured
         # The call itself failed: a refused or unknown target, or arguments that it does not take.

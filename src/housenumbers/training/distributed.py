@@ -26,6 +26,8 @@ from housenumbers.training.repeatability import choose_device
 # How long one waits for another, which may be downloading or writing. A dead one is noticed at once, by its connection.
 _PATIENCE = timedelta(days=1)
 
+_THREADS = torch.get_num_threads()  # as many as torch takes by itself: a run before may have set others
+
 _has_joined = False
 
 
@@ -89,11 +91,10 @@ def begin(config: TrainConfig) -> torch.device:
 
     Raises UserError where the machine does not have it.
     """
-    threads = config.threads
-    if processes.world_size() > 1 and threads is None:
-        threads = max(1, processes.cores() // processes.local_world_size())
-    if threads is not None:
-        torch.set_num_threads(threads)
+    shared = processes.world_size() > 1
+    torch.set_num_threads(
+        config.threads or (max(1, processes.cores() // processes.local_world_size()) if shared else _THREADS)
+    )
     if processes.world_size() == 1:
         return choose_device(config.device)
     if config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available()):

@@ -97,7 +97,7 @@ def fit(
     """Trains from where `state` stands to the last epoch, and yields each epoch's record, appended to its history.
 
     The training part is one of `stages`, each in turn for an equal share of the epochs. A model that computes some of
-    its first weights from training pictures does so before the first step.
+    its first weights from training pictures does so before the first step, unless it has pretrained ones.
     `on_step` is called after every step, now and then with the epoch's mean loss so far.
     Raises DivergedError where a loss is not finite.
     """
@@ -173,7 +173,7 @@ def train_epoch(
         parts = list(zip(images.tensor_split(count), labels.tensor_split(count), strict=True))
         for number, (pictures, targets) in enumerate(parts):
             part = rank * config.micro_batches + number
-            key = (config.seed, epoch, step, part) if part else (config.seed, epoch, step)
+            key = (config.seed, epoch, step, part) if part else (config.seed, epoch, step)  # as of a whole batch
             torch.manual_seed(stream_seed(MODEL, *key))  # for dropout, where a model has it
             weight = own * len(targets) / len(labels)  # the pictures that count, so that all make the batch's mean
             with distributed.gradients_stay(model, here=number + 1 < len(parts)):

@@ -41,5 +41,6 @@ def enough_memory() -> Iterator[None]:
         if not of_the_cpu and not isinstance(error, torch.OutOfMemoryError | MemoryError):
             raise
         raise UserError(
-            "out of memory: lower data.batch_size, raise micro_batches, or take a smaller model or data.reduce"
+            "out of memory: lower data.batch_size or model.input_size, raise micro_batches, or take a smaller model or "
+            "data.reduce"
         ) from None

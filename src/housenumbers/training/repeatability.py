@@ -18,7 +18,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "hydra-core", "ome
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds torch (CUDA included), NumPy and Python's `random`, and asks for deterministic kernels.
+    """Seeds torch (CUDA included), NumPy and Python's `random`, and asks cuDNN and cuBLAS for deterministic kernels.
 
     Our own draws do not depend on these generators; the initial weights, and code that you add, may.
     """
@@ -46,9 +46,12 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def computes_in_bfloat16(autocast: bool | str, device: torch.device) -> bool:
-    """Whether a step is run in bfloat16: `autocast` is false (never), "cuda", or true: also on a CPU made for it."""
+    """Whether a step is run in bfloat16: `autocast` is false (never), "cuda", or true: also on the CPU.
+
+    And only where the device has instructions for it: emulated, it is slower than float32.
+    """
     if device.type == "cuda":
-        return bool(autocast)
+        return bool(autocast) and torch.cuda.is_bf16_supported(including_emulation=False)
     return autocast is True and device.type == "cpu" and _cpu_has_bfloat16()
 
 

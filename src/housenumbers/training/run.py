@@ -48,8 +48,8 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
     """Trains, or goes on training, in the run folder `path`, and gives the value of `config.objective`.
 
     Starts from the folder's last checkpoint where there is one; a folder that holds a run is refused unless `resuming`.
-    In a sweep's trial the test part is not looked at, and
-    the trial is told the objective after each epoch and may stop the run, which then has status "pruned".
+    In a sweep's trial the test part is not looked at, and the trial is told the objective after each epoch and may stop
+    the run, which then has status "pruned".
     Raises UserError for what a user can mend; the record in the folder then has status "failed".
     """
     folder = RunFolder(path)
@@ -60,23 +60,19 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         distributed.from_first(config)
         device = distributed.begin(config)
         keep_freed_memory()
-        before = folder.record()
-        conditions = environment(device)
-        # A run whose parts ran under different conditions need not repeat: a resumed one has to say so.
-        mixed = before.get("conditions_mixed", False) or any(
-            key in before and before[key] != value for key, value in conditions.items()
-        )
-        folder.started(
-            config, **conditions, conditions_mixed=mixed, git_commit=_git_commit(), trial=trial and trial.identity
-        )
+        conditions = {**environment(device), "git_commit": _git_commit()}
+        folder.started(config, **conditions, trial=trial and trial.identity)
         if trial is None:
             prepare_test(config.data)
         splits = load_splits(config.data).to(device)
-        if before.get("data_sha256", splits.sha256) != splits.sha256:
+        last = load_checkpoint(folder.last, device) if folder.last.exists() else {}
+        if last.get("data_sha256", splits.sha256) != splits.sha256:
             raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
-        folder.update(data_sha256=distributed.from_first(splits.sha256))
+        # A run whose parts ran under different conditions need not repeat: a resumed one has to say so.
+        mixed = last.get("conditions_mixed", False) or last.get("conditions", conditions) != conditions
+        folder.update(data_sha256=distributed.from_first(splits.sha256), conditions_mixed=mixed)
 
-        state = _start_or_resume(config, folder, splits, device)
+        state = _start_or_resume(config, folder, splits, device, last)
         distributed.share_state(state, device)
         folder.update(pretrained_sha256=state.pretrained_sha256)
         # From here on a signal is obeyed between batches: TensorBoard's queue, matplotlib and a study's database do not
@@ -84,7 +80,8 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         with undisturbed(), SummaryWriter(str(path), purge_step=len(state.history) + 1) as writer:
             if not state.history:
                 _show_beginning(config, splits, writer)
-            pruned = _train(config, state, splits, folder, writer, trial)
+            origin = {"data_sha256": splits.sha256, "conditions": conditions, "conditions_mixed": mixed}
+            pruned = _train(config, state, splits, folder, writer, trial, origin)
             distributed.leave()  # the other processes end here
             write_results(
                 config,
@@ -98,10 +95,13 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         return _objective(config, state)
 
 
-def _start_or_resume(config: TrainConfig, folder: RunFolder, splits: Splits, device: torch.device) -> TrainingState:
+def _start_or_resume(
+    config: TrainConfig, folder: RunFolder, splits: Splits, device: torch.device, last: dict[str, Any]
+) -> TrainingState:
+    """The state before the first epoch or, where there is a `last` checkpoint, after the epoch that wrote it."""
     seed_everything(config.seed)
     steps = batch_count(splits.train, config.data.batch_size)
-    state = TrainingState.fresh(config, steps, device, pretrained=not folder.last.exists())
+    state = TrainingState.fresh(config, steps, device, pretrained=not last)
     pictures = splits.train.images
     fewest = smallest_part(len(pictures), config.data.batch_size, processes.world_size(), config.micro_batches)
     check_batches(config, state.model, pictures[:fewest])
@@ -112,9 +112,9 @@ def _start_or_resume(config: TrainConfig, folder: RunFolder, splits: Splits, dev
         config.name, f"{parameters:,}", f"{len(splits.train.labels):,}", f"{validating:,}",
         device, torch.get_num_threads(),
     )  # fmt: skip
-    if folder.last.exists():
+    if last:
         try:
-            state.load_state_dict(load_checkpoint(folder.last, device))
+            state.load_state_dict(last)
         except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise UserError(f"{folder.last}: does not fit this run ({error}): delete it to begin anew") from None
         log.info("going on after epoch %d of %d", len(state.history), config.epochs)
@@ -135,9 +135,13 @@ def _train(
     folder: RunFolder,
     writer: SummaryWriter,
     trial: Trial | None,
+    origin: dict[str, Any],
 ) -> bool:
-    """Runs the loop, and after each epoch saves what a kill must not lose. Gives whether the trial was pruned."""
-    common = {"config": to_dict(config), "data_sha256": splits.sha256}
+    """Runs the loop, and after each epoch saves what a kill must not lose. Gives whether the trial was pruned.
+
+    Checkpoints say where they come from: the configuration, and `origin`.
+    """
+    common = {"config": to_dict(config), **origin}
     pictures = len(splits.train.labels)
     if trial is not None:
         for record in state.history:  # of an interrupted trial, which this one goes on with in a folder of its own
