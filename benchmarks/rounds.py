@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # last: src/runs.py must not hide ours
 
 from housenumbers import processes
 from housenumbers.data.labeled_images import LabeledImages

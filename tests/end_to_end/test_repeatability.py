@@ -223,6 +223,22 @@ def test_a_run_at_work_is_left_alone(command: Command, tmp_path: Path) -> None:
         process.wait()
 
 
+def test_a_damaged_last_checkpoint_is_one_line_that_says_how_to_go_on(command: Command, tmp_path: Path) -> None:
+    process = start(tmp_path, "epochs=40")
+    wait_for_epochs(tmp_path, 1)
+    process.kill()
+    process.wait()
+    folder = only_run(tmp_path)
+    last = folder / "checkpoints" / "last.pt"
+    last.write_bytes(last.read_bytes()[:1000])
+    done = command("train", f"resume={folder}")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "delete it, and the run begins anew" in line
+    last.unlink()
+    assert command("train", f"resume={folder}").returncode == 0
+
+
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_a_run_says_that_it_has_gone_on_under_other_conditions(command: Command, tmp_path: Path, epochs: int) -> None:
     """Where nothing was trained under the earlier ones, it has not."""

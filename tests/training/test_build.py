@@ -112,6 +112,10 @@ def test_options_that_torch_refuses_are_one_line() -> None:
     config = composed("optimizer=sgd", "optimizer.nesterov=true", "+optimizer.dampening=0.1")
     with pytest.raises(UserError, match="optimizer: Nesterov"):
         build_optimizer(config.optimizer, torch.nn.Linear(2, 2), CPU)
+    with pytest.raises(UserError, match=r"scheduler: .*last_epoch"):
+        learning_rates("scheduler=step", "+scheduler.last_epoch=3")
+    with pytest.raises(UserError, match=r"optimizer\.differentiable: "):
+        learning_rates("+optimizer.differentiable=true")
 
 
 def test_what_needs_the_loss_itself_is_refused() -> None:

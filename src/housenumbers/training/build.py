@@ -35,9 +35,12 @@ def build_optimizer(chosen: Any, model: nn.Module, device: torch.device) -> Opti
     ratio = arguments.pop("backbone_lr_ratio", 1.0)
     target = getattr(torch.optim, str(arguments["_target_"]).rpartition(".")[2], None)
     fusible = isinstance(target, type) and "fused" in inspect.signature(target).parameters
+    if arguments.get("differentiable"):
+        raise UserError(
+            "optimizer.differentiable: is for gradients through a step, which nothing asks for: leave it out"
+        )
     if fusible and device.type in ("cpu", "cuda"):
-        chosen_otherwise = arguments.get("foreach") or arguments.get("differentiable")
-        arguments.setdefault("fused", not chosen_otherwise)
+        arguments.setdefault("fused", not arguments.get("foreach"))
     params: list[Any] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if ratio != 1:
         head = {id(parameter) for parameter in head_of(model).parameters()}
@@ -97,7 +100,7 @@ def _call(group: str, arguments: dict[str, Any], **more: Any) -> Any:
         raised_in = _module_that_raised(cause)
         if isinstance(cause, ValueError) and raised_in.startswith(("housenumbers.models.", "torchvision.models.")):
             raise UserError(f"{group}.{cause}") from None  # a value that the model does not take
-        if isinstance(cause, ValueError | RuntimeError) and raised_in.startswith("torch.optim."):
+        if isinstance(cause, ValueError | RuntimeError | KeyError) and raised_in.startswith("torch.optim."):
             raise UserError(f"{group}: {cause}") from None
         if not raised_in.startswith(("hydra.", "importlib")):
             raise  # a bug in what was called, not in how it was configured

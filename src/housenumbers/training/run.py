@@ -65,7 +65,7 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         if trial is None:
             prepare_test(config.data)
         splits = load_splits(config.data).to(device)
-        last = load_checkpoint(folder.last, device) if folder.last.exists() else {}
+        last = _last_checkpoint(folder, device)
         if last.get("data_sha256", splits.sha256) != splits.sha256:
             raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
         # A run whose parts ran under different conditions need not repeat: a resumed one has to say so.
@@ -93,6 +93,16 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
                 with_test=trial is None,
             )
         return _objective(config, state)
+
+
+def _last_checkpoint(folder: RunFolder, device: torch.device) -> dict[str, Any]:
+    """What the run left after its last whole epoch; nothing where it has none."""
+    if not folder.last.exists():
+        return {}
+    try:
+        return load_checkpoint(folder.last, device)
+    except UserError as error:
+        raise UserError(f"{error}; or delete it, and the run begins anew") from None
 
 
 def _start_or_resume(
