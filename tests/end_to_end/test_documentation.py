@@ -14,7 +14,7 @@ from support import ROOT, environment, run_folders
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 NOT_RUN = {
-    "make train": "installs into a fresh environment; .ci/run does it",
+    "make train": "installs into a fresh environment, and runs the first command of docs/train.md",
     "make test": "is what runs this",
     "make lint": ".ci/run does it",
     "make bench": "takes a quarter of an hour; tests/benchmarks runs its script in small",
