@@ -91,11 +91,10 @@ def begin(config: TrainConfig) -> torch.device:
 
     Raises UserError where the machine does not have it.
     """
-    shared = processes.world_size() > 1
-    torch.set_num_threads(
-        config.threads or (max(1, processes.cores() // processes.local_world_size()) if shared else _THREADS)
-    )
-    if processes.world_size() == 1:
+    alone = processes.world_size() == 1
+    by_default = _THREADS if alone else max(1, processes.cores() // processes.local_world_size())
+    torch.set_num_threads(config.threads or by_default)
+    if alone:
         return choose_device(config.device)
     if config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")

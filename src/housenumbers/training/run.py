@@ -73,6 +73,7 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         folder.update(data_sha256=distributed.from_first(splits.sha256), conditions_mixed=mixed)
 
         state = _start_or_resume(config, folder, splits, device, last)
+        del last  # else the run would hold a second copy of its weights and moments to its end
         distributed.share_state(state, device)
         folder.update(pretrained_sha256=state.pretrained_sha256)
         # From here on a signal is obeyed between batches: TensorBoard's queue, matplotlib and a study's database do not
