@@ -3,8 +3,7 @@
 import sys
 from dataclasses import dataclass
 
-from housenumbers.command_line import parse
-from housenumbers.demo.listener import address, check_installed, listen
+from housenumbers import interrupts
 from housenumbers.errors import one_line_errors
 
 
@@ -26,15 +25,20 @@ class Arguments:
 
 
 def main() -> None:
-    with one_line_errors():
+    interrupts.install()  # before what takes a while to import
+    with one_line_errors(), interrupts.reported():
+        from housenumbers.command_line import parse
+        from housenumbers.demo.listener import address, check_installed, listen
+
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["device", "threads"])
         check_installed()
         from housenumbers.tracking.index import find_run
 
         run = find_run(arguments.run)
         with listen(arguments.host, arguments.port) as listener:
-            from housenumbers.demo.answers import Models
-            from housenumbers.demo.server import serve
+            with interrupts.undisturbed():  # an import that is torn leaves half a module, or another error
+                from housenumbers.demo.answers import Models
+                from housenumbers.demo.server import serve
 
             models = Models(run, overrides)
             print(f"{address(listener)} (Ctrl-C ends it)", flush=True)

@@ -18,6 +18,11 @@ def install() -> None:
     sys.unraisablehook = _report_unraisable
 
 
+def received() -> bool:
+    """Whether a signal has come: for an event loop, which has its own way to end."""
+    return _received is not None
+
+
 def check() -> None:
     """Raises SystemExit if a signal has come: a loop's safe place to end, in an `undisturbed` block too.
 
@@ -42,6 +47,17 @@ def undisturbed() -> Iterator[None]:
         if _postponed and not _protected:
             _postponed = False
             check()
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Prints one line where a signal ends what is inside, for a command that has nothing more to say about it."""
+    try:
+        yield
+    except SystemExit:
+        if received():
+            print("interrupted", file=sys.stderr)
+        raise
 
 
 def _handle(number: int, _: Any) -> None:

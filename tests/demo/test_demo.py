@@ -51,16 +51,23 @@ def home(finished: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@contextmanager
-def served(home: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The server at work, its own home and temporary folder in `home`: the page's address, and the process."""
+def start(home: Path, *words: str) -> subprocess.Popen[str]:
+    """The server as a shell's background command is started, which ignores SIGINT until it says otherwise."""
     places = {"HOME": home, "XDG_CACHE_HOME": home / "cache", "MPLCONFIGDIR": home / "cache", "TMPDIR": home / "tmp"}
     for place in places.values():
         place.mkdir(exist_ok=True)
-    process = subprocess.Popen(
-        command_line("demo", "port=0", *words), cwd=home, env=environment(**{k: str(v) for k, v in places.items()}),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+    return subprocess.Popen(
+        [*ignoring, *command_line("demo", "port=0", *words)], cwd=home, text=True,
+        env=environment(**{name: str(place) for name, place in places.items()}),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+
+
+@contextmanager
+def served(home: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The server at work, its own home and temporary folder in `home`: the page's address, and the process."""
+    process = start(home, *words)
     try:
         assert process.stdout is not None
         address = process.stdout.readline().split(" ")[0]
@@ -193,6 +200,16 @@ def test_the_process(finished: Path, tmp_path: Path) -> None:
         _, told = process.communicate(timeout=20)
         assert (process.returncode, told) == (130, "interrupted\n")
         assert files(tmp_path) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux alone tells so what a process has loaded")
+def test_an_interruption_while_it_loads_is_one_line(finished: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, f"run={finished}")
+    while "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (130, "interrupted\n")
 
 
 async def post(models: Models, *messages: dict[str, Any], end_after: float | None = None) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import socket
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import uvicorn
@@ -15,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from housenumbers import interrupts
 from housenumbers.demo.answers import Models, answer, examples
 from housenumbers.demo.pictures import MOST_BYTES, drawing, picture
 from housenumbers.errors import UserError
@@ -28,8 +30,18 @@ _HEADERS = [
 ]
 
 
+class _Server(uvicorn.Server):
+    """Leaves the signals to `interrupts`: uvicorn's own way ends with exit code 0 where SIGINT was ignored before."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # the same to `with`
+        return nullcontext()
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or interrupts.received()
+
+
 def serve(models: Models, listener: socket.socket) -> None:
-    """Answers until SIGINT or SIGTERM."""
+    """Answers until SIGINT or SIGTERM, which then raises SystemExit."""
     config = uvicorn.Config(
         application(models, listener.getsockname()[0]),
         log_config=None,
@@ -41,8 +53,8 @@ def serve(models: Models, listener: socket.socket) -> None:
         ws="none",
         timeout_graceful_shutdown=3,
     )
-    with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
-        uvicorn.Server(config).run(sockets=[listener])
+    with interrupts.undisturbed(), warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
+        _Server(config).run(sockets=[listener])
 
 
 def application(models: Models, host: str) -> Starlette:
