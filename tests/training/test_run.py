@@ -70,8 +70,6 @@ def test_tensorboard_has_the_studys_tags_and_more(finished: Path) -> None:
         points = [(point.step, point.value) for point in events.Scalars(tag)]
         assert points == [(line["epoch"], pytest.approx(line[key], rel=1e-5)) for line in history(finished)]
     assert len(events.Scalars("Speed/images_per_second")) == 3
-    assert events.Scalars("Final/test_accuracy")[0].value == pytest.approx(record(finished)["test"]["accuracy"])
-    assert len([tag for tag in events.Tags()["scalars"] if tag.startswith("Final/test_accuracy_of_")]) == 10
     assert len(events.Images("Samples/training")) == 2
     assert "epochs: 3" in events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
     hparams = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content

@@ -56,7 +56,6 @@ def write_results(
         if part == "validation":
             checkpoint["calibration"] = calibrate(logits, labels)
             save_checkpoint(folder.best, checkpoint)
-        tensorboard.log_scores(writer, part, scores[part], epoch)
         if status != "pruned":  # a short trial would take longer to draw than to train, and nobody looks
             _save(folder, f"confusion_{part}", figures.confusion_matrix(scores[part], part.capitalize()))
             temperature = checkpoint["calibration"]["temperature"] if "calibration" in checkpoint else 1.0
@@ -66,6 +65,8 @@ def write_results(
                 figures.sample_predictions(data.images.cpu(), labels, logits / temperature),
             )
 
+    if scores:
+        tensorboard.log_scores(writer, scores, epoch)
     best = best_record(state.history, config.best_by)
     best_epoch = None if best is None else epoch
     _save(folder, "loss", figures.loss_curves(state.history, best_epoch))
