@@ -39,8 +39,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Deletes the temporary files that a killed `write_atomically` left in `folder` itself, and no other files."""
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Deletes the temporary files that a killed `write_atomically` left in `folder` itself, and no other files.
+
+    Those of the file `name` alone where it is given: others may be at work on the rest.
+    """
+    own = ".+" if name is None else re.escape(name)
     for temporary in folder.glob(".*.tmp"):
-        if re.fullmatch(r"\..+\.[0-9a-f]{32}\.tmp", temporary.name):
+        if re.fullmatch(rf"\.{own}\.[0-9a-f]{{32}}\.tmp", temporary.name):
             temporary.unlink(missing_ok=True)

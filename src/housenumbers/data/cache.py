@@ -1,68 +1,112 @@
-"""Decoded arrays on disk, so that a second start maps them into memory instead of decoding a file again."""
+"""Decoded arrays on disk, so that a second start maps them into memory instead of decoding a file again.
+
+An entry is trusted for what it holds, never for its name: what was read is compared with a checksum at each start.
+"""
 
 import hashlib
 import logging
-import pickle
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import torch
-from filelock import FileLock
+import xxhash
 from platformdirs import user_cache_dir
 
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.files import write_atomically
+from housenumbers.data.locks import one_at_a_time
+from housenumbers.files import remove_leftovers, write_atomically
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1  # raise when what is stored, or how it is decoded, changes
+_FORMAT = 2  # raise when what is stored, or how it is decoded, changes
+
+
+class _DamagedError(Exception):
+    """The entry does not hold what was written."""
+
+
+def file_state(path: Path) -> tuple[int, int, int, int]:
+    """What changes whenever the file's content does: size, modification time, change time and inode number.
+
+    A program can set the modification time, `cp -p` does, but not the change time.
+    """
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def decoded(
     path: Path, folder: str | None, variant: str, decode: Callable[[Path], LabeledImages]
 ) -> tuple[LabeledImages, str]:
-    """`decode(path)` and its SHA-256, as `cached` under the file's path, size and modification time and `variant`."""
-    status = path.stat()
-    key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {variant}"
-    return cached(path.stem, key, folder, lambda: decode(path))
+    """`decode(path)` and its SHA-256, as `cached` under the file's path, its state and `variant`."""
+    return cached(path.stem, f"{path.resolve()} {file_state(path)} {variant}", folder, lambda: decode(path))
 
 
 def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledImages]) -> tuple[LabeledImages, str]:
     """What `make` makes and its SHA-256, from the cache where it holds them under `key`; `name` is for the reader.
 
-    `folder` null is the user's cache folder. A folder that cannot be written to costs the cache alone, with a warning.
+    `folder` null is the user's cache folder. A folder that cannot be written to costs the cache alone, with a warning;
+    so does a damaged entry, which is made again.
     """
     root = Path(folder).expanduser() if folder else Path(user_cache_dir("housenumbers"))
-    entry = root / f"{name}-{hashlib.sha256(f'{_FORMAT} {key}'.encode()).hexdigest()[:16]}.pt"
-    if (stored := _stored(entry)) is not None:
+    key = f"{_FORMAT} {key}"
+    entry = root / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
+    if (stored := _stored(entry, key)) is not None:
         return stored
-    with ExitStack() as held:
-        with suppress(OSError):  # without a place for the lock there is none for the entry either
-            root.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(f"{entry}.lock"))
-        if (stored := _stored(entry)) is not None:  # a process that began at the same time has made it meanwhile
+    with one_at_a_time(entry.with_name(f"{entry.name}.lock"), f"it makes {entry}"):
+        # A process that began at the same time may have made it meanwhile.
+        if (stored := _stored(entry, key, say=True)) is not None:
             return stored
         data = make()
         sha256 = data.sha256()
+        content: dict[str, object] = {"sha256": sha256, "key": key}
+        content |= {"images": data.images.contiguous(), "labels": data.labels.contiguous()}
+        content["checksum"] = _checksum(content)
         try:
-            content = {"images": data.images, "labels": data.labels, "sha256": sha256}
+            remove_leftovers(root, entry.name)
             write_atomically(entry, lambda file: torch.save(content, file))
         except (OSError, RuntimeError) as error:  # torch.save raises the latter on a full disk
             log.warning("%s: %s: going on without a cache (data.cache=FOLDER chooses another)", root, error)
         return data, sha256
 
 
-def _stored(entry: Path) -> tuple[LabeledImages, str] | None:
-    """What the entry holds; none where there is none. A damaged one is removed."""
+def _stored(entry: Path, key: str, say: bool = False) -> tuple[LabeledImages, str] | None:
+    """What the entry holds under `key`; none where there is none, or none that can be read, which it may `say`."""
     try:
-        # Mapped, not read: pages come when they are needed, and processes that train side by side share them.
-        stored = torch.load(entry, weights_only=True, mmap=True)
-        return LabeledImages(stored["images"], stored["labels"]), stored["sha256"]
+        return _read(entry, key)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        log.warning("%s: unreadable (%s): decoding the file again", entry, type(error).__name__)
-        with suppress(OSError):
-            entry.unlink()
-        return None
+    except OSError as error:
+        found = f"cannot be read ({error.strerror})"
+    except _DamagedError as error:
+        found = f"damaged ({error})"
+    if say:
+        log.warning("%s: %s: it is made again", entry, found)
+    return None
+
+
+def _read(entry: Path, key: str) -> tuple[LabeledImages, str]:
+    """What was written under `key`. Raises OSError where the entry cannot be read, _DamagedError for anything else."""
+    try:
+        # Mapped, not read: processes that train side by side share the pages.
+        stored = torch.load(entry, weights_only=True, mmap=True)
+        intact = stored["checksum"] == _checksum(stored) and stored["key"] == key
+    except OSError:
+        raise
+    except Exception as error:  # whatever the parsers of zip and pickle meet in damaged bytes
+        raise _DamagedError(type(error).__name__) from None
+    if not intact:
+        raise _DamagedError("its checksum differs")
+    return LabeledImages(stored["images"], stored["labels"]), stored["sha256"]
+
+
+def _checksum(content: dict[str, object]) -> str:
+    """XXH3, 128 bits, of all that an entry holds: an accident is noticed, at the speed of memory (xxhash.com)."""
+    digest = xxhash.xxh3_128()
+    for name in ("images", "labels"):
+        tensor = content[name]
+        assert isinstance(tensor, torch.Tensor)
+        assert tensor.is_contiguous()
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().data)
+    digest.update(f"{content['sha256']} {content['key']}".encode())
+    return digest.hexdigest()

@@ -3,15 +3,14 @@
 Two sources: the official splits, and SVHN-6k, a small benchmark set that is cut from them by position.
 """
 
-import tempfile
 import urllib.error
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from housenumbers.data.cache import decoded
+from housenumbers.data.download import download
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
 from housenumbers.sections import DataConfig
@@ -88,15 +87,9 @@ def locate(config: DataConfig, part: str) -> Path:
     from torchvision.datasets import SVHN  # here, since it takes a second that a start with files does not need
     from torchvision.datasets.utils import download_url
 
-    url, filename, md5 = SVHN.split_list[part]
+    url, _, md5 = SVHN.split_list[part]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")):
-            if not path.is_file():  # else another process has downloaded it meanwhile
-                # Beside its final place, so that a download that was cut off never passes for the file itself.
-                with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
-                    download_url(url, folder, filename, md5)
-                    (Path(folder) / filename).replace(path)
+        download(path, lambda temporary: download_url(url, temporary.parent, temporary.name, md5))
     except (urllib.error.URLError, TimeoutError, RuntimeError, OSError) as error:
         raise UserError(
             f"{path}: no such file, and {url} could not be downloaded ({_reason(error)}): put the file there, "

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from housenumbers import interrupts
 from housenumbers.data import glyphs, render, strokes
-from housenumbers.data.cache import cached
+from housenumbers.data.cache import cached, file_state
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
 from housenumbers.sections import DataConfig
@@ -33,7 +33,7 @@ def read_synthetic(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     # What the pixels depend on: these numbers, the code that draws, the library that draws with it, and the fonts.
     key = [config.render_seed, part, count, config.difficulty, PIL.__version__]
     key += [inspect.getsource(module) for module in (glyphs, render, strokes)]
-    key += [(file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files]
+    key += [(file.name, *file_state(file)) for file in files]
     name = f"synthetic_{part}_{count}_{config.difficulty:g}"
     return cached(name, repr(key), config.cache, partial(_render, config, part, count))
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from housenumbers.config import TrainConfig
 from housenumbers.data.batches import plain_batches
+from housenumbers.data.download import download
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
 from housenumbers.evaluation.metrics import predict
@@ -146,9 +147,8 @@ def _published(model: nn.Module) -> Mapping[str, Tensor]:
         return _of_the_network(load_plain_data(Path(where)))
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(where).path).name
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(where, str(file), _hash_in(file))
+            download(file, lambda temporary: torch.hub.download_url_to_file(where, str(temporary), _hash_in(file)))
         except (OSError, RuntimeError) as error:  # no network, or another file than it should be
             raise UserError(
                 f"model.pretrained=true: {where} cannot be downloaded ({error}): put it at {file}"
