@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from housenumbers import config as schema
+from housenumbers.targets import ALLOWED_TARGETS
 
 
 class Unheard:
@@ -30,7 +31,7 @@ class Unheard:
         return False
 
 
-@hydra.main(config_path="../conf", config_name="train", execution_whitelist=schema.ALLOWED_TARGETS)
+@hydra.main(config_path="../conf", config_name="train", execution_whitelist=ALLOWED_TARGETS)
 def train(composed: DictConfig) -> Any:
     from housenumbers.training.run import run
 

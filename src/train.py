@@ -19,10 +19,11 @@ from housenumbers import config as schema
 from housenumbers import interrupts, processes
 from housenumbers.composition import composing, quoted
 from housenumbers.errors import one_line_errors
+from housenumbers.targets import ALLOWED_TARGETS
 from housenumbers.tracking.run_folder import RunFolder
 
 
-@hydra.main(config_path="../conf", config_name="train", execution_whitelist=schema.ALLOWED_TARGETS)
+@hydra.main(config_path="../conf", config_name="train", execution_whitelist=ALLOWED_TARGETS)
 def train(composed: DictConfig) -> Any:
     settings = HydraConfig.get()
     alone = settings.mode == RunMode.RUN

@@ -1,6 +1,7 @@
 """What a configuration accepts, and how it refuses the rest: through the command, before torch or any folder."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import Command, composed
@@ -57,6 +58,9 @@ def no_torch(tmp_path: Path) -> str:
         ("micro_batches=17", "data.batch_size=16"),
         ("+model.classes=5", "model.classes"),
         ("seed=-1", "seed"),
+        ("scheduler.interval=step", "batch, which is what Lightning calls step"),
+        ("+optimizer.fused=maybe", "optimizer.fused"),
+        ("+optimizer.differentiable=true", "optimizer.differentiable"),
         ("threads=0", "threads"),
         ("device=toaster", "device"),
         ("objective=val_beauty", "objective"),
@@ -80,6 +84,72 @@ def test_a_mistake_ends_in_one_line_before_torch(
     assert line.startswith("error: ")
     assert named in line
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "named"),
+    [
+        ("scheduler", {"interval": "step"}, "batch, which is what Lightning calls step"),
+        ("scheduler", {"interval": "minute"}, "scheduler.interval=minute: must be epoch or batch"),
+        ("scheduler", {"interval": 3}, "scheduler.interval=3"),
+        ("scheduler", {"warmup_epochs": "long"}, "scheduler.warmup_epochs"),
+        ("scheduler", {"warmup_epochs": -1}, "scheduler.warmup_epochs=-1"),
+        ("scheduler", {"warmup_epochs": 100}, "scheduler.warmup_epochs=100"),
+        ("scheduler", {"T_max": "long"}, "scheduler.T_max"),
+        ("scheduler", {"total_steps": 0}, "scheduler.total_steps=0"),
+        ("scheduler", {"max_lr": "high"}, "scheduler.max_lr"),
+        ("scheduler", {"_target_": 3}, "scheduler"),
+        ("model", {"pretrained": 3}, "model.pretrained=3"),
+        ("model", {"freeze": "half"}, "model.freeze=half"),
+        ("model", {"freeze": -1}, "model.freeze=-1"),
+        ("model", {"input_size": 4}, "model.input_size=4"),
+        ("model", {"input_size": "large"}, "model.input_size"),
+        ("model", {"name": ["a"]}, "model.name"),
+        ("model", {"classes": 9}, "model.classes=9"),
+        ("optimizer", {"lr": "high"}, "optimizer.lr"),
+        ("optimizer", {"lr": -0.1}, "optimizer.lr=-0.1"),
+        ("optimizer", {"weight_decay": -1}, "optimizer.weight_decay=-1"),
+        ("optimizer", {"backbone_lr_ratio": 0}, "optimizer.backbone_lr_ratio=0"),
+        ("optimizer", {"foreach": "perhaps"}, "optimizer.foreach"),
+        ("optimizer", {"_target_": "os.system"}, "optimizer: os.system: a configuration may not call this"),
+    ],
+)
+def test_what_the_code_reads_of_an_option_without_a_schema_is_checked_too(
+    group: str, option: dict[str, Any], named: str
+) -> None:
+    targets = {
+        "scheduler": {"_target_": "torch.optim.lr_scheduler.ExponentialLR", "gamma": 0.5},
+        "model": {"_target_": "housenumbers.models.some.Network", "name": "some"},
+        "optimizer": {"_target_": "torch.optim.RMSprop", "lr": 0.1},
+    }
+    saved = to_dict(composed()) | {group: targets[group] | option}
+    with pytest.raises(UserError) as caught:
+        from_saved(saved, "here")
+    assert str(caught.value).startswith(group)
+    assert named in str(caught.value)
+
+
+def test_an_option_without_a_schema_keeps_the_keys_of_its_own() -> None:
+    option = {"_target_": "torch.optim.RMSprop", "lr": "0.5", "alpha": 0.9}
+    kept = from_saved(to_dict(composed()) | {"optimizer": option}, "here").optimizer
+    assert kept == option | {"lr": 0.5}
+
+
+def test_a_scheduler_file_of_ones_own_is_checked_before_torch(command: Command, tmp_path: Path, no_torch: str) -> None:
+    (tmp_path / "conf" / "scheduler").mkdir(parents=True)
+    (tmp_path / "conf" / "scheduler" / "mine.yaml").write_text(
+        "_target_: torch.optim.lr_scheduler.ExponentialLR\ngamma: 0.1\ninterval: step\n"
+    )
+    done = command("train", f"--config-dir={tmp_path / 'conf'}", "scheduler=mine", PYTHONPATH=no_torch)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: scheduler.interval=step: must be batch")
+
+
+def test_a_plateau_needs_a_validation_part() -> None:
+    with pytest.raises(UserError, match=r"data\.val_fraction"):
+        composed("scheduler=plateau", "data.val_fraction=0")
+    with pytest.raises(UserError, match=r"scheduler\.interval=batch"):
+        composed("scheduler=plateau", "scheduler.interval=batch")
 
 
 def test_help_needs_no_torch(command: Command, no_torch: str) -> None:

@@ -13,7 +13,9 @@ PACKAGE = ROOT / "src" / "housenumbers"
 
 # Whom a room may import besides itself. The ground floor (config, errors, files, command_line) is open to the rooms
 # that are listed with it.
-GROUND = {"composition", "config", "errors", "files", "groups", "interrupts", "processes", "sections"}
+GROUND = {
+    "composition", "config", "errors", "files", "groups", "interrupts", "messages", "processes", "sections", "targets",
+}  # fmt: skip
 MAY_IMPORT = {
     "models": set(),
     "evaluation": set(),
@@ -24,15 +26,17 @@ MAY_IMPORT = {
     "reports": GROUND | {"data", "evaluation", "tracking", "training"},
     "inference": GROUND | {"data", "models", "evaluation", "tracking", "training"},
     "demo": GROUND | {"data", "evaluation", "tracking", "training", "inference", "reports"},
-    "composition": {"config", "errors"},
-    "config": {"errors", "groups", "processes", "sections"},
+    "composition": {"config", "errors", "messages"},
+    "config": {"errors", "groups", "messages", "processes", "sections", "targets"},
     "sections": {"groups"},
     "groups": {"errors"},
     "errors": {"processes"},
     "files": set(),
     "interrupts": set(),
     "processes": set(),
-    "command_line": {"config", "errors"},
+    "messages": set(),
+    "targets": {"errors", "messages"},
+    "command_line": {"config", "errors", "messages"},
 }
 
 

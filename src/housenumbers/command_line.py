@@ -8,8 +8,8 @@ from typing import TypeVar, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from housenumbers.config import one_line
 from housenumbers.errors import UserError
+from housenumbers.messages import one_line
 
 Arguments = TypeVar("Arguments")
 

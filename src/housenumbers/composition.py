@@ -9,8 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from housenumbers.config import TrainConfig, checked, one_line, register
+from housenumbers.config import TrainConfig, checked, register
 from housenumbers.errors import UserError
+from housenumbers.messages import one_line
 
 # Keys whose values are paths, which may hold any letter.
 _PATH_KEYS = ("data.root", "data.cache", "data.fonts", "model.pretrained", "hydra.run.dir", "hydra.sweep.dir")

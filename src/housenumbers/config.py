@@ -1,7 +1,8 @@
 """The typed schema of the whole configuration and its range checks. Imports neither torch nor the other rooms.
 
 The values live in `conf/`; here stand their types, their meaning and what they may be. A group option that has no
-schema of its own (a model that you add, say) works too: its keys are then checked for their names alone.
+schema of its own (a model that you add, say) works too: what the code reads of it is checked all the same, and the rest
+is for what it calls.
 """
 
 import copy
@@ -18,22 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers import processes
 from housenumbers.errors import UserError, one_line_errors
-from housenumbers.groups import SCHEMAS, absolute, require
+from housenumbers.groups import COMMON, SCHEMAS, PlateauConfig, absolute, require
+from housenumbers.messages import one_line
 from housenumbers.sections import AugmentConfig, AveragingConfig, DataConfig, EarlyStoppingConfig, ProgressiveConfig
-
-# What a configuration, possibly one from somebody else's run folder, is allowed to call.
-ALLOWED_TARGETS = (
-    "housenumbers.models.*",
-    "housenumbers.training.muon.MuonAdamW",
-    "housenumbers.training.schedules.Trapezoidal",
-    "housenumbers.config.CheckConfig",
-    "housenumbers.tracking.spread.ReportSpread",
-    "torch.optim.*",
-    "hydra._internal.core_plugins.*",
-    "hydra_plugins.*",
-    "optuna.samplers.*",
-    "optuna.pruners.*",
-)
+from housenumbers.targets import check_allowed
 
 # Keys that say where a run happens, and change nothing of what is computed.
 PLACE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "data.verify")
@@ -102,12 +91,12 @@ class TrainConfig:
         for group in ("model", "optimizer", "scheduler"):
             chosen = isinstance(options(getattr(self, group)).get("_target_"), str)
             require(chosen, group, getattr(self, group), f"an option of conf/{group}/ with a _target_")
-        classes = options(self.model).get("classes", 10)
-        require(classes == 10, "model.classes", classes, "left out: there are 10 digits")
         warmup = options(self.scheduler).get("warmup_epochs", 0)
         require(warmup <= self.epochs, "scheduler.warmup_epochs", warmup, f"at most epochs={self.epochs}")
         if self.early_stopping.enabled and self.data.val_fraction == 0:
             raise UserError("early_stopping.enabled=true: needs a validation part: set data.val_fraction above 0")
+        if isinstance(self.scheduler, PlateauConfig) and self.data.val_fraction == 0:
+            raise UserError("scheduler=plateau: needs a validation part: set data.val_fraction above 0")
 
     @property
     def objectives(self) -> list[str]:
@@ -150,7 +139,7 @@ def checked(composed: Any) -> TrainConfig:
         if OmegaConf.get_type(composed) is not TrainConfig:  # not from conf/train.yaml, but from a run's .hydra folder
             composed = OmegaConf.merge(OmegaConf.structured(TrainConfig), composed)
         for group in SCHEMAS:
-            composed = _typed(composed, group)
+            composed = _common_keys_checked(_typed(composed, group), group)
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
         raise UserError(one_line(error)) from None
@@ -187,6 +176,24 @@ def _typed(composed: Any, group: str) -> Any:
         raise UserError(f"{group}.{one_line(error)}") from None
 
 
+def _common_keys_checked(composed: Any, group: str) -> Any:
+    """Checks what the code itself reads of a group's option, where the option's own schema does not; and its target."""
+    chosen = composed.get(group)
+    if not isinstance(chosen, DictConfig) or not isinstance(chosen.get("_target_"), str):
+        return composed  # TrainConfig says so
+    check_allowed(group, chosen["_target_"])
+    typed = OmegaConf.get_type(chosen)
+    own = {item.name for item in fields(typed)} if is_dataclass(typed) else set()
+    read = {item.name for item in fields(COMMON[group])} - own - {"_target_"}
+    try:
+        given = {key: chosen[key] for key in read & chosen.keys()}
+        checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(COMMON[group]), given))
+    except OmegaConfBaseException as error:
+        raise UserError(f"{group}.{one_line(error)}") from None
+    with read_write(composed), open_dict(composed):
+        return OmegaConf.merge(composed, {group: {key: getattr(checked, key) for key in given}})
+
+
 def _schema_of(group: str, target: Any) -> type | None:
     return next((schema for schema, targets in SCHEMAS[group].values() if target in targets), None)
 
@@ -204,18 +211,6 @@ def from_saved(saved: Any, source: str, overrides: Sequence[str] = ()) -> TrainC
         return checked(OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides))))
     except OmegaConfBaseException as error:
         raise UserError(one_line(error)) from None
-
-
-def one_line(error: BaseException) -> str:
-    """What Hydra and OmegaConf say over several lines and causes, without what only repeats types or folders."""
-    said = str(error).split("Config search path:")[0]
-    if error.__cause__ is not None:
-        said += f"\n{error.__cause__}"
-    lines = [line.strip() for line in said.splitlines()]
-    noise = ("object_type=", "reference_type=", "full_key:", "To append to your config", "Error merging", "See http")
-    text = " ".join(dict.fromkeys(line for line in lines if line and not line.startswith(noise)))
-    key = next((line.removeprefix("full_key:").strip() for line in lines if line.startswith("full_key:")), "")
-    return f"{key}: {text}" if key and key not in text else text
 
 
 class CheckConfig(Callback):

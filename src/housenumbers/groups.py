@@ -1,4 +1,7 @@
-"""The schemas of the options in the groups `model`, `optimizer` and `scheduler`: types, and what the values may be."""
+"""The schemas of the options in the groups `model`, `optimizer` and `scheduler`: types, and what the values may be.
+
+An option of your own need have none: what the code itself reads of it is checked by the schema in COMMON.
+"""
 
 import math
 from dataclasses import dataclass, field
@@ -151,7 +154,8 @@ class SchedulerConfig:
     interval: str = "epoch"  # when it steps: after each epoch or after each batch
 
     def __post_init__(self) -> None:
-        require(self.interval in ("epoch", "batch"), "scheduler.interval", self.interval, "epoch or batch")
+        want = "batch, which is what Lightning calls step" if self.interval == "step" else "epoch or batch"
+        require(self.interval in ("epoch", "batch"), "scheduler.interval", self.interval, want)
 
 
 @dataclass
@@ -192,6 +196,32 @@ class CosineConfig(WarmupConfig):
         super().__post_init__()
         require(self.T_max is None or self.T_max >= 1, "scheduler.T_max", self.T_max, "1 or more, or null")
         require(0 <= self.eta_min < math.inf, "scheduler.eta_min", self.eta_min, "0 or more")
+
+
+@dataclass
+class PlateauConfig(WarmupConfig):
+    mode: str = "min"
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    threshold_mode: str = "rel"
+    cooldown: int = 0
+    min_lr: float = 0.0
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        want = "epoch: val_loss, which it is told, is computed after each epoch"
+        require(self.interval == "epoch", "scheduler.interval", self.interval, want)
+        require(self.mode == "min", "scheduler.mode", self.mode, "min: it is told val_loss")
+        require(0 < self.factor < 1, "scheduler.factor", self.factor, "between 0 and 1")
+        require(self.patience >= 0, "scheduler.patience", self.patience, "0 epochs or more")
+        require(0 <= self.threshold < math.inf, "scheduler.threshold", self.threshold, "0 or more")
+        good = self.threshold_mode in ("rel", "abs")
+        require(good, "scheduler.threshold_mode", self.threshold_mode, "rel or abs")
+        require(self.cooldown >= 0, "scheduler.cooldown", self.cooldown, "0 epochs or more")
+        require(0 <= self.min_lr < math.inf, "scheduler.min_lr", self.min_lr, "0 or more")
+        require(0 <= self.eps < math.inf, "scheduler.eps", self.eps, "0 or more")
 
 
 @dataclass
@@ -250,8 +280,57 @@ SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
     "scheduler": {
         "step": (StepConfig, ("torch.optim.lr_scheduler.StepLR",)),
         "cosine": (CosineConfig, ("torch.optim.lr_scheduler.CosineAnnealingLR",)),
+        "plateau": (PlateauConfig, ("torch.optim.lr_scheduler.ReduceLROnPlateau",)),
         "onecycle": (OneCycleConfig, ("torch.optim.lr_scheduler.OneCycleLR",)),
         "trapezoidal": (TrapezoidalConfig, ("housenumbers.training.schedules.Trapezoidal",)),
         "none": (ConstantConfig, ("torch.optim.lr_scheduler.ConstantLR",)),
     },
+}
+
+
+@dataclass
+class CommonModelConfig(ModelConfig):
+    _target_: str = ""
+    name: str = "model"
+    classes: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.classes == 10, "model.classes", self.classes, "left out: there are 10 digits")
+
+
+@dataclass
+class CommonOptimizerConfig(OptimizerConfig):
+    _target_: str = ""
+    lr: float = 1.0
+    fused: bool | None = None
+    foreach: bool | None = None
+    differentiable: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        want = "left out: it is for gradients through a step, which nothing asks for"
+        require(not self.differentiable, "optimizer.differentiable", self.differentiable, want)
+
+
+@dataclass
+class CommonSchedulerConfig(WarmupConfig):
+    _target_: str = ""
+    T_max: int | None = None
+    max_lr: float = 1.0
+    total_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.T_max is None or self.T_max >= 1, "scheduler.T_max", self.T_max, "1 or more, or null")
+        require(0 < self.max_lr < math.inf, "scheduler.max_lr", self.max_lr, "above 0")
+        good = self.total_steps is None or self.total_steps >= 1
+        require(good, "scheduler.total_steps", self.total_steps, "1 or more, or null")
+
+
+# What the code itself reads of an option, whether the option's own schema knows of it or not.
+COMMON: dict[str, type] = {
+    "model": CommonModelConfig,
+    "optimizer": CommonOptimizerConfig,
+    "scheduler": CommonSchedulerConfig,
 }

@@ -1,5 +1,9 @@
 """Optimizers and schedulers from their configuration files, and what may not be built."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from support import composed
@@ -114,7 +118,7 @@ def test_options_that_torch_refuses_are_one_line() -> None:
         build_optimizer(config.optimizer, torch.nn.Linear(2, 2), CPU)
     with pytest.raises(UserError, match=r"scheduler: .*last_epoch"):
         learning_rates("scheduler=step", "+scheduler.last_epoch=3")
-    with pytest.raises(UserError, match=r"optimizer\.differentiable: "):
+    with pytest.raises(UserError, match=r"optimizer\.differentiable=True: "):
         learning_rates("+optimizer.differentiable=true")
 
 
@@ -122,9 +126,53 @@ def test_what_needs_the_loss_itself_is_refused() -> None:
     model = torch.nn.Linear(2, 2)
     with pytest.raises(UserError, match="optimizer: LBFGS"):
         build_optimizer({"_target_": "torch.optim.LBFGS", "lr": 0.1}, model, CPU)
-    optimizer = build_optimizer(composed("optimizer=adam").optimizer, model, CPU)
-    with pytest.raises(UserError, match="scheduler: ReduceLROnPlateau"):
-        build_scheduler({"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau"}, optimizer, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("group", "target"),
+    [
+        ("model", "torch.optim.Adam"),
+        ("optimizer", "housenumbers.models.resnet.ResNet"),
+        ("scheduler", "torch.optim.SGD"),
+    ],
+)
+def test_what_gives_something_else_is_one_line(group: str, target: str) -> None:
+    linear = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)
+    option = {"_target_": target, "_partial_": True}
+    build: dict[str, Callable[[], object]] = {
+        "model": lambda: build_model(option, CPU),
+        "optimizer": lambda: build_optimizer(option, linear, CPU),
+        "scheduler": lambda: build_scheduler(option, optimizer, 4, 5),
+    }
+    with pytest.raises(UserError, match=f"{group}: {target}: gives a .*, no "):
+        build[group]()
+
+
+def test_an_optimizer_of_ones_own_by_the_name_of_one_of_torchs_gets_its_own_keys_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "my_optimizers.py").write_text(
+        "import torch\n\n\nclass Adam(torch.optim.SGD):\n    def __init__(self, params, lr):\n"
+        "        super().__init__(params, lr)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("housenumbers.targets.PERMITTED", "my_optimizers.Adam")
+    optimizer = build_optimizer({"_target_": "my_optimizers.Adam", "lr": 0.5}, torch.nn.Linear(2, 2), CPU)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_plateau_waits_for_a_lower_loss() -> None:
+    config = composed("scheduler=plateau", "scheduler.patience=1", "scheduler.factor=0.5", "optimizer.lr=1")
+    optimizer = build_optimizer(config.optimizer, torch.nn.Linear(1, 1), CPU)
+    plateau: Any
+    plateau, interval = build_scheduler(config.scheduler, optimizer, 9, 5)
+    assert interval == "validation"
+    rates = []
+    for loss in (3.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0):
+        plateau.step(loss)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
 
 
 def test_what_the_run_itself_sets_cannot_be_set() -> None:

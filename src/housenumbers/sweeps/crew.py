@@ -14,6 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import TaskFunction
 from tqdm import tqdm
 
+from housenumbers import targets
 from housenumbers.sweeps.liveness import DATABASE_ERRORS, meanwhile
 from housenumbers.sweeps.study import counted, counts, ended_line
 
@@ -68,7 +69,8 @@ def _job(_: Any, command: Sequence[str], folder: Path) -> int:
 
 def _start(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
     # Quiet, as several would talk at once: `progress` tells what they do. Errors are heard.
-    quiet = {_WORKER: "1", "TQDM_DISABLE": "1"}
+    # What may be called is for the user alone to say, not for a configuration's hydra.job.env_set.
+    quiet = {_WORKER: "1", "TQDM_DISABLE": "1", targets.VARIABLE: targets.PERMITTED}
     return subprocess.Popen(command, cwd=folder, env=os.environ | quiet, stdout=subprocess.DEVNULL)
 
 

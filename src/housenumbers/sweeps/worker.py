@@ -21,9 +21,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers import interrupts
-from housenumbers.config import one_line
 from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
+from housenumbers.messages import one_line
 from housenumbers.sweeps.liveness import (
     DATABASE_ERRORS,
     give_back,

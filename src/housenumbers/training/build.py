@@ -1,16 +1,18 @@
 """From configuration to model, optimizer and learning-rate scheduler: only targets on the list can be called."""
 
 import inspect
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from hydra.utils import instantiate
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from housenumbers.config import ALLOWED_TARGETS, one_line, options
+from housenumbers.config import options
 from housenumbers.errors import UserError
+from housenumbers.targets import call
+
+Made = TypeVar("Made")
 
 
 def build_model(chosen: Any, device: torch.device) -> nn.Module:
@@ -21,7 +23,7 @@ def build_model(chosen: Any, device: torch.device) -> nn.Module:
     arguments = options(chosen)
     for not_the_model_s in ("name", "pretrained", "freeze"):
         arguments.pop(not_the_model_s, None)
-    model: nn.Module = _call("model", arguments)
+    model = _made("model", arguments, nn.Module)
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -33,20 +35,19 @@ def build_optimizer(chosen: Any, model: nn.Module, device: torch.device) -> Opti
     """
     arguments = options(chosen)
     ratio = arguments.pop("backbone_lr_ratio", 1.0)
-    target = getattr(torch.optim, str(arguments["_target_"]).rpartition(".")[2], None)
+    module, _, name = str(arguments["_target_"]).rpartition(".")
+    target = getattr(torch.optim, name, None) if module.startswith("torch.optim") else None
     fusible = isinstance(target, type) and "fused" in inspect.signature(target).parameters
-    if arguments.get("differentiable"):
-        raise UserError(
-            "optimizer.differentiable: is for gradients through a step, which nothing asks for: leave it out"
-        )
     if fusible and device.type in ("cpu", "cuda"):
         arguments.setdefault("fused", not arguments.get("foreach"))
     params: list[Any] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if ratio != 1:
+        if "lr" not in arguments:
+            raise UserError(f"optimizer.backbone_lr_ratio={ratio}: is a part of optimizer.lr: give that, too")
         head = {id(parameter) for parameter in head_of(model).parameters()}
         groups = [[p for p in params if id(p) in head], [p for p in params if id(p) not in head]]
         params = [{"params": groups[0]}, {"params": groups[1], "lr": ratio * arguments["lr"]}]
-    optimizer: Optimizer = _call("optimizer", arguments, params=params)
+    optimizer = _made("optimizer", arguments, Optimizer, params=params)
     if isinstance(optimizer, torch.optim.LBFGS):
         raise UserError("optimizer: LBFGS computes the loss anew within a step, which the loop does not: take another")
     return optimizer
@@ -61,10 +62,10 @@ def head_of(model: nn.Module) -> nn.Module:
 
 
 def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_epoch: int) -> tuple[LRScheduler, str]:
-    """The scheduler, and whether it steps after each "epoch" or each "batch".
+    """The scheduler, and whether it steps after each "epoch", "batch", or "validation", whose loss it is told then.
 
     A length that the configuration leaves null becomes that of the whole run, counted in these intervals.
-    Raises UserError where its target is not allowed, does not take these options, or needs to be told a loss.
+    Raises UserError where its target is not allowed, or does not take these options.
     """
     arguments = options(chosen)
     interval = arguments.pop("interval", "epoch")
@@ -79,37 +80,19 @@ def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_ep
     if arguments.get("total_steps", intervals) < intervals:
         raise UserError(f"scheduler.total_steps={arguments['total_steps']}: this run has {intervals}: null takes them")
     try:
-        scheduler: LRScheduler = _call("scheduler", arguments, optimizer=optimizer)
+        scheduler = _made("scheduler", arguments, LRScheduler, optimizer=optimizer)
     except ZeroDivisionError:
         raise UserError(
             f"scheduler: {intervals} steps are too few for scheduler.pct_start={arguments.get('pct_start')}: "
             "raise it, or epochs"
         ) from None
-    if isinstance(scheduler, ReduceLROnPlateau):
-        raise UserError("scheduler: ReduceLROnPlateau waits for a loss, which the loop does not tell: take another")
-    return scheduler, interval
+    return scheduler, "validation" if isinstance(scheduler, ReduceLROnPlateau) else interval
 
 
-def _call(group: str, arguments: dict[str, Any], **more: Any) -> Any:
-    for key in arguments.keys() & more.keys():
-        raise UserError(f"{group}.{key}: is set by the run itself: leave it out")
-    try:
-        return instantiate(arguments, _convert_="all", _execution_whitelist_=ALLOWED_TARGETS, **more)
-    except Exception as error:
-        cause = error.__cause__ or error
-        raised_in = _module_that_raised(cause)
-        if isinstance(cause, ValueError) and raised_in.startswith(("housenumbers.models.", "torchvision.models.")):
-            raise UserError(f"{group}.{cause}") from None  # a value that the model does not take
-        if isinstance(cause, ValueError | RuntimeError | KeyError) and raised_in.startswith("torch.optim."):
-            raise UserError(f"{group}: {cause}") from None
-        if not raised_in.startswith(("hydra.", "importlib")):
-            raise  # a bug in what was called, not in how it was configured
-        # The call itself failed: a refused or unknown target, or arguments that it does not take.
-        raise UserError(f"{group}: {arguments.get('_target_')}: {one_line(error)}") from None
-
-
-def _module_that_raised(error: BaseException) -> str:
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    return "" if last is None else str(last.tb_frame.f_globals.get("__name__"))
+def _made(group: str, arguments: dict[str, Any], kind: type[Made], **more: Any) -> Made:
+    made = call(group, arguments, **more)
+    if not isinstance(made, kind):
+        raise UserError(
+            f"{group}: {arguments['_target_']}: gives a {type(made).__name__}, no {kind.__name__}: name another target"
+        )
+    return made

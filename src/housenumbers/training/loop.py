@@ -17,7 +17,7 @@ from housenumbers.config import TrainConfig, options
 from housenumbers.data.batches import batch_count, micro_batch_count, rows_of, training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.streams import MODEL, stream_seed
-from housenumbers.errors import DivergedError
+from housenumbers.errors import DivergedError, UserError
 from housenumbers.training import distributed
 from housenumbers.training.averaging import WeightAverage, averaged_weights
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler
@@ -38,7 +38,7 @@ class TrainingState:
     model: nn.Module
     optimizer: Optimizer
     scheduler: LRScheduler
-    interval: str  # the scheduler steps after each "epoch" or "batch"
+    interval: str  # the scheduler steps after each "epoch", "batch" or "validation"
     average: WeightAverage | None
     history: list[Record]
     seconds: float  # from the first batch to the end of the last epoch in the history
@@ -57,6 +57,8 @@ class TrainingState:
         check_progressive(config, model)
         optimizer = build_optimizer(config.optimizer, model, device)
         scheduler, interval = build_scheduler(config.scheduler, optimizer, config.epochs, steps_per_epoch)
+        if interval == "validation" and config.data.val_fraction == 0:
+            raise UserError("scheduler: is told val_loss, which needs a validation part: set data.val_fraction above 0")
         averaging = config.averaging
         average = None if averaging.method == "none" else WeightAverage(model, averaging, config.epochs)
         return cls(model, optimizer, scheduler, interval, average, [], 0.0, pretrained_sha256)
@@ -123,6 +125,9 @@ def fit(
             if validating is not None:
                 val_accuracy, val_loss = distributed.validate(network, validating)
                 check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
+        if state.interval == "validation":
+            plateau: Any = state.scheduler
+            plateau.step(val_loss)
         now = time.perf_counter()
         state.seconds = already + now - started
         state.history.append(
