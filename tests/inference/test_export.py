@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from networks import sure
@@ -25,10 +26,12 @@ from torch.nn import functional as F
 from housenumbers.config import to_dict
 from housenumbers.data import glyphs, render
 from housenumbers.data.digits import read_digits
+from housenumbers.data.folder import read_picture
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.calibration import probabilities
 from housenumbers.inference.export import METADATA_FILE, export
 from housenumbers.inference.formats import SUFFIXES
+from housenumbers.inference.predict import predict_files
 from housenumbers.models.resnet import ResNet
 from housenumbers.training.build import build_model
 from housenumbers.training.checkpoint import save_checkpoint
@@ -127,22 +130,58 @@ print(probabilities.shape, float(probabilities.sum()))"""
     assert re.search(r"\(?\[?3, 10\]?\)+ (3\.0|2\.99999)", done.stdout), done.stdout
 
 
-def test_the_documented_lines_run(
+SIZES = [(32, 32), (1, 1), (9, 7), (31, 33), (1, 200), (500, 60), (97, 301)]
+MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK", "I", "F"]
+
+
+def write_pictures(home: Path) -> list[Path]:
+    """A file of each size in each mode, and files that Pillow decodes in a way of their own."""
+    noise = {size: Image.effect_noise(size, 120).convert("RGB") for size in SIZES}
+    for size, picture in noise.items():
+        red, green, _ = picture.split()
+        rotated = picture.transpose(Image.Transpose.ROTATE_180).resize(size)
+        coloured = Image.merge("RGB", (red, rotated.split()[0], green.point(lambda shade: 255 - shade)))
+        deep = np.asarray(coloured.convert("L"), np.uint16) * 200 + 9
+        for mode in MODES:
+            if mode == "I;16":
+                made = Image.fromarray(deep)
+            elif mode in ("LA", "RGBA"):
+                made = coloured.convert(mode)
+                made.putalpha(red)
+            else:
+                made = coloured.convert(mode)
+            made.save(
+                home / f"{size[0]}x{size[1]}_{mode.replace(';', '')}.tif", "TIFF" if mode in ("CMYK", "F") else "PNG"
+            )
+    large = noise[500, 60].resize((1500, 900))
+    sideways = Image.Exif()
+    sideways[0x0112] = 6
+    large.save(home / "large.jpg", exif=sideways)
+    large.convert("CMYK").save(home / "cmyk.jpg")
+    large.convert("P").save(home / "transparent.png", transparency=3)
+    large.save(home / "frames.gif", save_all=True, append_images=[Image.new("RGB", large.size)])
+    return sorted(home.iterdir())
+
+
+def test_the_documented_lines_do_what_predict_does_for_any_size_and_mode(
     exported: dict[str, tuple[Path, str]], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Image.fromarray(colourful()[0].permute(1, 2, 0).numpy()).save(tmp_path / "photo.png")
+    (tmp_path / "pictures").mkdir()
+    files = write_pictures(tmp_path / "pictures")
+    expected = [each.probabilities for each in predict_files(load_trained(finished), files, pytest.fail)]
     for form, name in (("onnx", "digits.onnx"), ("torch", "model.pt2")):
         shutil.copy(exported[form][0], tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/use.md").read_text(), re.DOTALL)
+    use, about = re.findall(r"```python\n(.*?)```", (ROOT / "docs/use.md").read_text(), re.DOTALL)
     names: dict[str, Any] = {"torch": torch}
-    for block in blocks:
-        exec(block, names)
-    assert len(blocks) == 2
-    expected = own(load_trained(finished), colourful()[:1])
-    assert torch.allclose(torch.from_numpy(names["probabilities"]), expected, rtol=0, atol=1e-5)
-    again = names["program"].module()(torch.from_numpy(names["images"]))
-    assert torch.allclose(again, expected, rtol=0, atol=1e-5)
+    for file, probabilities_told in zip(files, expected, strict=True):
+        shutil.copy(file, "photo.png")
+        exec(use, names)
+        assert (names["images"][0] == read_picture(file).numpy()).all(), file
+        assert names["probabilities"][0] == pytest.approx(probabilities_told, abs=1e-5), file
+    exec(about, names)
+    found = names["program"].module()(torch.from_numpy(names["images"]))[0]
+    assert found.tolist() == pytest.approx(expected[-1], abs=1e-5)
     assert json.loads(names["about"][METADATA_FILE])["run"] == "finished"
 
 

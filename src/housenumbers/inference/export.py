@@ -114,7 +114,8 @@ def describe(trained: Trained) -> dict[str, str]:
     test = record.get("test") if trained.file.stem == "best" else None
     own = trained.content.get("record") or {}
     known = {
-        "input": "images: uint8 [N, 3, 32, 32], RGB, one digit that fills most of the picture",
+        "input": "images: uint8 [N, 3, 32, 32], RGB, one digit that fills most of the picture; proportions kept, the "
+        "longer side resized to 32 (bilinear over all pixels, as Pillow does), the border continued",
         "output": "probabilities: float32 [N, 10], of each class; calibrated by the temperature",
         "classes": json.dumps([str(label) for label in range(CLASSES)]),
         "run": trained.config.name,
