@@ -365,7 +365,7 @@ def test_only_our_own_leftovers_are_removed(command: Command, tmp_path: Path) ->
 
 
 def test_a_signal_does_not_tear_what_a_run_is_writing(tmp_path: Path) -> None:
-    """TensorBoard's queue, torn in the middle, would wait for ever when it is closed."""
+    """A study's database and matplotlib do not bear an exception in the middle of a call."""
     code = f"""
 import os, runpy, signal, sys
 from torch.utils.tensorboard import SummaryWriter

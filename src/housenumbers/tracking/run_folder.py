@@ -18,6 +18,7 @@ from housenumbers.config import TrainConfig, from_saved, to_dict
 from housenumbers.errors import UserError
 from housenumbers.files import remove_leftovers, write_json, write_text
 
+EVENTS = "events.out.tfevents."  # what the names of TensorBoard's files begin with
 ENDED_WELL = ("completed", "pruned")
 _HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
 _ABSENT = ("val_loss", "val_accuracy")  # null without validation
@@ -62,10 +63,12 @@ class RunFolder:
         return from_saved(saved, str(self.path), overrides)
 
     def check_free(self) -> None:
-        """Raises UserError where the folder holds a run."""
+        """Raises UserError where the folder holds a run, or TensorBoard's files of another program."""
         if self.record():
             go_on = f"go on with it by resume={self.path}, or choose another folder"
             raise UserError(f"{self.path}: holds a run already: {go_on}")
+        if event_files := sorted(self.path.glob(f"{EVENTS}*")):
+            raise UserError(f"{event_files[0]}: is of another program, and would be replaced: choose another folder")
 
     def save_config(self, config: TrainConfig) -> None:
         """Writes `.hydra/config.yaml` for a run that Hydra does not start."""
@@ -85,7 +88,10 @@ class RunFolder:
         write_text(self.path / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(values))
 
     def write_metrics(self, history: Sequence[dict[str, Any]]) -> None:
-        """One line an epoch. The whole file is replaced: after a kill it may be ahead of the checkpoint."""
+        """One line an epoch. The whole file is replaced: after a kill it may say less than the checkpoint, or more."""
+        if not history:
+            self.metrics_file.unlink(missing_ok=True)
+            return
         write_text(self.metrics_file, "".join(json.dumps(record) + "\n" for record in history))
 
     def history(self) -> list[dict[str, Any]]:

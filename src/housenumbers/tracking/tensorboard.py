@@ -28,7 +28,10 @@ def log_sample_batch(writer: SummaryWriter, images: Tensor, epoch: int) -> None:
     writer.add_images("Samples/training", (images[:64].float().cpu() / 255).clamp(0, 1), epoch)
 
 
-def log_epoch(writer: SummaryWriter, record: Mapping[str, Any], images_per_second: float) -> None:
+def log_epoch(
+    writer: SummaryWriter, record: Mapping[str, Any], images_per_second: float, walltime: float | None = None
+) -> None:
+    """One epoch's record; `walltime` is when the epoch ended, in seconds since 1970, where that is not now."""
     tags = {
         "Loss/train": record["train_loss"],
         "Loss/validation": record["val_loss"],
@@ -38,8 +41,7 @@ def log_epoch(writer: SummaryWriter, record: Mapping[str, Any], images_per_secon
     }
     for tag, value in tags.items():
         if value is not None:
-            writer.add_scalar(tag, value, record["epoch"])
-    writer.flush()
+            writer.add_scalar(tag, value, record["epoch"], walltime)
 
 
 def log_scores(writer: SummaryWriter, scores: Mapping[str, Mapping[str, Any]], epoch: int) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -18,16 +19,18 @@ from housenumbers.data.load import Splits, load_splits, prepare_test
 from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
 from housenumbers.tracking import tensorboard
+from housenumbers.tracking.events import EventFile
 from housenumbers.tracking.log import run_log
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training import distributed
-from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
+from housenumbers.training.checkpoint import save_checkpoint
 from housenumbers.training.history import Record, best_record
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.memory import enough_memory, keep_freed_memory
 from housenumbers.training.progress import Progress
 from housenumbers.training.progressive import check_batches
 from housenumbers.training.repeatability import environment, seed_everything
+from housenumbers.training.restore import last_checkpoint, restore_best, restore_state
 from housenumbers.training.results import write_results
 
 log = logging.getLogger(__name__)
@@ -65,7 +68,7 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         if trial is None:
             prepare_test(config.data)
         splits = load_splits(config.data).to(device)
-        last = _last_checkpoint(folder, device)
+        last = last_checkpoint(folder, device)
         if last.get("data_sha256", splits.sha256) != splits.sha256:
             raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
         # A run whose parts ran under different conditions need not repeat: a resumed one has to say so.
@@ -76,11 +79,10 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         del last  # else the run would hold a second copy of its weights and moments to its end
         distributed.share_state(state, device)
         folder.update(pretrained_sha256=state.pretrained_sha256)
-        # From here on a signal is obeyed between batches: TensorBoard's queue, matplotlib and a study's database do not
-        # bear an exception in the middle.
-        with undisturbed(), SummaryWriter(str(path), purge_step=len(state.history) + 1) as writer:
-            if not state.history:
-                _show_beginning(config, splits, writer)
+        # From here on a signal is obeyed between batches: matplotlib and a study's database do not bear an exception in
+        # the middle.
+        with undisturbed(), EventFile(path) as writer:
+            _write_so_far(config, state, splits, folder, writer)
             origin = {"data_sha256": splits.sha256, "conditions": conditions, "conditions_mixed": mixed}
             pruned = _train(config, state, splits, folder, writer, trial, origin)
             distributed.leave()  # the other processes end here
@@ -94,16 +96,6 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
                 with_test=trial is None,
             )
         return _objective(config, state)
-
-
-def _last_checkpoint(folder: RunFolder, device: torch.device) -> dict[str, Any]:
-    """What the run left after its last whole epoch; nothing where it has none."""
-    if not folder.last.exists():
-        return {}
-    try:
-        return load_checkpoint(folder.last, device)
-    except UserError as error:
-        raise UserError(f"{error}; or delete it, and the run begins anew") from None
 
 
 def _start_or_resume(
@@ -124,19 +116,27 @@ def _start_or_resume(
         device, torch.get_num_threads(),
     )  # fmt: skip
     if last:
-        try:
-            state.load_state_dict(last)
-        except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise UserError(f"{folder.last}: does not fit this run ({error}): delete it to begin anew") from None
+        restore_state(state, last, folder)
+        restore_best(config, state, last, folder)
         log.info("going on after epoch %d of %d", len(state.history), config.epochs)
     return state
 
 
-def _show_beginning(config: TrainConfig, splits: Splits, writer: SummaryWriter) -> None:
+def _write_so_far(
+    config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: SummaryWriter
+) -> None:
+    """Writes all that follows from the configuration and the history: of a new run the beginning, of a resumed one
+    everything again. A kill may have come between the checkpoint and what was to be written after it.
+    """
     tensorboard.log_configuration(writer, to_dict(config))
     for epoch in (1, 2):  # two, so that one sees what augmentation varies
         images, _ = next(training_batches(splits.train, config.data.batch_size, config.augment, config.seed, epoch))
         tensorboard.log_sample_batch(writer, images, epoch)
+    folder.write_metrics(state.history)
+    ended = time.time() - sum(record["seconds"] for record in state.history)
+    for record in state.history:
+        ended += record["seconds"]
+        tensorboard.log_epoch(writer, record, len(splits.train.labels) / record["seconds"], ended)
 
 
 def _train(
@@ -157,15 +157,14 @@ def _train(
     if trial is not None:
         for record in state.history:  # of an interrupted trial, which this one goes on with in a folder of its own
             _report(config, record, trial)
-            tensorboard.log_epoch(writer, record, pictures / record["seconds"])
     with Progress(config.epochs, batch_count(splits.train, config.data.batch_size), len(state.history)) as progress:
         for record in fit(config, state, splits.stages, splits.validation, progress.step):
             best = best_record(state.history, config.best_by) or record  # without validation the last is the best
-            if best is record:
-                # Before last.pt: after a kill in between, the epoch comes again and writes the same weights.
-                content = {**common, "model": state.weights(), "record": record}
-                save_checkpoint(folder.best, content)
+            # The other way round, a kill in between could leave best.pt with an epoch that the run, gone on elsewhere,
+            # does not come to again.
             save_checkpoint(folder.last, {**common, **state.state_dict()})
+            if best is record:
+                save_checkpoint(folder.best, {**common, "model": state.weights(), "record": record})
             folder.write_metrics(state.history)
             tensorboard.log_epoch(writer, record, pictures / record["seconds"])
             log.info("%s", _epoch_line(config, record, best is record))
