@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 from support import TINY, Command, data_config
 
+from housenumbers.data import folder, svhn
 from housenumbers.data.folder import read_folder, read_picture
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.errors import UserError
@@ -23,10 +24,10 @@ def digit(label: int, shade: int = 200, size: tuple[int, int] = (40, 40)) -> Ima
 
 def write_classes(home: Path, each: int, labels: range = range(10)) -> None:
     for label in labels:
-        folder = home / str(label)
-        folder.mkdir(parents=True)
+        own = home / str(label)
+        own.mkdir(parents=True)
         for number in range(each):
-            digit(label, shade=20 * number % 256).save(folder / f"{number:03d} bild {label} ü.png")
+            digit(label, shade=20 * number % 256).save(own / f"{number:03d} bild {label} ü.png")
 
 
 def config(root: Path, **more: object) -> DataConfig:
@@ -60,14 +61,20 @@ def test_pictures_are_in_the_order_of_their_names(tmp_path: Path) -> None:
     assert train.labels.tolist() == [*range(10)] * 3
 
 
-def test_a_second_start_reads_no_picture_and_a_changed_one_is_noticed(tmp_path: Path) -> None:
+def test_a_second_start_reads_no_picture_and_a_changed_one_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_classes(tmp_path / "train", 3)
     first, sha256 = read_folder(config(tmp_path), "train")
+    with monkeypatch.context() as patched:
+        patched.setattr(folder, "_read", lambda _: pytest.fail("reads pictures again"))
+        assert read_folder(config(tmp_path), "train")[1] == sha256
     file = next((tmp_path / "train/7").iterdir())
     stat = file.stat()
     file.write_bytes(b"x" * stat.st_size)
-    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # to all appearance the same
-    assert read_folder(config(tmp_path), "train")[1] == sha256
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # of equal size and time
+    with pytest.raises(UserError, match="cannot be read"):
+        read_folder(config(tmp_path), "train")
     digit(3).save(file)
     changed, other = read_folder(config(tmp_path), "train")
     assert other != sha256
@@ -178,3 +185,18 @@ def test_a_net_learns_from_a_folder_and_is_tested_on_it(command: Command, tmp_pa
     missing = command("train", "data=folder")
     assert missing.returncode == 2
     assert "data.root" in missing.stderr
+
+
+def test_the_leak_of_a_random_split_is_said_only_of_data_that_are_known_to_leak(
+    svhn_folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows whether a photo shows several digits of one's own."""
+    write_classes(svhn_folder / "mine", 10)
+    load_splits(config(svhn_folder / "mine", split="random"))
+    assert "leaks" not in caplog.text
+    load_splits(data_config(svhn_folder, split="random"))  # somebody's, in the official format
+    assert "leaks" not in caplog.text
+    assert "data.split=random may leak: where a photo has several crops" in caplog.text
+    monkeypatch.setattr(svhn, "_is_official", lambda *_: True)
+    load_splits(data_config(svhn_folder, split="random", verify=True))
+    assert "data.split=random leaks" in caplog.text

@@ -8,8 +8,10 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import PIL
 import torch
 import xxhash
+from PIL import features
 from platformdirs import user_cache_dir
 
 from housenumbers.data.labeled_images import LabeledImages
@@ -34,6 +36,11 @@ def file_state(path: Path) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
+def pillow_build() -> list[str | None]:
+    """What decoded and drawn pixels depend on beside the code here: Pillow and the libraries that it is built with."""
+    return [PIL.__version__, *(features.version(name) for name in ("jpg", "webp", "libtiff", "freetype2"))]
+
+
 def decoded(
     path: Path, folder: str | None, variant: str, decode: Callable[[Path], LabeledImages]
 ) -> tuple[LabeledImages, str]:
@@ -48,8 +55,8 @@ def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledIm
     so does a damaged entry, which is made again.
     """
     root = Path(folder).expanduser() if folder else Path(user_cache_dir("housenumbers"))
-    key = f"{_FORMAT} {key}"
-    entry = root / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
+    key = hashlib.sha256(f"{_FORMAT} {key}".encode()).hexdigest()
+    entry = root / f"{name}-{key[:16]}.pt"
     if (stored := _stored(entry, key)) is not None:
         return stored
     with one_at_a_time(entry.with_name(f"{entry.name}.lock"), f"it makes {entry}"):

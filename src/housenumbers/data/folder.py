@@ -1,6 +1,7 @@
 """Your own pictures, in a folder for each class: any size, mode and format that Pillow reads."""
 
-import hashlib
+import inspect
+import sys
 import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -9,9 +10,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from housenumbers.data.cache import decoded
+from housenumbers.data.cache import cached, file_state, pillow_build
+from housenumbers.data.class_folders import home_of, is_split, labelled_files
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.picture_files import files_below
 from housenumbers.data.splits import stratified
 from housenumbers.errors import UserError
 from housenumbers.sections import DataConfig
@@ -20,51 +21,32 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _SIZE = 32
-_CLASSES = [str(label) for label in range(10)]
 _TEST_FRACTION = 0.2  # where the folder is not split already; always the same pictures
 _NAMED = 5  # bad files that a message names
 
-_LAYOUT = "it must hold folders 0 to 9 with pictures, or train and test (and extra) that hold such folders"
-
 
 def read_folder(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
-    """The `part` (train, test or extra) of the pictures below `data.root`, and its SHA-256.
+    """The `part` (train, validation, test or extra) of the pictures below `data.root`, and its SHA-256.
 
     The root holds folders `0` to `9`, of which every fifth picture of a class, by chance but always the same, is the
-    test part; or folders `train`, `test` and perhaps `extra`, which hold such folders. Pictures are in the order of
-    their names, so that a photo's crops, if they are named alike, stay together.
+    test part; or folders `train`, `test` and perhaps `val` and `extra`, which hold such folders. Pictures are in the
+    order of their names, so that a photo's crops, if they are named alike, stay together.
     Raises UserError where there are no such folders, there is one class alone, or files cannot be read.
     """
     root = Path(config.root)
-    split_already = (root / "train").is_dir()
-    home = root / part if split_already else root
-    if not home.is_dir() or not any((home / name).is_dir() for name in _CLASSES):
-        raise UserError(f"data.root={config.root}: {home} has no pictures: {_LAYOUT}")
-    if part == "extra" and not split_already:
-        raise UserError(f"data.use_extra: {root} is not split, so that it has no extra part: leave it false")
-    files = _files(home)
+    home = home_of(root, part)
+    files = labelled_files(home)
     if len({label for _, label in files}) < 2:
         raise UserError(f"{home}: holds pictures of one class alone, or none: there is nothing to tell apart")
-    # What the decoded pictures depend on: the names, sizes and times of all files.
-    found = [(path, path.stat() if path.exists() else path.lstat()) for path, _ in files]  # a link may lead nowhere
-    stats = [(str(path.relative_to(home)), stat.st_size, stat.st_mtime_ns) for path, stat in found]
-    data, sha256 = decoded(home, config.cache, hashlib.sha256(repr(stats).encode()).hexdigest(), lambda _: _read(files))
-    if split_already:
+    # What the decoded pictures depend on: the names and states of all files, and what reads them.
+    states = [(str(path.relative_to(home)), *(file_state(path) if path.exists() else ())) for path, _ in files]
+    key = [states, pillow_build(), inspect.getsource(sys.modules[read_picture.__module__])]
+    data, sha256 = cached(home.resolve().name, f"{home.resolve()} {key}", config.cache, lambda: _read(files))
+    if is_split(root):
         return data, sha256
     train, test = stratified(torch.arange(len(files)), data.labels, _TEST_FRACTION, 0, "data=folder: its test part")
     data = data.subset(train if part == "train" else test)
     return data, data.sha256()
-
-
-def _files(home: Path) -> list[tuple[Path, int]]:
-    """All files and their labels, in the order of their names."""
-    found = [
-        (path, label)
-        for label, name in enumerate(_CLASSES)
-        if (home / name).is_dir()
-        for path in files_below(home / name)
-    ]
-    return sorted(found, key=lambda each: (each[0].name, str(each[0])))
 
 
 def _read(files: list[tuple[Path, int]]) -> LabeledImages:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from housenumbers.data.class_folders import has_validation, warn_of_left_out
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_folder
 from housenumbers.data.labeled_images import LabeledImages, concatenate
@@ -35,6 +36,7 @@ class Splits(NamedTuple):
     validation: LabeledImages | None  # none where data.val_fraction is 0
     sha256: str  # of what is in all of them
     places: tuple[torch.Tensor, torch.Tensor]  # of the training and the validation crops in the file(s)
+    own_validation: bool  # whether the data brought their validation part, so that none was split off
 
     @property
     def train(self) -> LabeledImages:
@@ -49,21 +51,31 @@ class Splits(NamedTuple):
 def load_splits(config: DataConfig) -> Splits:
     """The training and validation parts. Never looks at the test part.
 
-    The training file is split first; then extra crops join the training side; then both sides are reduced.
+    The training file is split first, unless the data bring a validation part; then extra crops join the training side;
+    then both sides are reduced.
     Raises UserError where files are missing or damaged, or too small for what is asked.
     """
     read = _source(config)
     parts = {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}[config.use_extra]
+    own_validation = config.val_fraction > 0 and config.name == "folder" and has_validation(config)
     read_parts = [read(config, part) for part in parts]
     main = read_parts[0][0]
+    trainable = sum(len(data.labels) for data, _ in read_parts)
+    if own_validation:
+        read_parts.append(read(config, "validation"))
+    if config.name == "folder":
+        warn_of_left_out(config)
     pool = main if len(read_parts) == 1 else concatenate([data for data, _ in read_parts])
 
     train = torch.arange(len(main.labels))
     validation = None
-    if config.val_fraction > 0:
+    if own_validation:
+        validation = torch.arange(trainable, len(pool.labels))
+    elif config.val_fraction > 0:
         train, validation = _split(config, main)
+    if validation is not None:
         validation = reduced(validation, pool.labels, config.reduce, config.split_seed)
-    joined = torch.cat([train, torch.arange(len(main.labels), len(pool.labels))])
+    joined = torch.cat([train, torch.arange(len(main.labels), trainable)])
     train = reduced(joined, pool.labels, config.reduce, config.split_seed)
 
     stages = [pool]
@@ -85,6 +97,7 @@ def load_splits(config: DataConfig) -> Splits:
         None if validation is None else pool.subset(validation),
         digest.hexdigest(),
         (train, torch.empty(0, dtype=torch.long) if validation is None else validation),
+        own_validation,
     )
 
 
@@ -110,9 +123,9 @@ def _source(config: DataConfig) -> Reader:
 def _split(config: DataConfig, data: LabeledImages) -> tuple[torch.Tensor, torch.Tensor]:
     if config.split == "blocks":
         return block_split(len(data.labels), config.val_fraction, config.split_seed)
-    if config.name not in ("digits", "synthetic"):  # which no two crops of are neighbours
-        log.warning(
-            "data.split=random leaks: crops of one photo are in training and validation, so validation looks better "
-            "than it is (data.split=blocks does not leak)"
-        )
+    either = "validation looks better than it is (data.split=blocks does not leak)"
+    if config.name == "svhn_6k" or (config.name == "svhn" and config.verify):  # the crops are known
+        log.warning("data.split=random leaks: crops of one photo are in training and validation, so %s", either)
+    elif config.name == "svhn":  # somebody's, in the same format
+        log.warning("data.split=random may leak: where a photo has several crops, as in SVHN, %s", either)
     return random_split(data.labels, config.val_fraction, config.split_seed)

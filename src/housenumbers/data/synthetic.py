@@ -4,13 +4,12 @@ import inspect
 from functools import partial
 
 import numpy as np
-import PIL
 import torch
 from tqdm import tqdm
 
 from housenumbers import interrupts
 from housenumbers.data import glyphs, render, strokes
-from housenumbers.data.cache import cached, file_state
+from housenumbers.data.cache import cached, file_state, pillow_build
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
 from housenumbers.sections import DataConfig
@@ -31,7 +30,7 @@ def read_synthetic(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     count = config.size if part == "train" else -(-config.size // _TEST_SHARE)
     files = glyphs.font_files(config.fonts)
     # What the pixels depend on: these numbers, the code that draws, the library that draws with it, and the fonts.
-    key = [config.render_seed, part, count, config.difficulty, PIL.__version__]
+    key: list[object] = [config.render_seed, part, count, config.difficulty, *pillow_build()]
     key += [inspect.getsource(module) for module in (glyphs, render, strokes)]
     key += [(file.name, *file_state(file)) for file in files]
     name = f"synthetic_{part}_{count}_{config.difficulty:g}"

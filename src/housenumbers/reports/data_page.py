@@ -43,10 +43,13 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
         "pairs": ("The most similar pairs", data_figures.pairs(pairs, present)),
     }
     folder = folder or Path("outputs") / "data" / f"{config.name}_{splits.sha256[:8]}"
-    shared = data_facts.share_with_neighbours(train_places, validation_places) if len(validation_places) else None
+    shared = None
+    if len(validation_places) and not splits.own_validation:
+        shared = data_facts.share_with_neighbours(train_places, validation_places)
     content: dict[str, Any] = {
         "config": config,
         "sha256": splits.sha256,
+        "own_validation": splits.own_validation,
         "counts": {name: torch.bincount(data.labels, minlength=10).tolist() for name, data in present.items()},
         "shared": shared,
         "neighbours": NEIGHBOURS,

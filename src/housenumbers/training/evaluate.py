@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from housenumbers.data.class_folders import warn_of_left_out
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.errors import UserError
@@ -51,7 +52,11 @@ def default_split(run: Path) -> str:
 
 def part_of(trained: Trained, split: str, elsewhere: DataConfig | None) -> LabeledImages:
     """The part that is to be scored: of the model's own data, see `load_part`, or the test part of `elsewhere`."""
-    return load_test(elsewhere) if elsewhere else load_part(trained, split)
+    if elsewhere is None:
+        return load_part(trained, split)
+    if elsewhere.name == "folder":
+        warn_of_left_out(elsewhere)
+    return load_test(elsewhere)
 
 
 def file_name(what: str, trained: Trained, split: str, elsewhere: DataConfig | None) -> str:

@@ -1,0 +1,119 @@
+"""How pictures of one's own lie in folders: which of them are which part and which class, and what is left out."""
+
+import logging
+import mimetypes
+from collections.abc import Sequence
+from pathlib import Path
+
+from housenumbers.data.picture_files import each_file_below, files_below, hidden
+from housenumbers.errors import UserError
+from housenumbers.sections import DataConfig
+
+log = logging.getLogger(__name__)
+
+CLASSES = [str(label) for label in range(10)]
+_VALIDATION = ("val", "valid", "validation")
+_SPLITS = ("train", *_VALIDATION, "test", "extra")
+_NAMED = 5  # of those that a message names
+
+_LAYOUT = (
+    "it must hold folders 0 to 9 with pictures, or train and test (and perhaps val and extra) that hold such folders"
+)
+
+
+def is_split(root: Path) -> bool:
+    """Whether the root holds parts, train and so on, and not the classes themselves."""
+    return (root / "train").is_dir()
+
+
+def validation_folder(root: Path) -> Path | None:
+    """The folder of the validation part, `val`, `valid` or `validation`, where the root is split and has one.
+
+    Raises UserError where there are several.
+    """
+    found = [root / name for name in _VALIDATION if is_split(root) and (root / name).is_dir()]
+    if len(found) > 1:
+        raise UserError(
+            f"{root}: holds {' and '.join(path.name for path in found)}: only one can be the validation part"
+        )
+    return found[0] if found else None
+
+
+def home_of(root: Path, part: str) -> Path:
+    """The folder that holds the classes of the `part`: train, validation, test or extra.
+
+    Raises UserError where there is none, or it is not clear which it is.
+    """
+    if is_split(root):
+        home = validation_folder(root) or root / "validation" if part == "validation" else root / part
+    else:
+        home = root
+        beside = [name for name in _SPLITS if (root / name).is_dir()]
+        if beside and _holds_classes(root):
+            raise UserError(
+                f"{root}: holds {', '.join(beside)} beside folders of classes: move the classes into {root / 'train'}, "
+                f"or {' and '.join(beside)} elsewhere"
+            )
+        if part == "extra":
+            raise UserError(f"data.use_extra: {root} is not split, so that it has no extra part: leave it false")
+    if not _holds_classes(home):
+        raise UserError(f"data.root={root}: {home} has no pictures: {_LAYOUT}")
+    return home
+
+
+def labelled_files(home: Path) -> list[tuple[Path, int]]:
+    """All files of the classes in `home` and their labels, in the order of their names.
+
+    Raises UserError where there is a folder 10 with files: SVHN calls the digit 0 so.
+    """
+    ten = home / "10"
+    if ten.is_dir() and any(each_file_below(ten)):
+        raise UserError(
+            f"{ten}: no class of ours: rename it to 0 if it holds zeros, as label 10 of SVHN, or move it away"
+        )
+    found = [(path, label) for label, name in enumerate(CLASSES) for path in files_below(home / name)]
+    return sorted(found, key=lambda each: (each[0].name, str(each[0])))
+
+
+def has_validation(config: DataConfig) -> bool:
+    """Whether the pictures below `data.root` bring a validation part of their own."""
+    return validation_folder(Path(config.root)) is not None
+
+
+def warn_of_left_out(config: DataConfig) -> None:
+    """Logs what below `data.root` is not read, and which classes have no pictures: a line for each folder."""
+    root = Path(config.root)
+    homes = [root]
+    if is_split(root):
+        homes = [root / name for name in _SPLITS if (root / name).is_dir()]
+        _warn_of_others(root, _SPLITS)
+        if (root / "extra").is_dir() and config.use_extra == "false":
+            log.info("%s: not used: data.use_extra=true trains on it, too", root / "extra")
+        own = validation_folder(root)
+        if own and config.val_fraction > 0:
+            log.info("%s: validates, so that nothing is split off by data.split and data.val_fraction", own)
+        elif own:
+            log.warning("%s: not used, since data.val_fraction=0 asks for no validation", own)
+    for home in homes:
+        _warn_of_others(home, CLASSES)
+        empty = [name for name in CLASSES if not any(each_file_below(home / name))]
+        if 0 < len(empty) < len(CLASSES):
+            log.warning("%s: holds no pictures of %s", home, ", ".join(empty))
+
+
+def _warn_of_others(folder: Path, used: Sequence[str]) -> None:
+    """Logs what else lies in the folder: other folders, and pictures beside them."""
+    others = sorted(path for path in folder.iterdir() if path.name not in used and not hidden(path.name))
+    folders = [f"{path.name}/" for path in others if path.is_dir()]
+    pictures = [path.name for path in others if path.is_file() and _looks_like_a_picture(path)]
+    if names := folders + pictures:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        log.warning("%s: not used: %s%s (used are %s)", folder, ", ".join(names[:_NAMED]), more, ", ".join(used))
+
+
+def _looks_like_a_picture(path: Path) -> bool:
+    return (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
+
+
+def _holds_classes(home: Path) -> bool:
+    return any((home / name).is_dir() for name in CLASSES)
