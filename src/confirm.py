@@ -37,7 +37,8 @@ def main() -> None:
             if getattr(arguments, key) < 1:
                 raise UserError(f"{key}={getattr(arguments, key)}: must be 1 or more")
         from housenumbers.sweeps.confirm import confirm
-        from housenumbers.sweeps.study import find_study, one_line_database_errors, storage_name
+        from housenumbers.sweeps.database import one_line_database_errors, storage_name
+        from housenumbers.sweeps.study import find_study
         from housenumbers.training.run import run
 
         conf = Path(__file__).absolute().parents[1] / "conf"

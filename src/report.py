@@ -86,8 +86,9 @@ def _runs(arguments: Arguments, overrides: list[str]) -> Path:
 
 
 def _study(arguments: Arguments, _: list[str]) -> Path:
+    from housenumbers.sweeps.database import one_line_database_errors, storage_name
     from housenumbers.sweeps.report import write_report
-    from housenumbers.sweeps.study import find_study, one_line_database_errors, storage_name
+    from housenumbers.sweeps.study import find_study
 
     with one_line_database_errors(storage_name("storage", arguments.storage)):
         return write_report(*find_study(str(arguments.study), arguments.storage))

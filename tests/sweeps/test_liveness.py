@@ -112,7 +112,7 @@ import optuna, os, signal, sys
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from housenumbers.sweeps.liveness import give_back_orphans
-from housenumbers.sweeps.study import open_storage
+from housenumbers.sweeps.database import open_storage
 
 _, url, left = sys.argv
 left = int(left)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import PendingRollbackError
 from support import begin_sweep, run_in, sweep
 
 from housenumbers.errors import UserError
-from housenumbers.sweeps.study import one_line_database_errors
+from housenumbers.sweeps.database import one_line_database_errors
 
 pytest.importorskip("psycopg", reason="needs the extra .[postgres]")
 
@@ -117,6 +117,18 @@ def test_two_commands_begun_at_once_share_a_new_study_and_end_at_exactly_n_trial
     assert ran == [f"trial_{trial.number:04d}" for trial in done]
     again = sweep(homes[0], *SHARED, f"hydra.sweeper.storage={server}", *words)
     assert "7 of 7 trials are there" in again.stdout
+
+
+def test_a_foreign_study_on_the_server_is_not_written_into(server: str, tmp_path: Path) -> None:
+    foreign = optuna.create_study(study_name="foreign", storage=server, direction="maximize")
+    foreign.tell(foreign.ask(), 0.5)
+    done = sweep(tmp_path, f"hydra.sweeper.storage={server}", "hydra.sweeper.study_name=foreign")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "is not a study of this project's sweeps" in line
+    assert optuna.load_study(study_name="foreign", storage=server).user_attrs == {}
+    assert len(trials(server, "foreign")) == 1
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -2,43 +2,28 @@
 
 import hashlib
 import json
-import random
 import shlex
-import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import URL, create_engine, inspect, make_url
-from sqlalchemy.exc import ArgumentError, PendingRollbackError
 
-from housenumbers.config import PLACE_KEYS, dotted
+from housenumbers.config import OBJECTIVES, PLACE_KEYS, dotted
 from housenumbers.errors import UserError
-from housenumbers.sweeps.liveness import DATABASE_ERRORS, MISSED_HEARTBEATS
+from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
+from housenumbers.sweeps.integrity import read_trials, readable
 from housenumbers.sweeps.space import Space
 
 # Keys of the configuration that change neither results nor what is searched.
 _NOT_PART_OF_A_STUDY = ("name", *PLACE_KEYS)
-# What to do, by a word of the database's own error.
-_REMEDIES = {
-    "not a database": "restore it from a backup",
-    "malformed": "restore it from a backup",
-    "no such": "restore it from a backup",  # table or column
-    "is full": "make room",
-    "No space": "make room",
-    "disk I/O": "make room, or mend the disk",
-    "locked": "end the process that holds it",
-    "readonly": "permit writing there",
-    "unable to open": "permit reading and writing there, or correct the path",
-}
-_TRIES = 10  # to open a database: processes that make its tables at the same time are in each other's way
+# The attributes that make a study one of ours: what it searches, and what all its commands have in common.
+_IDENTITY = {"fixed": dict, "space": dict, "directions": list}
+_OURS = _IDENTITY | {"objectives": list, "overrides": list}
 
 
 def fixed_part(config: Mapping[str, Any], overrides: Mapping[str, str], space: Space) -> dict[str, Any]:
@@ -59,107 +44,48 @@ def default_name(fixed: Mapping[str, Any]) -> str:
     return f"{fixed.get('model.name', 'models')}_{fixed['data.name']}_{digest}"
 
 
-def sqlite_url(database: Path) -> str:
-    """The URL of a database file, whatever letters are in its path."""
-    return URL.create("sqlite", database=str(database)).render_as_string()
-
-
-def storage_name(key: str, url: object) -> str:
-    """A database as the `key` of a command line says it, but without the password that a URL may hold."""
-    return f"{key}={str(url).rpartition('@')[2]}" if url else f"{key}=null (study.db in the sweep's folder)"
-
-
-def open_storage(
-    url: str, heartbeat_seconds: int, name: str = "hydra.sweeper.storage", may_be_new: bool = True
-) -> RDBStorage:
-    """The database at `url`, with its tables made where it is a new one.
-
-    Raises UserError, which calls it `name`, where it is no URL, its driver is missing, nobody answers, or it is a new
-    one and may not be.
-    """
-    waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    for attempt in range(1, _TRIES + 1):
-        try:
-            if not may_be_new and not _holds_studies(url):
-                raise UserError(f"{name}: no studies are there: name the database that a search was given")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
-                return RDBStorage(
-                    url,
-                    engine_kwargs=waits,
-                    heartbeat_interval=heartbeat_seconds,
-                    grace_period=MISSED_HEARTBEATS * heartbeat_seconds,
-                )
-        except (ArgumentError, ValueError):  # the latter of a port that is no number
-            raise UserError(f"{name}: not a URL: write postgresql://USER@HOST/DATABASE, say") from None
-        except ImportError:
-            raise UserError(f"{name}: the driver is missing: for PostgreSQL pip install -e '.[postgres]'") from None
-        except (*DATABASE_ERRORS, AssertionError) as error:
-            if attempt == _TRIES:
-                raise UserError(f"{name}: cannot be opened: {_reason_and_remedy(error)}") from None
-            time.sleep(random.uniform(0.1, 0.5))
-    raise AssertionError("unreachable")
-
-
-def _holds_studies(url: str) -> bool:
-    """Whether there are tables for studies. A look alone would make an empty file of an SQLite database."""
-    parts = make_url(url)
-    if parts.get_backend_name() == "sqlite" and not Path(parts.database or "").is_file():
-        return False
-    engine = create_engine(url)
-    try:
-        return inspect(engine).has_table("studies")
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def one_line_database_errors(name: str) -> Iterator[None]:
-    """Makes a UserError, which calls it `name`, of a database that is damaged, full or away."""
-    try:
-        yield
-    except DATABASE_ERRORS as error:
-        raise UserError(f"{name}: {_reason_and_remedy(error)}, and the same command goes on") from None
-
-
-def _reason_and_remedy(error: Exception) -> str:
-    reason = str(error.__cause__ or error).splitlines()[0]
-    if isinstance(error, PendingRollbackError):  # what it says is for programmers
-        reason = "the connection was lost"
-    remedies = (remedy for word, remedy in _REMEDIES.items() if word in reason)
-    return f"{reason}: {next(remedies, 'start its server, or correct the URL')}"
-
-
 def open_study(
     name: str,
     storage: RDBStorage,
-    directions: list[Any],  # "minimize" or "maximize"
+    objectives: Sequence[str],
     fixed: Mapping[str, Any],
     space: Space,
 ) -> tuple[optuna.Study, bool]:
     """Creates the study, or opens it where there is one. Gives also whether this process created it: one alone does.
 
-    Raises UserError where the stored one has another space, direction or fixed configuration.
+    Raises UserError, and writes nothing, where the stored one has another space, objective or fixed configuration, or
+    is not a study of this project's sweeps.
     """
-    try:
-        study, is_new = optuna.create_study(study_name=name, storage=storage, directions=directions), True
-    except DuplicatedStudyError:
-        study, is_new = optuna.load_study(study_name=name, storage=storage), False
-    identity = {
-        "fixed": dict(fixed),
-        "space": space.identity(),
-        "directions": directions,
-    }
+    directions: list[Any] = [OBJECTIVES[objective] for objective in objectives]
+    identity = {"fixed": dict(fixed), "space": space.identity(), "directions": directions}
+    with readable(f"hydra.sweeper.study_name={name}"):
+        try:
+            study, is_new = optuna.create_study(study_name=name, storage=storage, directions=directions), True
+        except DuplicatedStudyError:
+            study, is_new = optuna.load_study(study_name=name, storage=storage), False
+        trials = read_trials(study)  # before its marks, which another process may be writing just now
+        stored = study.user_attrs
+    if (trials or not stored.keys() <= _IDENTITY.keys()) and not _is_marked(stored, _IDENTITY):
+        raise UserError(
+            f"hydra.sweeper.study_name={name}: is not a study of this project's sweeps: nothing was written into it: "
+            "choose another hydra.sweeper.study_name"
+        )
+    # Without all marks it is an empty study, whose creator was killed perhaps before it had written them.
+    others = stored | {"directions": [direction.name.lower() for direction in study.directions]}
     for part, value in identity.items():
-        stored = study.user_attrs.get(part)
-        if stored is None:
-            study.set_user_attr(part, value)
-        elif stored != value:
+        if others.get(part, value) != value:
             raise UserError(
-                f"hydra.sweeper.study_name={name}: this study has another {_difference(part, stored, value)}: "
+                f"hydra.sweeper.study_name={name}: this study has another {_difference(part, others[part], value)}: "
                 "choose another hydra.sweeper.study_name, or repeat the command that began it"
             )
+    for part in identity.keys() - stored.keys():
+        study.set_user_attr(part, identity[part])
     return study, is_new
+
+
+def _is_marked(attributes: Mapping[str, Any], marks: Mapping[str, type]) -> bool:
+    """Whether a study has these attributes of ours, and each is of its type."""
+    return all(isinstance(attributes.get(key), kind) for key, kind in marks.items())
 
 
 def _difference(part: str, stored: Any, value: Any) -> str:
@@ -246,15 +172,28 @@ def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]
         raise UserError(
             f"study={wanted}: no {database}: name a study below multirun/ or its folder, or give storage=URL"
         )
-    storage = open_storage(url or sqlite_url(database.absolute()), 30, storage_name("storage", url), may_be_new=False)
-    names = optuna.get_all_study_names(storage)
-    name = wanted if wanted in names else folder.name
-    if url is None and len(names) == 1:  # the folder's own, which may have been renamed
-        name = names[0]
-    if name not in names:
-        raise UserError(f"study={wanted}: no such study: use one of {', '.join(sorted(names)) or 'none'}")
-    study = optuna.load_study(study_name=name, storage=storage)
-    if "objectives" not in study.user_attrs:
-        raise UserError(f"study={wanted}: not a study of this project's sweeps")
+    called = storage_name("storage", url)
+    storage = open_storage(url or sqlite_url(database.absolute()), 30, called, may_be_new=False)
+    with one_line_database_errors(called), readable(f"study={wanted}"):
+        names = optuna.get_all_study_names(storage)
+        name = wanted if wanted in names else folder.name
+        if url is None and len(names) == 1:  # the folder's own, which may have been renamed
+            name = names[0]
+        if name not in names:
+            raise UserError(f"study={wanted}: no such study: use one of {', '.join(sorted(names)) or 'none'}")
+        study = optuna.load_study(study_name=name, storage=storage)
+        read_trials(study)
+        if not _is_ours(study):
+            raise UserError(f"study={wanted}: not a study of this project's sweeps")
     folder.mkdir(parents=True, exist_ok=True)
     return study, folder
+
+
+def _is_ours(study: optuna.Study) -> bool:
+    """Whether a sweep of this project made the study, and has begun it."""
+    attributes = study.user_attrs
+    if not _is_marked(attributes, _OURS):
+        return False
+    objectives = attributes["objectives"]
+    known = all(objective in OBJECTIVES for objective in objectives)
+    return known and [OBJECTIVES[objective] for objective in objectives] == attributes["directions"]

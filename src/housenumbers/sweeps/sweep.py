@@ -8,7 +8,7 @@ import random
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from omegaconf import DictConfig, open_dict, read_write
 from optuna.trial import TrialState
 
 from housenumbers import processes
-from housenumbers.config import LABEL, OBJECTIVES, TrainConfig, checked, is_label, to_dict
+from housenumbers.config import LABEL, TrainConfig, checked, is_label, to_dict
 from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
 from housenumbers.sweeps import crew
+from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
+from housenumbers.sweeps.integrity import readable
 from housenumbers.sweeps.liveness import DATABASE_ERRORS, end_with_parent, give_back_orphans
 from housenumbers.sweeps.space import Space, read_space
 from housenumbers.sweeps.study import (
@@ -35,11 +37,7 @@ from housenumbers.sweeps.study import (
     default_name,
     described,
     fixed_part,
-    one_line_database_errors,
-    open_storage,
     open_study,
-    sqlite_url,
-    storage_name,
     trial_folder,
 )
 from housenumbers.sweeps.worker import Worker, too_many_failed, turn
@@ -79,9 +77,7 @@ class Sweep:
         config = self._trial_config(overrides)
         for words in space.samples():  # whether there are such keys and options, and the overrides suit them
             self._composed([*overrides, *words])
-        study = self._open(config, fixed, space)
-        study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_OF_THE_SWEEP)])
-        study.set_user_attr("objectives", config.objectives)
+        study = self._open(config, fixed, space, overrides)
         if crew.is_worker():
             end_with_parent()
             self._worker(study, space, overrides, config, say=lambda _: None).work()
@@ -126,8 +122,10 @@ class Sweep:
             raise UserError("data.val_fraction=0: a search needs a validation part to judge by")
         return config
 
-    def _open(self, config: TrainConfig, overrides: Mapping[str, str], space: Space) -> optuna.Study:
-        fixed = fixed_part(to_dict(config), overrides, space)
+    def _open(
+        self, config: TrainConfig, typed: Mapping[str, str], space: Space, overrides: Sequence[str]
+    ) -> optuna.Study:
+        fixed = fixed_part(to_dict(config), typed, space)
         name = self._options["study_name"] or default_name(fixed)
         if not is_label(name):
             raise UserError(f"hydra.sweeper.study_name={name!r}: must be {LABEL}")
@@ -135,20 +133,26 @@ class Sweep:
         with read_write(named.hydra.sweeper):
             named.hydra.sweeper.study_name = name
         self._folder = Path(named.hydra.sweep.dir).absolute()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if not self._options["storage"]:
+            self._folder.mkdir(parents=True, exist_ok=True)
         with read_write(self._config.hydra.sweep):
             self._config.hydra.sweep.dir = str(self._folder)  # where launchers make their folders
         storage = self._options["storage"] or sqlite_url(self._folder / "study.db")
-        directions = [OBJECTIVES[objective] for objective in config.objectives]
         called = storage_name("hydra.sweeper.storage", self._options["storage"])
         opened = open_storage(storage, self._options["heartbeat_seconds"], called)
         # In this order: another process may make the study and its first trial just now.
-        if any(self._folder.glob("trial_*/run.json")) and name not in optuna.get_all_study_names(opened):
+        has_trials = any(self._folder.glob("trial_*/run.json"))
+        with readable(called):
+            is_there = name in optuna.get_all_study_names(opened)
+        if has_trials and not is_there:
             raise UserError(
                 f"{self._folder}: holds trials of a study that is gone or has another name: move it away, or choose "
                 "another hydra.sweeper.study_name"
             )
-        study, is_new = open_study(name, opened, directions, fixed, space)
+        study, is_new = open_study(name, opened, config.objectives, fixed, space)
+        study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_OF_THE_SWEEP)])
+        study.set_user_attr("objectives", config.objectives)
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._enqueue_start(study, space, is_new)
         study.sampler = self._sampler(study, space)
         study.pruner = instantiate(self._options["pruner"], _execution_whitelist_=_ALLOWED_TARGETS)
