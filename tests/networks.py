@@ -1,7 +1,16 @@
-"""Networks as if they had been trained, without the time that it takes, and pictures for them."""
+"""Networks as if they had been trained, without the time that it takes, in runs of theirs, and pictures for them."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
 
 import torch
+from support import TINY, composed
 from torch import Tensor, nn
+
+from housenumbers.config import to_dict
+from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
 
 
 def blurred(count: int) -> Tensor:
@@ -41,3 +50,33 @@ def sure(model: nn.Module, images: Tensor) -> nn.Module:
         if model.head.bias is not None:
             model.head.bias.sub_(logits.mean(dim=0)).mul_(scale)
     return model
+
+
+def as_if_it_had_learnt(
+    finished: Path, folder: Path, weights: Mapping[str, Tensor], *words: str, temperature: float = 1.5
+) -> Path:
+    """A copy of the finished run, with other weights of the same network, and of a configuration with `words`."""
+    shutil.copytree(finished, folder)
+    config = composed(*TINY, *words)
+    content = load_checkpoint(folder / "checkpoints/best.pt")
+    content["config"], content["model"] = to_dict(config), dict(weights)
+    content["calibration"] = {**content["calibration"], "temperature": temperature}
+    save_checkpoint(folder / "checkpoints/best.pt", content)
+    record = json.loads((folder / "run.json").read_text())
+    record |= {"name": config.name, "seed": config.seed, "config": content["config"]}
+    record |= {"weights_sha256": weights_sha256(content["model"]), "calibration": content["calibration"]}
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+def weights_of(run: Path) -> dict[str, Tensor]:
+    """The best weights of a run."""
+    return load_checkpoint(run / "checkpoints/best.pt")["model"]
+
+
+def always(label: int, run: Path) -> dict[str, Tensor]:
+    """A run's weights, but for those of the last layer, which sees this label in every picture."""
+    weights = weights_of(run)
+    weights["head.weight"] = torch.zeros_like(weights["head.weight"])
+    weights["head.bias"] = 2 * torch.eye(10)[label]
+    return weights

@@ -33,6 +33,13 @@ SWEEP = (
     "data.batch_size=choice(16,32)", "scheduler.step_size=2", "hydra.sweeper.study_name=s",
 )  # fmt: skip
 
+# The same sweep with a pruner that ends every trial which has another epoch before it, whatever it has learnt: of its
+# first six trials those with `epochs=1` complete, and those with `epochs=3` are pruned after the first one.
+SEARCHED = (
+    "epochs=choice(1,3)", "hydra/sweeper/pruner=none", "hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner",
+    "+hydra.sweeper.pruner.lower=2",
+)  # fmt: skip
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Report = Command  # the working folder, then the arguments
 

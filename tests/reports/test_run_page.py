@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from networks import as_if_it_had_learnt, weights_of
 from sklearn.metrics import precision_recall_fscore_support
 from support import TINY, Command, Report, composed, laid_out, only_run, rendered, run_folders, run_in
 
@@ -23,9 +24,9 @@ OF_THE_FOLDER = ["Curves", "Time", "Do it again", "Settings", "Environment"]
 
 @pytest.fixture(scope="module")
 def explained(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the finished run with its page, made as a user does it."""
+    """The finished run as if a temperature of 1.5 were the best one, with its page, made as a user does it."""
     home = tmp_path_factory.mktemp("explained")
-    shutil.copytree(finished.parents[1], home / "outputs")
+    as_if_it_had_learnt(finished, home / "outputs/day/finished", weights_of(finished), "name=finished")
     done = run_in(home, "report", "run=last")
     assert done.returncode == 0, done.stderr
     page = home / done.stdout.strip()
@@ -71,7 +72,7 @@ def test_its_numbers_are_those_of_scikit_learn(explained: Path) -> None:
     logits, labels = trained.predict(load_part(trained, "validation"))
     raw_error = reliability(logits, labels).error
     logits = logits / trained.temperature  # as predict.py does
-    assert abs(trained.temperature - 1) > 0.01
+    assert trained.temperature == 1.5
     text = text_of(explained)
     precision, recall, _, support = precision_recall_fscore_support(
         labels, logits.argmax(dim=1), labels=range(10), zero_division=0
