@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _LIBRARIES = (
@@ -29,8 +30,7 @@ def run_script(
     """What `subprocess.run` gives for `python SCRIPT ARGUMENTS`, output captured as text."""
     with tempfile.TemporaryDirectory() as home:
         output = [Path(home, name) for name in ("stdout", "stderr")]
-        process = _context.Process(target=_become, args=(list(command[1:]), str(cwd), dict(env), output))
-        process.start()
+        process = start_script(command, cwd, env, output)
         process.join(timeout)
         if process.is_alive():
             process.kill()
@@ -39,7 +39,25 @@ def run_script(
     return subprocess.CompletedProcess(list(command), process.exitcode or 0, stdout, stderr)
 
 
-def _become(command: list[str], cwd: str, env: dict[str, str], output: list[Path]) -> None:
+def start_script(
+    command: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    output: Sequence[Path],
+    before: Callable[[], None] | None = None,
+) -> BaseProcess:
+    """Starts `python SCRIPT ARGUMENTS`, whose stdout and stderr are appended to the two files of `output`.
+
+    `before` is called in the new process just before the script, and has to be picklable.
+    """
+    process = _context.Process(target=_become, args=(list(command[1:]), str(cwd), dict(env), output, before))
+    process.start()
+    return process
+
+
+def _become(
+    command: list[str], cwd: str, env: dict[str, str], output: Sequence[Path], before: Callable[[], None] | None
+) -> None:
     """Runs a script as the interpreter does: from its folder, with its arguments, to its exit handlers."""
     for number, file in enumerate(output, 1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
@@ -48,6 +66,8 @@ def _become(command: list[str], cwd: str, env: dict[str, str], output: list[Path
     os.chdir(cwd)
     sys.argv = command
     sys.path[0] = str(Path(command[0]).parent)
+    if before is not None:
+        before()
     try:
         runpy.run_path(command[0], run_name="__main__")
     finally:  # in this order: joblib's threads end first, and then its processes are waited for
