@@ -18,6 +18,10 @@ class UserError(Exception):
     """What a user can mend. The message names the key or file, what was wrong and what to do, in one line."""
 
 
+class InputError(UserError, ValueError):
+    """What was handed over in Python is not what is documented."""
+
+
 class DivergedError(UserError):
     """The loss is no longer a finite number."""
 

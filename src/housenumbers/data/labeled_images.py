@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+CLASSES = 10
+
 
 class LabeledImages(NamedTuple):
     """Pictures, uint8 `[N, 3, H, W]` RGB, and their labels, int64 `[N]` in 0..9."""
@@ -18,6 +20,22 @@ class LabeledImages(NamedTuple):
 
     def to(self, device: torch.device) -> "LabeledImages":
         return LabeledImages(self.images.to(device), self.labels.to(device))
+
+    def check(self) -> None:
+        """Raises ValueError where pictures or labels have another type, shape or range than the class documents."""
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[1] != 3:
+            found = f"{self.images.dtype} {list(self.images.shape)}"
+            raise ValueError(f"pictures must be uint8 [N, 3, H, W] on 0..255, not {found}")
+        self.check_labels()
+
+    def check_labels(self) -> None:
+        """Raises ValueError where there is not one label, int64 in 0..9, for each picture."""
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+            found = f"{self.labels.dtype} {list(self.labels.shape)}"
+            raise ValueError(f"labels must be int64 [{len(self.images)}], one for each picture, not {found}")
+        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < CLASSES:
+            low, high = int(self.labels.min()), int(self.labels.max())
+            raise ValueError(f"labels must lie in 0..{CLASSES - 1}, not {low}..{high}")
 
     def sha256(self) -> str:
         """A fingerprint of the pixels, the labels and their order."""

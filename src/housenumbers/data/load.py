@@ -55,14 +55,13 @@ def load_splits(config: DataConfig) -> Splits:
     then both sides are reduced.
     Raises UserError where files are missing or damaged, or too small for what is asked.
     """
-    read = _source(config)
     parts = {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}[config.use_extra]
     own_validation = config.val_fraction > 0 and config.name == "folder" and has_validation(config)
-    read_parts = [read(config, part) for part in parts]
+    read_parts = [_read(config, part) for part in parts]
     main = read_parts[0][0]
     trainable = sum(len(data.labels) for data, _ in read_parts)
     if own_validation:
-        read_parts.append(read(config, "validation"))
+        read_parts.append(_read(config, "validation"))
     if config.name == "folder":
         warn_of_left_out(config)
     pool = main if len(read_parts) == 1 else concatenate([data for data, _ in read_parts])
@@ -82,7 +81,7 @@ def load_splits(config: DataConfig) -> Splits:
     fingerprints = [sha256 for _, sha256 in read_parts]
     if config.curriculum:  # the same crops, so that the indices hold for all
         read_stages = [
-            read_parts[0] if difficulty == config.difficulty else read(replace(config, difficulty=difficulty), "train")
+            read_parts[0] if difficulty == config.difficulty else _read(replace(config, difficulty=difficulty), "train")
             for difficulty in config.curriculum
         ]
         stages = [data for data, _ in read_stages]
@@ -103,7 +102,7 @@ def load_splits(config: DataConfig) -> Splits:
 
 def load_test(config: DataConfig) -> LabeledImages:
     """The test part, always whole. Raises UserError where its file is missing or damaged."""
-    return _source(config)(config, "test")[0]
+    return _read(config, "test")[0]
 
 
 def prepare_test(config: DataConfig) -> None:
@@ -114,10 +113,16 @@ def prepare_test(config: DataConfig) -> None:
     load_test(config)
 
 
-def _source(config: DataConfig) -> Reader:
+def _read(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
+    """What the source gives. Raises UserError where that is not what `LabeledImages` documents."""
     if config.name not in SOURCES:
         raise UserError(f"data.name={config.name}: must be one of {', '.join(SOURCES)}")
-    return SOURCES[config.name]
+    data, sha256 = SOURCES[config.name](config, part)
+    try:
+        data.check()
+    except ValueError as error:
+        raise UserError(f"data.name={config.name}: what it reads as {part}: {error}") from None
+    return data, sha256
 
 
 def _split(config: DataConfig, data: LabeledImages) -> tuple[torch.Tensor, torch.Tensor]:

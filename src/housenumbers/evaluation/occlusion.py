@@ -12,14 +12,13 @@ _WINDOW, _STRIDE = 8, 4  # of a picture's 32nd parts
 def occlusion(logits: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """How much the log-probability of `labels` falls where a square is covered, and the least probability then left.
 
-    Takes what gives the logits `[M, 10]` of pictures, float `[M, 3, H, W]`, and pictures, uint8 `[N, 3, H, W]`; gives
+    Takes what gives the logits `[M, 10]` of pictures, uint8 `[M, 3, H, W]`, and pictures, uint8 `[N, 3, H, W]`; gives
     maps `[N, H, W]` in nats, each pixel's the mean over the squares, a quarter of the picture wide, that cover it, and
     probabilities `[N]`. The cover has the picture's mean colour.
     Zeiler and Fergus 2014 (arXiv:1311.2901). It asks for nothing but outputs, so it serves any architecture.
     """
     count, _, height, width = images.shape
-    pixels = images.float()
-    cover = pixels.mean(dim=(2, 3), keepdim=True)
+    cover = images.float().mean(dim=(2, 3), keepdim=True).round().to(torch.uint8)
     squares = [
         (
             slice(top * height // 32, (top + _WINDOW) * height // 32),
@@ -28,12 +27,12 @@ def occlusion(logits: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor
         for top in range(0, 33 - _WINDOW, _STRIDE)
         for left in range(0, 33 - _WINDOW, _STRIDE)
     ]
-    pictures = pixels.repeat(len(squares) + 1, 1, 1, 1, 1)  # the first of these are the whole ones
+    pictures = images.repeat(len(squares) + 1, 1, 1, 1, 1)  # the first of these are the whole ones
     for place, square in enumerate(squares, 1):
         pictures[place][..., *square] = cover
     of_all = logits(pictures.flatten(0, 1)).log_softmax(dim=1).view(len(squares) + 1, count, -1)
     left_over = of_all.gather(2, labels.expand(len(squares) + 1, -1)[..., None])[..., 0]
-    total, times = torch.zeros_like(pixels[:, 0]), torch.zeros_like(pixels[0, 0])
+    total, times = torch.zeros(count, height, width), torch.zeros(height, width)
     for place, square in enumerate(squares, 1):
         total[:, *square] += (left_over[0] - left_over[place])[:, None, None]
         times[square] += 1

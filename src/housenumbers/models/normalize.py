@@ -12,7 +12,7 @@ class Normalize(nn.Module):
     """Turns pictures, uint8 or float on 0..255, `[N, 3, H, W]`, into float `[N, 3, input_size, input_size]`.
 
     Pixels are divided by 255, then `mean` is taken off and the rest divided by `std` (RGB each). All three settings are
-    buffers, so that a checkpoint carries them.
+    buffers, so that a checkpoint carries them. For what `forward` raises, see `checked_layout`.
     """
 
     mean: Tensor
@@ -31,11 +31,32 @@ class Normalize(nn.Module):
         self.register_load_state_dict_post_hook(_read_size)
 
     def forward(self, images: Tensor) -> Tensor:
-        images = _resized(images.to(self.mean.dtype) / 255, self.size)
+        images = _resized(checked_layout(images).to(self.mean.dtype) / 255, self.size)
         return (images - self.mean) / self.std
 
 
-@fx.wrap  # the size of its pictures is not known where a network is traced
+@fx.wrap  # nothing of its pictures is known where a network is traced
+def checked_layout(images: Tensor) -> Tensor:
+    """`images`, where their type and shape are those of pictures, uint8 or float `[N, 3, H, W]`. Looks at no pixel.
+
+    Raises TypeError where they are no tensor, and ValueError for any other type or shape.
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(f"pictures: must be a torch.Tensor [N, 3, H, W], not {type(images).__name__}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ValueError(f"pictures: must be uint8, or float on 0..255, not {images.dtype}")
+    if images.ndim != 4 or images.shape[1] != 3:
+        shape = tuple(images.shape)
+        channels_last = len(shape) in (3, 4) and shape[-1] == 3 and shape[-3] != 3
+        grey = len(shape) == 4 and shape[1] == 1
+        advice = "batch one picture by [None]" if len(shape) == 3 else "RGB is meant"
+        advice = "repeat grey by expand(-1, 3, -1, -1)" if grey else advice
+        advice = "move the channels by movedim(-1, -3)" if channels_last else advice
+        raise ValueError(f"pictures: must be [N, 3, H, W], not {list(shape)}: {advice}")
+    return images
+
+
+@fx.wrap
 def _resized(images: Tensor, size: int) -> Tensor:
     if images.shape[-2:] == (size, size):
         return images

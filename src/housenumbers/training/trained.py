@@ -1,5 +1,6 @@
 """A trained model, ready to be asked: from a run's folder, or from a checkpoint alone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,16 @@ from torch import Tensor, nn
 from housenumbers.config import TrainConfig, from_saved
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.errors import UserError
+from housenumbers.errors import InputError, UserError
 from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import predict
+from housenumbers.models.normalize import checked_layout
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model
 from housenumbers.training.memory import keep_freed_memory
 from housenumbers.training.repeatability import choose_device
+
+_ROUNDING = 0.5  # what is cut off where floats become bytes
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,14 @@ class Trained:
     def predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
         """Logits `[N, 10]` and labels `[N]`, on the CPU, as the run's final scores are computed.
 
-        Raises UserError where they are not finite numbers.
+        Raises InputError where `data` are no such pictures and labels, float pictures on 0..255 being as good as uint8;
+        and UserError where the logits are not finite numbers.
         """
+        _check_pictures(data.images)
+        try:
+            data.check_labels()
+        except ValueError as error:
+            raise InputError(str(error)) from None
         batches = plain_batches(data.to(self.device))
         logits, labels = predict(self.model, batches, self.config.tta, self.config.tta_invert)
         if not logits.isfinite().all():
@@ -42,8 +52,13 @@ class Trained:
         return logits, labels
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits `[N, 10]` of pictures `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities."""
-        return self.predict(LabeledImages(images, torch.zeros(len(images))))[0] / self.temperature
+        """Logits `[N, 10]` of pictures `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities.
+
+        Pictures are uint8, or float on 0..255; of another size than 32x32 they are stretched, which `read_picture` does
+        not do. Raises as `predict` does.
+        """
+        _check_pictures(images)
+        return self.predict(LabeledImages(images, torch.zeros(len(images), dtype=torch.long)))[0] / self.temperature
 
     @property
     def calibration(self) -> dict[str, float] | None:
@@ -97,4 +112,31 @@ def load_trained(run: Path, overrides: Sequence[str] = ()) -> Trained:
     device = choose_device(config.device)
     keep_freed_memory()
     model = folded(rebuild_model(content, file, device)).requires_grad_(False)
+    model.register_forward_pre_hook(_check_call, with_kwargs=True)
     return Trained(model, config, device, file, content)
+
+
+def _check_call(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+    if not torch.compiler.is_compiling():  # an exported program checks its input itself
+        for images in [*args, *named.values()][:1]:
+            _check_pictures(images)
+
+
+def _check_pictures(images: Tensor) -> None:
+    """Raises InputError where these are no pictures, or floats on another scale than 0..255.
+
+    Only floats are looked at pixel by pixel: uint8 is on the right scale.
+    """
+    try:
+        checked_layout(images)
+    except (TypeError, ValueError) as error:
+        raise InputError(str(error)) from None
+    if not images.is_floating_point() or not images.numel():
+        return
+    low, high = (float(bound) for bound in images.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError("pictures: hold values that are no finite numbers")
+    if not (low >= -_ROUNDING and high <= 255 + _ROUNDING):
+        raise InputError(f"pictures: floats must lie on 0..255, not {low:.4g}..{high:.4g}: undo their normalization")
+    if 0 < high <= 1:
+        raise InputError(f"pictures: floats must lie on 0..255, not {low:.4g}..{high:.4g}: multiply them by 255")
