@@ -100,6 +100,13 @@ def test_other_folders_and_empty_classes_are_named_in_one_line_each(
     assert lines[4] == f"{tmp_path / 'test'}: holds no pictures of 3"
 
 
+def test_a_test_part_alone_can_be_scored_but_not_trained_on(tmp_path: Path) -> None:
+    write_classes(tmp_path / "test", 3)
+    assert len(load_test(config(tmp_path)).labels) == 30
+    with pytest.raises(UserError, match=r"train has no pictures: it must hold"):
+        load_splits(config(tmp_path))
+
+
 def test_parts_beside_classes_are_refused(tmp_path: Path) -> None:
     write_classes(tmp_path, 5)
     write_classes(tmp_path / "test", 5)

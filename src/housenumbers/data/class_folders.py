@@ -23,7 +23,7 @@ _LAYOUT = (
 
 def is_split(root: Path) -> bool:
     """Whether the root holds parts, train and so on, and not the classes themselves."""
-    return (root / "train").is_dir()
+    return (root / "train").is_dir() or (bool(_parts_in(root)) and not _holds_classes(root))
 
 
 def validation_folder(root: Path) -> Path | None:
@@ -48,8 +48,7 @@ def home_of(root: Path, part: str) -> Path:
         home = validation_folder(root) or root / "validation" if part == "validation" else root / part
     else:
         home = root
-        beside = [name for name in _SPLITS if (root / name).is_dir()]
-        if beside and _holds_classes(root):
+        if beside := _parts_in(root):
             raise UserError(
                 f"{root}: holds {', '.join(beside)} beside folders of classes: move the classes into {root / 'train'}, "
                 f"or {' and '.join(beside)} elsewhere"
@@ -85,7 +84,7 @@ def warn_of_left_out(config: DataConfig) -> None:
     root = Path(config.root)
     homes = [root]
     if is_split(root):
-        homes = [root / name for name in _SPLITS if (root / name).is_dir()]
+        homes = [root / name for name in _parts_in(root)]
         _warn_of_others(root, _SPLITS)
         if (root / "extra").is_dir() and config.use_extra == "false":
             log.info("%s: not used: data.use_extra=true trains on it, too", root / "extra")
@@ -94,6 +93,8 @@ def warn_of_left_out(config: DataConfig) -> None:
             log.info("%s: validates, so that nothing is split off by data.split and data.val_fraction", own)
         elif own:
             log.warning("%s: not used, since data.val_fraction=0 asks for no validation", own)
+    else:
+        log.warning("%s: every fifth picture of a class is the test part; folders train and test decide otherwise", root)
     for home in homes:
         _warn_of_others(home, CLASSES)
         empty = [name for name in CLASSES if not any(each_file_below(home / name))]
@@ -113,6 +114,10 @@ def _warn_of_others(folder: Path, used: Sequence[str]) -> None:
 
 def _looks_like_a_picture(path: Path) -> bool:
     return (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
+
+
+def _parts_in(root: Path) -> list[str]:
+    return [name for name in _SPLITS if (root / name).is_dir()]
 
 
 def _holds_classes(home: Path) -> bool:
