@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tests run side by side, one on each core
+# Before torch: tests run side by side, one on each core, where threads that wait for each other should not keep it busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 from support import TINY, Command, only_run, run_in, write_mat

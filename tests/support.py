@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,15 @@ def run_in(folder: Path, verb: str, *arguments: str, **more: str) -> subprocess.
     if more:  # perhaps for a library that looks at it while it is loaded
         return subprocess.run(command, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=600)
     return run_script(command, folder, environment(), timeout=600)
+
+
+def run_ended(
+    home: Path, number: signal.Signals, epochs: int, *words: str, folder: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Trains until a signal comes right after so many epochs of a run (in a folder whose name ends in `folder`)."""
+    program, *script = command_line("train", *words)
+    ending = [program, str(ROOT / "tests/ended.py"), str(int(number)), str(epochs), folder]
+    return run_script([*ending, *script], home, environment(), timeout=600)
 
 
 def sweep(home: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import ROOT, TINY, Command, command_line, environment, only_run, run_folders, run_in
+from support import ROOT, TINY, Command, command_line, environment, only_run, run_ended, run_folders, run_in
 
 # Everything that could remember a random number: augmentation, a scheduler that steps per batch, momentum.
 LONG = (*TINY, "epochs=5", "augment=rotation", "augment.translate=2", "scheduler=onecycle")
@@ -100,10 +100,7 @@ def test_all_that_the_fast_preset_and_other_techniques_add_goes_on_after_a_kill(
     whole.mkdir()
     killed.mkdir()
     assert run_in(whole, "train", *FAST).returncode == 0
-    process = start(killed, words=FAST)
-    wait_for_epochs(killed, 2)
-    process.kill()
-    process.wait()
+    assert run_ended(killed, signal.SIGKILL, 2, *FAST).returncode == -signal.SIGKILL
     done = run_in(killed, "train", f"resume={only_run(killed)}")
     assert done.returncode == 0, done.stderr
     assert results(only_run(killed)) == results(only_run(whole))
@@ -158,10 +155,7 @@ def test_killed_while_a_checkpoint_is_written(
 def test_a_polite_signal_is_recorded_and_can_be_resumed(
     command: Command, tmp_path: Path, uninterrupted: dict, number: signal.Signals
 ) -> None:
-    process = start(tmp_path)
-    wait_for_epochs(tmp_path, 2)
-    process.send_signal(number)
-    assert process.wait(60) == 128 + number
+    assert run_ended(tmp_path, number, 2, *LONG).returncode == 128 + number
     folder = only_run(tmp_path)
     assert record(folder)["status"] == "interrupted"
     assert f"resume={folder}" in (folder / "train.log").read_text()
@@ -224,10 +218,7 @@ def test_a_run_at_work_is_left_alone(command: Command, tmp_path: Path) -> None:
 
 
 def test_a_damaged_last_checkpoint_is_one_line_that_says_how_to_go_on(command: Command, tmp_path: Path) -> None:
-    process = start(tmp_path, "epochs=40")
-    wait_for_epochs(tmp_path, 1)
-    process.kill()
-    process.wait()
+    assert run_ended(tmp_path, signal.SIGKILL, 1, *LONG, "epochs=2").returncode == -signal.SIGKILL
     folder = only_run(tmp_path)
     last = folder / "checkpoints" / "last.pt"
     last.write_bytes(last.read_bytes()[:1000])
@@ -242,10 +233,7 @@ def test_a_damaged_last_checkpoint_is_one_line_that_says_how_to_go_on(command: C
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_a_run_says_that_it_has_gone_on_under_other_conditions(command: Command, tmp_path: Path, epochs: int) -> None:
     """Where nothing was trained under the earlier ones, it has not."""
-    process = start(tmp_path, "epochs=40")
-    wait_for_epochs(tmp_path, 1)
-    process.kill()
-    process.wait()
+    assert run_ended(tmp_path, signal.SIGKILL, 1, *LONG, "epochs=2").returncode == -signal.SIGKILL
     folder = only_run(tmp_path)
     if epochs == 0:
         shutil.rmtree(folder / "checkpoints")

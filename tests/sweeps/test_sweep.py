@@ -5,13 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
-from support import SEARCHED, SWEEP, TINY, Command, begin_sweep, command_line, environment, run_in, sweep
+from support import SEARCHED, SWEEP, TINY, Command, begin_sweep, command_line, environment, run_ended, run_in, sweep
 
 
 def study(home: Path) -> optuna.Study:
@@ -92,25 +91,18 @@ def test_a_study_with_another_identity_is_refused(searched: Path, words: list[st
     [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGINT))],
 )
 def test_an_interrupted_trial_is_given_back_and_ends_equal(tmp_path: Path, number: signal.Signals) -> None:
-    long = ("epochs=8", "hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none")
+    long = ("epochs=4", "hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
     assert sweep(whole, *long).returncode == 0
-    process = subprocess.Popen(
-        command_line("train", *SWEEP, *long), cwd=broken, env=environment(),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    metrics = broken / "multirun/s/trial_0001/metrics.jsonl"
-    while not metrics.exists() or len(metrics.read_text().splitlines()) < 3:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(number)
-    process.wait(60)
-    alone = run_in(broken, "train", f"resume={metrics.parent}")
+    killed = run_ended(broken, number, 2, *SWEEP, *long, folder="trial_0001")
+    assert killed.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    stopped_in = broken / "multirun/s/trial_0001"
+    alone = run_in(broken, "train", f"resume={stopped_in}")
     assert alone.returncode == 2
     assert "a trial of the study s" in alone.stderr
-    assert "resume=" not in (metrics.parent / "train.log").read_text()  # nor is that refused command recommended
+    assert "resume=" not in (stopped_in / "train.log").read_text()  # nor is that refused command recommended
     done = sweep(broken, *long)
     assert done.returncode == 0, done.stderr
     first, stopped, continued = study(broken).trials
@@ -354,12 +346,8 @@ def test_whenever_it_is_killed_its_start_samples_are_drawn_once(tmp_path: Path) 
 
 
 def test_a_trial_says_that_it_has_gone_on_under_other_conditions(tmp_path: Path) -> None:
-    words = ("hydra.sweeper.n_trials=1", "epochs=60")
-    process = begin_sweep(tmp_path, *words)
-    while not list(tmp_path.glob("multirun/s/*/checkpoints/last.pt")) and process.poll() is None:
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
+    words = ("hydra.sweeper.n_trials=1", "epochs=2")
+    assert run_ended(tmp_path, signal.SIGKILL, 1, *SWEEP, *words).returncode == -signal.SIGKILL
     done = sweep(tmp_path, *words, "threads=2")
     assert done.returncode == 0, done.stderr
     stopped, heir = record(tmp_path, 0), record(tmp_path, 1)
