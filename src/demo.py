@@ -14,7 +14,8 @@ class Arguments:
     python src/demo.py                  serves it to this machine alone, until Ctrl-C, and prints its address
     python src/demo.py run=best port=0  on any free port
 
-    run=last|best|FOLDER|FILE.pt     which model is selected first; the page offers all saved runs
+    run=last|best|NAME|FOLDER|FILE   which model is selected first; the page offers all saved runs
+    trials=true                      and the trials of sweeps
     port=7860, host=127.0.0.1        where it is served; others can see it with host=0.0.0.0
     device=, threads=                replace the run's own
     It downloads nothing, and keeps no picture."""
@@ -22,6 +23,7 @@ class Arguments:
     run: str = "last"
     host: str = "127.0.0.1"
     port: int = 7860
+    trials: bool = False
 
 
 def main() -> None:
@@ -32,15 +34,16 @@ def main() -> None:
 
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["device", "threads"])
         check_installed()
-        from housenumbers.tracking.index import find_run
+        from housenumbers.tracking.choice import find_run
 
-        run = find_run(arguments.run)
+        choice = find_run(arguments.run)
         with listen(arguments.host, arguments.port) as listener:
             with interrupts.undisturbed():  # an import that is torn leaves half a module, or another error
                 from housenumbers.demo.answers import Models
                 from housenumbers.demo.server import serve
 
-            models = Models(run, overrides)
+            models = Models(choice.path, overrides, arguments.trials)
+            choice.tell()
             print(f"{address(listener)} (Ctrl-C ends it)", flush=True)
             serve(models, listener)
 

@@ -15,9 +15,9 @@ from housenumbers.errors import UserError, one_line_errors
 class Arguments:
     """Scores a trained model again, from its checkpoint alone.
 
-    python src/evaluate.py run=last                  the newest run, on the test part
+    python src/evaluate.py run=last                  the newest completed run, on the test part
     python src/evaluate.py run=best split=validation the best run on the same data as the newest
-    python src/evaluate.py run=FOLDER                the best weights of a run
+    python src/evaluate.py run=FOLDER                the best weights of a run; its name will do, too
     python src/evaluate.py run=FILE.pt               any checkpoint
 
     python src/evaluate.py run=last data=svhn data.root=FOLDER     on the test part of other data
@@ -48,9 +48,10 @@ def main() -> None:
             raise UserError("split=validation: of other data only the test part can be scored")
         if arguments.calibrate and arguments.split != "validation":
             raise UserError("calibrate=true: is done on the validation part: add split=validation")
-        from housenumbers.tracking.index import find_run
+        from housenumbers.tracking.choice import find_run
 
-        folder = find_run(arguments.run)
+        choice = find_run(arguments.run)
+        folder = choice.path
         from housenumbers.training.evaluate import calibrate_again, default_split, evaluate
 
         if arguments.calibrate:
@@ -67,6 +68,7 @@ def main() -> None:
 
             score, tell = evaluate_corruptions, _print_robustness
         scores, file = score(folder, split, overrides, other)
+        choice.tell()
         print(f"{folder}, {split} part" + (f" of {arguments.data}" if elsewhere else ""))
         tell(scores)
         if file.exists():

@@ -16,7 +16,7 @@ class Arguments:
     python src/export.py run=best format=torch       model.pt2, for PyTorch alone
     python src/export.py run=FOLDER file=digits.onnx where it goes
 
-    run=last|best|FOLDER|FILE.pt     which model; last is the newest run
+    run=last|best|NAME|FOLDER|FILE   which model; last is the newest completed run, and said on standard error
     threads=, data.root=FOLDER, data.cache= and data.verify= replace the run's own
     Pictures, uint8 [N, 3, 32, 32] RGB, go in; calibrated probabilities [N, 10] come out. The file is loaded again and
     compared with the model on test crops, or rendered digits where the run's data are not there. One that disagrees is
@@ -35,13 +35,14 @@ def main() -> None:
         from housenumbers.inference.formats import check
 
         check(arguments.format, file)
-        from housenumbers.tracking.index import find_run
+        from housenumbers.tracking.choice import find_run
 
-        run = find_run(arguments.run)
+        choice = find_run(arguments.run)
         from housenumbers.inference.export import export, summary
         from housenumbers.training.trained import load_trained
 
-        trained = load_trained(run, [*overrides, "device=cpu"])
+        trained = load_trained(choice.path, [*overrides, "device=cpu"])
+        choice.tell()
         print(trained.about_temperature, file=sys.stderr)
         print(summary(export(trained, arguments.format, file)))
 

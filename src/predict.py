@@ -19,7 +19,7 @@ class Arguments:
     python src/predict.py run=best 'images=**/*.jpg'            a pattern
     find . -name '*.png' | python src/predict.py images=-       paths from standard input, one on each line
 
-    run=last|best|FOLDER|FILE.pt     which model; last is the newest run
+    run=last|best|NAME|FOLDER|FILE   which model; last is the newest completed run, and said on standard error
     format=table|jsonl|csv           for people, or for programs: file, label, confidence and ten probabilities
     device=, threads=                replace the run's own
     tta=0 tta_invert=false           one view of each picture, where the run has several: sooner, a little worse
@@ -41,15 +41,16 @@ def main() -> None:
         if not images:
             raise UserError("images=FILES: must be given: files, folders, a pattern, or - (--help says more)")
         files = find_pictures([word for value in images for word in named(value)])
-        from housenumbers.tracking.index import find_run
+        from housenumbers.tracking.choice import find_run
 
-        run = find_run(arguments.run)
+        choice = find_run(arguments.run)
         from tqdm import tqdm
 
         from housenumbers.inference.predict import lines, predict_files
         from housenumbers.training.trained import load_trained
 
-        trained = load_trained(run, [word for word in others if not word.startswith("images=")])
+        trained = load_trained(choice.path, [word for word in others if not word.startswith("images=")])
+        choice.tell()
         print(trained.about_temperature, file=sys.stderr)
         unreadable: list[Path] = []
 

@@ -14,7 +14,7 @@ from housenumbers.errors import UserError, one_line_errors
 class Arguments:
     """Makes a page to look at, report.html, which needs no network.
 
-    python src/report.py run=last                   what a run learnt, in its folder; also best, or a run's folder
+    python src/report.py run=last                   what a run learnt, in its folder; also best, a name or a folder
     python src/report.py run=FOLDER split=test      its pictures and scores from the test part, not from validation
     python src/report.py "runs=[FOLDER,FOLDER]"     two to six runs side by side, in outputs/comparisons/
     python src/report.py study=STUDY                the report of a study below multirun/ again, by its name
@@ -68,21 +68,26 @@ def _check(what: str, arguments: Arguments, overrides: list[str]) -> None:
 
 
 def _run(arguments: Arguments, overrides: list[str]) -> Path:
-    from housenumbers.tracking.index import find_run
+    from housenumbers.tracking.choice import find_run
 
-    folder = find_run(str(arguments.run))
+    choice = find_run(str(arguments.run))
     from housenumbers.reports.run_page import write_run_page
 
-    return write_run_page(folder, arguments.split, overrides)
+    page = write_run_page(choice.path, arguments.split, overrides)
+    choice.tell()
+    return page
 
 
 def _runs(arguments: Arguments, overrides: list[str]) -> Path:
-    from housenumbers.tracking.index import find_run
+    from housenumbers.tracking.choice import find_run
 
-    folders = [find_run(run) for run in arguments.runs or []]
+    choices = [find_run(run) for run in arguments.runs or []]
     from housenumbers.reports.comparison_page import write_comparison_page
 
-    return write_comparison_page(folders, arguments.split, _folder(arguments), overrides)
+    page = write_comparison_page([choice.path for choice in choices], arguments.split, _folder(arguments), overrides)
+    for choice in choices:
+        choice.tell()
+    return page
 
 
 def _study(arguments: Arguments, _: list[str]) -> Path:

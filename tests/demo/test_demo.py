@@ -262,6 +262,21 @@ def test_visitors_that_leave_and_a_server_that_ends(finished: Path, monkeypatch:
     assert asyncio.run(post(models, picture, still_there, end_after=0.3)) == 503  # and no traceback
 
 
+def test_a_sweeps_trials_are_offered_where_they_are_asked_for(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    single = shutil.copytree(finished, Path("outputs/single"))
+    trial = shutil.copytree(finished, Path("multirun/s/trial_0000"))
+    record = json.loads((trial / "run.json").read_text())
+    (trial / "run.json").write_text(json.dumps(record | {"trial": {"number": 0}, "started": "2100"}))
+    assert list(Models(single, []).choices()) == [str(single)]
+    assert list(Models(single, [], trials=True).choices()) == [str(single), str(trial)]
+    asked_for = Models(trial, []).choices()
+    assert list(asked_for) == [str(trial), str(single)]
+    assert asked_for[str(trial)].startswith("finished, resnet31, digits, ")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

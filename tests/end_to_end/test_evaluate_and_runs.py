@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from support import TINY, Command, command_line, environment, run_folders, run_in
 
 
@@ -30,6 +31,28 @@ def test_evaluate_gives_the_runs_own_test_accuracy(home: Path, command: Command,
     assert len(written["per_class_accuracy"]) == len(written["confusion"]) == 10
     assert sum(map(sum, written["confusion"])) == written["n"]
     assert f"{recorded['accuracy']:.2%}" in done.stdout
+
+
+def test_each_command_says_which_run_it_took(home: Path, command: Command) -> None:
+    (folder,) = run_folders(home)
+    newer = shutil.copytree(folder, folder.parent / "newer")
+    record = json.loads((folder / "run.json").read_text())
+    (newer / "run.json").write_text(json.dumps(record | {"status": "interrupted", "started": "2100"}))
+    picture = home / "picture.png"
+    Image.new("RGB", (32, 32)).save(picture)
+    place, passed_over = folder.relative_to(home), newer.relative_to(home)
+    for verb, words in (
+        ("evaluate", ["split=validation"]),
+        ("predict", [f"images={picture}"]),
+        ("export", ["format=torch"]),
+        ("report", ["run=last"]),
+        ("report", [f"runs=[finished,{newer}]"]),
+    ):
+        done = command(verb, *words)
+        assert done.returncode == 0, done.stderr
+        wanted, named = ("finished", " named finished") if "runs=" in words[0] else ("last", "")
+        said = f"run={wanted}: {place}: the only completed run{named}; newer, but interrupted: {passed_over}"
+        assert said in done.stderr.splitlines()
 
 
 def test_evaluate_on_validation_gives_the_best_epochs_accuracy(home: Path, command: Command) -> None:

@@ -21,10 +21,14 @@ _EXAMPLES, _DIFFICULTY = (0, 2), 0.4
 
 
 class Models:
-    """The models that the page offers. `first` is a run's folder or a checkpoint, the one that is selected first."""
+    """The models that the page offers. `first` is a run's folder or a checkpoint, the one that is selected first.
 
-    def __init__(self, first: Path, overrides: Sequence[str]) -> None:
+    Trials of sweeps, which may be many, are offered if `trials`.
+    """
+
+    def __init__(self, first: Path, overrides: Sequence[str], trials: bool = False) -> None:
         self._first = first
+        self._trials = trials
         self._overrides = overrides
         self._load = lru_cache(maxsize=4)(self._load_version)
         self._offered: set[str] = set()
@@ -32,9 +36,10 @@ class Models:
 
     def choices(self) -> dict[str, str]:
         """The captions of all runs that have a best checkpoint by now, by their folders, the first one first."""
-        saved = {run["folder"]: caption(run) for run in all_runs() if checkpoint_of(Path(run["folder"])).exists()}
+        saved = {run["folder"]: run for run in all_runs() if checkpoint_of(Path(run["folder"])).exists()}
         first = next((folder for folder in saved if Path(folder).resolve() == self._first.resolve()), str(self._first))
-        choices = {first: str(self._first)} | saved
+        offered = {folder: caption(run) for folder, run in saved.items() if self._trials or not run.get("trial")}
+        choices = {first: caption(saved[first]) if first in saved else str(self._first)} | offered
         self._offered |= set(choices)
         return choices
 

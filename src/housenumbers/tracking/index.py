@@ -37,7 +37,7 @@ def matches(run: Mapping[str, Any], filters: Sequence[str]) -> bool:
     `data=svhn` means `data.name=svhn`.
     """
     pairs = (word.partition("=") for word in filters)
-    return all(_equal(_text(_find(run, key)), value) for key, _, value in pairs)
+    return all(_equal(_text(find_value(run, key)), value) for key, _, value in pairs)
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -50,8 +50,8 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
                 f"{best['val_accuracy']:.2%}" if best else "-",
                 f"{test['accuracy']:.2%}" if test else "-",
                 f"{seconds:.1f}" if seconds is not None else "-",
-                *(_text(_find(run, key) or "-") for key in ("status", "name", "model", "data")),
-                _text(_find(run, "seed") if "seed" in run else "-"),
+                *(_text(find_value(run, key) or "-") for key in ("status", "name", "model", "data")),
+                _text(find_value(run, "seed") if "seed" in run else "-"),
                 str(run["folder"]),
             ]
         )
@@ -63,32 +63,9 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
 def caption(run: Mapping[str, Any]) -> str:
     """The run in one line, for a list to choose from."""
     best = run.get("best")
-    told = [_text(_find(run, key) or "-") for key in ("name", "model", "data")]
+    told = [_text(find_value(run, key) or "-") for key in ("name", "model", "data")]
     told += [f"{100 * best['val_accuracy']:.2f} % of validation"] if best else []
     return ", ".join([*told, str(run["folder"])])
-
-
-def find_run(wanted: str, homes: Sequence[Path] = HOMES) -> Path:
-    """The folder of the run that `wanted` names: `last`, `best`, or a folder.
-
-    `last` is the newest run with a checkpoint. `best` has the highest validation accuracy among the completed runs
-    with the same data option as the newest of these. Raises UserError where there is none.
-    """
-    if wanted not in ("last", "best"):
-        if not Path(wanted).exists():
-            raise UserError(f"run={wanted}: no such folder or file: use last, best, a run's folder or a .pt file")
-        return Path(wanted)
-    runs = [run for run in all_runs(homes) if (RunFolder(Path(run["folder"])).best).exists()]
-    if wanted == "best":
-        runs = [run for run in runs if run["status"] == "completed" and run.get("best")]
-    if not runs:
-        places = " or ".join(map(str, homes))
-        raise UserError(f"run={wanted}: no such run below {places}: train one (make train), or name a folder")
-    newest = max(runs, key=lambda run: str(run.get("started", "")))
-    if wanted == "last":
-        return Path(newest["folder"])
-    same_data = [run for run in runs if _find(run, "data.name") == _find(newest, "data.name")]
-    return Path(same_data[0]["folder"])  # the best is first
 
 
 def checked_record(folder: RunFolder) -> dict[str, Any]:
@@ -116,7 +93,7 @@ def _accuracy(run: Mapping[str, Any]) -> float:
     return best["val_accuracy"] if best else -math.inf
 
 
-def _find(run: Mapping[str, Any], key: str) -> Any:
+def find_value(run: Mapping[str, Any], key: str) -> Any:
     """The value of a dotted key: of the record itself, else of its configuration."""
     for value in (run, run.get("config", {})):
         for word in key.split("."):
