@@ -19,7 +19,6 @@ from support import REAL_SVHN, ROOT, environment, write_mat
 from support import data_config as config
 
 from housenumbers.data.load import load_splits, load_test
-from housenumbers.data.svhn import read_mat
 from housenumbers.errors import UserError
 
 needs_real = pytest.mark.skipif(not REAL_SVHN.exists(), reason="the real crops are not beside this checkout")
@@ -28,15 +27,6 @@ needs_real = pytest.mark.skipif(not REAL_SVHN.exists(), reason="the real crops a
 def positions(images: torch.Tensor) -> list[tuple[int, int]]:
     """The part and the position that conftest.write_mat painted into the crops."""
     return [(int(red), int(green) * 256 + int(blue)) for red, green, blue in images[:, :, 0, 0]]
-
-
-def test_read_mat_gives_the_contract(svhn_folder: Path) -> None:
-    images, labels = read_mat(svhn_folder / "train_32x32.mat")
-    assert images.shape == (600, 3, 32, 32)
-    assert images.dtype == torch.uint8
-    assert labels.dtype == torch.int64
-    assert labels[:11].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
-    assert positions(images)[:3] == [(0, 0), (0, 1), (0, 2)]
 
 
 def test_extra_joins_after_the_split(svhn_folder: Path) -> None:
@@ -118,49 +108,6 @@ def test_a_cache_that_cannot_be_written_costs_nothing_else(svhn_folder: Path, ca
     (svhn_folder / "cache").write_text("a file where the folder should be")
     assert len(load_test(config(svhn_folder)).labels) == 120
     assert "without a cache" in caplog.text
-
-
-def _truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:200_000])
-
-
-def _garble(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[128:5000] = bytes(range(256)) * 19 + bytes(8)
-    path.write_bytes(content)
-
-
-def _rewrite(**variables: np.ndarray) -> object:
-    return lambda path: scipy.io.savemat(path, variables)
-
-
-PIXELS = np.zeros((32, 32, 3, 20), np.uint8)
-LABELS = np.arange(20)[:, None] % 10 + 1
-
-
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (_truncate, "damaged"),
-        (_garble, "damaged"),
-        (lambda path: path.write_bytes(b""), "damaged"),
-        (lambda path: path.write_text("<html>not found</html>" * 99), "damaged"),
-        (_rewrite(a=PIXELS), "no variables X and y"),
-        (_rewrite(X=PIXELS.astype(np.float32), y=LABELS), r"float32 \[32, 32, 3, 20\]"),
-        (_rewrite(X=PIXELS[:28], y=LABELS), r"\[28, 32, 3, 20\]"),
-        (_rewrite(X=PIXELS, y=LABELS[:19]), "20 pictures but 19 labels"),
-        (_rewrite(X=PIXELS, y=LABELS + 1), r"labels outside 1..10"),
-        (_rewrite(X=PIXELS, y=LABELS - 1), r"labels outside 1..10"),
-        (_rewrite(X=PIXELS[..., :0], y=LABELS[:0]), "no pictures"),
-    ],
-)
-def test_a_bad_file_is_named_in_one_line(svhn_folder: Path, damage: object, said: str) -> None:
-    file = svhn_folder / "test_32x32.mat"
-    damage(file)  # type: ignore[operator]
-    with pytest.raises(UserError, match=said) as caught:
-        load_test(config(svhn_folder))
-    assert str(file) in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_not_the_official_one_is_refused_and_kept(svhn_folder: Path) -> None:

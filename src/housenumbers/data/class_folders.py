@@ -94,7 +94,9 @@ def warn_of_left_out(config: DataConfig) -> None:
         elif own:
             log.warning("%s: not used, since data.val_fraction=0 asks for no validation", own)
     else:
-        log.warning("%s: every fifth picture of a class is the test part; folders train and test decide otherwise", root)
+        log.warning(
+            "%s: every fifth picture of a class is the test part; folders train and test decide otherwise", root
+        )
     for home in homes:
         _warn_of_others(home, CLASSES)
         empty = [name for name in CLASSES if not any(each_file_below(home / name))]

@@ -6,12 +6,10 @@ Two sources: the official splits, and SVHN-6k, a small benchmark set that is cut
 import urllib.error
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from housenumbers.data.cache import decoded
 from housenumbers.data.download import download
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.mat_file import read_mat
 from housenumbers.errors import UserError
 from housenumbers.sections import DataConfig
 
@@ -96,35 +94,6 @@ def locate(config: DataConfig, part: str) -> Path:
             "set data.root to its folder, or choose another data (data=digits needs no download)"
         ) from None
     return path
-
-
-def read_mat(path: Path) -> LabeledImages:
-    """Decodes a file in the official format: `X` uint8 `[32, 32, 3, N]`, `y` `[N, 1]` in 1..10, 10 standing for 0.
-
-    Raises UserError where the file is damaged or holds something else.
-    """
-    import scipy.io  # here, since it takes 0.2 s that a cached start does not need
-
-    try:
-        content = scipy.io.loadmat(path, variable_names=("X", "y"))
-    except Exception as error:  # whatever scipy's parser meets in damaged bytes
-        raise UserError(f"{path}: damaged, or no MATLAB file ({_reason(error)}): fetch it again") from None
-    if "X" not in content or "y" not in content:
-        raise UserError(f"{path}: has no variables X and y: fetch the file of cropped digits (format 2) again")
-    pixels, labels = content["X"], content["y"].ravel()
-    if pixels.ndim == 3:  # MATLAB drops a last axis of length one
-        pixels = pixels[..., None]
-    if pixels.dtype != np.uint8 or pixels.shape[:3] != (32, 32, 3):
-        found = f"{pixels.dtype} {list(pixels.shape)}"
-        raise UserError(f"{path}: X is {found} instead of uint8 [32, 32, 3, N]: fetch the cropped digits (format 2)")
-    if pixels.shape[3] == 0:
-        raise UserError(f"{path}: holds no pictures: fetch it again")
-    if labels.shape[0] != pixels.shape[3]:
-        raise UserError(f"{path}: {pixels.shape[3]} pictures but {labels.shape[0]} labels: fetch it again")
-    if labels.dtype.kind not in "iuf" or not np.isin(labels, np.arange(1, 11)).all():
-        raise UserError(f"{path}: labels outside 1..10 (10 stands for the digit 0): fetch it again")
-    images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)))
-    return LabeledImages(images, torch.from_numpy(labels.astype(np.int64) % 10))
 
 
 def _is_official(path: Path, part: str) -> bool:

@@ -1,0 +1,131 @@
+"""MATLAB files in the format of SVHN's cropped digits, whichever program wrote them; other files are named."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.errors import UserError
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_HDF5_PLACES = (0, 512, 1024, 2048)  # where its signature may stand, by its specification
+# How other files begin.
+_OTHERS = {
+    b"MATLAB 7.3": "an HDF5 file (version 7.3 of MATLAB)",
+    b"# Created by Octave": "a file in Octave's text format",
+    b"Octave-1-": "a file in Octave's binary format",
+    b"PK\x03\x04": "a zip file, as NumPy's .npz",
+    b"\x93NUMPY": "a NumPy file",
+    b"RDX": "a file of R's save()",
+    b"RDA": "a file of R's save()",
+    b"\x1f\x8b": "a file compressed with gzip, as Octave's save -zip or R's save() writes",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+}
+_SAVE = (
+    "save X and y in version 7: `save -v7 FILE X y` in Octave or MATLAB, writeMat of R.matlab in R, "
+    "scipy.io.savemat in Python"
+)
+_ELSE = "fetch it again if it is SVHN's own"
+
+
+def read_mat(path: Path) -> LabeledImages:
+    """Decodes a file in the official format: `X` uint8 `[32, 32, 3, N]`, `y` `[N, 1]` in 1..10, 10 standing for 0.
+
+    Numbers of another type are taken where they are whole, `y` in one row, too: R and Julia write double, say.
+    Raises UserError where the file is damaged or holds something else.
+    """
+    import scipy.io  # here, since it takes 0.2 s that a cached start does not need
+
+    if found := _other_format(path):
+        raise UserError(f"{path}: {found}, which cannot be read here: {_SAVE}; {_ELSE}")
+    try:
+        content = scipy.io.loadmat(path, variable_names=("X", "y"))
+        names = [] if content.keys() >= {"X", "y"} else scipy.io.whosmat(path)
+    except Exception as error:  # whatever scipy's parser meets in damaged bytes
+        raise UserError(f"{path}: damaged, or no MATLAB file ({_in_one_line(error)}): fetch it again") from None
+    if names or not content.keys() >= {"X", "y"}:
+        held = ", ".join(f"{name} ({kind} {list(shape)})" for name, shape, kind in names) or "nothing"
+        raise UserError(f"{path}: has no variables X and y, but {held}: {_SAVE}; {_ELSE}")
+    pixels = _pixels(path, content["X"])
+    labels = _labels(path, content["y"], pixels.shape[3])
+    images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)))
+    return LabeledImages(images, torch.from_numpy(labels % 10))
+
+
+def _pixels(path: Path, found: Any) -> NDArray[np.uint8]:
+    """X as uint8 `[32, 32, 3, N]`."""
+    if not isinstance(found, np.ndarray):  # a sparse matrix, or one of MATLAB's objects
+        raise UserError(f"{path}: X is a {type(found).__name__} instead of an array uint8 [32, 32, 3, N]: {_SAVE}")
+    described = f"X is {found.dtype} {list(found.shape)} instead of uint8 [32, 32, 3, N]"
+    if found.ndim == 3:  # MATLAB drops a last axis of length one
+        found = found[..., None]
+    if found.shape[:3] != (32, 32, 3):
+        raise UserError(f"{path}: {described}: {_permutation(found.shape)}{_ELSE}")
+    if found.shape[3] == 0:
+        raise UserError(f"{path}: holds no pictures: {_ELSE}")
+    if found.dtype != np.uint8:
+        # Whole numbers from 0 to 255 are pixels whatever their type; 0 and 1 alone may mean black and white.
+        if not _whole(found) or found.min() < 0 or not 1 < found.max() <= 255:
+            raise UserError(
+                f"{path}: {described}, and not of whole numbers up to 255: X = uint8(255 * X) if white is 1"
+            )
+        found = found.astype(np.uint8)
+    return found
+
+
+def _labels(path: Path, found: Any, count: int) -> NDArray[np.int64]:
+    """y as int64 `[N]` in 1..10."""
+    if not isinstance(found, np.ndarray) or not _whole(found):
+        kind = found.dtype if isinstance(found, np.ndarray) else type(found).__name__
+        raise UserError(f"{path}: y holds {kind} instead of whole numbers from 1 to 10: {_SAVE}")
+    if found.size != count:
+        raise UserError(f"{path}: {count} pictures but {found.size} labels, y being {list(found.shape)}: {_ELSE}")
+    labels = found.ravel().astype(np.int64)
+    low, high = int(labels.min()), int(labels.max())
+    if low == 0 and high <= 9:
+        raise UserError(
+            f"{path}: labels from 0 to {high} instead of 1 to 10, where 10 stands for the digit 0: "
+            "y(y == 0) = 10 if they are the digits, y = y + 1 if 9 stands for the digit 0"
+        )
+    if low < 1 or high > 10:
+        raise UserError(f"{path}: labels from {low} to {high}, outside 1..10 (10 stands for the digit 0): {_ELSE}")
+    return labels
+
+
+def _whole(found: NDArray[Any]) -> bool:
+    if found.dtype.kind in "iu":
+        return True
+    return found.dtype.kind == "f" and bool(np.isfinite(found).all()) and bool((found == np.floor(found)).all())
+
+
+def _permutation(shape: tuple[int, ...]) -> str:
+    """How MATLAB brings the axes into order, where it is clear which they are: a piece of a message."""
+    threes, sides = ([axis for axis, length in enumerate(shape) if length == wanted] for wanted in (3, 32))
+    if len(shape) != 4 or len(threes) != 1 or len(sides) != 2:
+        return ""
+    (number,) = set(range(4)) - {*threes, *sides}
+    order = " ".join(str(axis + 1) for axis in (*sides, *threes, number))
+    return f"X = permute(X, [{order}]) puts its axes in order; "
+
+
+def _other_format(path: Path) -> str | None:
+    """What the file is, if it is no MATLAB file of a version before 7.3; none where it may be one."""
+    with path.open("rb") as file:
+        head = file.read(max(_HDF5_PLACES) + len(_HDF5))
+    if any(head.startswith(_HDF5, place) for place in _HDF5_PLACES):
+        return "an HDF5 file (version 7.3 of MATLAB, Julia's default, Octave's save -hdf5)"
+    for beginning, name in _OTHERS.items():
+        if head.startswith(beginning):
+            return name
+    if head and not head.startswith(b"MATLAB 5.0") and not re.search(rb"[^\t\n\r\x20-\x7e\x80-\xff]", head):
+        return "a text file"
+    return None
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
