@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +23,8 @@ import pytest
 import torch
 from networks import as_if_it_had_learnt, sure
 from PIL import Image
-from support import Command, command_line, environment, run_folders
+from serving import files, served, start
+from support import Command, run_folders
 from visit import Visit
 
 from housenumbers.data.digits import read_digits
@@ -53,37 +53,6 @@ def home(finished: Path, tmp_path: Path) -> Path:
     good = sure(model, read_digits(None, "test")[0].images[:100]).state_dict()  # type: ignore[arg-type]
     as_if_it_had_learnt(finished, tmp_path / "outputs/day/good", good, "name=good")
     return tmp_path
-
-
-def start(home: Path, *words: str) -> subprocess.Popen[str]:
-    """The server as a shell's background command is started, which ignores SIGINT until it says otherwise."""
-    places = {"HOME": home, "XDG_CACHE_HOME": home / "cache", "MPLCONFIGDIR": home / "cache", "TMPDIR": home / "tmp"}
-    for place in places.values():
-        place.mkdir(exist_ok=True)
-    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
-    return subprocess.Popen(
-        [*ignoring, *command_line("demo", "port=0", *words)], cwd=home, text=True,
-        env=environment(**{name: str(place) for name, place in places.items()}),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-@contextmanager
-def served(home: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The server at work, its own home and temporary folder in `home`: the page's address, and the process."""
-    process = start(home, *words)
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().split(" ")[0]
-        assert address.startswith("http://127.0.0.1:"), process.communicate()
-        yield address, process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def files(home: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
 
 
 def write_digit(file: Path) -> None:
@@ -241,7 +210,7 @@ async def post(models: Models, *messages: dict[str, Any], end_after: float | Non
         told.append(message)
 
     headers = [(b"host", b"127.0.0.1")]
-    scope = {"type": "http", "method": "POST", "path": "/answer", "query_string": b"", "headers": headers}
+    scope = {"type": "http", "method": "POST", "path": "/answer", "query_string": b"run=finished", "headers": headers}
     task = asyncio.create_task(application(models, "127.0.0.1")(scope, receive, send))  # type: ignore[arg-type]
     if end_after is not None:
         await asyncio.sleep(end_after)

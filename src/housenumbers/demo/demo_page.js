@@ -14,6 +14,12 @@ async function ask(content, drawn) {
   asked?.abort();
   const request = (asked = new AbortController());
   shown = { content, drawn };
+  const most = Number(element("file").dataset.mostBytes);
+  if (content.size > most) {
+    element("answer").ariaBusy = "false";
+    show({ error: `This file is too large: ${most / 1e6} MB at most.` });
+    return;
+  }
   element("answer").ariaBusy = "true";
   let answer;
   try {

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 import socket
 import warnings
 from contextlib import AbstractContextManager, nullcontext
@@ -19,10 +20,13 @@ from starlette.routing import Route
 from housenumbers import interrupts
 from housenumbers.demo.answers import Models, answer, examples
 from housenumbers.demo.pictures import MOST_BYTES, drawing, picture
+from housenumbers.demo.uploads import EndsQuietly, Refusal, RefusedError, body, check_length, check_sender
 from housenumbers.errors import UserError
 from housenumbers.reports.page import render
 
 _HERE = Path(__file__).parent
+_MOST_BODIES = 8  # in memory at once
+_MOST_CONNECTIONS = 256
 _HEADERS = [
     ("Cache-Control", "no-store"),  # nor does the browser keep anything
     ("X-Content-Type-Options", "nosniff"),
@@ -45,6 +49,8 @@ def serve(models: Models, listener: socket.socket) -> None:
     config = uvicorn.Config(
         application(models, listener.getsockname()[0]),
         log_config=None,
+        log_level="error",  # not of requests that are no HTTP
+        limit_concurrency=_MOST_CONNECTIONS,
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -53,18 +59,20 @@ def serve(models: Models, listener: socket.socket) -> None:
         ws="none",
         timeout_graceful_shutdown=3,
     )
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Cancel "))
     with interrupts.undisturbed(), warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
         _Server(config).run(sockets=[listener])
 
 
 def application(models: Models, host: str) -> Starlette:
     """The page as an ASGI application that answers requests for `host`, an IP address."""
+    places = asyncio.Semaphore(_MOST_BODIES)  # others wait unread, where their senders keep them
     at_work = asyncio.Lock()  # one picture at a time: a large one takes memory, and a model all cores
     rendering = asyncio.Lock()  # takes seconds, once, which no picture waits for
 
     async def page(_: Request) -> Response:
         runs = await run_in_threadpool(models.choices)
-        return HTMLResponse(render("demo_page.html", {"runs": runs}, _HERE))
+        return HTMLResponse(render("demo_page.html", {"runs": runs, "most_bytes": MOST_BYTES}, _HERE))
 
     async def script(_: Request) -> Response:
         return FileResponse(_HERE / "demo_page.js")
@@ -74,20 +82,26 @@ def application(models: Models, host: str) -> Starlette:
             return JSONResponse(await run_in_threadpool(examples))
 
     async def answers(request: Request) -> Response:
-        if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
-            return JSONResponse({"error": "Only this page may ask."}, 403)
-        content = await _body(request)
-        read = drawing if request.query_params.get("drawn") else picture
-        try:
+        check_sender(request)
+        run = request.query_params.get("run")
+        if not run:
+            raise RefusedError(400, "No model is named: ask for /answer?run=FOLDER with a folder that the page offers.")
+        check_length(request)
+        async with places:
+            content = await body(request)
             async with at_work:
                 if await request.is_disconnected():
                     raise ClientDisconnect
-                trained = await run_in_threadpool(models.load, request.query_params.get("run", ""))
+                trained = await run_in_threadpool(models.load, run)
+                read = drawing if request.query_params.get("drawn") else picture
                 return JSONResponse(await run_in_threadpool(lambda: answer(trained, read(content))))
-        except UserError as error:
-            return JSONResponse({"error": str(error)})
-        except asyncio.CancelledError:  # the server ends, and has waited long enough for this answer
-            return Response(status_code=503)
+
+    async def mistaken(_: Request, error: Exception) -> Response:
+        return JSONResponse({"error": str(error)})
+
+    async def refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RefusedError)
+        return Refusal(error)
 
     async def gone(*_: object) -> Response:  # the visitor has something else to ask by now
         return Response(status_code=400)
@@ -95,18 +109,9 @@ def application(models: Models, host: str) -> Starlette:
     routes = [Route("/", page), Route("/demo_page.js", script), Route("/examples", crops)]
     return Starlette(
         routes=[*routes, Route("/answer", answers, methods=["POST"])],
-        exception_handlers={ClientDisconnect: gone},
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_names(host))],
+        exception_handlers={ClientDisconnect: gone, UserError: mistaken, RefusedError: refused},
+        middleware=[Middleware(EndsQuietly), Middleware(TrustedHostMiddleware, allowed_hosts=_names(host))],
     )
-
-
-async def _body(request: Request) -> bytes:
-    """The body; of one that is too large its beginning, but all is read, or a browser would not read the answer."""
-    body = bytearray()
-    async for chunk in request.stream():
-        if len(body) <= MOST_BYTES:
-            body += chunk
-    return bytes(body)
 
 
 def _names(host: str) -> list[str]:
