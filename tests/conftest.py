@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-# Before torch: tests run side by side, one on each core, where threads that wait for each other should not keep it busy.
+# Before torch: tests run side by side, one on each core, which threads that wait for each other should not keep busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

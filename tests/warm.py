@@ -20,6 +20,7 @@ _LIBRARIES = (
     "sklearn.datasets", "sklearn.model_selection", "torch", "torch.utils.tensorboard", "torchvision",
 )  # fmt: skip
 
+_OURS = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")]  # on pytest's path, not on a command's
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([*_LIBRARIES, __name__])
 
@@ -65,7 +66,7 @@ def _become(
     os.environ.update(env)
     os.chdir(cwd)
     sys.argv = command
-    sys.path[0] = str(Path(command[0]).parent)
+    sys.path[:] = [str(Path(command[0]).absolute().parent), *(path for path in sys.path if path not in _OURS)]
     if before is not None:
         before()
     try:

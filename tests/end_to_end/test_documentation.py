@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support import ROOT, environment, run_folders
+from warm import run_script
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -87,17 +88,18 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Image.new("RGB", (32, 32), (25 * label, number, 0)).save(home / f"pictures/{label}/{number}.png")
     _run(home, f"python src/train.py data=digits name=earlier {SMALL}")
     _run(home, f"python src/train.py data=digits name=other seed=1 data.split_seed=42 {SMALL}")
-    _run(home, "python src/train.py experiment=synthetic name=rendered data.size=500 epochs=1 threads=1")
+    _run(home, "python src/train.py experiment=synthetic name=rendered data.size=100 epochs=1 threads=1")
     study = "hydra.sweeper.study_name=earlier hydra.sweeper.n_trials=1"
     _run(home, f"python src/train.py -m hydra/sweeper=optuna data=digits {study} {SMALL}")
     return home
 
 
 def _run(home: Path, command: str) -> subprocess.CompletedProcess[str]:
-    words, beside = shlex.split(command), Path(sys.executable).parent
-    words[0] = sys.executable if words[0] == "python" else str(beside / words[0])
-    more = environment(XDG_CACHE_HOME=str(home / "cache"), OMP_NUM_THREADS="1")
-    return subprocess.run(words, cwd=home, env=more, capture_output=True, text=True, timeout=600)
+    words, env = shlex.split(command), environment(XDG_CACHE_HOME=str(home / "cache"), OMP_NUM_THREADS="1")
+    if words[0] == "python":
+        return run_script(words, home, env, timeout=600)
+    words[0] = str(Path(sys.executable).parent / words[0])
+    return subprocess.run(words, cwd=home, env=env, capture_output=True, text=True, timeout=600)
 
 
 def small(command: str, home: Path) -> str:
@@ -113,7 +115,7 @@ def small(command: str, home: Path) -> str:
     )
     command = command.replace("PICTURES", str(home / "pictures"))
     command = re.sub(r"GROUP=OPTION|KEY=VALUE", "seed=1", command).replace("STUDY", "earlier")
-    command = command.replace("seeds=5", "seeds=1")
+    command = command.replace("seeds=5", "seeds=1").replace("data.size=1000", "data.size=100")
     command = command.replace("data=svhn_6k", "data=svhn")  # whose check by content has a test of its own
     if command.startswith("tensorboard"):
         return command + " --inspect"

@@ -50,7 +50,7 @@ def test_the_file_and_the_table_say_the_same(scored: tuple[Path, subprocess.Comp
         assert f"{KINDS[name].title} {cells}" in " ".join(done.stdout.split())
     assert scores["mean"] == pytest.approx(sum(kind["mean"] for kind in scores["kinds"].values()) / len(KINDS))
     assert f"{scores['accuracy']:.2%} of {scores['n']}, {scores['mean']:.2%} on average" in done.stdout
-    assert scores["accuracy"] > 0.9
+    assert scores["accuracy"] > 0.8  # 0.99, with a tenth of it under the strongest noise, whatever the seed
     assert scores["kinds"]["gaussian_noise"]["accuracy"][-1] < 0.6
     assert scores["kinds"]["rotation"]["accuracy"][-1] < 0.6
     assert Image.open(folder / "figures" / "corruptions_test.png").width > 1000

@@ -1,6 +1,7 @@
 """What a run leaves in its folder, seen through the command."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,7 @@ def test_without_validation_the_last_epoch_is_tested(command: Command, tmp_path:
 
 
 def test_a_loss_that_is_not_finite_fails_in_one_line(command: Command, tmp_path: Path) -> None:
-    done = command("train", *TINY, "optimizer=sgd", "optimizer.lr=1e20")
+    done = command("train", *TINY, "optimizer=sgd", "optimizer.lr=1e30")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "not a finite number" in line
@@ -183,8 +184,12 @@ def test_every_preset_runs(command: Command, tmp_path: Path) -> None:
 
 
 def test_every_option_of_every_group_trains(command: Command, tmp_path: Path) -> None:
-    for group in ("optimizer", "scheduler", "augment", "averaging"):
-        done = command("train", "-m", *TINY, "epochs=1", f"{group}=glob(*)")
-        assert done.returncode == 0, done.stderr
-    assert all(record(folder)["status"] == "completed" for folder in run_folders(tmp_path))
-    assert len(run_folders(tmp_path)) == 4 + 5 + 4 + 3
+    """Of several groups at once, in as many runs as the largest group has options."""
+    groups = ("optimizer", "scheduler", "augment", "averaging")
+    options = {group: sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml")) for group in groups}
+    for number in range(max(map(len, options.values()))):
+        chosen = [f"{group}={names[number % len(names)]}" for group, names in options.items()]
+        done = command("train", *TINY, "epochs=1", *chosen)
+        assert done.returncode == 0, (chosen, done.stderr)
+        assert record(only_run(tmp_path))["status"] == "completed"
+        shutil.rmtree(tmp_path / "outputs")
