@@ -80,6 +80,8 @@ def mutate(specimens: Specimens, chance: random.Random) -> Faults:
     reader = chance.choice(target.readers)
     truth = specimens.truth(reader)
     specimens.restored()
+    if target.files.startswith("cache/"):
+        specimens.fill_cache(reader)
     home = specimens.home
     path = chance.choice(sorted(path for path in home.glob(target.files)))
     do = chance.choice(target.damages)

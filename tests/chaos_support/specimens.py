@@ -4,7 +4,7 @@ import json
 import random
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,11 +120,23 @@ class Specimens:
         shutil.copytree(home, self._stock, symlinks=True)
         self.truths: dict[str, tuple[set[str], Any]] = {}
 
-    def restored(self) -> None:
-        """Puts everything back, times of files included: the cache goes by them."""
-        shutil.rmtree(self.home)
-        shutil.copytree(self._stock, self.home, symlinks=True)
+    def restored(self, keep: Collection[str] = ()) -> None:
+        """Puts everything back, but for folders of `home` that are to stay as they are."""
+        for path in self.home.iterdir():
+            if path.name not in keep:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+        def kept(folder: str, _: list[str]) -> Collection[str]:
+            return keep if Path(folder) == self._stock else ()
+
+        shutil.copytree(self._stock, self.home, symlinks=True, ignore=kept, dirs_exist_ok=True)
         shutil.rmtree(self.home.parent / f"{self.home.name}.output", ignore_errors=True)
+
+    def fill_cache(self, name: str) -> None:
+        """Has the question asked once: the cache knows files by inode numbers too, which `restored` does not keep."""
+        shutil.rmtree(self.home / "cache")
+        QUESTIONS[name].asked(self.home)
+        self.restored(keep=("cache", "svhn", "pictures"))
 
     def truth(self, name: str) -> tuple[set[str], Any]:
         """What the command says, line by line, and answers where nothing is damaged."""

@@ -1,5 +1,6 @@
 """Augmentation and batches: functions of (seed, epoch, step), pictures that stay where they should."""
 
+import pytest
 import torch
 
 from housenumbers.data.augment import augment
@@ -153,3 +154,16 @@ def test_the_loss_of_mixed_labels_is_the_mean_of_both_losses() -> None:
     cross_entropy = torch.nn.functional.cross_entropy
     own, other = (cross_entropy(logits, each, label_smoothing=0.1) for each in (labels, labels.roll(1)))
     torch.testing.assert_close(cross_entropy(logits, targets, label_smoothing=0.1), 0.3 * own + 0.7 * other)
+
+
+@pytest.mark.parametrize("side", [28, 32, 64, 224])
+def test_strength_nought_is_the_exact_identity(side: int) -> None:
+    """Not so for grid_sample on affine_grid's identity, which gives a grey less than it got in most sizes."""
+    images = torch.randint(0, 256, (4, 3, side, side), dtype=torch.uint8, generator=stream(1))
+    beyond = AugmentConfig(cutout=side // 4)
+    hidden = augment(images, beyond, stream(1))
+    seen = hidden != 127.5
+    assert 0.5 < seen.float().mean() < 1
+    assert torch.equal(hidden[seen], images.float()[seen])
+    for config in (AugmentConfig(mixup=0.5), AugmentConfig(padding="border"), AugmentConfig(invert=1e-9)):
+        assert torch.equal(augment(images, config, stream(2)).to(torch.uint8), images)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -99,11 +100,14 @@ def test_the_entry_of_another_file_is_not_believed(svhn_folder: Path) -> None:
     assert torch.equal(load_test(config(svhn_folder)).images, test.images)
 
 
-def test_what_cannot_be_read_is_not_called_damaged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path.name)])
+def test_what_cannot_be_read_is_not_called_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
+) -> None:
     _, sha256 = cached("some", "key", str(tmp_path), pictures)
     (entry,) = tmp_path.glob("*.pt")
     entry.unlink()
-    entry.mkdir()
+    make(entry)
     assert cached("some", "key", str(tmp_path), pictures)[1] == sha256
     assert "cannot be read" in caplog.text
     assert "damaged" not in caplog.text

@@ -109,6 +109,23 @@ def test_modes_are_converted_as_one_would_expect(tmp_path: Path, mode: str) -> N
     assert (pixels[:, 1, 1] < 5).all()
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16", "F", "RGBA"])
+@pytest.mark.parametrize("size", [(28, 28), (64, 47), (224, 224), (5, 9)])
+def test_every_grey_stays_what_it_is(tmp_path: Path, mode: str, size: tuple[int, int]) -> None:
+    """Floats become bytes by rounding, whatever is resized, padded or laid on white."""
+    for grey in (*range(0, 256, 15), 1, 127, 254):
+        values = np.full(size[::-1], grey, np.uint8)
+        if mode == "I;16":
+            picture = Image.fromarray(values.astype(np.uint16) * 257)
+        elif mode == "F":  # its own darkest and lightest value become 0 and 255
+            values[0, 0], values[0, 1] = 0, 255
+            picture = Image.fromarray(values.astype(np.float32) / 255)
+        else:
+            picture = Image.fromarray(values).convert(mode)
+        picture.save(tmp_path / "a.tif")
+        assert (read_picture(tmp_path / "a.tif")[:, -1, -1] == grey).all()
+
+
 def test_transparency_lies_on_white(tmp_path: Path) -> None:
     Image.new("RGBA", (32, 32), (0, 0, 0, 0)).save(tmp_path / "glass.png")
     assert (read_picture(tmp_path / "glass.png") == 255).all()

@@ -159,3 +159,22 @@ def test_labels_of_the_figure_do_not_overlap(crops: Tensor) -> None:
     assert len(boxes) == 10 + 10 + 60 + 6 + 1
     assert not [1 for place, box in enumerate(boxes) for other in boxes[:place] if box.overlaps(other)]
     assert all(figure.bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))
+
+
+@pytest.mark.parametrize("side", [28, 64, 224])
+def test_what_a_corruption_leaves_alone_stays_to_the_bit(side: int) -> None:
+    """At strength 0 all of it; and floats become bytes by rounding, since cutting off would make pictures darker."""
+    images = torch.arange(4 * 3 * side * side, dtype=torch.int64).mul(7).to(torch.uint8).view(4, 3, side, side)
+    assert all(torch.equal(corrupted(images, kind, 0), images) for kind in KINDS)
+    covered = corrupted(images, "occlusion", 1)
+    assert (covered == images).float().mean() > 1 - (8 / side) ** 2 - 0.01
+    (rows, columns) = corrupted(images, "shift", 1)[0, 0].shape
+    moved = corrupted(images, "shift", 1)[0, :, 2 : rows - 2, 2 : columns - 2]
+    steps = ((0, 2), (0, -2), (2, 0), (-2, 0))
+    assert any(torch.equal(images[0].roll(step, (1, 2))[:, 2 : rows - 2, 2 : columns - 2], moved) for step in steps)
+
+
+@pytest.mark.parametrize("kind", ["rotation", "shift", "occlusion", "gaussian_blur", "contrast"])
+def test_a_plain_picture_keeps_its_grey(kind: str) -> None:
+    greys = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1).expand(256, 3, 28, 28).contiguous()
+    assert all(torch.equal(corrupted(greys, kind, strength), greys) for strength in STRENGTHS)

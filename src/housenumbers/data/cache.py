@@ -3,6 +3,7 @@
 An entry is trusted for what it holds, never for its name: what was read is compared with a checksum at each start.
 """
 
+import errno
 import hashlib
 import logging
 from collections.abc import Callable
@@ -93,6 +94,8 @@ def _stored(entry: Path, key: str, say: bool = False) -> tuple[LabeledImages, st
 
 def _read(entry: Path, key: str) -> tuple[LabeledImages, str]:
     """What was written under `key`. Raises OSError where the entry cannot be read, _DamagedError for anything else."""
+    if not entry.is_file() and entry.exists():  # a pipe would be waited for without an end
+        raise OSError(errno.EINVAL, "no ordinary file")
     try:
         # Mapped, not read: processes that train side by side share the pages.
         stored = torch.load(entry, weights_only=True, mmap=True)
