@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from housenumbers import interrupts
 from housenumbers.command_line import parse
 from housenumbers.errors import one_line_errors
 
@@ -14,7 +15,7 @@ class Arguments:
 
     python src/export.py run=best                    model.onnx in the run's folder, for ONNX Runtime and others
     python src/export.py run=best format=torch       model.pt2, for PyTorch alone
-    python src/export.py run=FOLDER file=digits.onnx where it goes
+    python src/export.py run=FOLDER file=digits.onnx where it goes; a folder that is not there is made, and named
 
     run=last|best|NAME|FOLDER|FILE   which model; last is the newest completed run, and said on standard error
     threads=, data.root=FOLDER, data.cache= and data.verify= replace the run's own
@@ -28,11 +29,12 @@ class Arguments:
 
 
 def main() -> None:
-    with one_line_errors():
+    interrupts.install()  # a file that is half written is removed when SIGTERM comes, too
+    with one_line_errors(), interrupts.reported():
         others = ["threads", "data.root", "data.cache", "data.verify"]
         arguments, overrides = parse(Arguments, sys.argv[1:], others)
         file = None if arguments.file is None else Path(arguments.file)
-        from housenumbers.inference.formats import check
+        from housenumbers.inference.formats import check, missing_folder
 
         check(arguments.format, file)
         from housenumbers.tracking.choice import find_run
@@ -44,7 +46,11 @@ def main() -> None:
         trained = load_trained(choice.path, [*overrides, "device=cpu"])
         choice.tell()
         print(trained.about_temperature, file=sys.stderr)
-        print(summary(export(trained, arguments.format, file)))
+        folder = None if file is None else missing_folder(file)
+        exported = export(trained, arguments.format, file)
+        if folder is not None:
+            print(f"{folder}: this folder was made", file=sys.stderr)
+        print(summary(exported))
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def write_pictures(home: Path) -> list[Path]:
             else:
                 made = coloured.convert(mode)
             made.save(
-                home / f"{size[0]}x{size[1]}_{mode.replace(';', '')}.tif", "TIFF" if mode in ("CMYK", "F") else "PNG"
+                home / f"{size[0]}x{size[1]}_{mode.replace(';', '')}.tif", "TIFF" if mode in ("CMYK", "F", "I") else "PNG"
             )
     large = noise[500, 60].resize((1500, 900))
     sideways = Image.Exif()
@@ -264,6 +264,15 @@ def test_without_its_data_it_is_checked_on_rendered_digits(tmp_path: Path) -> No
     assert not {"test_accuracy", "validation_accuracy", "git_commit"} & made.metadata.keys()  # it lies alone
 
 
+def test_a_new_folder_is_named(tmp_path: Path) -> None:
+    file = checkpoint(tmp_path / "alone.pt", *TINY_NET)
+    for place, made in (("new/folder/x.pt2", "new"), ("new/other/x.pt2", "new/other"), ("new/other/x.pt2", None)):
+        done = export_here(f"run={file}", "format=torch", f"file={tmp_path / place}")
+        assert done.returncode == 0, done.stderr
+        said = [line for line in done.stderr.splitlines() if line.endswith("this folder was made")]
+        assert said == ([] if made is None else [f"{tmp_path / made}: this folder was made"])
+
+
 def drawing(self: ResNet, images: Tensor) -> Tensor:
     """A network whose author forgot to switch dropout off."""
     features = F.dropout(self.stages(self.stem(self.normalize(images))).mean(dim=(2, 3)), training=True)
@@ -320,13 +329,16 @@ def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     [
         (["format=xml"], "format=xml"),
         (["file=model.pt2"], ".onnx"),
+        (["file=file/x.onnx"], "file is no folder"),
+        (["file=file/new/x.onnx"], "file is no folder"),
         (["format=torch", "file=model.pt"], ".pt2"),
         (["run=nowhere"], "run=nowhere"),
         (["run=last"], "train one"),
         (["device=cuda"], "device"),
     ],
 )
-def test_mistakes_are_one_line(command: Command, words: list[str], said: str) -> None:
+def test_mistakes_are_one_line(command: Command, tmp_path: Path, words: list[str], said: str) -> None:
+    (tmp_path / "file").touch()
     done = command("export", *words)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

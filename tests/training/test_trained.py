@@ -78,9 +78,10 @@ def test_what_are_no_pictures_is_refused_at_every_door(trained: Trained, images:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (LABELS[:4], r"int64 \[5\]"),
-        (LABELS.float(), "float32"),
-        (LABELS[:, None], r"int64 \[5\]"),
+        (LABELS[:4], r"one for each picture, not \[4\]"),
+        (LABELS + 0.5, "whole"),
+        (LABELS * torch.nan, "0..9"),
+        (LABELS[:, None], r"one for each picture, not \[5, 1\]"),
         (LABELS + 6, r"0\.\.9, not 6\.\.10"),
         (LABELS - 1, "not -1"),
         (LABELS - 100, "not -100"),  # which a cross entropy leaves out

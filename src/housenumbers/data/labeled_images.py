@@ -26,16 +26,22 @@ class LabeledImages(NamedTuple):
         if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[1] != 3:
             found = f"{self.images.dtype} {list(self.images.shape)}"
             raise ValueError(f"pictures must be uint8 [N, 3, H, W] on 0..255, not {found}")
+        if self.labels.dtype != torch.int64:
+            raise ValueError(f"labels must be int64, not {self.labels.dtype}")
         self.check_labels()
 
     def check_labels(self) -> None:
-        """Raises ValueError where there is not one label, int64 in 0..9, for each picture."""
-        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
-            found = f"{self.labels.dtype} {list(self.labels.shape)}"
-            raise ValueError(f"labels must be int64 [{len(self.images)}], one for each picture, not {found}")
-        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < CLASSES:
-            low, high = int(self.labels.min()), int(self.labels.max())
+        """Raises ValueError where there is not one label, a whole number in 0..9 of any type, for each picture."""
+        if self.labels.shape != self.images.shape[:1]:
+            found = list(self.labels.shape)
+            raise ValueError(f"labels must be [{len(self.images)}], one for each picture, not {found}")
+        if not len(self.labels):
+            return
+        low, high = self.labels.min().item(), self.labels.max().item()
+        if not 0 <= low <= high < CLASSES:
             raise ValueError(f"labels must lie in 0..{CLASSES - 1}, not {low}..{high}")
+        if self.labels.is_floating_point() and (self.labels % 1).any():
+            raise ValueError("labels must be whole numbers")
 
     def sha256(self) -> str:
         """A fingerprint of the pixels, the labels and their order."""
