@@ -7,7 +7,7 @@ from typing import Any
 
 from housenumbers.command_line import parse
 from housenumbers.composition import composed_from
-from housenumbers.config import PLACE_KEYS
+from housenumbers.config import PLACE_KEYS, SCORES
 from housenumbers.errors import UserError, one_line_errors
 
 
@@ -77,6 +77,8 @@ def main() -> None:
 
 def _print_scores(scores: dict[str, Any]) -> None:
     print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}   loss {scores['loss']:.4f}")
+    for name in scores.keys() - SCORES:  # metrics of one's own
+        print(f"{name} {scores[name]}")
     print(f"calibration error {scores['calibration_error']:.2%}, temperature {scores['temperature']:.3f}")
     print("accuracy of each class")
     for label, accuracy in enumerate(scores["per_class_accuracy"]):

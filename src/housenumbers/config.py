@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers import processes
 from housenumbers.errors import UserError, one_line_errors
-from housenumbers.groups import COMMON, SCHEMAS, PlateauConfig, absolute, require
+from housenumbers.groups import COMMON, SCHEMAS, PlateauConfig, absolute, require, require_named_targets
 from housenumbers.messages import one_line
 from housenumbers.sections import AugmentConfig, AveragingConfig, DataConfig, EarlyStoppingConfig, ProgressiveConfig
 from housenumbers.targets import check_allowed
@@ -29,6 +29,14 @@ PLACE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "
 
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds": "minimize"}
 
+
+# What all scores have.
+SCORES = {"accuracy", "loss", "n", "per_class_accuracy", "confusion", "temperature", "calibration_error"}
+# The packages that the loggers of conf/logger/ need, which are also the extras of pyproject.toml that bring them.
+_PACKAGES = {
+    "housenumbers.tracking.loggers.WandbLogger": "wandb",
+    "housenumbers.tracking.loggers.MLflowLogger": "mlflow",
+}
 
 LABEL = "usable as a part of a folder's name, and at most 100 characters long"
 
@@ -54,6 +62,9 @@ class TrainConfig:
     epochs: int = MISSING
     label_smoothing: float = MISSING
     clip_grad_norm: float | None = MISSING
+    logger: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    callbacks: dict[str, Any] = field(default_factory=dict)
     objective: Any = MISSING  # one of OBJECTIVES, or a list of them: what a sweep is told
     device: str = MISSING  # auto | cpu | cuda | cuda:N | mps
     threads: int | None = MISSING  # null: as many as torch takes by itself
@@ -93,6 +104,10 @@ class TrainConfig:
             require(chosen, group, getattr(self, group), f"an option of conf/{group}/ with a _target_")
         warmup = options(self.scheduler).get("warmup_epochs", 0)
         require(warmup <= self.epochs, "scheduler.warmup_epochs", warmup, f"at most epochs={self.epochs}")
+        for key in ("logger", "metrics", "callbacks"):
+            require_named_targets(key, getattr(self, key))
+        for name in SCORES & self.metrics.keys():
+            raise UserError(f"metrics.{name}: is computed always: give yours another name")
         if self.early_stopping.enabled and self.data.val_fraction == 0:
             raise UserError("early_stopping.enabled=true: needs a validation part: set data.val_fraction above 0")
         if isinstance(self.scheduler, PlateauConfig) and self.data.val_fraction == 0:
@@ -162,6 +177,20 @@ def checked(composed: Any) -> TrainConfig:
     return config
 
 
+def check_targets(config: TrainConfig) -> None:
+    """Raises UserError where a run would call what it may not, or needs a package that is missing. Imports nothing."""
+    for group in SCHEMAS:
+        check_allowed(group, options(getattr(config, group))["_target_"])
+    named = {"augment.transforms": config.augment.transforms}
+    named |= {key: getattr(config, key) for key in ("logger", "metrics", "callbacks")}
+    for key, entries in named.items():
+        for name, option in entries.items():
+            check_allowed(f"{key}.{name}", option["_target_"])
+            package = _PACKAGES.get(option["_target_"])
+            if package and importlib.util.find_spec(package) is None:
+                raise UserError(f"{key}={name}: {package} is not installed: pip install -e '.[{package}]'")
+
+
 def _typed(composed: Any, group: str) -> Any:
     """Gives a group that comes as plain keys, as saved ones do, the schema that belongs to its target."""
     chosen = composed.get(group)
@@ -177,11 +206,10 @@ def _typed(composed: Any, group: str) -> Any:
 
 
 def _common_keys_checked(composed: Any, group: str) -> Any:
-    """Checks what the code itself reads of a group's option, where the option's own schema does not; and its target."""
+    """Checks what the code itself reads of a group's option, where the option's own schema does not."""
     chosen = composed.get(group)
     if not isinstance(chosen, DictConfig) or not isinstance(chosen.get("_target_"), str):
         return composed  # TrainConfig says so
-    check_allowed(group, chosen["_target_"])
     typed = OmegaConf.get_type(chosen)
     own = {item.name for item in fields(typed)} if is_dataclass(typed) else set()
     read = {item.name for item in fields(COMMON[group])} - own - {"_target_"}
@@ -233,7 +261,7 @@ class CheckConfig(Callback):
                 raise UserError("hydra/sweeper=optuna: a search is a multirun: add -m")
         with one_line_errors(), read_write(ours), open_dict(ours):
             del ours["hydra"]
-            checked(ours)
+            check_targets(checked(ours))
 
 
 def _is_group(value: Any) -> bool:

@@ -18,6 +18,15 @@ def require(condition: bool, key: str, value: Any, want: str) -> None:
         raise UserError(f"{key}={value}: must be {want}")
 
 
+def require_named_targets(key: str, named: dict[str, Any]) -> None:
+    """Raises UserError where one of them is not NAME: {_target_: ..., option: value}."""
+    for name, option in named.items():
+        good = isinstance(name, str) and name.isidentifier()
+        require(good, f"{key}.{name}", option, "called by letters, digits and underscores")
+        good = isinstance(option, dict) and isinstance(option.get("_target_"), str)
+        require(good, f"{key}.{name}", option, "{_target_: the full name of a class or a function, option: value}")
+
+
 def absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 

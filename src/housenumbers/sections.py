@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING
 
-from housenumbers.groups import require
+from housenumbers.groups import require, require_named_targets
 
 
 @dataclass
@@ -19,6 +20,7 @@ class AugmentConfig:
     invert: float = 0.0  # the probability that light and dark change places
     cutout: int = 0  # hide a square of so many pixels under grey
     mixup: float = 0.0  # alpha: mix pictures and labels of a batch by a share from Beta(alpha, alpha)
+    transforms: dict[str, Any] = field(default_factory=dict)  # of one's own, which come first: NAME: {_target_: ...}
 
     def __post_init__(self) -> None:
         require(0 <= self.scale < 10, "augment.scale", self.scale, "from 0 up to, not including, 10")
@@ -31,11 +33,12 @@ class AugmentConfig:
         require(0 <= self.translate < math.inf, "augment.translate", self.translate, "0 pixels or more")
         good = self.padding in ("zeros", "border", "reflection")
         require(good, "augment.padding", self.padding, "zeros, border or reflection")
+        require_named_targets("augment.transforms", self.transforms)
 
     @property
     def does_nothing(self) -> bool:
         """Whether every picture stays as it is."""
-        return not any((self.moves, self.color, self.invert, self.cutout, self.mixup))
+        return not any((self.moves, self.color, self.invert, self.cutout, self.mixup, self.transforms))
 
     @property
     def moves(self) -> bool:

@@ -1,12 +1,16 @@
 """What a configuration may call, and the one place that calls it. Imports no torch."""
 
+import inspect
 import os
 import re
+import traceback
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 
 from housenumbers.errors import UserError
 from housenumbers.messages import one_line
@@ -78,6 +82,22 @@ def call(key: str, arguments: Mapping[str, Any], **more: Any) -> Any:
             raise  # a bug in what was called, not in how it was configured
         # The call itself failed: a refused or unknown target, or arguments that it does not take.
         raise UserError(_why_not(key, str(target), error)) from None
+
+
+def call_in(folder: Path, key: str, option: Mapping[str, Any]) -> Any:
+    """What the option gives, which is told the run's `folder` where it has a parameter of that name."""
+    check_allowed(key, option["_target_"])
+    more: dict[str, Any] = {}
+    with suppress(ImportError, TypeError, ValueError):  # `call` says it; some of C's have no signature
+        if "folder" in inspect.signature(get_object(option["_target_"])).parameters:
+            more["folder"] = folder
+    return call(key, option, **more)
+
+
+def failure(key: str, error: Exception) -> str:
+    """What went wrong in code that a configuration named, and where, in one line."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{key}: {type(error).__name__}: {one_line(error)} ({last.filename}, line {last.lineno})"
 
 
 def _why_not(key: str, target: str, error: Exception) -> str:

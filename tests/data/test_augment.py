@@ -7,6 +7,7 @@ from housenumbers.data.augment import augment
 from housenumbers.data.batches import mixed, plain_batches, training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.streams import stream
+from housenumbers.errors import UserError
 from housenumbers.sections import AugmentConfig
 
 
@@ -167,3 +168,44 @@ def test_strength_nought_is_the_exact_identity(side: int) -> None:
     assert torch.equal(hidden[seen], images.float()[seen])
     for config in (AugmentConfig(mixup=0.5), AugmentConfig(padding="border"), AugmentConfig(invert=1e-9)):
         assert torch.equal(augment(images, config, stream(2)).to(torch.uint8), images)
+
+
+def own(**option: object) -> AugmentConfig:
+    return AugmentConfig(transforms={"mine": option})
+
+
+def test_a_transform_of_ones_own_depends_on_its_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("housenumbers.targets.PERMITTED", "torchvision.transforms.v2.*")
+
+    def batches(config: AugmentConfig, seed: int) -> list[torch.Tensor]:
+        torch.manual_seed(seed)
+        return [images.float() for images, _ in training_batches(pictures(), 16, config, 7, 3)]
+
+    def equal(first: list[torch.Tensor], second: list[torch.Tensor]) -> list[bool]:
+        return [torch.equal(images, others) for images, others in zip(first, second, strict=True)]
+
+    erasing = own(_target_="torchvision.transforms.v2.RandomErasing", p=1.0)
+    assert all(equal(batches(erasing, 0), batches(erasing, 1)))
+    assert not any(equal(batches(erasing, 0), batches(AugmentConfig(), 0)))
+    idle = own(_target_="torchvision.transforms.v2.Identity")
+    idle.translate = 2.0
+    assert all(equal(batches(idle, 0), batches(AugmentConfig(translate=2.0), 0)))
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"_target_": "torchvision.transforms.v2.Nothing"}, "augment.transforms.mine: "),
+        ({"_target_": "torchvision.transforms.v2.ConvertImageDtype"}, r"on 0\.\.1: must be on 0\.\.255"),
+        ({"_target_": "torchvision.transforms.v2.Grayscale"}, r"gives \[16, 1"),
+        ({"_target_": "torchvision.transforms.v2.FiveCrop", "size": 8}, "gives a tuple"),
+        ({"_target_": "torchvision.transforms.v2.Lambda"}, "augment.transforms.mine: "),
+        ({"_target_": "os.getcwd"}, "HOUSENUMBERS_ALLOW"),
+    ],
+)
+def test_what_a_transform_must_not_give_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, option: dict[str, object], said: str
+) -> None:
+    monkeypatch.setattr("housenumbers.targets.PERMITTED", "torchvision.transforms.v2.*")
+    with pytest.raises(UserError, match=said):
+        next(training_batches(pictures(), 16, own(**option), 1, 1))

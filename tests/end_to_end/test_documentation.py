@@ -1,5 +1,6 @@
 """Every command in README.md and docs/ runs, at a small size, or is listed here with the reason why not."""
 
+import json
 import re
 import shlex
 import shutil
@@ -37,6 +38,9 @@ NOT_RUN = {
     "pip install -e '.[lite]'": "installs; the tests have it already",
     "pip install -e '.[onnx]'": "installs; the tests have it already",
     "pip install -e '.[slurm]'": "installs; .ci/run does it",
+    "pip install -e '.[wandb]'": "installs; the tests have it already",
+    "pip install -e '.[mlflow]'": "installs; the tests have it already",
+    "pip install mlflow": "installs a server that the tests do without",
     "pip install -e '.[ray]'": "installs; .ci/run does it",
     "python src/train.py -m hydra/sweeper=optuna hydra.sweeper.storage=postgresql://USER@HOST/DATABASE "
     "hydra.sweeper.study_name=shared": "needs a server; tests/sweeps/test_postgres.py starts one",
@@ -86,6 +90,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (home / f"pictures/{label}").mkdir(parents=True)
         for number in range(40):
             Image.new("RGB", (32, 32), (25 * label, number, 0)).save(home / f"pictures/{label}/{number}.png")
+    page = (ROOT / "docs" / "extend.md").read_text()
+    for name, code in re.findall(r"`(mine/[\w/.]+)`[^`]*:\n\n```\w+\n(.*?)```", page, re.DOTALL):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(code)
     _run(home, f"python src/train.py data=digits name=earlier {SMALL}")
     _run(home, f"python src/train.py data=digits name=other seed=1 data.split_seed=42 {SMALL}")
     _run(home, "python src/train.py experiment=synthetic name=rendered data.size=100 epochs=1 threads=1")
@@ -95,10 +103,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(home: Path, command: str) -> subprocess.CompletedProcess[str]:
-    words, env = shlex.split(command), environment(XDG_CACHE_HOME=str(home / "cache"), OMP_NUM_THREADS="1")
-    if words[0] == "python":
+    words, own = shlex.split(command), {}
+    while "=" in words[0]:
+        key, _, own[key] = words.pop(0).partition("=")
+    env = environment(XDG_CACHE_HOME=str(home / "cache"), OMP_NUM_THREADS="1", **own)
+    if words[0] == "python" and not own:
         return run_script(words, home, env, timeout=600)
-    words[0] = str(Path(sys.executable).parent / words[0])
+    words[0] = sys.executable if words[0] == "python" else str(Path(sys.executable).parent / words[0])
     return subprocess.run(words, cwd=home, env=env, capture_output=True, text=True, timeout=600)
 
 
@@ -131,7 +142,7 @@ def small(command: str, home: Path) -> str:
         swept += ["data.batch_size"]
         command = re.sub(r"hydra.sweeper.n_trials=\d+", "", command) + " hydra.sweeper.n_trials=1"
     more = [word for word in SMALL.split() if word.partition("=")[0] not in swept]
-    without_width_and_blocks = "model=(torchvision|mobilenet|efficientnet)|experiment=(fast|synthetic)"
+    without_width_and_blocks = "model=(torchvision|mobilenet|efficientnet)|experiment=(fast|synthetic|mine)"
     if re.search(without_width_and_blocks, command):
         more = [word for word in more if not word.startswith("model.")]
     return f"{command}{data}{unofficial} {' '.join(more)}"
@@ -154,11 +165,25 @@ def test_links_lead_somewhere() -> None:
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_the_example_model_of_the_documentation_trains(checkout: Path) -> None:
-    page = (ROOT / "docs" / "extend.md").read_text()
-    (code,), (options,) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("python", "yaml"))
-    (checkout / "src/housenumbers/models/linear.py").write_text(code)
-    (checkout / "conf/model/linear.yaml").write_text(options)
-    done = _run(checkout, "python src/train.py model=linear data=digits epochs=1 threads=1 name=linear")
+def test_the_examples_of_the_documentation_train_and_are_built_again_where_they_are_allowed(checkout: Path) -> None:
+    train, evaluate = (command for command in commands(ROOT / "docs" / "extend.md") if "HOUSENUMBERS_ALLOW" in command)
+    done = _run(checkout, f"{train} data.reduce=0.3 threads=1")
     assert done.returncode == 0, done.stderr
-    assert _run(checkout, "python src/evaluate.py run=last").returncode == 0
+    (folder,) = (folder for folder in run_folders(checkout) if folder.name.endswith("_linear"))
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(record["val_accuracy"] <= record["val_top2"] <= 1 for record in records)
+    assert [json.loads(line) for line in (folder / "diary.jsonl").read_text().splitlines()] == records
+    lines = (folder / "lines.txt").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["linear", "1", "2", "2", "success"]
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 3
+    assert json.loads((folder / "run.json").read_text())["test"]["top2"] <= 1
+    again = _run(checkout, evaluate.replace("run=last", f"run={folder}"))
+    assert again.returncode == 0, again.stderr
+    assert "top2" in again.stdout
+    export = f"python src/export.py run={folder} file=linear.onnx"
+    refused = _run(checkout, f"PYTHONPATH=. {export}")
+    assert refused.returncode == 2
+    assert "mine.models.Linear" in refused.stderr
+    assert "HOUSENUMBERS_ALLOW=mine.models.*" in refused.stderr
+    allowed = _run(checkout, f"HOUSENUMBERS_ALLOW=mine.models.Linear PYTHONPATH=. {export}")
+    assert allowed.returncode == 0, allowed.stderr

@@ -21,6 +21,7 @@ from housenumbers.tracking.run_folder import RunFolder
 
 # Without batch norm, whose statistics would depend on how a batch is divided.
 PLAIN = """
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -36,13 +37,24 @@ class Plain(nn.Module):
 
     def forward(self, images):
         return self.head(F.gelu(self.conv(self.normalize(images))).mean(dim=(2, 3)))
+
+
+class Noise(nn.Module):
+    def forward(self, images):
+        return (images.float() + 9 * torch.randn(images.shape)).clamp(0, 255)
+
+
+def second_guess(logits, labels):
+    return (logits.topk(2).indices[:, 1] == labels).double().mean()
 """
 
 # 345 pictures: the last batch holds one, so that a second process has none. All that is drawn at random is in use.
 WORDS = (
     "model=plain", "data=digits", "data.reduce=0.3", "data.batch_size=43", "epochs=2", "threads=1", "optimizer=sgd",
     "optimizer.lr=0.1", "scheduler=onecycle", "augment=digits", "label_smoothing=0.1", "clip_grad_norm=0.1",
-    "augment.mixup=0.2", "augment.cutout=5", "augment.color=0.2", "augment.shear=5",
+    "augment.mixup=0.2", "augment.cutout=5", "augment.color=0.2", "augment.shear=5", "logger=csv",
+    "+augment.transforms.noise._target_=housenumbers.models.plain.Noise",
+    "+metrics.second={_target_: housenumbers.models.plain.second_guess, _partial_: true}",
 )  # fmt: skip
 # On the CPU each process has batch norms of its own, and those of a frozen stage are used while training.
 LONG = (
@@ -173,6 +185,7 @@ def test_two_processes_make_one_run_with_its_numbers(checkout: Path, in_one_proc
     assert done.stderr.count("\n") <= 4, done.stderr  # torchrun's own word on threads at most
     assert (record(folder)["status"], record(folder)["world_size"]) == ("completed", 2)
     assert_equal_but_for_noise(folder, in_one_process)
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 3  # the first process alone has loggers
     assert record(folder)["test"] == pytest.approx(record(in_one_process)["test"], rel=1e-4)
 
 

@@ -1,12 +1,18 @@
 """Augmentation of a whole batch at once, as tensor operations on the batch's device."""
 
 import math
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from housenumbers.errors import UserError
 from housenumbers.sections import AugmentConfig
+from housenumbers.targets import call, failure
 
 
 def augment(
@@ -45,6 +51,55 @@ def augment(
     if config.cutout > 0:
         images = _with_holes(images, config.cutout, holes)
     return images
+
+
+def own_transforms(config: AugmentConfig) -> dict[str, Callable[[Tensor], Any]]:
+    """The transforms that `config.transforms` names, by their keys, made anew: what one remembers ends with the epoch.
+
+    Raises UserError where one cannot be made.
+    """
+    named = {f"augment.transforms.{name}": option for name, option in config.transforms.items()}
+    return {key: call(key, option) for key, option in named.items()}
+
+
+def transformed(images: Tensor, transforms: Mapping[str, Callable[[Tensor], Any]], seed: int) -> Tensor:
+    """What the transforms make, one after the other, of a batch of pictures, uint8 `[N, 3, H, W]`.
+
+    Meanwhile the global generators of torch, NumPy and Python are those of the `seed`.
+    Raises UserError where one fails, or gives something else than uint8 pictures or float ones on 0..255.
+    """
+    if not transforms:
+        return images
+    others = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            for key, transform in transforms.items():
+                images = _checked(key, images, _applied(key, transform, images))
+        finally:
+            random.setstate(others[0])
+            np.random.set_state(others[1])
+    return images
+
+
+def _applied(key: str, transform: Callable[[Tensor], Any], images: Tensor) -> Any:
+    try:
+        return transform(images)
+    except Exception as error:
+        raise UserError(failure(key, error)) from None
+
+
+def _checked(key: str, images: Tensor, made: Any) -> Tensor:
+    if not isinstance(made, Tensor) or made.dim() != 4 or made.shape[:2] != images.shape[:2]:
+        what = list(made.shape) if isinstance(made, Tensor) else f"a {type(made).__name__}"
+        raise UserError(f"{key}: gives {what}: must be pictures as it gets them, {list(images.shape)}")
+    if not (made.is_floating_point() or made.dtype == torch.uint8):
+        raise UserError(f"{key}: gives {made.dtype}: must be uint8, or floating-point numbers on 0..255")
+    if made.is_floating_point() and made.max() <= 1 and images.max() > 1:
+        raise UserError(f"{key}: gives pictures on 0..1: must be on 0..255")
+    return made
 
 
 def _moved(images: Tensor, config: AugmentConfig, moves: Tensor, stretches: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from housenumbers import interrupts
-from housenumbers.data.augment import augment
+from housenumbers.data.augment import augment, own_transforms, transformed
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.streams import AUGMENT, MIXUP, ORDER, stream, stream_seed
+from housenumbers.data.streams import AUGMENT, MIXUP, ORDER, TRANSFORMS, stream, stream_seed
 from housenumbers.sections import AugmentConfig
 
 _CLASSES = 10
@@ -58,18 +58,23 @@ def training_batches(
     With several processes only the rank's rows of each batch, which are what they would be in one process. A rank that
     has none in a small last batch gets one picture of it, since all have to take each step.
     """
+    whole = augmentation.mixup > 0 or bool(augmentation.transforms)
+    transforms = own_transforms(augmentation)
     order = torch.randperm(len(data.labels), generator=stream(ORDER, seed, epoch)).to(data.labels.device)
     for step, indices in enumerate(order.split(batch_size)):
         interrupts.check()
         own = rows_of(len(indices), rank, world_size) or range(1)
-        # With mixup the whole batch, since a picture is mixed with its neighbour, which may be another rank's.
-        rows = range(len(indices)) if augmentation.mixup > 0 else own
+        # With mixup the whole batch, since a picture is mixed with its neighbour, which may be another rank's; and with
+        # transforms of one's own, whose random numbers need not be one picture's each.
+        rows = range(len(indices)) if whole else own
         batch = data.subset(indices[rows.start : rows.stop])
-        images = augment(batch.images, augmentation, stream(AUGMENT, seed, epoch, step), rows, len(indices))
+        images = transformed(batch.images, transforms, stream_seed(TRANSFORMS, seed, epoch, step))
+        images = augment(images, augmentation, stream(AUGMENT, seed, epoch, step), rows, len(indices))
         labels = batch.labels
         if augmentation.mixup > 0:
             generator = np.random.default_rng(stream_seed(MIXUP, seed, epoch, step))
             images, labels = mixed(images, labels, generator.beta(augmentation.mixup, augmentation.mixup))
+        if whole:
             images, labels = images[own.start : own.stop], labels[own.start : own.stop]
         yield images, labels
 

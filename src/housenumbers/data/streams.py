@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 # The first word of a key keeps streams for different purposes apart.
-ORDER, AUGMENT, MODEL, MIXUP = range(4)
+ORDER, AUGMENT, MODEL, MIXUP, TRANSFORMS = range(5)
 
 
 def stream_seed(*key: int) -> int:

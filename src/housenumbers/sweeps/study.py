@@ -21,6 +21,8 @@ from housenumbers.sweeps.space import Space
 
 # Keys of the configuration that change neither results nor what is searched.
 _NOT_PART_OF_A_STUDY = ("name", *PLACE_KEYS)
+# And how those begin that say who hears of its epochs.
+_OBSERVERS = ("logger.", "callbacks.")
 # The attributes that make a study one of ours: what it searches, and what all its commands have in common.
 _IDENTITY = {"fixed": dict, "space": dict, "directions": list}
 _OURS = _IDENTITY | {"objectives": list, "overrides": list}
@@ -35,7 +37,9 @@ def fixed_part(config: Mapping[str, Any], overrides: Mapping[str, str], space: S
     groups = tuple(f"{group}." for group in space.groups)
     shared = {key: value for key, value in dotted(config).items() if not key.startswith(groups)}
     shared |= {key: value for key, value in overrides.items() if key.startswith(groups)}
-    return {key: value for key, value in sorted(shared.items()) if key not in searched}
+    return {
+        key: value for key, value in sorted(shared.items()) if key not in searched and not key.startswith(_OBSERVERS)
+    }
 
 
 def default_name(fixed: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from optuna.trial import TrialState
 
 from housenumbers import processes
-from housenumbers.config import LABEL, TrainConfig, checked, is_label, to_dict
+from housenumbers.config import LABEL, TrainConfig, check_targets, checked, is_label, to_dict
 from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
 from housenumbers.sweeps import crew
@@ -118,6 +118,7 @@ class Sweep:
         with read_write(composed), open_dict(composed):
             del composed["hydra"]
         config = checked(composed)
+        check_targets(config)
         if config.data.val_fraction == 0 and set(config.objectives) != {"train_seconds"}:
             raise UserError("data.val_fraction=0: a search needs a validation part to judge by")
         return config

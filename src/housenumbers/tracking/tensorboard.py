@@ -16,6 +16,8 @@ from torch.utils.tensorboard.summary import hparams
 from housenumbers.config import TrainConfig, dotted
 from housenumbers.groups import SCHEMAS
 
+# What the record of every epoch has; the rest are metrics of one's own.
+_OF_EVERY_RUN = {"epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds"}
 _NO_HYPERPARAMETERS = ("data.root", "data.cache", "name")
 
 
@@ -39,6 +41,7 @@ def log_epoch(
         "LearningRate": record["lr"],
         "Speed/images_per_second": images_per_second,
     }
+    tags |= {f"Metrics/{key}": value for key, value in record.items() if key not in _OF_EVERY_RUN}
     for tag, value in tags.items():
         if value is not None:
             writer.add_scalar(tag, value, record["epoch"], walltime)

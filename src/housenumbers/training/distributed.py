@@ -5,7 +5,7 @@ The first process (rank 0) alone reads the command line, and writes; `follow.py`
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from housenumbers.data.batches import plain_batches, rows_of
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
 from housenumbers.evaluation.metrics import accuracy_and_loss, predict
+from housenumbers.training.own_metrics import own_metrics
 from housenumbers.training.repeatability import choose_device
 
 # How long one waits for another, which may be downloading or writing. A dead one is noticed at once, by its connection.
@@ -141,16 +142,35 @@ def total(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def validate(network: nn.Module, data: LabeledImages) -> tuple[float, float]:
-    """Accuracy and mean loss on `data`. Each process looks at rows of its own, with the first one's batch norms."""
+def validate(
+    network: nn.Module, data: LabeledImages, metrics: Mapping[str, Any]
+) -> tuple[float, float, dict[str, float | None]]:
+    """Accuracy, mean loss and, in the first process, `metrics` of one's own on `data`.
+
+    Each process looks at rows of its own, with the first one's batch norms.
+    """
     if processes.world_size() == 1:
-        return accuracy_and_loss(*predict(network, plain_batches(data)))
+        logits, labels = predict(network, plain_batches(data))
+        return *accuracy_and_loss(logits, labels), own_metrics(metrics, logits, labels)
     _share_buffers(network)
     rows = rows_of(len(data.labels), processes.rank(), processes.world_size())
     sums = torch.zeros(2, dtype=torch.float64)
+    logits, labels = torch.empty(0, 10), torch.empty(0, dtype=torch.long)
     if rows:
         own = LabeledImages(data.images[rows.start : rows.stop], data.labels[rows.start : rows.stop])
-        accuracy, loss = accuracy_and_loss(*predict(network, plain_batches(own)))
+        logits, labels = predict(network, plain_batches(own))
+        accuracy, loss = accuracy_and_loss(logits, labels)
         sums += torch.tensor([round(accuracy * len(rows)), loss * len(rows)], dtype=torch.float64)
     correct, loss = total(sums).tolist()
-    return correct / len(data.labels), loss / len(data.labels)
+    return correct / len(data.labels), loss / len(data.labels), _of_all_rows(metrics, logits, labels)
+
+
+def _of_all_rows(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> dict[str, float | None]:
+    """The metrics of what all processes have, in the first one; nothing in the others."""
+    if not metrics:
+        return {}
+    parts: list[Any] = [None] * processes.world_size()
+    dist.all_gather_object(parts, (logits, labels))
+    if processes.rank() > 0:
+        return {}
+    return own_metrics(metrics, torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))

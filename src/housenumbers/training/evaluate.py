@@ -16,6 +16,7 @@ from housenumbers.files import write_json
 from housenumbers.sections import DataConfig
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import save_checkpoint
+from housenumbers.training.own_metrics import own_metrics
 from housenumbers.training.trained import Trained, checkpoint_of, load_trained, run_around
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def evaluate(
     """
     trained = load_trained(run, overrides)
     logits, labels = trained.predict(part_of(trained, split, elsewhere))
-    scores = score(logits, labels)
+    scores = {**score(logits, labels), **own_metrics(trained.config.metrics, logits, labels)}
     scores["temperature"] = trained.temperature
     scores["calibration_error"] = reliability(logits / trained.temperature, labels).error
     file = trained.home / file_name("evaluation", trained, split, elsewhere)

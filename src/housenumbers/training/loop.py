@@ -121,9 +121,10 @@ def fit(
         with pictures_of_size_due(config, state.model, epoch):
             train_loss = train_epoch(config, state, trained, train, epoch, on_step)
         val_accuracy, val_loss = None, None
+        others: dict[str, float | None] = {}
         with averaged_weights(config, state.average, network, train, epoch):
             if validating is not None:
-                val_accuracy, val_loss = distributed.validate(network, validating)
+                val_accuracy, val_loss, others = distributed.validate(network, validating, config.metrics)
                 check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
         if state.interval == "validation":
             plateau: Any = state.scheduler
@@ -138,6 +139,7 @@ def fit(
                 "val_accuracy": val_accuracy,
                 "lr": lr,
                 "seconds": now - epoch_started,
+                **{f"val_{name}": value for name, value in others.items()},
             }
         )
         yield state.history[-1]

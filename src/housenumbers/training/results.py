@@ -20,6 +20,7 @@ from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model, save_checkpoint, weights_sha256
 from housenumbers.training.history import best_record
 from housenumbers.training.loop import TrainingState, check_finite
+from housenumbers.training.own_metrics import own_metrics
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,10 @@ def write_results(
     writer: SummaryWriter,
     status: str,
     with_test: bool,
-) -> None:
+) -> dict[str, float]:
     """Scores the best weights, on the test part too where `with_test`; draws the figures; completes the record.
 
+    Gives the scores, test_accuracy say.
     The temperature that is fitted on the validation part joins the best checkpoint, which needs no run folder.
     Raises DivergedError where a loss is not finite: without validation the last step's weights were never scored.
     """
@@ -51,7 +53,7 @@ def write_results(
     scores: dict[str, dict[str, Any]] = {}
     for part, data in parts.items():
         logits, labels = predict(model, plain_batches(data), config.tta, config.tta_invert)
-        scores[part] = score(logits, labels)
+        scores[part] = {**score(logits, labels), **own_metrics(config.metrics, logits, labels)}
         check_finite(scores[part]["loss"], f"{part} loss with the weights of epoch {epoch}")
         if part == "validation":
             checkpoint["calibration"] = calibrate(logits, labels)
@@ -72,23 +74,27 @@ def write_results(
     _save(folder, "loss", figures.loss_curves(state.history, best_epoch))
     if best is not None:
         _save(folder, "accuracy", figures.accuracy_curve(state.history, best_epoch))
-    metrics = {f"{part}_{name}": scores[part][name] for part in scores for name in ("accuracy", "loss")}
-    tensorboard.log_hyperparameters(writer, to_dict(config), metrics | {"train_seconds": state.seconds})
+    names = ("accuracy", "loss", *config.metrics)
+    values = {f"{part}_{name}": scores[part][name] for part in scores for name in names}
+    final = {key: value for key, value in values.items() if value is not None} | {"train_seconds": state.seconds}
+    tensorboard.log_hyperparameters(writer, to_dict(config), final)
 
-    test = {name: scores["test"][name] for name in ("accuracy", "loss", "n")} if "test" in scores else None
+    test = {name: scores["test"][name] for name in (*names, "n")} if "test" in scores else None
+    best_names = ("epoch", "val_loss", "val_accuracy", *(f"val_{name}" for name in config.metrics))
     folder.update(
         status=status,
         parameters=sum(parameter.numel() for parameter in state.model.parameters()),
         epochs=len(state.history),
         train_seconds=state.seconds,
         weights_sha256=weights_sha256(state.weights()),
-        best=None if best is None else {name: best[name] for name in ("epoch", "val_loss", "val_accuracy")},
+        best=None if best is None else {name: best.get(name) for name in best_names},
         test=test,
         calibration=checkpoint.get("calibration"),
     )
     if test is not None:
         log.info("test accuracy %.2f %% of %d, with the weights of epoch %d", 100 * test["accuracy"], test["n"], epoch)
     log.info("trained in %.1f s; all results in %s", state.seconds, folder.path)
+    return final
 
 
 def _save(folder: RunFolder, name: str, figure: Figure) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from housenumbers import processes
-from housenumbers.config import TrainConfig, to_dict
+from housenumbers.config import TrainConfig, check_targets, to_dict
 from housenumbers.data.batches import batch_count, smallest_part, training_batches
 from housenumbers.data.load import Splits, load_splits, prepare_test
 from housenumbers.errors import UserError
@@ -21,6 +21,7 @@ from housenumbers.interrupts import undisturbed
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.events import EventFile
 from housenumbers.tracking.log import run_log
+from housenumbers.tracking.observers import Observers
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training import distributed
 from housenumbers.training.checkpoint import save_checkpoint
@@ -58,6 +59,8 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
     folder = RunFolder(path)
     if not resuming:
         folder.check_free()
+    check_targets(config)
+    observers = Observers(config, path)
     with folder.locked(), run_log(folder.log_file), _recorded(folder, trial), enough_memory(), distributed.together():
         log.info("%s", folder.path)
         distributed.from_first(config)
@@ -81,12 +84,13 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         folder.update(pretrained_sha256=state.pretrained_sha256)
         # From here on a signal is obeyed between batches: matplotlib and a study's database do not bear an exception in
         # the middle.
-        with undisturbed(), EventFile(path) as writer:
+        with undisturbed(), EventFile(path) as writer, observers:
             _write_so_far(config, state, splits, folder, writer)
+            observers.begin(state.history)
             origin = {"data_sha256": splits.sha256, "conditions": conditions, "conditions_mixed": mixed}
-            pruned = _train(config, state, splits, folder, writer, trial, origin)
+            pruned = _train(config, state, splits, folder, writer, observers, trial, origin)
             distributed.leave()  # the other processes end here
-            write_results(
+            scores = write_results(
                 config,
                 state,
                 splits,
@@ -95,6 +99,7 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
                 status="pruned" if pruned else "completed",
                 with_test=trial is None,
             )
+            observers.scores(scores, epoch=len(state.history))
         return _objective(config, state)
 
 
@@ -145,6 +150,7 @@ def _train(
     splits: Splits,
     folder: RunFolder,
     writer: SummaryWriter,
+    observers: Observers,
     trial: Trial | None,
     origin: dict[str, Any],
 ) -> bool:
@@ -168,6 +174,7 @@ def _train(
             folder.write_metrics(state.history)
             tensorboard.log_epoch(writer, record, pictures / record["seconds"])
             log.info("%s", _epoch_line(config, record, best is record))
+            observers.after_epoch(record)
             if trial is not None and _report(config, record, trial):
                 log.info("pruned after epoch %d", record["epoch"])
                 return True
@@ -187,8 +194,13 @@ def _epoch_line(config: TrainConfig, record: Record, is_best: bool) -> str:
     line = f"epoch {record['epoch']:>{len(str(config.epochs))}}/{config.epochs}  train loss {record['train_loss']:.4f}"
     if record["val_loss"] is not None:
         line += f"  validation loss {record['val_loss']:.4f}  accuracy {record['val_accuracy']:.2%}"
+        line += "".join(f"  {name} {_number(record[f'val_{name}'])}" for name in config.metrics)
         line += " *" if is_best else "  "
     return f"{line}  lr {record['lr']:.2g}  {record['seconds']:.1f} s"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
 
 
 def _objective(config: TrainConfig, state: TrainingState) -> Any:

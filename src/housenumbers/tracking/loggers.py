@@ -1,0 +1,145 @@
+"""Loggers: what a run tells Weights & Biases, MLflow or a table, through their own libraries, imported when asked for.
+
+They have the methods of Lightning's loggers, so that those work too, and one of your own need have no others.
+"""
+
+import csv
+import hashlib
+import io
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+from filelock import FileLock
+
+from housenumbers.config import dotted
+from housenumbers.files import write_text
+
+_TAG = "housenumbers_run"  # of MLflow's
+
+
+class Logger(Protocol):
+    """What a run calls. After a resume it begins again with the epochs that there were before."""
+
+    def log_hyperparams(self, params: dict[str, Any]) -> None:
+        """Once, at the beginning: the whole configuration, nested."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        """After each epoch, which is the step; and at the end, at the last one, with the final scores."""
+
+    def finalize(self, status: str) -> None:
+        """At the end: "success" or, where the run failed or was interrupted, "failed"."""
+
+
+class CSVLogger:
+    """A table in the run's folder, replaced whole after each epoch: a column for each value, a line for each step."""
+
+    def __init__(self, folder: Path, file: str = "metrics.csv") -> None:
+        if not file or Path(file).name != file:
+            raise ValueError(f"file={file}: must be the name of a file in the run's folder")
+        self._file = folder / file
+        self._lines: dict[int, dict[str, float]] = {}
+
+    def log_hyperparams(self, params: dict[str, Any]) -> None:
+        """They lie beside the table."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        self._lines.setdefault(step, {"epoch": step}).update(metrics)
+        text = io.StringIO()
+        columns = list(dict.fromkeys(column for line in self._lines.values() for column in line))
+        table = csv.DictWriter(text, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(self._lines.values())
+        write_text(self._file, text.getvalue())
+
+    def finalize(self, status: str) -> None:
+        """It is written."""
+
+
+class WandbLogger:
+    """A run of Weights & Biases; offline, its files are in the run's folder, and `wandb sync` sends them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        project: str = "housenumbers",
+        entity: str | None = None,
+        name: str | None = None,
+        mode: str = "offline",
+    ) -> None:
+        if mode not in ("offline", "online"):
+            raise ValueError(f"mode={mode}: must be offline or online")
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # which would go to its makers, offline too
+        import wandb
+
+        self._wandb = wandb
+        self._run: Any = None
+        self._options: dict[str, Any] = {"project": project, "entity": entity, "name": name, "mode": mode}
+        self._options |= {"dir": str(folder), "id": _number(folder)}
+
+    def log_hyperparams(self, params: dict[str, Any]) -> None:
+        quiet = self._wandb.Settings(silent=True, console="off", disable_git=True, x_disable_stats=True)
+        self._run = self._wandb.init(**self._options, config=params, resume="allow", settings=quiet)
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        self._run.log(metrics, step=step)
+
+    def finalize(self, status: str) -> None:
+        if self._run is not None:
+            self._run.finish(exit_code=0 if status == "success" else 1)
+
+
+class MLflowLogger:
+    """A run of MLflow's, in the database or on the server that `tracking_uri` names."""
+
+    def __init__(
+        self,
+        folder: Path,
+        tracking_uri: str = "sqlite:///mlflow.db",
+        experiment: str = "housenumbers",
+        name: str | None = None,
+    ) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        import mlflow
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it tells of each table that it makes
+        self._mlflow, self._uri, self._experiment, self._name = mlflow, tracking_uri, experiment, name
+        self._number = _number(folder)
+        self._run = ""
+        self._logged: set[tuple[str, int]] = set()
+
+    def log_hyperparams(self, params: dict[str, Any]) -> None:
+        place = hashlib.sha256(f"{Path.cwd()} {self._uri}".encode()).hexdigest()[:16]
+        # Two processes that make the same tables at once are in each other's way.
+        with FileLock(Path(tempfile.gettempdir()) / f"mlflow_{place}.lock"):
+            self._client = self._mlflow.MlflowClient(tracking_uri=self._uri)
+            found = self._client.get_experiment_by_name(self._experiment)
+            experiment = found.experiment_id if found else self._client.create_experiment(self._experiment)
+        before = self._client.search_runs([experiment], f"tags.{_TAG} = '{self._number}'")
+        if before:
+            self._run = before[0].info.run_id
+            for key in before[0].data.metrics:
+                self._logged |= {(key, point.step) for point in self._client.get_metric_history(self._run, key)}
+            self._client.update_run(self._run, status="RUNNING")
+            return
+        tags = {_TAG: self._number}
+        self._run = self._client.create_run(experiment, run_name=self._name, tags=tags).info.run_id
+        for key, value in dotted(params).items():
+            self._client.log_param(self._run, key, value)
+
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
+        for key, value in metrics.items():
+            if (key, step) not in self._logged:  # it would keep both
+                self._client.log_metric(self._run, key, value, step=step)
+                self._logged.add((key, step))
+
+    def finalize(self, status: str) -> None:
+        if self._run:
+            self._client.set_terminated(self._run, "FINISHED" if status == "success" else "FAILED")
+
+
+def _number(folder: Path) -> str:
+    """What a run is called there: made of its folder, so that a resumed one is the same."""
+    return hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]

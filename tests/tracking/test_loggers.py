@@ -1,0 +1,79 @@
+"""Loggers as options: what each keeps of a run, through its own library, also after a resume."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from support import composed
+
+from housenumbers.config import check_targets, to_dict
+from housenumbers.errors import UserError
+from housenumbers.tracking.loggers import CSVLogger, Logger, MLflowLogger, WandbLogger
+
+HISTORY = [
+    {"train_loss": 2.0, "val_loss": 1.5, "val_accuracy": 0.5},
+    {"train_loss": 1.0, "val_loss": 1.25, "val_accuracy": 0.75},
+]
+
+
+def log(logger: Logger, epochs: int, status: str = "success") -> None:
+    logger.log_hyperparams(to_dict(composed("optimizer.lr=0.5")))
+    for step, metrics in enumerate(HISTORY[:epochs], start=1):
+        logger.log_metrics(metrics, step=step)
+    if epochs == len(HISTORY):
+        logger.log_metrics({"test_accuracy": 0.25}, step=epochs)
+    logger.finalize(status)
+
+
+def interrupted_and_resumed(make: type[Logger], folder: Path, **options: str) -> None:
+    log(make(folder, **options), 1, "failed")
+    log(make(folder, **options), 2)
+
+
+def test_csv_is_a_line_an_epoch(tmp_path: Path) -> None:
+    interrupted_and_resumed(CSVLogger, tmp_path)
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [float(row["val_loss"]) for row in rows] == [1.5, 1.25]
+    assert [row["test_accuracy"] for row in rows] == ["", "0.25"]
+
+
+@pytest.mark.slow
+def test_wandb_is_written_offline(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    interrupted_and_resumed(WandbLogger, tmp_path, name="mine")
+    files = list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+    assert len({file.name for file in files}) == 1  # one run, in two parts
+    assert b"val_accuracy" in b"".join(file.read_bytes() for file in files)
+
+
+@pytest.mark.slow
+def test_mlflow_has_each_value_once(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    interrupted_and_resumed(MLflowLogger, tmp_path, tracking_uri=uri, name="mine")
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("housenumbers").experiment_id
+    (run,) = client.search_runs([experiment])
+    assert (run.info.status, run.info.run_name, run.data.params["optimizer.lr"]) == ("FINISHED", "mine", "0.5")
+    points = client.get_metric_history(run.info.run_id, "val_loss")
+    assert sorted((point.step, point.value) for point in points) == [(1, 1.5), (2, 1.25)]
+    assert run.data.metrics["test_accuracy"] == 0.25
+
+
+@pytest.mark.parametrize("name", ["none", "csv", "wandb", "mlflow", "[csv,wandb]"])
+def test_each_is_an_option(name: str) -> None:
+    config = composed(f"logger={name}")
+    assert list(config.logger) == [] if name == "none" else name.strip("[]").split(",")
+
+
+def test_what_needs_an_extra_says_so_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r"logger=mlflow: mlflow is not installed: pip install -e '\.\[mlflow\]'"):
+        check_targets(composed("logger=mlflow"))
+
+
+def test_a_bad_value_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"file=\.\./x"):
+        CSVLogger(tmp_path, "../x")
