@@ -7,7 +7,7 @@ DATABASE = $(if $(STUDY),multirun/$(STUDY)/study.db,$(shell ls -t multirun/*/stu
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all lint format bench demo tensorboard dashboard clean
+.PHONY: help install train test test-all test-trains lint format bench demo tensorboard dashboard clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -22,6 +22,9 @@ test: $(VENV)/.installed-dev  ## the tests, in under ten minutes
 
 test-all: $(VENV)/.installed-dev  ## the tests, the slow ones too
 	$(IN_VENV)python -m pytest -q -n auto --dist worksteal -m "slow or not slow"
+
+test-trains: $(VENV)/.installed-dev  ## those tests that train, as far as they are not slow
+	$(IN_VENV)python -m pytest -q -n auto --dist worksteal -m "trains and not slow"
 
 lint: $(VENV)/.installed-dev  ## style, format and types
 	$(IN_VENV)ruff check .

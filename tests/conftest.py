@@ -11,6 +11,22 @@ import pytest
 from support import TINY, Command, only_run, run_in, write_mat
 
 
+# Folders whose tests train, or ask a net, so that another processor gives them other bits; and files there that do not.
+_TRAINS = ("demo", "end_to_end", "evaluation", "inference", "models", "reports", "sweeps", "tracking", "training")
+_DOES_NOT_TRAIN = (
+    "test_crew.py", "test_data_page.py", "test_documentation.py", "test_environment.py", "test_events.py",
+    "test_liveness.py", "test_memory.py", "test_pictures.py", "test_postgres.py", "test_space.py", "test_study.py",
+    "test_uploads.py",
+)  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest itself looks at the markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in _TRAINS and item.path.name not in _DOES_NOT_TRAIN:
+            item.add_marker("trains")
+
+
 @pytest.fixture(autouse=True)
 def _user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps the tests out of the user's own cache folder."""
