@@ -43,8 +43,8 @@ class Cases:
         try:
             return self._run(case)
         except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            return [("cases without a verdict", f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})")]
+            where = " > ".join(frame.name for frame in traceback.extract_tb(error.__traceback__))
+            return [("cases without a verdict", f"{type(error).__name__}: {error} in {where}")]
 
     def _run(self, case: Case) -> Faults:
         if case.kind == "mutations":

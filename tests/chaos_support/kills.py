@@ -1,5 +1,6 @@
 """Training runs that are killed, at random moments or at exact points, and resumed until they are complete."""
 
+import json
 import os
 import random
 import shutil
@@ -109,9 +110,14 @@ def _to_its_end(model: Undisturbed, home: Path) -> Faults:
 
 
 def _tear(home: Path, chance: random.Random) -> None:
-    """Now and then cuts the last event that was written, as a kill in the middle of writing does."""
+    """Now and then cuts the last event that was written, as a kill in the middle of writing does.
+
+    Not once the record says how the run ended, since the last event is written before that.
+    """
     events = sorted((home / "run").glob("events.out.tfevents.*"))
-    if events and chance.random() < 0.2:
+    record = home / "run" / "run.json"
+    at_work = record.exists() and json.loads(record.read_text())["status"] == "running"
+    if events and at_work and chance.random() < 0.2:
         size = events[-1].stat().st_size
         os.truncate(events[-1], max(0, size - chance.randint(1, 40)))
 

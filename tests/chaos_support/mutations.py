@@ -3,6 +3,7 @@
 import random
 import shutil
 from dataclasses import dataclass
+from typing import Any
 
 from chaos_support import damage
 from chaos_support.commands import Ended, left_behind
@@ -97,7 +98,12 @@ def mutate(specimens: Specimens, chance: random.Random) -> Faults:
         return [(name, f"{what}: {details}") for name, details in unlike]
     if ended.code or answer == truth[1] or _is_told(ended, truth[0]):
         return []
-    return [("silently wrong", f"{what}: {answer} instead of {truth[1]}")]
+    return [("silently wrong", f"{what}: {_differing(answer, truth[1])} instead of {_differing(truth[1], answer)}")]
+
+
+def _differing(answer: Any, other: Any) -> Any:
+    """What of it is not in the other one, if it is a list."""
+    return [each for each in answer if each not in other] if isinstance(answer, list) else answer
 
 
 def _is_told(ended: Ended, usual: set[str]) -> bool:

@@ -16,10 +16,9 @@ from typing import Any
 
 # Code whose functions are watched, by parts of its files' paths: all that writes or decides what is written.
 WATCHED = (
-    "/housenumbers/files.py", "/housenumbers/tracking/", "/housenumbers/training/run.py",
-    "/housenumbers/training/results.py", "/housenumbers/training/checkpoint.py", "/housenumbers/training/history.py",
-    "/housenumbers/training/again.py", "/housenumbers/data/cache.py", "/housenumbers/reports/after_training.py",
-    "/torch/utils/tensorboard/writer.py", "/tensorboard/summary/writer/", "/filelock/_unix.py",
+    "/housenumbers/files.py", "/housenumbers/tracking/", "/housenumbers/training/", "/housenumbers/data/cache.py",
+    "/housenumbers/reports/after_training.py", "/torch/utils/tensorboard/writer.py", "/tensorboard/summary/writer/",
+    "/filelock/_unix.py",
 )  # fmt: skip
 # Built-in functions that are watched wherever they are called from.
 SYSTEM = (

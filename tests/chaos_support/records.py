@@ -16,7 +16,7 @@ from tensorboard.util.grpc_util import ChannelCredsType
 
 from housenumbers.training.checkpoint import weights_sha256
 
-Series = dict[str, list[tuple[int, float]]]  # of each tag the steps and values, in TensorBoard's order
+Series = dict[str, list[tuple[int, Any]]]  # of each tag the steps and values, in TensorBoard's order
 
 # What TensorBoard shows of an epoch, and what it is called in the history.
 _OF_AN_EPOCH = {
@@ -102,23 +102,27 @@ def _difference(here: Series, there: Series, history: list[dict[str, Any]]) -> s
 
 
 def series(folder: Path, loader: str) -> Series:
-    """The scalars that TensorBoard shows of a folder, read by its own `loader`."""
+    """The numbers and texts that TensorBoard shows of a folder, read by its own `loader`."""
     if loader == "slow":
         multiplexer = EventMultiplexer(None, DEFAULT_SIZE_GUIDANCE, DEFAULT_TENSOR_SIZE_GUIDANCE)
         multiplexer.AddRunsFromDirectory(str(folder))
         multiplexer.Reload()
-        return _scalars(MultiplexerDataProvider(multiplexer, str(folder)))
+        return _shown(MultiplexerDataProvider(multiplexer, str(folder)))
     server = SubprocessServerDataIngester(
         get_server_binary(), str(folder), reload_interval=0, channel_creds_type=ChannelCredsType.LOCAL
     )
     server.start()
     try:
-        return _scalars(server.data_provider)
+        return _shown(server.data_provider)
     finally:
         server._stdin_handle.close()  # which ends it
 
 
-def _scalars(provider: Any) -> Series:
-    asked = {"experiment_id": "", "plugin_name": "scalars"}
-    found = provider.read_scalars(RequestContext(), downsample=1000, **asked)
-    return {tag: [(each.step, each.value) for each in points] for run in found.values() for tag, points in run.items()}
+def _shown(provider: Any) -> Series:
+    """Numbers and texts."""
+    of = {"ctx": RequestContext(), "experiment_id": "", "downsample": 1000}
+    scalars = provider.read_scalars(plugin_name="scalars", **of).values()
+    texts = provider.read_tensors(plugin_name="text", **of).values()
+    found = {tag: [(each.step, each.value) for each in points] for run in scalars for tag, points in run.items()}
+    said = {tag: [(each.step, each.numpy.tolist()) for each in points] for run in texts for tag, points in run.items()}
+    return found | said

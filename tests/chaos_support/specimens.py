@@ -27,7 +27,7 @@ SWEEP = (
     "search@hydra.sweeper.params=quick", "hydra.sweeper.study_name=s",
 )  # fmt: skip
 _TRIALS = 2
-_HALF = "after run_folder.RunFolder.write_metrics#1"  # where the run `half` is killed
+_HALF = "before run._epoch_line#1"  # where the run `half` is killed: one epoch is written down
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,9 @@ class Specimens:
         for name, words in runs.items():
             self._train(*words, f"name={name}", f"hydra.run.dir=outputs/{name}")
         half = (*SVHN, "epochs=2", "seed=3", "name=half", "hydra.run.dir=outputs/half")
-        if Command(self.home, "train", half, Killer(_HALF)).wait().code != -9:
-            raise RuntimeError(f"{half}: was not killed")
+        ended = Command(self.home, "train", half, Killer(_HALF)).wait()
+        if ended.code != -9 or not (self.home / "outputs/half/checkpoints/last.pt").exists():
+            raise RuntimeError(f"{_HALF} is no point after an epoch: {ended.command}")
         self._train(*SWEEP, f"hydra.sweeper.n_trials={_TRIALS}")
         ended = Command(self.home, "evaluate", ("run=outputs/run", "corruptions=true")).wait()
         if ended.code:
