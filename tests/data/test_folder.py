@@ -1,5 +1,6 @@
 """Pictures of one's own: what is converted, what is refused, and how they are split."""
 
+import io
 import os
 from pathlib import Path
 
@@ -171,6 +172,20 @@ def test_files_that_cannot_be_read_are_named_before_training_begins(command: Com
     assert "4 of 54 files cannot be read" in line
     assert all(name in line for name in ("empty.png", "no picture.jpg", "torn.png", "gone.png"))
     assert "DS_Store" not in line
+
+
+def test_a_png_is_read_only_if_its_checksums_fit(tmp_path: Path) -> None:
+    """Pillow would decode it: here nothing but the checksum of the pixels is another one."""
+    digit(3).save(tmp_path / "whole.png")
+    content = bytearray((tmp_path / "whole.png").read_bytes())
+    whole = read_picture(tmp_path / "whole.png")
+    assert torch.equal(read_picture(io.BytesIO(content)), whole)
+    content[-16] ^= 1  # before the last chunk, of twelve bytes
+    (tmp_path / "damaged.png").write_bytes(content)
+    assert np.array_equal(Image.open(tmp_path / "damaged.png"), Image.open(tmp_path / "whole.png"))
+    for file in (tmp_path / "damaged.png", io.BytesIO(content)):
+        with pytest.raises(SyntaxError, match="bad header checksum"):
+            read_picture(file)
 
 
 @pytest.mark.parametrize("name", ["pics ü (x)", "a=b", 'say "5"'])

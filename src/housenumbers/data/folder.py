@@ -76,6 +76,7 @@ def read_picture(file: Path | IO[bytes]) -> torch.Tensor:
     """
     from PIL import Image, ImageOps
 
+    _check_sums(file)
     with Image.open(file) as opened:
         opened.draft("RGB", (_SIZE * 8, _SIZE * 8))  # a large JPEG is decoded at a fraction of its size
         picture = ImageOps.exif_transpose(opened)
@@ -91,6 +92,20 @@ def read_picture(file: Path | IO[bytes]) -> torch.Tensor:
         left, top = (_SIZE - width) // 2, (_SIZE - height) // 2
         pixels = np.pad(pixels, ((top, _SIZE - height - top), (left, _SIZE - width - left), (0, 0)), mode="edge")
     return torch.tensor(pixels).permute(2, 0, 1)
+
+
+def _check_sums(file: Path | IO[bytes]) -> None:
+    """Raises where the checksums in a PNG do not fit.
+
+    Pillow decodes its pixels without them: it finds damage only where that is no whole picture any more.
+    """
+    from PIL import Image
+
+    with Image.open(file) as opened:
+        if opened.format == "PNG":
+            opened.verify()
+    if not isinstance(file, Path):
+        file.seek(0)
 
 
 def reason(error: Exception) -> str:
