@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support import TINY, Command, command_line, environment, run_folders, run_in
+from support import TINY, Command, command_line, environment, run_folders, run_in, write_mat
 
 
 def home_of(folder: Path) -> Path:
@@ -53,6 +53,20 @@ def test_each_command_says_which_run_it_took(home: Path, command: Command) -> No
         wanted, named = ("finished", " named finished") if "runs=" in words[0] else ("last", "")
         said = f"run={wanted}: {place}: the only completed run{named}; newer, but interrupted: {passed_over}"
         assert said in done.stderr.splitlines()
+
+
+def test_another_test_part_than_the_run_was_tested_on_is_said(command: Command, tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        write_mat(tmp_path / f"{name}_32x32.mat", 120)
+    data = ("data=svhn", "data.root=.", "data.verify=false", "data.cache=cache")
+    done = command("train", *TINY, *data, "epochs=1", "data.reduce=1", "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr
+    assert "test part" not in command("evaluate", "run=run").stderr
+    write_mat(tmp_path / "test_32x32.mat", 110)
+    done = command("evaluate", "run=run")
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert "another test part than the run was tested on" in line
 
 
 def test_evaluate_on_validation_gives_the_best_epochs_accuracy(home: Path, command: Command) -> None:

@@ -85,11 +85,16 @@ def calibrate_again(run: Path, overrides: Sequence[str]) -> dict[str, float]:
 def load_part(trained: Trained, split: str) -> LabeledImages:
     """The `test` or `validation` part of the data that the model was trained on.
 
-    Raises UserError where the data are others than then, or there was no validation part.
+    Warns where the test part is another one than the run was tested on. Raises UserError where the others are not
+    those that it was trained on, or there was no validation part.
     """
     config = trained.config.data
     if split == "test":
-        return load_test(config)
+        test, around = load_test(config), run_around(trained.file)
+        recorded = RunFolder(around).record().get("test_sha256") if around else None
+        if recorded not in (None, test.sha256()):
+            log.warning("%s: holds another test part than the run was tested on: scores differ", config.root)
+        return test
     splits = load_splits(config)
     if splits.sha256 != trained.content.get("data_sha256"):
         raise UserError(

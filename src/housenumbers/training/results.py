@@ -48,8 +48,11 @@ def write_results(
     parts: dict[str, LabeledImages] = {}
     if splits.validation is not None:
         parts["validation"] = splits.validation
+    test_sha256 = None
     if with_test:
-        parts["test"] = load_test(config.data).to(device)
+        tested = load_test(config.data)
+        test_sha256 = tested.sha256()  # so that evaluate.py can say whether it scores the same pictures
+        parts["test"] = tested.to(device)
     scores: dict[str, dict[str, Any]] = {}
     for part, data in parts.items():
         logits, labels = predict(model, plain_batches(data), config.tta, config.tta_invert)
@@ -89,6 +92,7 @@ def write_results(
         weights_sha256=weights_sha256(state.weights()),
         best=None if best is None else {name: best.get(name) for name in best_names},
         test=test,
+        test_sha256=test_sha256,
         calibration=checkpoint.get("calibration"),
     )
     if test is not None:
