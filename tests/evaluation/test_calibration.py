@@ -1,11 +1,13 @@
 """Bins of confidence are scikit-learn's, and temperature scaling finds what it should."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from sklearn.calibration import calibration_curve
 
-from housenumbers.evaluation.calibration import calibrate, fit_temperature, probabilities, reliability
+from housenumbers.evaluation.calibration import calibrate, doubts, fit_temperature, probabilities, reliability
 
 
 def sharp_logits(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,3 +66,52 @@ def test_calibrating_mends_overconfidence_and_keeps_labels() -> None:
 
 def test_a_perfect_net_gets_a_finite_temperature() -> None:
     assert 0.05 <= fit_temperature(torch.eye(10) * 5, torch.arange(10)) < 0.2  # where the loss is 0 already
+
+
+def spread(count: int, margin: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of a net that is right each time, by margins about this one."""
+    labels = torch.arange(count) % 10
+    logits = torch.randn(count, 10, generator=torch.Generator().manual_seed(0)) / 10
+    logits[torch.arange(count), labels] += margin
+    return logits, labels
+
+
+@pytest.mark.parametrize("count", [3, 50, 5000])
+def test_perfect_pictures_make_a_net_only_as_sure_as_their_number_allows(count: int) -> None:
+    logits, labels = spread(count, 2.0)
+    found = calibrate(logits, labels)
+    assert found["mistakes"] == 0
+    assert fit_temperature(logits, labels) < found["temperature"] < 1
+    confidence = probabilities(logits, found["temperature"]).amax(dim=1).mean()
+    assert confidence == pytest.approx((count + 1) / (count + 2), abs=1e-4)
+    assert "no mistake among them" in doubts(found)
+    assert calibrate(*spread(count, 20.0))["temperature"] == 1  # nor is it made less sure
+
+
+def test_a_temperature_that_is_little_worth_is_said_to_be_so() -> None:
+    logits, labels = honest(20_000)
+    assert doubts(calibrate(logits, labels)) == ""
+    assert doubts(calibrate(logits[:99], labels[:99])).startswith("fewer than 100 crops")
+    for factor, wrong in ((1.0, labels.roll(1)), (1e-4, labels)):
+        found = calibrate(factor * logits, wrong)
+        assert doubts(found).startswith("at the end of its range, 0.05 to 20")
+    assert doubts({"temperature": 1.2, "n": 900, "error": 0.0, "error_before": 0.0}) == ""  # of before `mistakes`
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda logits, labels: (logits.softmax(dim=1), labels), "probabilities or votes"),
+        (lambda _, labels: (torch.eye(10)[labels], labels), "probabilities or votes"),
+        (lambda logits, labels: (logits.index_fill(0, torch.tensor([3]), torch.nan), labels), "finite"),
+        (lambda logits, labels: (logits, labels - 100), r"0\.\.9"),
+        (lambda logits, labels: (logits, labels[1:]), r"\[N, 10\]"),
+        (lambda logits, labels: (logits[:0], labels[:0]), r"\[N, 10\]"),
+    ],
+)
+def test_what_are_no_logits_or_labels_is_refused(
+    change: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]], said: str
+) -> None:
+    for fit in (fit_temperature, calibrate):
+        with pytest.raises(ValueError, match=said):
+            fit(*change(*honest(200)))

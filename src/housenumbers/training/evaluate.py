@@ -10,7 +10,7 @@ from housenumbers.data.class_folders import warn_of_left_out
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.errors import UserError
-from housenumbers.evaluation.calibration import calibrate, reliability
+from housenumbers.evaluation.calibration import calibrate, doubts, reliability
 from housenumbers.evaluation.metrics import score
 from housenumbers.files import write_json
 from housenumbers.sections import DataConfig
@@ -79,6 +79,8 @@ def calibrate_again(run: Path, overrides: Sequence[str]) -> dict[str, float]:
         trained = load_trained(run, overrides)
         calibration = calibrate(*trained.predict(load_part(trained, "validation")))
         save_checkpoint(trained.file, {**trained.content, "calibration": calibration})
+    if why := doubts(calibration):
+        log.warning("temperature %.3f, fitted on %d crops: %s", calibration["temperature"], calibration["n"], why)
     return calibration
 
 

@@ -11,7 +11,7 @@ from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import Splits, load_test
 from housenumbers.evaluation import figures
-from housenumbers.evaluation.calibration import calibrate
+from housenumbers.evaluation.calibration import calibrate, doubts
 from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import predict, score
 from housenumbers.files import write_atomically
@@ -60,6 +60,8 @@ def write_results(
         check_finite(scores[part]["loss"], f"{part} loss with the weights of epoch {epoch}")
         if part == "validation":
             checkpoint["calibration"] = calibrate(logits, labels)
+            if why := doubts(checkpoint["calibration"]):
+                log.info("temperature %.3f of the probabilities: %s", checkpoint["calibration"]["temperature"], why)
             save_checkpoint(folder.best, checkpoint)
         if status != "pruned":  # a short trial would take longer to draw than to train, and nobody looks
             _save(folder, f"confusion_{part}", figures.confusion_matrix(scores[part], part.capitalize()))

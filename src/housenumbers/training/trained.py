@@ -13,6 +13,7 @@ from housenumbers.config import TrainConfig, from_saved
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import InputError, UserError
+from housenumbers.evaluation.calibration import doubts
 from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import predict
 from housenumbers.models.normalize import checked_layout
@@ -80,7 +81,8 @@ class Trained:
                 f"{self.file}: temperature 1: not calibrated, for want of the run's end "
                 "(python src/evaluate.py run=... split=validation calibrate=true)"
             )
-        return f"{self.file}: temperature {self.temperature:.3f}, fitted on {self.calibration['n']:,} validation crops"
+        said = f"{self.file}: temperature {self.temperature:.3f}, fitted on {self.calibration['n']:,} validation crops"
+        return f"{said} ({why})" if (why := doubts(self.calibration)) else said
 
     @property
     def home(self) -> Path:
