@@ -46,6 +46,7 @@ def train(composed: DictConfig) -> Any:
 
 
 def main() -> None:
+    processes.end_with_torchrun()
     with one_line_errors():
         if processes.rank() > 0:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once, as SIGTERM does: there is nothing to save

@@ -3,11 +3,13 @@
 import importlib.util
 import json
 import os
+import pickle
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import pytest
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 from support import TINY, begin_sweep, only_run, run_in, sweep
+
+from housenumbers.sweeps import crew
 
 PINNED = ("scheduler.gamma=0.5", "hydra/sweeper/pruner=none")
 LONG = ("epochs=12", "data.reduce=1")
@@ -114,6 +118,36 @@ def test_workers_end_with_the_command_that_started_them(tmp_path: Path, number: 
     states = [trial.state for trial in trials(tmp_path)]
     assert TrialState.RUNNING not in states  # given back by the workers themselves
     assert states.count(TrialState.WAITING) == 2
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The workers that a command has started so far, itself or by its launcher."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):
+            if "HOUSENUMBERS_WORKER" in child.environ() and "train.py" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
+def test_workers_end_with_a_command_that_is_killed_before_they_look_for_it(tmp_path: Path, launcher: str) -> None:
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra .[joblib]")
+    words = ("hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=9", f"hydra/launcher={launcher}")
+    process = begin_sweep(tmp_path, *PINNED, *LONG, *words)
+    workers = wait_for(lambda: len(found := workers_of(process)) == 2 and found)
+    process.kill()
+    gone, alive = psutil.wait_procs(workers, timeout=60)
+    assert (len(gone), alive) == (2, [])
+    process.communicate(timeout=20)
+    assert all(trial.state is TrialState.WAITING for trial in trials(tmp_path))
+
+
+def test_what_a_launcher_gets_can_be_sent_to_another_process() -> None:
+    """joblib and Ray pickle it. What Hydra makes of `_partial_: true` cannot be pickled, the grid sampler say."""
+    job = pickle.loads(pickle.dumps(crew.job([sys.executable, "-c", "raise SystemExit(7)"])))
+    assert job(None) == 7
 
 
 @pytest.mark.slow

@@ -31,6 +31,22 @@ def drawn(space: Space, n: int = 30) -> list[dict]:
     return [trial.params for trial in trials]
 
 
+@pytest.mark.parametrize(
+    ("word", "distribution"),
+    [
+        ("range(1,10,3)", IntDistribution(1, 7, step=3)),
+        ("range(5,21)", IntDistribution(5, 20)),
+        ("range(0.1,0.5,0.1)", FloatDistribution(0.1, 0.4, step=0.1)),
+        ("interval(1,10)", FloatDistribution(1, 10)),
+        ("tag(log,interval(1,10))", FloatDistribution(1, 10, log=True)),
+        ("choice(1,10)", CategoricalDistribution([1, 10])),
+    ],
+)
+def test_a_range_is_without_its_stop_and_an_interval_of_real_numbers(word: str, distribution: object) -> None:
+    space, _, _ = read_space({}, [f"optimizer.lr={word}"])
+    assert space.always == {"optimizer.lr": distribution}
+
+
 def test_an_option_s_parameters_are_drawn_with_that_option_alone() -> None:
     space, fixed, _ = read_space(PARAMS, [])
     assert fixed == {"data.reduce": "0.1"}

@@ -9,8 +9,17 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from filelock import FileLock
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.utils import JobReturn, JobStatus
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from support import SEARCHED, SWEEP, TINY, Command, begin_sweep, command_line, environment, run_ended, run_in, sweep
+
+from housenumbers.errors import UserError
+from housenumbers.sweeps.space import Space
+from housenumbers.sweeps.trial import Trial
+from housenumbers.sweeps.worker import Worker, set_aside, too_many_failed
 
 
 def study(home: Path) -> optuna.Study:
@@ -232,6 +241,68 @@ def test_trials_of_a_study_that_is_gone_are_not_overwritten(tmp_path: Path) -> N
     (line,) = done.stderr.splitlines()
     assert "holds trials of a study that is gone" in line
     assert (tmp_path / "multirun/s/trial_0000/run.json").read_text() == before
+
+
+def test_folders_of_trials_that_a_restored_study_does_not_know_are_set_aside(tmp_path: Path) -> None:
+    words = ("epochs=1", "hydra/sweeper/pruner=none")
+    folder = tmp_path / "multirun/s"
+    assert sweep(tmp_path, *words, "hydra.sweeper.n_trials=1").returncode == 0
+    shutil.copy(folder / "study.db", tmp_path / "backup.db")
+    shutil.copytree(folder / "trial_0000", folder / "trial_0001")
+    before = (folder / "trial_0001/run.json").read_text()
+    (folder / "trial_0002/checkpoints.half").mkdir(parents=True)  # of an heir whose process was killed
+    shutil.copy(tmp_path / "backup.db", folder / "study.db")
+    done = sweep(tmp_path, *words, "hydra.sweeper.n_trials=3")
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert len(said) == 2
+    assert all(f"now {folder}/trial_000{number}_old1" in line for number, line in enumerate(said, 1))
+    assert [trial.state for trial in study(tmp_path).trials] == [TrialState.COMPLETE] * 3
+    assert [record(tmp_path, number)["trial"]["number"] for number in range(3)] == [0, 1, 2]
+    assert (folder / "trial_0001_old1/run.json").read_text() == before
+
+
+def test_a_folder_that_a_process_is_at_work_in_is_not_set_aside(tmp_path: Path) -> None:
+    folder = tmp_path / "trial_0001"
+    folder.mkdir()
+    set_aside(folder)  # an empty one stays
+    (folder / "run.json").write_text('{"status": "running"}')
+    with FileLock(folder / ".lock"), pytest.raises(UserError, match="another process is at work there"):
+        set_aside(folder)
+    for number in (1, 2):
+        folder.mkdir(exist_ok=True)
+        (folder / "run.json").write_text("{}")
+        set_aside(folder)
+        assert (tmp_path / f"trial_0001_old{number}/run.json").exists()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(("rate", "allowed"), [(0, 0), (0.3, 1), (0.5, 2), (1, 4)])
+def test_the_failure_rate_is_of_all_trials_and_judged_from_the_fourth_on(rate: float, allowed: int) -> None:
+    def trials(failed: int, of: int) -> list[FrozenTrial]:
+        bad = [create_trial(state=TrialState.FAIL)] * failed
+        return [*bad, *[create_trial(value=1.0)] * (of - failed)]
+
+    assert not too_many_failed(trials(3, 3), rate)
+    for failed in range(5):
+        assert too_many_failed(trials(failed, 4), rate) is (failed > allowed)
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_an_objective_that_is_no_finite_number_is_a_failure(tmp_path: Path, value: float | None) -> None:
+    """Told at once, with `max_failure_rate=0` too."""
+    live = optuna.create_study().ask()
+    space = Space({"optimizer.lr": FloatDistribution(0, 1)})
+    worker = Worker(
+        live.study, space, [], ["val_accuracy"], tmp_path, BasicLauncher(), 1, max_failure_rate=0, earlier=[],
+        say=lambda _: None,
+    )  # fmt: skip
+    returned = JobReturn(status=JobStatus.COMPLETED)
+    returned.return_value = value
+    worker._tell(Trial(live, 1), returned, tmp_path)
+    (told,) = live.study.trials
+    assert told.state is TrialState.FAIL
+    assert told.user_attrs["error"] == f"the objective is [{value}], not a finite number"
 
 
 def test_a_renamed_folder_still_has_one_study_after_a_command_with_its_new_name(searched: Path, tmp_path: Path) -> None:

@@ -296,6 +296,26 @@ def test_a_killed_process_ends_the_run_and_resume_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_its_processes_end_with_torchrun(checkout: Path, tmp_path: Path, epochs: int) -> None:
+    """Killed as early as its processes are there, or while they train."""
+    torchrun = start(tmp_path, checkout, *LONG, "epochs=1000")
+    ranks: list[psutil.Process] = []
+    while len(ranks) < 2:
+        children = psutil.Process(torchrun.pid).children(recursive=True)
+        ranks = [child for child in children if "train.py" in " ".join(child.cmdline())]
+        time.sleep(0.01)
+    if epochs:
+        folder = wait_for_epochs(tmp_path, epochs)
+    torchrun.kill()
+    torchrun.communicate(timeout=60)
+    gone, alive = psutil.wait_procs(ranks, timeout=60)
+    assert (len(gone), alive) == (2, [])
+    if epochs:
+        assert RunFolder(folder).status() in ("failed", "interrupted")
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_all_and_one_process_can_go_on(checkout: Path, tmp_path: Path) -> None:
     torchrun = start(tmp_path, checkout, *LONG)
     folder = wait_for_epochs(tmp_path, 2)

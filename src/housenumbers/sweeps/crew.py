@@ -14,11 +14,12 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import TaskFunction
 from tqdm import tqdm
 
-from housenumbers import targets
-from housenumbers.sweeps.liveness import DATABASE_ERRORS, meanwhile
+from housenumbers import processes, targets
+from housenumbers.sweeps.liveness import DATABASE_ERRORS, HOST, meanwhile
 from housenumbers.sweeps.study import counted, counts, ended_line
 
-_WORKER = "HOUSENUMBERS_WORKER"  # set in the environment of a worker
+# Set in the environment of a worker: the numbers of the processes that started it, which it ends with.
+_WORKER = "HOUSENUMBERS_WORKER"
 _LOOK_EVERY = 0.5  # seconds
 _SOURCES = Path(__file__).parents[2]
 
@@ -26,6 +27,11 @@ _SOURCES = Path(__file__).parents[2]
 def is_worker() -> bool:
     """Whether this process is one of a crew: it runs trials, and leaves the talking to the process that started it."""
     return _WORKER in os.environ
+
+
+def end_with_starters() -> None:
+    """Ends this worker, in order, once a process that started it is gone, even one that was killed before this call."""
+    processes.end_with([int(number) for number in os.environ[_WORKER].split(",")])
 
 
 def command_of_a_worker(threads: int | None) -> list[str]:
@@ -36,20 +42,24 @@ def command_of_a_worker(threads: int | None) -> list[str]:
 
 def run_here(command: Sequence[str], workers: int) -> None:
     """Runs `workers` processes at once, and returns when all have ended. Ends them, in order, if it is ended itself."""
-    processes = [_start(command, Path.cwd()) for _ in range(workers)]
+    started = [_start(command, Path.cwd()) for _ in range(workers)]
     try:
-        for process in processes:
-            process.wait()
+        for worker in started:
+            worker.wait()
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait()
+        for worker in started:
+            worker.terminate()
+        for worker in started:
+            worker.wait()
 
 
-def job(command: Sequence[str]) -> TaskFunction:
-    """What a launcher has to run to start a worker, in the present working folder."""
-    return functools.partial(_job, command=command, folder=Path.cwd())
+def job(command: Sequence[str], outlives_this: bool = False) -> TaskFunction:
+    """What a launcher has to run to start a worker, in the present working folder.
+
+    A worker ends with its job and, where it is on this machine and not said to outlive it, with this process.
+    """
+    starters = [] if outlives_this else [os.getpid()]
+    return functools.partial(_job, command=command, folder=Path.cwd(), host=HOST, starters=starters)
 
 
 def run_by(launcher: Launcher, workers: int) -> None:
@@ -63,15 +73,22 @@ def run_by(launcher: Launcher, workers: int) -> None:
         _ = returned.return_value  # raises its error
 
 
-def _job(_: Any, command: Sequence[str], folder: Path) -> int:
-    return _start(command, folder).wait()
+def _job(_: Any, command: Sequence[str], folder: Path, host: str, starters: Sequence[int]) -> int:
+    here = starters if host == HOST else ()
+    if here:
+        processes.end_with(here)  # a launcher's idle process would stay for minutes
+    return _start(command, folder, here).wait()
 
 
-def _start(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], folder: Path, starters: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     # Quiet, as several would talk at once: `progress` tells what they do. Errors are heard.
     # What may be called is for the user alone to say, not for a configuration's hydra.job.env_set.
-    quiet = {_WORKER: "1", "TQDM_DISABLE": "1", targets.VARIABLE: targets.PERMITTED}
-    return subprocess.Popen(command, cwd=folder, env=os.environ | quiet, stdout=subprocess.DEVNULL)
+    own = {
+        _WORKER: ",".join(map(str, [os.getpid(), *starters])),
+        "TQDM_DISABLE": "1",
+        targets.VARIABLE: targets.PERMITTED,
+    }
+    return subprocess.Popen(command, cwd=folder, env=os.environ | own, stdout=subprocess.DEVNULL)
 
 
 @contextmanager

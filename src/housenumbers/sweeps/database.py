@@ -84,6 +84,11 @@ def open_storage(
     raise AssertionError("unreachable")
 
 
+def is_begun(database: Path, name: str) -> bool:
+    """Whether the file holds Optuna's tables, all of them. Raises UserError where it holds another program's."""
+    return _state(sqlite_url(database), name) is _State.READY
+
+
 class _State(Enum):
     EMPTY = "no tables"
     BEGUN = "some of Optuna's tables, or all but their version: another process makes them, or was killed at that"

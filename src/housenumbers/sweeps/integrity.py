@@ -13,7 +13,7 @@ from housenumbers.errors import UserError
 # The attributes of trials that are ours, and their types.
 _ATTRIBUTES = {
     "owner": list, "interrupted": bool, "error": str, "continues": int, "continues_after": int, "deaths": int,
-    "start": int,
+    "start": int, "taken_from": list,
 }  # fmt: skip
 
 

@@ -1,8 +1,6 @@
 """Who is at work on a trial, whether they still live, and what becomes of a trial whose process died."""
 
-import os
 import platform
-import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +15,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-_HOST = f"{platform.node()}-{uuid.getnode():x}"
+HOST = f"{platform.node()}-{uuid.getnode():x}"
 MISSED_HEARTBEATS = 4  # after which a trial's process counts as dead
 DATABASE_ERRORS = (StorageInternalError, SQLAlchemyError)  # the second where Optuna fails to close a lost connection
 _MAX_DEATHS = 3  # of one configuration, no epoch finished in between: it has killed its process, for want of memory say
@@ -28,7 +26,7 @@ def mark_owner(trial: optuna.Trial) -> None:
     storage: Any = trial.study._storage
     storage.record_heartbeat(trial._trial_id)
     process = psutil.Process()
-    trial.set_user_attr("owner", [_HOST, process.pid, process.create_time()])
+    trial.set_user_attr("owner", [HOST, process.pid, _began(process)])
 
 
 def give_back_orphans(study: optuna.Study) -> list[int]:
@@ -127,29 +125,22 @@ def meanwhile(ask_or_tell: Callable[[], None], seconds: float) -> Iterator[None]
         thread.join()
 
 
-def end_with_parent() -> None:
-    """Ends this process in order, as SIGTERM does, once the process that started it is gone."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        asleep = threading.Event()
-        while os.getppid() == parent:
-            asleep.wait(1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="watch parent", daemon=True).start()
-
-
 def _is_dead(trial: FrozenTrial, grace: timedelta) -> bool:
     """Whether the trial's process was one of this machine and is no more, or died before it could say who it is."""
     owner = trial.user_attrs.get("owner")
     if owner is None:
         return trial.datetime_start is not None and datetime.now() - trial.datetime_start > grace
     host, pid, created = owner
-    if host != _HOST:
+    if host != HOST:
         return False
     try:
         process = psutil.Process(pid)
-        return process.create_time() != created or process.status() == psutil.STATUS_ZOMBIE
+        return created not in (_began(process), process.create_time()) or process.status() == psutil.STATUS_ZOMBIE
     except (psutil.NoSuchProcess, ValueError):
         return True
+
+
+def _began(process: Any) -> float:
+    """When it began, in seconds since the machine did: the time of day changes when the clock is set."""
+    boot = psutil.boot_time()  # first: what psutil says next counts from this reading of the clock
+    return round(process.create_time() - boot, 2)

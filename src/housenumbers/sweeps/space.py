@@ -38,6 +38,13 @@ class Space:
         inner = (key for _, _, space in self._conditional() for key in space)
         return {*self.always, *self.options, *inner}
 
+    def distributions(self, chosen: Mapping[str, str]) -> Distributions:
+        """What is drawn where these options are `chosen` for the groups."""
+        found = dict(self.always)
+        for group, options in self.options.items():
+            found |= {group: CategoricalDistribution(list(options)), **options.get(chosen[group], {})}
+        return found
+
     def draw(self, trial: optuna.Trial) -> None:
         """Draws the trial's parameters."""
         for key, distribution in self.always.items():

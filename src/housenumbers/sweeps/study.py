@@ -25,6 +25,7 @@ _NOT_PART_OF_A_STUDY = ("name", *PLACE_KEYS)
 _OBSERVERS = ("logger.", "callbacks.")
 # The attributes that make a study one of ours: what it searches, and what all its commands have in common.
 _IDENTITY = {"fixed": dict, "space": dict, "directions": list}
+TAKEN_FROM = "taken_from"  # of a trial that was not trained: the study and number of the one whose results it has
 _OURS = _IDENTITY | {"objectives": list, "overrides": list}
 
 
@@ -44,8 +45,17 @@ def fixed_part(config: Mapping[str, Any], overrides: Mapping[str, str], space: S
 
 def default_name(fixed: Mapping[str, Any]) -> str:
     """A study's name: model, data and a hash of the fixed configuration."""
-    digest = hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{fixed.get('model.name', 'models')}_{fixed['data.name']}_{digest}"
+    return f"{default_prefix(fixed)}{digest(fixed)[:8]}"
+
+
+def default_prefix(fixed: Mapping[str, Any]) -> str:
+    """How the default names of studies of the same model and data begin."""
+    return f"{fixed.get('model.name', 'models')}_{fixed['data.name']}_"
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """A hash of plain data."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def open_study(
@@ -104,6 +114,11 @@ def trial_folder(sweep_folder: Path, number: int) -> Path:
     return sweep_folder / f"trial_{number:04d}"
 
 
+def is_taken(trial: FrozenTrial) -> bool:
+    """Whether the trial was not trained, since an equal one was: it has no folder of its own."""
+    return TAKEN_FROM in trial.user_attrs
+
+
 def counts(trial: FrozenTrial) -> bool:
     """Whether a trial counts towards n_trials: it is complete, pruned, or failed by itself."""
     return trial.state.is_finished() and not trial.user_attrs.get("interrupted")
@@ -117,7 +132,8 @@ def counted(study: optuna.Study) -> list[FrozenTrial]:
 def described(trial: FrozenTrial, objectives: Sequence[str]) -> str:
     """How a trial ended, in words."""
     if trial.state is TrialState.COMPLETE:
-        return ", ".join(f"{name} {value:.4f}" for name, value in zip(objectives, trial.values, strict=True))
+        taken = " of trial {1} of {0}, which is equal".format(*trial.user_attrs[TAKEN_FROM]) if is_taken(trial) else ""
+        return ", ".join(f"{name} {value:.4f}" for name, value in zip(objectives, trial.values, strict=True)) + taken
     if trial.state is TrialState.PRUNED:
         return f"pruned after epoch {trial.last_step}"
     if trial.user_attrs.get("interrupted"):
@@ -187,13 +203,13 @@ def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]
             raise UserError(f"study={wanted}: no such study: use one of {', '.join(sorted(names)) or 'none'}")
         study = optuna.load_study(study_name=name, storage=storage)
         read_trials(study)
-        if not _is_ours(study):
+        if not is_ours(study):
             raise UserError(f"study={wanted}: not a study of this project's sweeps")
     folder.mkdir(parents=True, exist_ok=True)
     return study, folder
 
 
-def _is_ours(study: optuna.Study) -> bool:
+def is_ours(study: optuna.Study) -> bool:
     """Whether a sweep of this project made the study, and has begun it."""
     attributes = study.user_attrs
     if not _is_marked(attributes, _OURS):

@@ -1,15 +1,12 @@
 """A sweep: one call of the command takes a study from where it stands to `n_trials` in all."""
 
 import copy
-import functools
-import math
 import os
-import random
 import sys
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +14,49 @@ import optuna
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict, read_write
-from optuna.trial import TrialState
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers import processes
-from housenumbers.config import LABEL, TrainConfig, check_targets, checked, is_label, to_dict
+from housenumbers.config import LABEL, OBJECTIVES, TrainConfig, check_targets, checked, is_label, to_dict
 from housenumbers.errors import UserError
-from housenumbers.interrupts import undisturbed
 from housenumbers.sweeps import crew
+from housenumbers.sweeps.beginning import begin
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
+from housenumbers.sweeps.earlier import (
+    automatic_name,
+    storage_in,
+    stored_space,
+    studies_like,
+    trials_that_fit,
+)
 from housenumbers.sweeps.integrity import readable
-from housenumbers.sweeps.liveness import DATABASE_ERRORS, end_with_parent, give_back_orphans
+from housenumbers.sweeps.liveness import DATABASE_ERRORS, give_back_orphans
+from housenumbers.sweeps.presets import params_of
+from housenumbers.sweeps.samplers import check_sampler, grid_size, make_pruner, make_sampler
 from housenumbers.sweeps.space import Space, read_space
 from housenumbers.sweeps.study import (
+    TAKEN_FROM,
     best_trials,
     command,
     counted,
     default_name,
+    default_prefix,
     described,
     fixed_part,
+    is_taken,
     open_study,
     trial_folder,
 )
+from housenumbers.sweeps.vain import drop_absent, idle
 from housenumbers.sweeps.worker import Worker, too_many_failed, turn
 
-_ALLOWED_TARGETS = ("optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*")
 _INSTEAD = {"direction": "it follows from objective=", "custom_search_space": "conf/search/models.yaml shows how"}
 _OF_THE_SWEEP = ("hydra", "~hydra", "search@")  # how overrides begin that a single run would not know
-_START = "start"  # of a study: how many trials were enqueued at its start; of such a trial: which one it is
 # Launchers whose jobs share this machine, and so its cores.
 _ON_THIS_MACHINE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")
+_JOBS_OF_THEIR_OWN = ("LocalLauncher", "SlurmLauncher")  # submitit's, which go on without the command
 
 
 class Sweep:
@@ -57,33 +66,51 @@ class Sweep:
         self, options: Mapping[str, Any], hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self._options, self._context, self._task, self._config = dict(options), hydra_context, task_function, config
+        self._called = storage_name("hydra.sweeper.storage", self._options["storage"])
 
     def run(self, arguments: list[str]) -> None:
         """Raises UserError where the study is another one, too much failed, or an option is out of range."""
-        with one_line_database_errors(storage_name("hydra.sweeper.storage", self._options["storage"])):
+        with one_line_database_errors(self._called):
             self._run(arguments)
 
     def _run(self, arguments: list[str]) -> None:
+        if crew.is_worker():
+            crew.end_with_starters()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # Optuna tells over several lines that it asks once more; if that fails too, one line of ours does.
         rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
         rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
         warnings.filterwarnings("ignore", message="Heartbeat of storage")  # liveness.py records them
         self._check_options()
-        space, fixed, removed = read_space(self._options["params"] or {}, arguments)
+        params = params_of(self._context.config_loader, self._config)
+        space, fixed, removed = read_space(params.words, arguments)
+        overrides = [*(f"{key}={value}" for key, value in fixed.items()), *removed]
+        composed = self._composed(overrides)
+        typed = {word.partition("=")[0] for word in arguments}
+        said = [drop_absent(space, composed, typed)] if params.from_file else []
         if not space.keys():
             raise UserError("nothing to search: give at least one range, optimizer.lr=interval(0.001,0.01) say")
-        overrides = [*(f"{key}={value}" for key, value in fixed.items()), *removed]
-        config = self._trial_config(overrides)
+        config = self._trial_config(composed)
+        said.append(idle(space, config))
         for words in space.samples():  # whether there are such keys and options, and the overrides suit them
             self._composed([*overrides, *words])
+        chosen = self._options["sampler"]
+        self._grid_size = grid_size(chosen, space)
+        if self._grid_size is not None:
+            self._options["n_trials"] = min(self._options["n_trials"], self._grid_size)
+        make_pruner(self._options["pruner"])
+        if not crew.is_worker():
+            name = self._config.hydra.runtime.choices["hydra/sweeper/sampler"]
+            check_sampler(chosen, name, space, [OBJECTIVES[objective] for objective in config.objectives])
+            for line in filter(None, said):
+                self._say(line)
         study = self._open(config, fixed, space, overrides)
         if crew.is_worker():
-            end_with_parent()
             self._worker(study, space, overrides, config, say=lambda _: None).work()
             return
         if len(config.objectives) > 1:
             self._say("several objectives: no trial is pruned")
+        self._say_taken(study)
         self._say(f"study {study.study_name}: {len(counted(study))} of {self._options['n_trials']} trials are there")
         try:
             if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
@@ -112,9 +139,8 @@ class Sweep:
     def _composed(self, overrides: list[str]) -> DictConfig:
         return self._context.config_loader.load_sweep_config(self._config, overrides)
 
-    def _trial_config(self, overrides: list[str]) -> TrainConfig:
+    def _trial_config(self, composed: DictConfig) -> TrainConfig:
         """The configuration that the trials share, checked; what is searched has its default in it."""
-        composed = self._composed(overrides)
         with read_write(composed), open_dict(composed):
             del composed["hydra"]
         config = checked(composed)
@@ -127,67 +153,60 @@ class Sweep:
         self, config: TrainConfig, typed: Mapping[str, str], space: Space, overrides: Sequence[str]
     ) -> optuna.Study:
         fixed = fixed_part(to_dict(config), typed, space)
-        name = self._options["study_name"] or default_name(fixed)
+        shared = None
+        if self._options["storage"]:
+            shared = open_storage(self._options["storage"], self._options["heartbeat_seconds"], self._called)
+        name = self._options["study_name"] or self._automatic_name(default_name(fixed), space, shared)
         if not is_label(name):
             raise UserError(f"hydra.sweeper.study_name={name!r}: must be {LABEL}")
-        named = copy.deepcopy(self._config)
-        with read_write(named.hydra.sweeper):
-            named.hydra.sweeper.study_name = name
-        self._folder = Path(named.hydra.sweep.dir).absolute()
-        if not self._options["storage"]:
+        self._folder = self._folder_of(name)
+        if shared is None:
             self._folder.mkdir(parents=True, exist_ok=True)
         with read_write(self._config.hydra.sweep):
             self._config.hydra.sweep.dir = str(self._folder)  # where launchers make their folders
-        storage = self._options["storage"] or sqlite_url(self._folder / "study.db")
-        called = storage_name("hydra.sweeper.storage", self._options["storage"])
-        opened = open_storage(storage, self._options["heartbeat_seconds"], called)
+        own = sqlite_url(self._folder / "study.db")
+        storage = shared or open_storage(own, self._options["heartbeat_seconds"], self._called)
         # In this order: another process may make the study and its first trial just now.
         has_trials = any(self._folder.glob("trial_*/run.json"))
-        with readable(called):
-            is_there = name in optuna.get_all_study_names(opened)
+        with readable(self._called):
+            is_there = name in optuna.get_all_study_names(storage)
         if has_trials and not is_there:
             raise UserError(
                 f"{self._folder}: holds trials of a study that is gone or has another name: move it away, or choose "
                 "another hydra.sweeper.study_name"
             )
-        study, is_new = open_study(name, opened, config.objectives, fixed, space)
+        study, is_new = open_study(name, storage, config.objectives, fixed, space)
         study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_OF_THE_SWEEP)])
         study.set_user_attr("objectives", config.objectives)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._enqueue_start(study, space, is_new)
+
+        def earlier() -> list[FrozenTrial]:
+            studies = studies_like(name, self._folder_of, shared, default_prefix(fixed))
+            return trials_that_fit(studies, config.objectives, fixed, space)
+
+        chosen, automatic = self._options["sampler"], self._options["study_name"] is None
+        is_grid = self._grid_size is not None  # which has its own order, and to which the first ones do not matter
+        self._earlier = earlier() if automatic and is_grid else []
+        begin(
+            study, space, self._folder, chosen, partial(make_sampler, chosen, space), self._options["n_trials"],
+            may_wait=not is_new and shared is not None, earlier=earlier if automatic and not is_grid else None,
+        )  # fmt: skip
         study.sampler = self._sampler(study, space)
-        study.pruner = instantiate(self._options["pruner"], _execution_whitelist_=_ALLOWED_TARGETS)
+        study.pruner = make_pruner(self._options["pruner"])
         return study
 
-    def _enqueue_start(self, study: optuna.Study, space: Space, is_new: bool) -> None:
-        """Writes down what the sampler draws at random before it learns: equal for any number of workers.
+    def _automatic_name(self, base: str, space: Space, shared: RDBStorage | None) -> str:
+        """The study's name where none is given: another one where a study of another space has the usual one."""
+        with readable(self._called):
+            stored = stored_space(base, shared or storage_in(self._folder_of(base)))
+        return automatic_name(base, space, stored)
 
-        The process that created the study does it; another one, where that was killed before it was done.
-        """
-        chosen = self._options["sampler"]
-        count = min(chosen.get("n_startup_trials") or 0, self._options["n_trials"])
-        if chosen.get("seed") is None or count == 0:
-            return
-        if not is_new and self._options["storage"]:  # it may be at it on another machine, which `turn` cannot see
-            patience = time.monotonic() + random.uniform(5, 10)  # and a third process should not wake with this one
-            while _START not in study.user_attrs and time.monotonic() < patience:
-                time.sleep(0.2)
-        if _START in study.user_attrs:
-            return
-        with undisturbed(), turn(self._folder):
-            if _START in study.user_attrs:
-                return
-            there = [trial.user_attrs.get(_START) for trial in study.get_trials(deepcopy=False)]
-            if None in there:  # it has begun without: it is older than these marks, or had another sampler
-                count = 0
-            sampler = instantiate(chosen, _execution_whitelist_=_ALLOWED_TARGETS)
-            alone = optuna.create_study(directions=study.directions, sampler=sampler)
-            for number in range(count):
-                trial = alone.ask()
-                space.draw(trial)
-                if number not in there:
-                    study.enqueue_trial(trial.params, user_attrs={_START: number})
-            study.set_user_attr(_START, count)
+    def _folder_of(self, name: str) -> Path:
+        """The sweep's folder, if its study has that name."""
+        named = copy.deepcopy(self._config)
+        with read_write(named.hydra.sweeper):
+            named.hydra.sweeper.study_name = name
+        return Path(named.hydra.sweep.dir).absolute()
 
     def _sampler(self, study: optuna.Study, space: Space) -> optuna.samplers.BaseSampler:
         chosen = dict(self._options["sampler"])
@@ -195,12 +214,7 @@ class Sweep:
             chosen["seed"] += len(study.trials)  # else a continued study would draw its first samples again
             if crew.is_worker() or self._options["storage"]:  # and each worker those of the others
                 chosen["seed"] = (chosen["seed"] + int.from_bytes(os.urandom(3))) % 2**32
-        sampler = instantiate(chosen, _execution_whitelist_=_ALLOWED_TARGETS)
-        if isinstance(sampler, functools.partial):  # the grid, which wants to know the space
-            grid = space.grid()
-            sampler = sampler(grid)
-            self._options["n_trials"] = min(self._options["n_trials"], math.prod(map(len, grid.values())))
-        return sampler
+        return make_sampler(chosen, space)
 
     def _launcher_name(self) -> str:
         return str(self._config.hydra.launcher._target_).rpartition(".")[2]
@@ -213,8 +227,9 @@ class Sweep:
             if self._launcher_name() == "BasicLauncher":
                 crew.run_here(command, workers)
             else:
+                outlives = self._launcher_name() in _JOBS_OF_THEIR_OWN
                 launcher = Plugins.instance().instantiate_launcher(
-                    config=self._config, hydra_context=self._context, task_function=crew.job(command)
+                    config=self._config, hydra_context=self._context, task_function=crew.job(command, outlives)
                 )
                 crew.run_by(launcher, workers)
         with turn(self._folder):
@@ -232,7 +247,7 @@ class Sweep:
         in_this_process.setup(hydra_context=self._context, task_function=self._task, config=self._config)
         return Worker(
             study, space, overrides, config.objectives, self._folder, in_this_process,
-            self._options["n_trials"], self._options["max_failure_rate"], say,
+            self._options["n_trials"], self._options["max_failure_rate"], self._earlier, say,
         )  # fmt: skip
 
     def _threads(self, config: TrainConfig) -> int | None:
@@ -262,9 +277,18 @@ class Sweep:
             raise SystemExit(1)
         self._say(", ".join(f"{number} {state.name.lower()}" for state, number in count.items()))
         for best in best_trials(study):
-            folder = trial_folder(self._folder, best.number)
-            self._say(f"best: trial {best.number}, {described(best, objectives)}: {folder}")
+            place = "" if is_taken(best) else f": {trial_folder(self._folder, best.number)}"
+            self._say(f"best: trial {best.number}, {described(best, objectives)}{place}")
             self._say(f"  {command(study, best.params)}")
+
+    def _say_taken(self, study: optuna.Study) -> None:
+        """Says which trials the study began with that were trained for others."""
+        names = [trial.user_attrs[TAKEN_FROM][0] for trial in counted(study) if is_taken(trial)]
+        others = sorted(set(names) - {study.study_name})
+        if others:
+            number = sum(name in others for name in names)
+            more = "" if number < self._options["n_trials"] else ": raise hydra.sweeper.n_trials to search on"
+            self._say(f"{number} trials are taken over from {', '.join(others)}, which have the same settings{more}")
 
     @staticmethod
     def _say(line: str) -> None:

@@ -3,11 +3,13 @@
 import errno
 import math
 import shutil
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,9 @@ from housenumbers.sweeps.liveness import (
     withdraw,
 )
 from housenumbers.sweeps.space import Space
-from housenumbers.sweeps.study import assignments, counts, ended_line, quoted, trial_folder
+from housenumbers.sweeps.study import TAKEN_FROM, assignments, counts, ended_line, quoted, trial_folder
 from housenumbers.sweeps.trial import Trial, at_work_on
+from housenumbers.tracking.run_folder import RunFolder
 
 _JUDGED_FROM = 4  # trials: before that a failure rate says little
 _LOOK_EVERY = 0.5  # seconds, while the last trials are with other workers
@@ -53,6 +56,7 @@ class Worker:
     launcher: Launcher  # runs one trial in this process
     n_trials: int
     max_failure_rate: float
+    earlier: Sequence[FrozenTrial]  # of other studies: what they have need not be trained
     say: Callable[[str], None]
 
     def work(self) -> None:
@@ -78,6 +82,11 @@ class Worker:
                 live = self._ask()
             if live is None:
                 return
+            if (equal := self._equal_to(live)) is not None:
+                with undisturbed():
+                    self._take_over(live, equal)
+                    self.say(ended_line(self._frozen(live), self.objectives))
+                return
             folder = self._folder_for(live)
             place = [f"hydra.sweep.dir={quoted(self.folder)}", f"hydra.sweep.subdir={folder.name}"]
             words = [*self.overrides, *assignments(live.params), *place]
@@ -96,6 +105,20 @@ class Worker:
         with undisturbed():
             self._tell(trial, returned, folder)
             self.say(ended_line(self._frozen(live), self.objectives))
+
+    def _equal_to(self, live: optuna.Trial) -> FrozenTrial | None:
+        """A complete trial of the same setting, if there is one: its results are these to the bit, but for the time."""
+        if "train_seconds" in self.objectives:
+            return None
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return next((trial for trial in [*complete, *self.earlier] if trial.params == live.params), None)
+
+    def _take_over(self, live: optuna.Trial, equal: FrozenTrial) -> None:
+        """Tells the study the equal trial's results."""
+        for epoch, value in equal.intermediate_values.items():
+            live.report(value, epoch)
+        live.set_user_attr(TAKEN_FROM, equal.user_attrs.get(TAKEN_FROM, [self.study.study_name, equal.number]))
+        self._tell_values(live, equal.values)
 
     def _launch(self, words: list[str], number: int) -> JobReturn:
         """Runs the trial. A configuration that cannot be composed is a failure of the trial too."""
@@ -122,16 +145,17 @@ class Worker:
     def _folder_for(self, live: optuna.Trial) -> Path:
         """The trial's folder, with the checkpoints of the interrupted trial that it goes on with, if it does."""
         folder = trial_folder(self.folder, live.number)
+        set_aside(folder)
+        trials = self.study.get_trials(deepcopy=False)
         stopped = live.user_attrs.get("continues")
         while stopped is not None:
             checkpoints = trial_folder(self.folder, stopped) / "checkpoints"
-            if checkpoints.exists():
+            if checkpoints.exists() and trials[stopped].params == live.params:
                 half = folder / "checkpoints.half"  # a kill may come here, too
                 shutil.copytree(checkpoints, half)
                 half.rename(folder / "checkpoints")
                 break
-            earlier = self.study.get_trials(deepcopy=False)[stopped]
-            stopped = earlier.user_attrs.get("continues")  # it was killed before it had any itself
+            stopped = trials[stopped].user_attrs.get("continues")  # it was killed before it had any itself
         return folder
 
     def _frozen(self, live: optuna.Trial) -> FrozenTrial:
@@ -147,10 +171,16 @@ class Worker:
             else:
                 values = returned.return_value if len(self.objectives) > 1 else [returned.return_value]
                 if all(value is not None and math.isfinite(value) for value in values):
-                    self.study.tell(trial.live, values)
+                    self._tell_values(trial.live, values)
                 else:
                     self._fail(trial, f"the objective is {values}, not a finite number")
         except UpdateFinishedTrialError:  # this machine slept, and another one has taken the trial over
+            pass
+
+    def _tell_values(self, live: optuna.Trial, values: Sequence[float]) -> None:
+        try:
+            self.study.tell(live, values)
+        except UpdateFinishedTrialError:  # as above
             pass
         except RuntimeError as error:
             if "Study.stop" not in str(error):  # the grid is complete, and says so where no `optimize` hears it
@@ -176,6 +206,21 @@ def turn(sweep_folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def set_aside(folder: Path) -> None:
+    """Moves a trial's folder away that holds another trial: one that the study forgot when it was restored.
+
+    Raises UserError where a process is at work there.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if RunFolder(folder).status() == "running":
+        raise UserError(f"{folder}: another process is at work there: end it, or wait for its end")
+    aside = next(path for index in count(1) if not (path := folder.with_name(f"{folder.name}_old{index}")).exists())
+    folder.rename(aside)
+    said = f"{folder}: held a trial that the study does not know, as after study.db was restored: now {aside}"
+    print(said, file=sys.stderr)
 
 
 def _reason(error: Any, folder: Path) -> str:

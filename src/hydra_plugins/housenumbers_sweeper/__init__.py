@@ -23,6 +23,8 @@ class SweeperConfig(OptunaSweeperConf):
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="study", node=SweeperConfig, replace=True)
+# search@hydra.sweeper.params=none: what is typed, or what a preset says, is searched alone.
+ConfigStore.instance().store(group="search", name="none", node={}, replace=True)
 
 
 class StudySweeper(Sweeper):

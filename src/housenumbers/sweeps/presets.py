@@ -1,0 +1,88 @@
+"""Whose search space counts, a file's of conf/search or a preset's; and what presets say themselves, as opposed to the
+groups that they choose."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra._internal.defaults_list import create_defaults_list
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from housenumbers.config import dotted
+
+_PARAMS = "hydra.sweeper.params"
+_SPACE = f"search@{_PARAMS}"
+_OF_THE_SWEEPER = ("hydra.", "+hydra.", "++hydra.", "~hydra.", "hydra/", _SPACE)
+
+
+@dataclass
+class Params:
+    """What is to be searched, before the command line's own ranges, with dotted keys."""
+
+    words: dict[str, Any]
+    from_file: bool  # of conf/search, rather than a preset's own
+
+
+def params_of(loader: Any, config: DictConfig) -> Params:
+    """The search space of a multirun's `config`, which Hydra's own `loader` composed.
+
+    A preset's own space replaces the file's, but for a file that was typed. A preset's word on a key replaces the value
+    (not the range) that the file has for it. A key that the file names below `where` counts with that option alone.
+    """
+    typed = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
+    preset = _words_of_presets(loader, config.hydra.job.config_name, typed)
+    own = any(key.startswith(f"{_PARAMS}.") for key in preset)
+    from_file = not own or any(word.startswith(_SPACE) for word in typed)
+    if not from_file:
+        words = _composed_params(loader, config, [*typed, f"{_SPACE}=none"])
+    elif own:  # the file that was typed, as it is without the preset
+        words = _composed_params(loader, config, [word for word in typed if word.startswith(_OF_THE_SWEEPER)])
+    else:
+        words = config.hydra.sweeper.params or {}
+    plain: Any = OmegaConf.to_container(words, resolve=True) if isinstance(words, DictConfig) else dict(words)
+    conditions, choose = plain.pop("where", None) or {}, plain.pop("choose", None) or {}
+    flat = dotted(plain)
+    for key in flat.keys() - {word.lstrip("+").partition("=")[0].removeprefix(f"{_PARAMS}.") for word in typed}:
+        preset_wins = from_file and _is_value(flat[key]) and key in preset
+        if preset_wins or not _holds(conditions.get(key), config, choose):
+            del flat[key]
+    return Params(flat | ({"choose": choose} if choose else {}), from_file)
+
+
+def _words_of_presets(loader: Any, name: str, typed: list[str]) -> dict[str, Any]:
+    """What the files say that change the whole configuration after the primary one, those of conf/experiment say.
+
+    With dotted keys; interpolations stay as they are.
+    """
+    parsed, repository = loader._parse_overrides_and_create_caching_repo(name, typed)
+    files = create_defaults_list(
+        repo=repository, config_name=name, overrides_list=parsed, prepend_hydra=True, skip_missing=True
+    ).defaults
+    primary = next(index for index, file in enumerate(files) if file.primary)
+    words = OmegaConf.create({})
+    for file in files[primary + 1 :]:
+        if file.package == "":
+            words.merge_with(loader._load_single_config(file, repository).config)
+    plain: Any = OmegaConf.to_container(words)
+    return dotted(plain)
+
+
+def _composed_params(loader: Any, config: DictConfig, words: Sequence[str]) -> Any:
+    name = config.hydra.job.config_name
+    return loader.load_configuration(name, list(words), RunMode.MULTIRUN).hydra.sweeper.params or {}
+
+
+def _holds(condition: str | None, config: DictConfig, choose: Mapping[str, Any]) -> bool:
+    """Whether GROUP=OPTION, if that is asked for, is chosen, and the group's option is not searched."""
+    if condition is None:
+        return True
+    group, _, option = condition.partition("=")
+    typed = [word.partition("=") for word in config.hydra.overrides.task]
+    searched = {*choose, *(key for key, _, value in typed if set(value) & set("(,"))}
+    return group not in searched and config.hydra.runtime.choices.get(group) == option
+
+
+def _is_value(word: Any) -> bool:
+    """Whether it is one value, rather than a range to search."""
+    return "(" not in str(word)

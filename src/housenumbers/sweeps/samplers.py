@@ -1,0 +1,63 @@
+"""The sampler and the pruner that were chosen, and whether they can do this search."""
+
+import functools
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from housenumbers.errors import UserError
+from housenumbers.messages import one_line
+from housenumbers.sweeps.space import Space
+
+_ALLOWED_TARGETS = ("optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*")
+_EXTRAS = {"cmaes": "pip install -e '.[cmaes]'"}  # by the module that a sampler needs
+
+
+def make_sampler(chosen: Mapping[str, Any], space: Space) -> optuna.samplers.BaseSampler:
+    """The sampler of these options."""
+    sampler = instantiate(dict(chosen), _execution_whitelist_=_ALLOWED_TARGETS)
+    return sampler(space.grid()) if isinstance(sampler, functools.partial) else sampler  # the grid wants the space
+
+
+def make_pruner(chosen: Any) -> optuna.pruners.BasePruner:
+    """The pruner of these options. Raises UserError where they make none."""
+    try:
+        return instantiate(chosen, _execution_whitelist_=_ALLOWED_TARGETS)
+    except (InstantiationException, TypeError, ValueError) as error:
+        raise UserError(f"hydra.sweeper.pruner: {one_line(error)}") from None
+
+
+def grid_size(chosen: Mapping[str, Any], space: Space) -> int | None:
+    """How many settings there are, for the grid sampler alone."""
+    return math.prod(map(len, space.grid().values())) if chosen.get("_partial_") else None
+
+
+def check_sampler(chosen: Mapping[str, Any], name: str, space: Space, directions: Sequence[Any]) -> None:
+    """Has the sampler suggest a few settings, for made-up results. Raises UserError where it cannot.
+
+    Most samplers load what they need, and look at the space, only when they have results.
+    """
+    soon = {"n_startup_trials": 1} if "n_startup_trials" in chosen else {}
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            study = optuna.create_study(sampler=make_sampler({**chosen, **soon}, space), directions=directions)
+            for number in range(min(3, grid_size(chosen, space) or 3)):
+                trial = study.ask()
+                space.draw(trial)
+                storage: Any = study._storage  # not `tell`, in which a grid that is complete stops an `optimize`
+                values = [1 / (1 + number)] * len(directions)
+                storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.COMPLETE, values)
+    except ImportError as error:
+        remedy = _EXTRAS.get(str(error.name), f"pip install {error.name}")
+        raise UserError(f"hydra/sweeper/sampler={name}: needs the package {error.name}: {remedy}") from None
+    except (InstantiationException, ValueError, TypeError, NotImplementedError) as error:
+        raise UserError(f"hydra/sweeper/sampler={name}: cannot be used here: {one_line(error)}") from None
+    finally:
+        optuna.logging.set_verbosity(verbosity)

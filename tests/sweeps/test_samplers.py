@@ -1,0 +1,98 @@
+"""Every sampler and pruner that can be chosen works, or says at once what it lacks."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import hydra_plugins.hydra_optuna_sweeper.config  # noqa: F401  # which knows its samplers
+import pytest
+import yaml
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+from support import ROOT, run_in, sweep
+
+from housenumbers.errors import UserError
+from housenumbers.sweeps.samplers import check_sampler, make_pruner
+from housenumbers.sweeps.space import Space, read_space
+
+SAMPLERS = sorted(name.removesuffix(".yaml") for name in ConfigStore.instance().list("hydra/sweeper/sampler"))
+PRUNERS = sorted(path.stem for path in (ROOT / "conf/hydra/sweeper/pruner").glob("*.yaml"))
+DOCUMENTED = ["tpe", "random", "cmaes", "gp", "qmc", "grid", "nsgaii", "nsgaiii"]
+
+
+def space(*more: str) -> Space:
+    return read_space({}, ["data.batch_size=choice(16,32)", "scheduler.step_size=range(1,5)", *more])[0]
+
+
+def options(name: str) -> dict[str, Any]:
+    stored = ConfigStore.instance().load(f"hydra/sweeper/sampler/{name}.yaml").node
+    found: Any = OmegaConf.to_container(OmegaConf.structured(stored))
+    return found
+
+
+def said_of(name: str, searched: Space, directions: list[str]) -> str | None:
+    try:
+        check_sampler(options(name), name, searched, directions)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def test_all_documented_samplers_are_there_and_the_others_documented() -> None:
+    assert set(DOCUMENTED) == set(SAMPLERS) - {"motpe"}
+    text = (ROOT / "docs/sweep.md").read_text()
+    assert all(f"`{name}`" in text for name in DOCUMENTED)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_sampler_can_do_it_or_says_what_it_lacks(name: str) -> None:
+    said = said_of(name, space(), ["maximize"])
+    if name == "motpe":
+        assert said is not None
+        assert "was removed in Optuna 4.0. Use 'hydra/sweeper/sampler=tpe'" in said
+    elif name == "cmaes" and importlib.util.find_spec("cmaes") is None:
+        assert said == "hydra/sweeper/sampler=cmaes: needs the package cmaes: pip install -e '.[cmaes]'"
+    else:
+        assert said is None
+
+
+def test_a_sampler_that_does_not_suit_the_search_says_so() -> None:
+    if importlib.util.find_spec("cmaes") is not None:
+        assert "multi-objective" in str(said_of("cmaes", space(), ["maximize", "minimize"]))
+    intervals = space("optimizer.lr=interval(0.001,0.1)")
+    assert "give choices or ranges, no intervals" in str(said_of("grid", intervals, ["maximize"]))
+    bad = {**options("tpe"), "n_ei_candidates": "many", "n_startup_trials": 1}
+    with pytest.raises(UserError, match="hydra/sweeper/sampler=tpe: "):
+        check_sampler(bad, "tpe", space(), ["maximize"])
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_each_pruner_can_be_made(name: str) -> None:
+    chosen = yaml.safe_load((ROOT / f"conf/hydra/sweeper/pruner/{name}.yaml").read_text())
+    chosen = {key: 9 if value == "${epochs}" else value for key, value in chosen.items()}
+    assert make_pruner(chosen)
+    with pytest.raises(UserError, match=r"hydra\.sweeper\.pruner: "):
+        make_pruner({**chosen, "patience_of": 3})
+
+
+def test_what_a_sampler_lacks_is_said_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "cmaes.py").write_text("raise ModuleNotFoundError(\"No module named 'cmaes'\", name='cmaes')\n")
+    words = ("-m", "hydra/sweeper=optuna", "data=digits", "hydra/sweeper/sampler=cmaes", "hydra.sweeper.study_name=s")
+    done = run_in(tmp_path, "train", *words, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line == "error: hydra/sweeper/sampler=cmaes: needs the package cmaes: pip install -e '.[cmaes]'"
+    assert not (tmp_path / "multirun").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*DOCUMENTED, *(f"{name} pruner" for name in PRUNERS)])
+def test_each_option_runs_a_whole_search(name: str, tmp_path: Path) -> None:
+    if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
+        pytest.skip("needs the extra .[cmaes]")
+    chosen = f"hydra/sweeper/pruner={name.split()[0]}" if "pruner" in name else f"hydra/sweeper/sampler={name}"
+    discrete = ("optimizer.lr=choice(0.001,0.01)", "scheduler.gamma=choice(0.1,0.5)")
+    done = sweep(tmp_path, chosen, *discrete, "hydra.sweeper.n_trials=4")
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4" not in done.stdout
+    assert done.stdout.count("trial ") >= 5  # a line for each, and one for the best
