@@ -10,7 +10,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import pytest
 from support import TINY, Command, only_run, run_in, write_mat
 
-
 # Folders whose tests train, or ask a net, so that another processor gives them other bits; and files there that do not.
 _TRAINS = ("demo", "end_to_end", "evaluation", "inference", "models", "reports", "sweeps", "tracking", "training")
 _DOES_NOT_TRAIN = (
