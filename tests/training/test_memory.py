@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from support import environment
+from support import ROOT, environment
 
 FAULTS = """
 import resource, torch
@@ -24,7 +24,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 def page_faults(call: str) -> int:
     done = subprocess.run(
-        [sys.executable, "-c", FAULTS.format(call=call)], env=environment(), capture_output=True, text=True, check=True
+        [sys.executable, "-c", FAULTS.format(call=call)],
+        env=environment(PYTHONPATH=str(ROOT / "src")),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return int(done.stdout)
 
