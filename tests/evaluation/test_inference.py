@@ -35,9 +35,12 @@ def assert_equal_labels(model: nn.Module, images: Tensor) -> nn.Module:
     other = folded(model)
     with torch.inference_mode():
         logits, ours = model(images), other(images)
-    assert torch.equal(ours.argmax(dim=1), logits.argmax(dim=1))
-    spread = logits.std(dim=0).mean()  # what tells pictures apart, of which rounding is a small part
-    assert (ours - logits).abs().max() < 1e-3 * spread
+    rounding = 1e-3 * logits.std(dim=0).mean()  # a small part of what tells pictures apart
+    assert (ours - logits).abs().max() < rounding
+    first, second = logits.topk(2, dim=1).values.unbind(dim=1)
+    clear = first - second > 2 * rounding
+    assert clear.float().mean() > 0.9
+    assert torch.equal(ours.argmax(dim=1)[clear], logits.argmax(dim=1)[clear])
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     return other
 

@@ -112,13 +112,21 @@ def history(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def assert_close(scores: dict, others: dict) -> None:
+    """The same but for noise, by which a picture that is on the edge may be taken for another digit, too."""
+    assert scores.keys() == others.keys()
+    for key in scores.keys() - {"seconds"}:
+        share = 0.02 if "loss" not in key and key not in ("lr", "epoch", "n") else 0
+        assert scores[key] == pytest.approx(others[key], rel=1e-4, abs=share), key
+
+
 def assert_equal_but_for_noise(first: Path, second: Path) -> None:
     weights, others = (
         torch.load(folder / "checkpoints/last.pt", weights_only=True)["model"] for folder in (first, second)
     )
     torch.testing.assert_close(weights, others, rtol=1e-4, atol=1e-5)
     for line, other in zip(history(first), history(second), strict=True):
-        assert {**line, "seconds": 0} == pytest.approx({**other, "seconds": 0}, rel=1e-4)
+        assert_close(line, other)
 
 
 def errors(said: str) -> list[str]:
@@ -186,7 +194,7 @@ def test_two_processes_make_one_run_with_its_numbers(checkout: Path, in_one_proc
     assert (record(folder)["status"], record(folder)["world_size"]) == ("completed", 2)
     assert_equal_but_for_noise(folder, in_one_process)
     assert len((folder / "metrics.csv").read_text().splitlines()) == 3  # the first process alone has loggers
-    assert record(folder)["test"] == pytest.approx(record(in_one_process)["test"], rel=1e-4)
+    assert_close(record(folder)["test"], record(in_one_process)["test"])
 
 
 def test_a_gradient_of_micro_batches_is_that_of_the_batch(undivided_and_divided: list[Path]) -> None:
