@@ -51,8 +51,8 @@ def test_each_command_says_which_run_it_took(home: Path, command: Command) -> No
         done = command(verb, *words)
         assert done.returncode == 0, done.stderr
         wanted, named = ("finished", " named finished") if "runs=" in words[0] else ("last", "")
-        said = f"run={wanted}: {place}: the only completed run{named}; newer, but interrupted: {passed_over}"
-        assert said in done.stderr.splitlines()
+        told = f"the only completed run{named}; newer, but interrupted: {passed_over}"
+        assert f"run={wanted}: {place} (resnet31 on digits): {told}" in done.stderr.splitlines()
 
 
 def test_another_test_part_than_the_run_was_tested_on_is_said(command: Command, tmp_path: Path) -> None:

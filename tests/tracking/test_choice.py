@@ -23,14 +23,14 @@ def write_run(folder: str, started: int, accuracy: float | None = 0.5, saved: bo
         (path / "checkpoints" / "best.pt").touch()
     best = None if accuracy is None else {"epoch": 1, "val_loss": 1.0, "val_accuracy": accuracy}
     record = {"status": "completed", "name": "net", "started": f"2026-01-{started:02d}", "best": best, "trial": None}
-    record |= {"config": {"data": {"name": "svhn"}}} | more
+    record |= {"config": {"data": {"name": "svhn"}, "model": {"name": "linear"}}} | more
     (path / "run.json").write_text(json.dumps(record))
 
 
 def chosen(wanted: str) -> str:
     choice = find_run(wanted)
-    assert choice.why.startswith(f"run={wanted}: {choice.path}: ")
-    return f"{choice.path.name}: {choice.why.partition(f'{choice.path}: ')[2]}"
+    assert choice.why.startswith(f"run={wanted}: {choice.path} (linear on ")
+    return f"{choice.path.name}: {choice.why.partition('): ')[2]}"
 
 
 def test_last_is_the_newest_completed_one() -> None:
@@ -62,7 +62,7 @@ def test_best_is_said_to_be_so_on_the_newest_runs_data() -> None:
     write_run("outputs/b", 2, 0.95)
     write_run("outputs/c", 3, 0.97, status="interrupted")
     assert chosen("best") == "b: 95.00% of validation, the best of 2 completed on svhn"
-    digits = {"data": {"name": "digits"}}
+    digits = {"data": {"name": "digits"}, "model": {"name": "linear"}}
     write_run("outputs/d", 4, 0.7, config=digits)
     write_run("outputs/e", 5, None, name="best", config=digits)
     assert chosen("best") == (

@@ -92,6 +92,10 @@ def test_what_are_no_labels_is_refused(trained: Trained, labels: Tensor, said: s
         trained.predict(LabeledImages(PICTURES, labels))
 
 
+def test_a_path_may_be_text(trained: Trained) -> None:
+    assert torch.equal(load_trained(str(trained.file)).logits(PICTURES), trained.logits(PICTURES))
+
+
 def test_it_can_still_be_compiled(trained: Trained) -> None:
     traced = torch.compile(trained.model, backend="eager", fullgraph=True)
     assert torch.equal(traced(PICTURES), trained.model(PICTURES))

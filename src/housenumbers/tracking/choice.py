@@ -62,7 +62,7 @@ def _newest(wanted: str, runs: Sequence[Run]) -> Choice:
     if passed_over is not None:
         kind = "a sweep's trial" if passed_over.get("trial") else f"{passed_over['status']}"
         which += f"; newer, but {kind}: {passed_over['folder']}"
-    return Choice(Path(chosen["folder"]), f"run={wanted}: {chosen['folder']}: {which}")
+    return _choice(wanted, chosen, which)
 
 
 def _best(runs: Sequence[Run], homes: Sequence[Path]) -> Choice:
@@ -76,7 +76,12 @@ def _best(runs: Sequence[Run], homes: Sequence[Path]) -> Choice:
     which += f", the data of the newest run; {others} on other data not considered" if others else ""
     if any(run.get("name") == "best" for run in runs):
         which += "; one that is named best is asked for by its folder"
-    return Choice(Path(chosen["folder"]), f"run=best: {chosen['folder']}: {which}")
+    return _choice("best", chosen, which)
+
+
+def _choice(wanted: str, chosen: Run, which: str) -> Choice:
+    model, data = (find_value(chosen, key) or "?" for key in ("model.name", "data.name"))
+    return Choice(Path(chosen["folder"]), f"run={wanted}: {chosen['folder']} ({model} on {data}): {which}")
 
 
 def _nothing(wanted: str, runs: Sequence[Run], homes: Sequence[Path]) -> str:

@@ -100,13 +100,13 @@ def run_around(file: Path) -> Path | None:
     return file.parent.parent if file.parent.name == "checkpoints" else None
 
 
-def load_trained(run: Path, overrides: Sequence[str] = ()) -> Trained:
+def load_trained(run: Path | str, overrides: Sequence[str] = ()) -> Trained:
     """The best weights of a run folder, or those in a .pt file, as a model made for inference.
 
     The model comes from the checkpoint alone. `overrides` are keys of the saved configuration that change no result:
     `device`, `threads`, and where the data lie. Raises UserError for what a user can mend.
     """
-    file = checkpoint_of(run)
+    file = checkpoint_of(Path(run))
     content = load_checkpoint(file)
     config = from_saved(content["config"], str(file), overrides)
     if config.threads is not None:
