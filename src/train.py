@@ -18,9 +18,10 @@ from omegaconf import DictConfig
 from housenumbers import config as schema
 from housenumbers import interrupts, processes
 from housenumbers.composition import composing, quoted
-from housenumbers.errors import one_line_errors
+from housenumbers.errors import UserError, one_line_errors
 from housenumbers.targets import ALLOWED_TARGETS
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.words import check_words
 
 
 @hydra.main(config_path="../conf", config_name="train", execution_whitelist=ALLOWED_TARGETS)
@@ -74,6 +75,8 @@ def lead() -> None:
     for word in sys.argv[1:]:
         verb, _, folder = word.partition("=")
         if verb in ("resume", "repeat"):
+            if not folder:
+                raise UserError(f"{verb}: of which run? {verb}=RUN_FOLDER, without spaces")
             from housenumbers.training import again
 
             others = [other for other in sys.argv[1:] if other != word]
@@ -83,6 +86,7 @@ def lead() -> None:
 
                 page_after_training(Path(folder))
             raise SystemExit(code)
+    check_words(sys.argv[1:])
     sys.argv[1:] = quoted(sys.argv[1:])
     with composing():
         train()

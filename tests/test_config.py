@@ -8,6 +8,7 @@ from support import Command, composed
 
 from housenumbers.config import from_saved, to_dict
 from housenumbers.errors import UserError
+from housenumbers.words import check_words, contradictions
 
 
 @pytest.fixture
@@ -28,11 +29,11 @@ def no_torch(tmp_path: Path) -> str:
         ("optimizer.lr=nan", "optimizer.lr"),
         ("epochs=1.5", "epochs"),
         ("epochs=0", "epochs"),
-        ("model=resnet99", "model/resnet99"),
+        ("model=resnet99", "model=torchvision model.architecture=resnet99"),
         ("model.blocks=[]", "model.blocks"),
         ("model.blocks=[2,0]", "model.blocks"),
         ("model.blocks=[1,1,1,1,1,1]", "at most 5 stages"),
-        ("model=null", "GROUP=OPTION"),
+        ("model=null", "must be one of the options densenet121"),
         ("data.reduce=7", "data.reduce"),
         ("data.reduce=0", "data.reduce"),
         ("data.batch_size=0", "data.batch_size"),
@@ -201,3 +202,80 @@ def test_what_is_no_name_of_an_option_is_said_wherever_words_are_composed() -> N
 def test_early_stopping_needs_a_validation_part() -> None:
     with pytest.raises(UserError, match=r"data\.val_fraction"):
         composed("early_stopping.enabled=true", "data.val_fraction=0")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["early_stopping=true"], "early_stopping=true: is a section, .*early_stopping.enabled=true"),
+        (["early_stopping=yes"], "early_stopping.enabled=yes"),
+        (["progressive=true"], "one of progressive.sizes, progressive.freeze_after"),
+        (["threads=None"], "threads=None: must be a whole number, or null: write threads=null"),
+        (["clip_grad_norm=none"], "write clip_grad_norm=null"),
+        (["seed=null"], "seed=null: must be a whole number"),
+        (["data.download=maybe"], "data.download=maybe: must be true or false"),
+        (["model.blocks=2"], "model.blocks=2: must be a list of whole numbers"),
+        (["model.blocks=[1.5]"], "model.blocks=1.5: must be a list of whole numbers"),
+        (["data.reduce=10%"], "data.reduce=10%: must be a number: write 0.1"),
+        (["model.width=8px"], "model.width=8px: must be a whole number"),
+        (["autocast=null"], "autocast=null: must be false, cuda or true"),
+        (["data.cache=None"], "data.cache=None: must be a folder, or null"),
+        (["model.pretrained=none"], "model.pretrained=none: must be false, true, a file or run:DIR"),
+        (["lr=0.001"], "lr: no such key: did you mean optimizer.lr\\?"),
+        (["+lr=0.001"], "lr: no such key: did you mean optimizer.lr\\?"),
+        (["learning_rate=1"], "did you mean optimizer.lr\\?"),
+        (["batch_size=3"], "did you mean data.batch_size\\?"),
+        (["patience=3"], "did you mean early_stopping.patience or scheduler.patience\\?"),
+        (["model.lr=3"], "model.lr: no such key: did you mean optimizer.lr\\?"),
+        (["optimizer.lrr=3"], "did you mean optimizer.lr\\?"),
+        (["Seed=3"], "did you mean seed\\?"),
+        (["scheduler=onecycle", "scheduler.gamma=0.5"], "scheduler.gamma: the chosen scheduler has no such key"),
+        (["callbacks.mine.fails=1"], "write \\+callbacks.mine"),
+        (["callbacks=[1]"], "callbacks"),
+        (["+callbacks.mine=3"], "callbacks.mine=3: must be {_target_"),
+        (["optimizer.betas.first=3"], "a list is set as a whole"),
+        (["model=resnet18"], "model=resnet18: no such option: choose one of .*model.architecture=resnet18"),
+        (["optimizer=Adam"], "did you mean adam\\?"),
+        (["optimizer.lr=0,001"], "add -m for .*optimizer.lr=0.001"),
+        (["progressive.sizes=16,24"], "write progressive.sizes=\\[16,24\\]"),
+        (["epochs==3"], "epochs==3: cannot be read"),
+    ],
+)
+def test_a_message_says_what_to_type(words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        composed(*words)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model.blocks=[1,", "1,", "1]"], "a space has cut it: .*'model.blocks=\\[1,1,1\\]'"),
+        (["model.blocks=", "[1,1,1]"], "write model.blocks=\\[1,1,1\\]"),
+        (["optimizer.lr", "=0.1"], "write optimizer.lr=0.1"),
+        (["optimizer.lr", "=", "0.1"], "write optimizer.lr=0.1"),
+        (["--lr", "0.1"], "--lr: no such flag: .*optimizer.lr"),
+        (["--epochs=3"], "--epochs=3: no such flag: .*epochs=VALUE"),
+        (["--resume=RUN"], "write resume=RUN_FOLDER"),
+        (["--multirn"], "did you mean --multirun\\?"),
+        (["--config-dir"], "--hydra-help"),
+        (["resume", "RUN"], "write resume=RUN_FOLDER"),
+        (["augment=true"], "augment=true: must be one of the options digits, none"),
+    ],
+)
+def test_words_that_hydra_would_misread_are_refused(words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        check_words(words)
+
+
+def test_words_that_hydra_takes_are_left_alone() -> None:
+    check_words(
+        ["-m", "model.blocks=[1,1]", "--config-dir", "conf", "seed=1,2", "--cfg=job", "experiment=null", "name="]
+    )
+
+
+def test_presets_that_contradict_each_other_are_told() -> None:
+    assert contradictions(["experiment=[run2_batch16,run3]", "seed=1"]) == [
+        "note: experiment=[run2_batch16,run3]: run2_batch16 and run3 differ in epochs, name: run3 wins"
+    ]
+    assert contradictions(["experiment=fast", "seed=[1,2]"]) == []

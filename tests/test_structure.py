@@ -14,7 +14,8 @@ PACKAGE = ROOT / "src" / "housenumbers"
 # Whom a room may import besides itself. The ground floor (config, errors, files, command_line) is open to the rooms
 # that are listed with it.
 GROUND = {
-    "composition", "config", "errors", "files", "groups", "interrupts", "messages", "processes", "sections", "targets",
+    "common", "composition", "config", "errors", "files", "groups", "interrupts", "messages", "processes", "sections",
+    "targets", "words",
 }  # fmt: skip
 MAY_IMPORT = {
     "models": set(),
@@ -27,14 +28,16 @@ MAY_IMPORT = {
     "inference": GROUND | {"data", "models", "evaluation", "tracking", "training"},
     "demo": GROUND | {"data", "evaluation", "tracking", "training", "inference", "reports"},
     "composition": {"config", "errors", "messages"},
-    "config": {"errors", "groups", "messages", "processes", "sections", "targets"},
+    "common": {"groups"},
+    "config": {"common", "errors", "groups", "messages", "processes", "sections", "targets"},
     "sections": {"groups"},
-    "groups": {"errors"},
+    "groups": {"errors", "messages"},
     "errors": {"processes"},
     "files": set(),
     "interrupts": set(),
     "processes": set(),
     "messages": set(),
+    "words": {"config", "errors", "messages"},
     "targets": {"errors", "messages"},
     "command_line": {"config", "errors", "messages"},
 }

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from housenumbers.config import TrainConfig, checked, register
+from housenumbers.config import TrainConfig, checked, known_keys, register
 from housenumbers.errors import UserError
 from housenumbers.messages import one_line
 
@@ -30,11 +30,13 @@ def composing() -> Iterator[None]:
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(one_line(error)) from None
+        raise UserError(one_line(error, known_keys())) from None
     except ValueError as error:
-        if "Config group override" not in str(error):  # Hydra's word for GROUP=null
-            raise
-        raise UserError(f"{error}: choose an option of conf/, GROUP=OPTION") from None
+        if "Config group override" in str(error):  # Hydra's word for GROUP=3
+            raise UserError(f"{error}: choose an option of conf/, GROUP=OPTION") from None
+        if "invalid literal for int()" in str(error):  # and for a key below a list
+            raise UserError(f"{error}: a list is set as a whole, KEY=[1,2]") from None
+        raise
 
 
 def quoted(words: Sequence[str]) -> list[str]:

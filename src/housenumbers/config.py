@@ -10,6 +10,7 @@ import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -18,9 +19,10 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers import processes
+from housenumbers.common import COMMON
 from housenumbers.errors import UserError, one_line_errors
-from housenumbers.groups import COMMON, SCHEMAS, PlateauConfig, absolute, require, require_named_targets
-from housenumbers.messages import one_line
+from housenumbers.groups import SCHEMAS, PlateauConfig, absolute, require, require_named_targets
+from housenumbers.messages import kinds_of, no_such_key, one_line
 from housenumbers.sections import AugmentConfig, AveragingConfig, DataConfig, EarlyStoppingConfig, ProgressiveConfig
 from housenumbers.targets import check_allowed
 
@@ -137,6 +139,16 @@ def to_dict(config: TrainConfig) -> dict[str, Any]:
     return plain(config)
 
 
+@cache
+def known_keys() -> dict[str, str]:
+    """All dotted keys that a schema declares, those of the groups' options too, and what each has to be, in words."""
+    kinds: dict[str, str] = {}
+    for group, schemas in SCHEMAS.items():
+        for schema, _ in schemas.values():
+            kinds = kinds_of(schema, f"{group}.") | kinds
+    return kinds_of(TrainConfig) | kinds
+
+
 def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested values as one dictionary with dotted keys."""
     flat: dict[str, Any] = {}
@@ -157,7 +169,7 @@ def checked(composed: Any) -> TrainConfig:
             composed = _common_keys_checked(_typed(composed, group), group)
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
-        raise UserError(one_line(error)) from None
+        raise UserError(one_line(error, known_keys())) from None
     assert isinstance(config, TrainConfig)
     parts: dict[str, Any] = {
         "": config,
@@ -169,7 +181,7 @@ def checked(composed: Any) -> TrainConfig:
     }
     for prefix, part in parts.items():
         for key in vars(part).keys() - {item.name for item in fields(part)}:  # added with +
-            raise UserError(f"{prefix}{key}: no such key: leave it out (--help lists those that there are)")
+            raise UserError(no_such_key(prefix + key, known_keys()))
     config.data.root = absolute(config.data.root)
     config.data.cache = config.data.cache and absolute(config.data.cache)
     if config.data.fonts not in ("", "matplotlib", "system"):
@@ -202,7 +214,7 @@ def _typed(composed: Any, group: str) -> Any:
         with open_dict(typed):  # for what was added with +
             return OmegaConf.merge(composed, {group: OmegaConf.merge(typed, chosen)})
     except OmegaConfBaseException as error:
-        raise UserError(f"{group}.{one_line(error)}") from None
+        raise UserError(one_line(error, known_keys(), f"{group}.")) from None
 
 
 def _common_keys_checked(composed: Any, group: str) -> Any:
@@ -217,7 +229,7 @@ def _common_keys_checked(composed: Any, group: str) -> Any:
         given = {key: chosen[key] for key in read & chosen.keys()}
         checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(COMMON[group]), given))
     except OmegaConfBaseException as error:
-        raise UserError(f"{group}.{one_line(error)}") from None
+        raise UserError(one_line(error, known_keys(), f"{group}.")) from None
     with read_write(composed), open_dict(composed):
         return OmegaConf.merge(composed, {group: {key: getattr(checked, key) for key in given}})
 
@@ -238,7 +250,7 @@ def from_saved(saved: Any, source: str, overrides: Sequence[str] = ()) -> TrainC
     try:
         return checked(OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides))))
     except OmegaConfBaseException as error:
-        raise UserError(one_line(error)) from None
+        raise UserError(one_line(error, known_keys())) from None
 
 
 class CheckConfig(Callback):

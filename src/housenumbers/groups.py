@@ -1,6 +1,6 @@
 """The schemas of the options in the groups `model`, `optimizer` and `scheduler`: types, and what the values may be.
 
-An option of your own need have none: what the code itself reads of it is checked by the schema in COMMON.
+An option of your own need have none: what the code itself reads of it is checked all the same (common.py).
 """
 
 import math
@@ -11,11 +11,12 @@ from typing import Any
 from omegaconf import MISSING
 
 from housenumbers.errors import UserError
+from housenumbers.messages import shown
 
 
 def require(condition: bool, key: str, value: Any, want: str) -> None:
     if not condition:
-        raise UserError(f"{key}={value}: must be {want}")
+        raise UserError(f"{key}={shown(value)}: must be {want}")
 
 
 def require_named_targets(key: str, named: dict[str, Any]) -> None:
@@ -25,6 +26,11 @@ def require_named_targets(key: str, named: dict[str, Any]) -> None:
         require(good, f"{key}.{name}", option, "called by letters, digits and underscores")
         good = isinstance(option, dict) and isinstance(option.get("_target_"), str)
         require(good, f"{key}.{name}", option, "{_target_: the full name of a class or a function, option: value}")
+
+
+def is_place(path: str) -> bool:
+    """Whether a path is more than a word for nothing, which would become a folder of that name."""
+    return path.strip().lower() not in ("", "none", "null", "false", "true", "no", "yes")
 
 
 def absolute(path: str) -> str:
@@ -41,7 +47,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         require(self.input_size >= 8, "model.input_size", self.input_size, "8 pixels or more")
-        good = isinstance(self.pretrained, bool) or (isinstance(self.pretrained, str) and self.pretrained != "")
+        good = isinstance(self.pretrained, bool) or (isinstance(self.pretrained, str) and is_place(self.pretrained))
         require(good, "model.pretrained", self.pretrained, "false, true, a file or run:DIR")
         if isinstance(self.pretrained, str):  # a run outlives its working folder
             prefix = "run:" if self.pretrained.startswith("run:") else ""
@@ -294,52 +300,4 @@ SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
         "trapezoidal": (TrapezoidalConfig, ("housenumbers.training.schedules.Trapezoidal",)),
         "none": (ConstantConfig, ("torch.optim.lr_scheduler.ConstantLR",)),
     },
-}
-
-
-@dataclass
-class CommonModelConfig(ModelConfig):
-    _target_: str = ""
-    name: str = "model"
-    classes: int = 10
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.classes == 10, "model.classes", self.classes, "left out: there are 10 digits")
-
-
-@dataclass
-class CommonOptimizerConfig(OptimizerConfig):
-    _target_: str = ""
-    lr: float = 1.0
-    fused: bool | None = None
-    foreach: bool | None = None
-    differentiable: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        want = "left out: it is for gradients through a step, which nothing asks for"
-        require(not self.differentiable, "optimizer.differentiable", self.differentiable, want)
-
-
-@dataclass
-class CommonSchedulerConfig(WarmupConfig):
-    _target_: str = ""
-    T_max: int | None = None
-    max_lr: float = 1.0
-    total_steps: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.T_max is None or self.T_max >= 1, "scheduler.T_max", self.T_max, "1 or more, or null")
-        require(0 < self.max_lr < math.inf, "scheduler.max_lr", self.max_lr, "above 0")
-        good = self.total_steps is None or self.total_steps >= 1
-        require(good, "scheduler.total_steps", self.total_steps, "1 or more, or null")
-
-
-# What the code itself reads of an option, whether the option's own schema knows of it or not.
-COMMON: dict[str, type] = {
-    "model": CommonModelConfig,
-    "optimizer": CommonOptimizerConfig,
-    "scheduler": CommonSchedulerConfig,
 }

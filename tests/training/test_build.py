@@ -118,7 +118,7 @@ def test_options_that_torch_refuses_are_one_line() -> None:
         build_optimizer(config.optimizer, torch.nn.Linear(2, 2), CPU)
     with pytest.raises(UserError, match=r"scheduler: .*last_epoch"):
         learning_rates("scheduler=step", "+scheduler.last_epoch=3")
-    with pytest.raises(UserError, match=r"optimizer\.differentiable=True: "):
+    with pytest.raises(UserError, match=r"optimizer\.differentiable=true: "):
         learning_rates("+optimizer.differentiable=true")
 
 
