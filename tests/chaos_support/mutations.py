@@ -81,10 +81,9 @@ def mutate(specimens: Specimens, chance: random.Random) -> Faults:
     reader = chance.choice(target.readers)
     truth = specimens.truth(reader)
     specimens.restored()
-    if target.files.startswith("cache/"):
-        specimens.fill_cache(reader)
     home = specimens.home
-    path = chance.choice(sorted(path for path in home.glob(target.files)))
+    found = specimens.fill_cache(reader) if target.files.startswith("cache/") else sorted(home.glob(target.files))
+    path = chance.choice(found)
     do = chance.choice(target.damages)
     do(path, chance)
     ended, answer = QUESTIONS[reader].asked(home)

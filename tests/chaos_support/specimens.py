@@ -132,11 +132,12 @@ class Specimens:
         shutil.copytree(self._stock, self.home, symlinks=True, ignore=kept, dirs_exist_ok=True)
         shutil.rmtree(self.home.parent / f"{self.home.name}.output", ignore_errors=True)
 
-    def fill_cache(self, name: str) -> None:
-        """Has the question asked once: the cache knows files by inode numbers too, which `restored` does not keep."""
-        shutil.rmtree(self.home / "cache")
+    def fill_cache(self, name: str) -> list[Path]:
+        """The entries that the question reads: the cache tells files by inode numbers too, which are others by now."""
+        before = set(self.home.glob("cache/*.pt"))
         QUESTIONS[name].asked(self.home)
         self.restored(keep=("cache", "svhn", "pictures"))
+        return sorted(set(self.home.glob("cache/*.pt")) - before)
 
     def truth(self, name: str) -> tuple[set[str], Any]:
         """What the command says, line by line, and answers where nothing is damaged."""

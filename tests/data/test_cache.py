@@ -157,8 +157,9 @@ def test_what_a_killed_process_left_of_an_entry_is_removed_with_it(tmp_path: Pat
     cached("some", "key", str(tmp_path), pictures)
     (entry,) = tmp_path.glob("*.pt")
     left, of_another = (tmp_path / f".{name}.{'0' * 32}.tmp" for name in (entry.name, "other-1.pt"))
-    left.touch()
-    of_another.touch()
+    for file in (left, of_another):
+        file.touch()
+        os.utime(file, (0, 0))
     entry.unlink()
     cached("some", "key", str(tmp_path), pictures)
     assert not left.exists()

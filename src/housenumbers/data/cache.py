@@ -17,7 +17,7 @@ from platformdirs import user_cache_dir
 
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.locks import one_at_a_time
-from housenumbers.files import remove_leftovers, write_atomically
+from housenumbers.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,6 @@ def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledIm
         content |= {"images": data.images.contiguous(), "labels": data.labels.contiguous()}
         content["checksum"] = _checksum(content)
         try:
-            remove_leftovers(root, entry.name)
             write_atomically(entry, lambda file: torch.save(content, file))
         except (OSError, RuntimeError) as error:  # torch.save raises the latter on a full disk
             log.warning("%s: %s: going on without a cache (data.cache=FOLDER chooses another)", root, error)
