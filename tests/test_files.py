@@ -1,5 +1,6 @@
-"""What a killed write leaves is removed by the next one, and what another process is writing is not."""
+"""Files that are whole or not there; what a killed write leaves is removed by the next one, and what another process is writing is not."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 from support import environment
 
-from housenumbers.files import remove_leftovers, write_text
+from housenumbers.errors import UserError
+from housenumbers.files import read_text, remove_leftovers, write_text
 
 WRITING = """import sys, time
 from pathlib import Path
@@ -61,3 +63,27 @@ def test_what_was_made_just_now_stays(tmp_path: Path) -> None:
         os.utime(left, (time.time() - age,) * 2)
         write_text(tmp_path / "model.onnx", "whole")
         assert left.exists() == there
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EIO])
+def test_a_refusal_names_the_file_that_was_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), "another file")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)  # as on a read-only disk, where there is nothing to remove either
+    with pytest.raises(OSError, match="file") as raised:
+        write_text(tmp_path / "file", "text")
+    assert raised.value.errno == number
+    assert raised.value.filename == str(tmp_path / "file")
+
+
+def test_a_pipe_and_a_device_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(UserError, match="not an ordinary file"):
+            read_text(place)
+    with pytest.raises(IsADirectoryError):
+        read_text(tmp_path)

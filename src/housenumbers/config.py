@@ -157,6 +157,15 @@ def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def differing(one: TrainConfig, other: TrainConfig, aside: Sequence[str] = ()) -> list[str]:
+    """The dotted keys that have other values, apart from PLACE_KEYS and those named in `aside`."""
+    first, second = dotted(to_dict(one)), dotted(to_dict(other))
+    keys = [*first, *(key for key in second if key not in first)]
+    ignored = {*PLACE_KEYS, *aside}
+    absent = object()
+    return [key for key in keys if key not in ignored and first.get(key, absent) != second.get(key, absent)]
+
+
 def checked(composed: Any) -> TrainConfig:
     """Resolves a composed configuration and checks every range.
 

@@ -8,10 +8,32 @@ from contextlib import contextmanager
 
 from housenumbers import processes
 
-# What the operating system refuses for reasons outside this program: full disk, quota, no permission, read-only.
-_ENVIRONMENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
-# What lies in a place that is wanted for something else.
-_IN_THE_WAY = {errno.EEXIST: "file", errno.ENOTDIR: "file", errno.EISDIR: "folder"}
+# What the operating system refuses for reasons outside this program, and what to do about it.
+_ADVICE = {
+    ("ENOSPC", "EDQUOT"): "make room",
+    ("EACCES", "EPERM"): "permit access to it",
+    ("EROFS",): "permit writing there, or choose another folder",
+    ("EMFILE", "ENFILE"): "too many files are open at once: raise the limit (ulimit -n)",
+    ("EFBIG",): "raise the limit on the size of files (ulimit -f), or choose another disk",
+    ("ENOLCK", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EINVAL"): "its file system cannot do this: choose another folder",
+    (
+        "EIO",
+        "ENXIO",
+        "ENODEV",
+        "EREMOTEIO",
+    ): "the disk, or the connection to it, fails: check it, and copy what is there",
+    ("ESTALE", "ENOTCONN", "ENOLINK", "EHOSTDOWN", "ETIMEDOUT"): "the network folder is gone: mount it again",
+    ("ENAMETOOLONG",): "choose a shorter name",
+    ("ELOOP",): "a link leads back to itself: mend it",
+    ("EBUSY", "ETXTBSY"): "another program uses it: end that first",
+    ("ENOMEM",): "free some memory",
+    ("EEXIST", "ENOTDIR"): "move away the file that is in the place of a folder",
+    ("EISDIR",): "move away the folder that is in the place of a file",
+}
+_ADVICE_BY_NUMBER = {
+    getattr(errno, name): advice for names, advice in _ADVICE.items() for name in names if hasattr(errno, name)
+}
+_NO_FILE_NEEDED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EFBIG)
 
 
 class UserError(Exception):
@@ -24,6 +46,18 @@ class InputError(UserError, ValueError):
 
 class DivergedError(UserError):
     """The loss is no longer a finite number."""
+
+
+def explained(error: OSError) -> str | None:
+    """What the operating system refused, in one line that says what to do; None where it may be a bug of ours.
+
+    A refusal that names no file comes from other things than files too, unless its number tells.
+    """
+    place = error.filename2 or error.filename
+    advice = _ADVICE_BY_NUMBER.get(error.errno or 0)
+    if advice is None or (place is None and error.errno not in _NO_FILE_NEEDED):
+        return None
+    return f"{'writing' if place is None else place}: {error.strerror}: {advice}"
 
 
 def fail(message: str) -> None:
@@ -44,13 +78,9 @@ def one_line_errors() -> Iterator[None]:
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno in _IN_THE_WAY:
-            what, place = _IN_THE_WAY[error.errno], error.filename2 or error.filename
-            other = "folder" if what == "file" else "file"
-            fail(f"{place}: {error.strerror}: move away the {what} that is in the place of a {other}")
-        if error.errno not in _ENVIRONMENT_ERRNOS:
+        if (explanation := explained(error)) is None:
             raise
-        fail(f"{error.filename or 'writing'}: {error.strerror}: make room, or permit writing there")
+        fail(explanation)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None

@@ -1,13 +1,18 @@
 """Files that a kill at any moment leaves whole: the old one or the new one, never half."""
 
+import errno
 import json
 import os
 import re
+import stat
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from housenumbers.errors import UserError
 
 try:
     import fcntl
@@ -34,7 +39,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a read-only disk, say, which would name the temporary file
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             error.filename = str(path)  # not the temporary one, nor none, as for a full disk
         raise
@@ -59,7 +65,8 @@ def remove_leftovers(folder: Path, name: str | None = None, older_than: float = 
     own = ".+" if name is None else re.escape(name)
     for temporary in folder.glob(".*.tmp"):
         if re.fullmatch(rf"\.{own}\.[0-9a-f]{{32}}\.tmp", temporary.name) and _abandoned(temporary, older_than):
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # a read-only folder is an error of what is to be written there
+                temporary.unlink(missing_ok=True)
 
 
 def _abandoned(temporary: Path, older_than: float) -> bool:
@@ -83,3 +90,27 @@ def _locked(file: BinaryIO) -> bool:
     except OSError:  # the file system has none
         pass
     return True
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Opens a file to read its bytes, without ever waiting for somebody to write them.
+
+    Raises UserError for a pipe, socket or device, and OSError as `open` does, for a folder too.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise UserError(f"{path}: not an ordinary file but a pipe or a device: move it away")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_text(path: Path) -> str:
+    """The text (UTF-8) of a file. Raises as `open_file` does, and ValueError where it is no UTF-8."""
+    with open_file(path) as file:
+        return file.read().decode()

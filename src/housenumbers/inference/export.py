@@ -28,7 +28,8 @@ from housenumbers.inference.formats import SUFFIXES
 from housenumbers.tracking.index import checked_record
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import weights_in, weights_sha256
-from housenumbers.training.trained import Trained, run_around
+from housenumbers.training.identity import run_around
+from housenumbers.training.trained import Trained
 
 TOLERANCE = 1e-4  # of a probability: rounding differs by some 1e-7, anything else by much more
 METADATA_FILE = "housenumbers.json"  # in a .pt2 file; in an ONNX file each entry is one of its own

@@ -8,16 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from housenumbers.errors import UserError
+from housenumbers.errors import UserError, explained
+from housenumbers.tracking.records import check_scores
 from housenumbers.tracking.run_folder import RunFolder
 
 HOMES = (Path("outputs"), Path("multirun"))
+_WIDEST = 40  # letters, of a cell of the table
 
 
 def all_runs(homes: Iterable[Path] = HOMES) -> list[dict[str, Any]]:
     """The records of all runs below `homes`, each with its `folder`, best validation accuracy first.
 
-    A damaged record is listed, with status "damaged".
+    A damaged record is listed, with status "damaged", and one that may not be read with status "unreadable".
     """
     runs = []
     for home in homes:
@@ -27,6 +29,10 @@ def all_runs(homes: Iterable[Path] = HOMES) -> list[dict[str, Any]]:
                 run = checked_record(folder) | {"status": folder.status()}
             except UserError as error:
                 run = {"status": "damaged", "error": str(error)}
+            except OSError as error:
+                if (explanation := explained(error)) is None:
+                    raise
+                run = {"status": "unreadable", "error": explanation}
             runs.append(run | {"folder": str(file.parent)})
     return sorted(runs, key=lambda run: (-_accuracy(run), str(run["folder"])))
 
@@ -55,6 +61,7 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
                 str(run["folder"]),
             ]
         )
+    rows = [[_cell(text) for text in row[:-1]] + [_printable(row[-1])] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines)
@@ -65,19 +72,13 @@ def caption(run: Mapping[str, Any]) -> str:
     best = run.get("best")
     told = [_text(find_value(run, key) or "-") for key in ("name", "model", "data")]
     told += [f"{100 * best['val_accuracy']:.2f} % of validation"] if best else []
-    return ", ".join([*told, str(run["folder"])])
+    return ", ".join([*map(_cell, told), _printable(str(run["folder"]))])
 
 
 def checked_record(folder: RunFolder) -> dict[str, Any]:
-    """The folder's record. Raises UserError where it is damaged, or scores in it are no numbers."""
+    """The folder's record. Raises UserError where it is damaged or scores in it are no numbers, OSError as `record`."""
     record = folder.record()
-    best, test, seconds = record.get("best"), record.get("test"), record.get("train_seconds")
-    numbers = [seconds] if seconds is not None else []
-    for scores, names in ((best, ("epoch", "val_accuracy")), (test, ("n", "accuracy"))):
-        if scores is not None:
-            numbers += [scores.get(name) if isinstance(scores, dict) else None for name in names]
-    if not all(isinstance(number, int | float) for number in numbers):
-        raise UserError(f"{folder.record_file}: best, test or train_seconds are no numbers: restore it from a backup")
+    check_scores(record, str(folder.record_file))
     return record
 
 
@@ -86,6 +87,17 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _cell(text: str) -> str:
+    """The text in one line, and no longer than a column of a table may be: whoever wrote the record chose it."""
+    text = _printable(text)
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+
+
+def _printable(text: str) -> str:
+    """The text without line breaks, control characters, and bytes that are no UTF-8, as names of files may have."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _accuracy(run: Mapping[str, Any]) -> float:

@@ -8,11 +8,18 @@ from pathlib import Path
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from housenumbers.errors import UserError
+
 
 @contextmanager
 def run_log(file: Path) -> Iterator[None]:
-    """While it is open, log records of this package go to standard output and, with their time, to `file`."""
+    """While it is open, log records of this package go to standard output and, with their time, to `file`.
+
+    Raises UserError where that is a pipe or a device, and OSError where it cannot be written.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists() and not file.is_dir() and not file.is_file():
+        raise UserError(f"{file}: not an ordinary file but a pipe or a device: move it away")
     console = logging.StreamHandler(sys.stdout)
     console.setFormatter(logging.Formatter("%(message)s"))
     to_file = logging.FileHandler(file, encoding="utf-8")

@@ -16,12 +16,11 @@ from yaml import YAMLError
 
 from housenumbers.config import TrainConfig, from_saved, to_dict
 from housenumbers.errors import UserError
-from housenumbers.files import remove_leftovers, write_json, write_text
+from housenumbers.files import read_text, remove_leftovers, write_json, write_text
+from housenumbers.tracking.records import checked_history, is_deep
 
 EVENTS = "events.out.tfevents."  # what the names of TensorBoard's files begin with
 ENDED_WELL = ("completed", "pruned")
-_HISTORY = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
-_ABSENT = ("val_loss", "val_accuracy")  # null without validation
 
 
 class RunFolder:
@@ -37,14 +36,19 @@ class RunFolder:
         self.figures = path / "figures"
 
     def record(self) -> dict[str, Any]:
-        """What `run.json` says; empty where there is none yet. Raises UserError where it is damaged."""
+        """What `run.json` says; empty where there is none yet.
+
+        Raises UserError where it is damaged, and OSError where it cannot be read.
+        """
         try:
-            record = json.loads(self.record_file.read_text(encoding="utf-8"))
+            record = json.loads(read_text(self.record_file))
         except FileNotFoundError:
             return {}
-        except (ValueError, OSError) as error:
+        except NotADirectoryError:
+            raise UserError(f"{self.path}: a file where a run's folder is meant: name the folder of the run") from None
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{self.record_file}: damaged ({error}): restore it from a backup") from None
-        if not isinstance(record, dict):
+        if not isinstance(record, dict) or is_deep(record):
             raise UserError(f"{self.record_file}: not a run's record: restore it from a backup")
         return record
 
@@ -57,8 +61,8 @@ class RunFolder:
         saved = self.record().get("config")
         try:
             if saved is None:  # killed before it wrote run.json
-                saved = OmegaConf.load(self.path / ".hydra" / "config.yaml")
-        except (OSError, ValueError, YAMLError):
+                saved = OmegaConf.create(read_text(self.path / ".hydra" / "config.yaml"))
+        except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError, YAMLError):
             raise UserError(f"{self.path}: not a run's folder: it has no run.json and no .hydra/config.yaml") from None
         return from_saved(saved, str(self.path), overrides)
 
@@ -97,17 +101,12 @@ class RunFolder:
     def history(self) -> list[dict[str, Any]]:
         """The records that `write_metrics` wrote. Raises UserError where they are missing or damaged."""
         try:
-            records = [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
-            history = [{key: record[key] for key in _HISTORY} for record in records]
+            records = [json.loads(line) for line in read_text(self.metrics_file).splitlines()]
         except FileNotFoundError:
             raise UserError(f"{self.metrics_file}: no such file: this run has no whole epoch yet") from None
-        except (ValueError, OSError, KeyError, TypeError) as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{self.metrics_file}: damaged ({error}): restore it from a backup") from None
-        values = [(key, value) for record in history for key, value in record.items()]
-        good = all(isinstance(value, int | float) or (value is None and key in _ABSENT) for key, value in values)
-        if not history or not good:
-            raise UserError(f"{self.metrics_file}: damaged (not numbers in every line): restore it from a backup")
-        return history
+        return checked_history(records, str(self.metrics_file))
 
     def started(self, config: TrainConfig, **values: Any) -> None:
         """Writes the record of a run that begins, or goes on."""
@@ -130,13 +129,20 @@ class RunFolder:
         Raises UserError where another process holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
         try:
-            with FileLock(self.path / ".lock", timeout=2):
-                for folder in (self.path, self.path / ".hydra", self.best.parent, self.figures):
-                    remove_leftovers(folder)
-                yield
+            lock.acquire(timeout=2)
         except Timeout:
             raise UserError(f"{self.path}: another process is at work on this run: wait for it to end") from None
+        except OSError as error:
+            error.filename = str(self.path)  # the lock is no file that the user knows of; or none is named
+            raise
+        try:
+            for folder in (self.path, self.path / ".hydra", self.best.parent, self.figures):
+                remove_leftovers(folder)
+            yield
+        finally:
+            lock.release()
 
     def status(self) -> str:
         """The status in `run.json`, but "interrupted" where it says "running" and no process is at work on it."""

@@ -1,5 +1,6 @@
 """Checkpoints: plain tensors, numbers and strings, written whole or not at all, loaded without running their code."""
 
+import errno
 import hashlib
 import io
 import pickle
@@ -8,14 +9,16 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
 from housenumbers.errors import UserError
-from housenumbers.files import write_atomically
+from housenumbers.files import open_file, write_atomically
+from housenumbers.tracking.records import check_calibration
 from housenumbers.training.build import build_model
+from housenumbers.training.memory import is_out_of_memory
 
 FORMAT = 1
 
@@ -30,51 +33,76 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """The content of a checkpoint, its tensors on `device`.
 
-    Raises UserError where the file is missing, damaged, holds anything but plain data, or comes from another program.
+    Raises UserError where the file is missing, damaged, holds anything but plain data, or comes from another program,
+    and OSError where it cannot be read: then nothing is known of what it holds.
     """
     return as_checkpoint(load_plain_data(path, device), path)
 
 
 def as_checkpoint(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The content of the file at `path`. Raises UserError where it comes from another program."""
-    if content.get("format") != FORMAT or "config" not in content:
+    """The content of the file at `path`. Raises UserError where it comes from another program, or makes no sense."""
+    if content.get("format") != FORMAT or not isinstance(content.get("config"), dict):
         raise UserError(f"{path}: not a checkpoint of this program (format {FORMAT})")
+    check_calibration(content.get("calibration"), str(path))
     return content
 
 
 def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """A dictionary of tensors, numbers and strings, a state dict say.
 
-    Raises UserError where the file is missing, damaged, or holds anything else.
+    Raises UserError where the file is missing, damaged, or holds anything else, and OSError where it cannot be read.
     """
-    _check_sums(path)
     try:
-        with warnings.catch_warnings(action="ignore"):  # what torch thinks of a stranger's file takes several lines
-            content = torch.load(path, map_location=device, weights_only=True)
+        with open_file(path) as file:
+            _check_sums(file, path)
+            with warnings.catch_warnings(action="ignore"):  # what torch thinks of a stranger's file takes several lines
+                content = torch.load(file, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint") from None
+    except UserError:
+        raise
     except pickle.UnpicklingError:
         raise UserError(
             f"{path}: refused: it is damaged, or holds more than plain data and could run code on this machine"
         ) from None
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise UserError(f"{path}: damaged or no checkpoint ({type(error).__name__}): use another one") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which damaged bytes lead to, as places in the file that cannot be
+            error.filename = str(path)
+            raise
+        raise _damaged(path, error) from None
+    except Exception as error:  # whatever torch meets in damaged bytes
+        if is_out_of_memory(error):
+            raise UserError(
+                f"{path}: too little memory to load it: end other programs, or take another device"
+            ) from None
+        raise _damaged(path, error) from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint of this program (format {FORMAT})")
     return content
 
 
-def _check_sums(path: Path) -> None:
-    """Raises UserError where the archive at `path` has changed since it was written: torch looks at no checksum."""
-    if not zipfile.is_zipfile(path):  # missing, or cut short: torch says so
+def _check_sums(file: BinaryIO, path: Path) -> None:
+    """Raises UserError where the archive has changed since it was written: torch looks at no checksum."""
+    is_archive = zipfile.is_zipfile(file)
+    file.seek(0)
+    if not is_archive:  # cut short, say: torch says so
         return
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip() is not None
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        damaged = True
     except Exception:  # whatever zipfile meets in damaged bytes
         damaged = True
     if damaged:
         raise UserError(f"{path}: damaged: its checksums do not fit: use another one")
+    file.seek(0)
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: damaged or no checkpoint ({type(error).__name__}): use another one")
 
 
 def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) -> nn.Module:

@@ -16,8 +16,9 @@ from housenumbers.files import write_json
 from housenumbers.sections import DataConfig
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import save_checkpoint
+from housenumbers.training.identity import run_around
 from housenumbers.training.own_metrics import own_metrics
-from housenumbers.training.trained import Trained, checkpoint_of, load_trained, run_around
+from housenumbers.training.trained import Trained, checkpoint_of, load_trained
 
 log = logging.getLogger(__name__)
 

@@ -31,14 +31,19 @@ def keep_freed_memory() -> None:
     mallopt(_TOP_PAD, 64 * 2**20)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the machine, or its GPU, had less memory than was asked for."""
+    of_the_cpu = "can't allocate memory" in str(error)  # an ordinary RuntimeError
+    return of_the_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
 @contextmanager
 def enough_memory() -> Iterator[None]:
     """Raises UserError where the machine, or its GPU, has less memory than what runs inside asks for."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        of_the_cpu = "can't allocate memory" in str(error)  # an ordinary RuntimeError
-        if not of_the_cpu and not isinstance(error, torch.OutOfMemoryError | MemoryError):
+        if not is_out_of_memory(error):
             raise
         raise UserError(
             "out of memory: lower data.batch_size or model.input_size, raise micro_batches, or take a smaller model or "

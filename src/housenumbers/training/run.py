@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -31,7 +32,7 @@ from housenumbers.training.memory import enough_memory, keep_freed_memory
 from housenumbers.training.progress import Progress
 from housenumbers.training.progressive import check_batches
 from housenumbers.training.repeatability import environment, seed_everything
-from housenumbers.training.restore import last_checkpoint, restore_best, restore_state
+from housenumbers.training.restore import last_checkpoint, restore
 from housenumbers.training.results import write_results
 
 log = logging.getLogger(__name__)
@@ -67,11 +68,13 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         device = distributed.begin(config)
         keep_freed_memory()
         conditions = {**environment(device), "git_commit": _git_commit()}
-        folder.started(config, **conditions, trial=trial and trial.identity)
+        last = last_checkpoint(folder, config, device)
+        # A trial that goes on with an interrupted one has that one's checkpoints, and no record yet.
+        run_id = last.get("run_id") or folder.record().get("run_id") or uuid.uuid4().hex
+        folder.started(config, run_id=run_id, **conditions, trial=trial and trial.identity)
         if trial is None:
             prepare_test(config.data)
         splits = load_splits(config.data).to(device)
-        last = last_checkpoint(folder, device)
         if last.get("data_sha256", splits.sha256) != splits.sha256:
             raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
         # A run whose parts ran under different conditions need not repeat: a resumed one has to say so.
@@ -87,7 +90,12 @@ def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: b
         with undisturbed(), EventFile(path) as writer, observers:
             _write_so_far(config, state, splits, folder, writer)
             observers.begin(state.history)
-            origin = {"data_sha256": splits.sha256, "conditions": conditions, "conditions_mixed": mixed}
+            origin = {
+                "run_id": run_id,
+                "data_sha256": splits.sha256,
+                "conditions": conditions,
+                "conditions_mixed": mixed,
+            }
             pruned = _train(config, state, splits, folder, writer, observers, trial, origin)
             distributed.leave()  # the other processes end here
             scores = write_results(
@@ -121,8 +129,7 @@ def _start_or_resume(
         device, torch.get_num_threads(),
     )  # fmt: skip
     if last:
-        restore_state(state, last, folder)
-        restore_best(config, state, last, folder)
+        restore(config, state, last, folder, steps)
         log.info("going on after epoch %d of %d", len(state.history), config.epochs)
     return state
 

@@ -19,6 +19,7 @@ from housenumbers.evaluation.metrics import predict
 from housenumbers.models.normalize import checked_layout
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model
+from housenumbers.training.identity import check_owner, run_around
 from housenumbers.training.memory import keep_freed_memory
 from housenumbers.training.repeatability import choose_device
 
@@ -95,11 +96,6 @@ def checkpoint_of(run: Path) -> Path:
     return run if run.suffix == ".pt" else RunFolder(run).best
 
 
-def run_around(file: Path) -> Path | None:
-    """The folder of the run that a checkpoint lies in; none where it lies alone."""
-    return file.parent.parent if file.parent.name == "checkpoints" else None
-
-
 def load_trained(run: Path | str, overrides: Sequence[str] = ()) -> Trained:
     """The best weights of a run folder, or those in a .pt file, as a model made for inference.
 
@@ -108,6 +104,7 @@ def load_trained(run: Path | str, overrides: Sequence[str] = ()) -> Trained:
     """
     file = checkpoint_of(Path(run))
     content = load_checkpoint(file)
+    check_owner(content, file)
     config = from_saved(content["config"], str(file), overrides)
     if config.threads is not None:
         torch.set_num_threads(config.threads)

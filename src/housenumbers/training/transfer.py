@@ -19,6 +19,7 @@ from housenumbers.evaluation.metrics import predict
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import head_of
 from housenumbers.training.checkpoint import as_checkpoint, load_plain_data, load_weights, weights_in, weights_sha256
+from housenumbers.training.identity import check_owner
 
 _OWN_SIZE = "normalize.input_size"  # what the configuration says, whatever the weights were trained with
 
@@ -125,7 +126,9 @@ def _from_file(source: str) -> Mapping[str, Tensor]:
     file = RunFolder(Path(source.removeprefix("run:"))).best if run else Path(source)
     content = load_plain_data(file)
     if run or "config" in content:
-        return weights_in(as_checkpoint(content, file))
+        as_checkpoint(content, file)
+        check_owner(content, file)
+        return weights_in(content)
     return _of_the_network(content)
 
 

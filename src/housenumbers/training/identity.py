@@ -1,0 +1,38 @@
+"""Which run a checkpoint is of: beside another run's record it would give that run results that are not its own."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from housenumbers.config import TrainConfig, differing, from_saved
+from housenumbers.errors import UserError
+from housenumbers.tracking.run_folder import RunFolder
+
+
+def run_around(file: Path) -> Path | None:
+    """The folder of the run that a checkpoint lies in; none where it lies alone."""
+    return file.parent.parent if file.parent.name == "checkpoints" else None
+
+
+def check_owner(content: Mapping[str, Any], file: Path) -> None:
+    """Raises UserError where the checkpoint lies in the folder of a run that did not write it."""
+    around = run_around(file)
+    record = RunFolder(around).record() if around else {}
+    if around is None or not isinstance(record.get("config"), dict):  # of a run that was killed before it had any
+        return
+    # Older best weights of a run that was prolonged were written when it had fewer epochs.
+    check_same_run(content, file, record.get("run_id"), from_saved(record["config"], str(around)), aside=["epochs"])
+
+
+def check_same_run(
+    content: Mapping[str, Any], file: Path, run_id: str | None, config: TrainConfig, aside: Sequence[str] = ()
+) -> None:
+    """Raises UserError where the checkpoint says that another run wrote it, or one with other settings.
+
+    Checkpoints of earlier versions have no `run_id`. Keys in `aside` may differ.
+    """
+    own = content.get("run_id")
+    if None not in (own, run_id) and own != run_id:
+        raise UserError(f"{file}: is of another run (run_id {own}, not {run_id}): put the run's own file there")
+    if keys := differing(from_saved(content["config"], str(file)), config, aside):
+        raise UserError(f"{file}: is of another run: {', '.join(keys[:3])} differ: put the run's own file there")
