@@ -30,20 +30,23 @@ def train(composed: DictConfig) -> Any:
     alone = settings.mode == RunMode.RUN
     folder = Path(settings.runtime.output_dir)
     with one_line_errors() if alone else nullcontext():  # before Hydra sees them, who adds a line of its own
-        RunFolder(folder).save_composition(composed, settings)
+        RunFolder(folder).check_free()
         config = schema.checked(composed)
     with interrupts.undisturbed():  # torn while it loads NumPy, torch would go on with half of it
         from housenumbers.reports.after_training import page_after_training
         from housenumbers.training.run import run
 
+    def save() -> None:
+        RunFolder(folder).save_composition(composed, settings)
+
     if alone:
         with one_line_errors():
-            value = run(config, folder)
+            value = run(config, folder, prepare=save)
             page_after_training(folder)
             return value
     from housenumbers.sweeps.trial import current
 
-    return run(config, folder, current())
+    return run(config, folder, current(), prepare=save)
 
 
 def main() -> None:
@@ -73,18 +76,19 @@ def lead() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors on, so that one place tells them, in one line
     schema.register()
     for word in sys.argv[1:]:
-        verb, _, folder = word.partition("=")
+        verb, _, where = word.partition("=")
         if verb in ("resume", "repeat"):
             if not folder:
                 raise UserError(f"{verb}: of which run? {verb}=RUN_FOLDER, without spaces")
             from housenumbers.training import again
 
             others = [other for other in sys.argv[1:] if other != word]
-            code = getattr(again, verb)(Path(folder), others)
-            if verb == "resume" and not (Path(folder) / "report.html").exists():
+            folder = again.folder_of(verb, where)
+            code = getattr(again, verb)(folder, others)
+            if verb == "resume" and not (folder / "report.html").exists():
                 from housenumbers.reports.after_training import page_after_training
 
-                page_after_training(Path(folder))
+                page_after_training(folder)
             raise SystemExit(code)
     check_words(sys.argv[1:])
     sys.argv[1:] = quoted(sys.argv[1:])

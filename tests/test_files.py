@@ -1,4 +1,4 @@
-"""Files that are whole or not there; what a killed write leaves is removed by the next one, and what another process is writing is not."""
+"""Files that are whole or not there; what a killed write left is removed, what another process writes is not."""
 
 import errno
 import os

@@ -166,6 +166,20 @@ def differing(one: TrainConfig, other: TrainConfig, aside: Sequence[str] = ()) -
     return [key for key in keys if key not in ignored and first.get(key, absent) != second.get(key, absent)]
 
 
+def depends_on_length(config: TrainConfig) -> str | None:
+    """What makes an epoch of the run another one where `epochs` is another number; None where nothing does."""
+    scheduler = options(config.scheduler)
+    for key in ("T_max", "total_steps"):
+        if key in scheduler and scheduler[key] is None:
+            return f"the learning rate of {str(scheduler['_target_']).rpartition('.')[2]} (scheduler.{key}=null)"
+    if config.averaging.method != "none" and config.averaging.start > 0:
+        return f"averaging.start={config.averaging.start}"
+    for key in ("sizes", "freeze_after"):
+        if values := getattr(config.progressive, key):
+            return f"progressive.{key}={values}"
+    return f"data.curriculum={config.data.curriculum}" if config.data.curriculum else None
+
+
 def checked(composed: Any) -> TrainConfig:
     """Resolves a composed configuration and checks every range.
 

@@ -13,6 +13,8 @@ import pytest
 import torch
 from support import ROOT, TINY, Command, command_line, environment, only_run, run_ended, run_folders, run_in
 
+from housenumbers.tracking.run_folder import RunFolder
+
 # Everything that could remember a random number: augmentation, a scheduler that steps per batch, momentum.
 LONG = (*TINY, "epochs=5", "augment=rotation", "augment.translate=2", "scheduler=onecycle")
 
@@ -217,6 +219,20 @@ def test_a_run_at_work_is_left_alone(command: Command, tmp_path: Path) -> None:
         process.wait()
 
 
+@pytest.mark.parametrize(
+    "mode", [["hydra.run.dir={folder}"], ["-m", "hydra.sweep.dir={folder.parent}", "hydra.sweep.subdir=run"]]
+)
+def test_a_run_that_comes_second_into_a_folder_writes_nothing(
+    command: Command, tmp_path: Path, mode: list[str]
+) -> None:
+    folder = tmp_path / "runs" / "run"
+    with RunFolder(folder).locked():  # as by a run that has begun and has no record yet
+        done = command("train", *(word.format(folder=folder) for word in mode), *TINY)
+    assert done.returncode == 2
+    assert "another process is at work" in done.stderr
+    assert [file.name for file in folder.iterdir()] == [".lock"]
+
+
 def test_a_damaged_last_checkpoint_is_one_line_that_says_how_to_go_on(command: Command, tmp_path: Path) -> None:
     assert run_ended(tmp_path, signal.SIGKILL, 1, *LONG, "epochs=2").returncode == -signal.SIGKILL
     folder = only_run(tmp_path)
@@ -225,7 +241,7 @@ def test_a_damaged_last_checkpoint_is_one_line_that_says_how_to_go_on(command: C
     done = command("train", f"resume={folder}")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "delete it, and the run begins anew" in line
+    assert f"or delete {last}, and the run begins anew" in line
     last.unlink()
     assert command("train", f"resume={folder}").returncode == 0
 
@@ -260,6 +276,12 @@ def test_resuming_a_completed_run_changes_nothing(command: Command, finished: Pa
         (["resume={finished}", "device=toaster"], "device=toaster"),
         (["repeat={finished}", "seed=3"], "seed=3"),
         (["repeat=nowhere"], "not a run's folder"),
+        (["resume={finished}/checkpoints/last.pt"], "name the folder of the run: resume={finished}"),
+        (["resume={finished}/run.json"], "name the folder of the run: resume={finished}"),
+        (["repeat={finished}/run.json"], "name the folder of the run: repeat={finished}"),
+        (["resume={finished}", "epochs=2"], "this run has 3"),
+        (["repeat={finished}", "epochs=5"], "epochs=5: a saved run keeps its configuration"),
+        (["resume=last"], "no run below"),
     ],
 )
 def test_what_cannot_be_resumed_or_repeated_is_one_line(
@@ -268,7 +290,7 @@ def test_what_cannot_be_resumed_or_repeated_is_one_line(
     done = command("train", *(word.format(finished=finished) for word in words))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert said in line
+    assert said.format(finished=finished) in line
     assert not (tmp_path / "outputs").exists()
 
 
@@ -293,6 +315,16 @@ def test_repeat_names_a_differing_thread_count(command: Command, finished: Path)
     other = command("train", f"repeat={finished}", "threads=2")
     assert other.returncode == 0, other.stderr
     assert "thread count" in other.stdout or "bit-identical" in other.stdout
+
+
+def test_repeat_names_what_the_arithmetic_depends_on(command: Command, finished: Path, tmp_path: Path) -> None:
+    forged = shutil.copytree(finished, tmp_path / "forged")
+    arithmetic = record(finished)["arithmetic"] | {"ONEDNN_MAX_CPU_ISA": "AVX2", "cpu_capability": "other"}
+    other = {"weights_sha256": "0" * 64, "arithmetic": arithmetic}
+    (forged / "run.json").write_text(json.dumps(record(finished) | other))
+    done = command("train", f"repeat={forged}")
+    assert done.returncode == 0, done.stderr
+    assert "need not be equal: different cpu_capability, ONEDNN_MAX_CPU_ISA" in done.stdout
 
 
 def test_repeat_fails_where_bits_differ_for_no_reason(command: Command, finished: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from housenumbers.tracking.index import all_runs, caption, table
+from housenumbers.tracking.index import all_runs, caption, newest_run, table
 
 GOOD = {"status": "completed", "name": "good", "best": {"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0}}
 
@@ -77,3 +77,9 @@ def test_no_name_breaks_the_table(tmp_path: Path) -> None:
     assert len(lines) == 2
     assert max(map(len, lines)) < 400
     assert all(text.isprintable() and text.encode() for text in (*lines, caption(runs[0])))
+
+
+def test_the_newest_run_is_no_trial(tmp_path: Path) -> None:
+    for day, trial in enumerate((None, None, {"study": "s", "number": 0})):
+        write(tmp_path, str(day), json.dumps(GOOD | {"started": f"2026-01-0{day}", "trial": trial, "config": {}}))
+    assert newest_run("resume=last", [tmp_path]).name == "1"

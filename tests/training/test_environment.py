@@ -18,3 +18,12 @@ def test_processors_of_one_name_and_two_generations_are_told_apart() -> None:
         pytest.skip("a processor without family and model")
     family, model = (match[1] for match in found if match)
     assert f"(family {family}, model {model})" in environment(torch.device("cpu"))["cpu"]
+
+
+def test_the_record_names_what_else_decides_the_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MKL_CBWR", raising=False)
+    before = environment(torch.device("cpu"))["arithmetic"]
+    assert before["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
+    assert "MKL_CBWR" not in before
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    assert environment(torch.device("cpu"))["arithmetic"] == before | {"MKL_CBWR": "COMPATIBLE"}

@@ -156,6 +156,12 @@ def test_a_temperature_that_cannot_be_is_refused(folder: RunFolder, temperature:
         load_trained(folder.path)
 
 
+@pytest.mark.parametrize("name", ["weights.pth", "weights", "run.json"])
+def test_a_file_is_a_checkpoint_whatever_its_name(folder: RunFolder, tmp_path: Path, name: str) -> None:
+    shutil.copy(folder.best, tmp_path / name)
+    assert load_trained(tmp_path / name).file == tmp_path / name
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE])
 def test_a_checkpoint_that_cannot_be_read_is_not_called_damaged(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int

@@ -75,6 +75,14 @@ def caption(run: Mapping[str, Any]) -> str:
     return ", ".join([*map(_cell, told), _printable(str(run["folder"]))])
 
 
+def newest_run(wanted: str, homes: Sequence[Path] = HOMES) -> Path:
+    """The folder of the run that was started last, trials of sweeps apart. Raises UserError where there is none."""
+    runs = [run for run in all_runs(homes) if run.get("trial") is None and "config" in run]
+    if not runs:
+        raise UserError(f"{wanted}: no run below {' or '.join(map(str, homes))}: name a run's folder")
+    return Path(max(runs, key=lambda run: str(run.get("started", "")))["folder"])
+
+
 def checked_record(folder: RunFolder) -> dict[str, Any]:
     """The folder's record. Raises UserError where it is damaged or scores in it are no numbers, OSError as `record`."""
     record = folder.record()

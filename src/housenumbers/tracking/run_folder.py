@@ -20,6 +20,7 @@ from housenumbers.files import read_text, remove_leftovers, write_json, write_te
 from housenumbers.tracking.records import checked_history, is_deep
 
 EVENTS = "events.out.tfevents."  # what the names of TensorBoard's files begin with
+_DERIVED = ("report.html", "evaluation_*.json", "corruptions_*")
 ENDED_WELL = ("completed", "pruned")
 
 
@@ -81,9 +82,9 @@ class RunFolder:
     def save_composition(self, config: DictConfig, settings: HydraConf) -> None:
         """Writes `.hydra/` for a run that Hydra starts: its configuration, Hydra's own, and the words given.
 
-        Hydra itself would write over the configuration of a run that the folder holds. Raises UserError for one.
+        Hydra itself would write over the configuration of a run that the folder holds. Only the process that holds the
+        lock may.
         """
-        self.check_free()
         self._save("config", config)
         self._save("hydra", OmegaConf.create({"hydra": settings}))
         self._save("overrides", settings.overrides.task)
@@ -108,8 +109,17 @@ class RunFolder:
             raise UserError(f"{self.metrics_file}: damaged ({error}): restore it from a backup") from None
         return checked_history(records, str(self.metrics_file))
 
+    def remove_outdated(self) -> list[Path]:
+        """Deletes what other commands derived from earlier best weights of this run; gives what there was."""
+        found = [file for pattern in _DERIVED for file in sorted(self.path.glob(pattern))]
+        for file in found:
+            file.unlink()
+        return found
+
     def started(self, config: TrainConfig, **values: Any) -> None:
-        """Writes the record of a run that begins, or goes on."""
+        """Writes the record of a run that begins, or goes on, perhaps with more epochs."""
+        if self.record().get("config", {"epochs": config.epochs}).get("epochs") != config.epochs:
+            self.save_config(config)
         self.update(
             status="running",
             name=config.name,

@@ -57,7 +57,7 @@ def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str,
             _check_sums(file, path)
             with warnings.catch_warnings(action="ignore"):  # what torch thinks of a stranger's file takes several lines
                 content = torch.load(file, map_location=device, weights_only=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such checkpoint") from None
     except UserError:
         raise

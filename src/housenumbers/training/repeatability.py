@@ -16,6 +16,15 @@ from housenumbers.errors import UserError
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "hydra-core", "omegaconf")
 
+# Read by oneDNN (earlier DNNL), MKL, OpenMP, NumPy and the libraries of CUDA: which instructions they use, in which
+# order they sum, how they round.
+_VARIABLES = (
+    "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS", "DNNL_CPU_ISA_HINTS",
+    "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DYNAMIC",
+    "MKL_DEBUG_CPU_TYPE", "MKL_VML_MODE", "OMP_DYNAMIC", "OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES",
+    "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG",
+)  # fmt: skip
+
 
 def seed_everything(seed: int) -> None:
     """Seeds torch (CUDA included), NumPy and Python's `random`, and asks cuDNN and cuBLAS for deterministic kernels.
@@ -58,7 +67,7 @@ def computes_in_bfloat16(autocast: bool | str, device: torch.device) -> bool:
 def environment(device: torch.device) -> dict[str, Any]:
     """What decides the bits besides configuration and data, as plain values.
 
-    `threads` of a process, `world_size` (how many processes), `device`, `versions` and `cpu`.
+    `threads` of a process, `world_size` (how many processes), `device`, `versions`, `cpu` and `arithmetic`.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
@@ -68,7 +77,22 @@ def environment(device: torch.device) -> dict[str, Any]:
         "versions": dict(_versions()),
         "cpu": f"{_cpu_model()}, {torch.backends.cpu.get_cpu_capability()}"
         + (", bfloat16" if _cpu_has_bfloat16() else ""),
+        "arithmetic": _arithmetic(),
     }
+
+
+def _arithmetic() -> dict[str, Any]:
+    """Settings under which the same processor gives other bits: those of torch, and variables that are set.
+
+    `cpu_capability` is the one that torch's kernels use, which ATEN_CPU_CAPABILITY lowers. Of oneDNN and MKL only the
+    variables can be seen.
+    """
+    return {
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "onednn": torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled(),
+    } | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from housenumbers.config import TrainConfig
+from housenumbers.config import TrainConfig, depends_on_length
 from housenumbers.errors import UserError
 from housenumbers.tracking.records import checked_history, is_number
 from housenumbers.tracking.run_folder import RunFolder
@@ -38,7 +38,7 @@ def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device
         history = checked_history(last.get("history"), str(folder.last))
         if len(history) > config.epochs:
             raise UserError(f"{folder.last}: holds {len(history)} epochs, the run has {config.epochs}: use its own")
-        check_same_run(last, folder.last, run_id, config)
+        check_same_run(last, folder.last, run_id, config, aside=[] if depends_on_length(config) else ["epochs"])
         if (best := _best(config, history)) is not history[-1]:
             _check_best(folder.best, best, last)
     except UserError as error:

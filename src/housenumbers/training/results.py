@@ -74,6 +74,8 @@ def write_results(
 
     if scores:
         tensorboard.log_scores(writer, scores, epoch)
+    if outdated := folder.remove_outdated():
+        log.info("removed, as of earlier weights: %s", ", ".join(file.name for file in outdated))
     best = best_record(state.history, config.best_by)
     best_epoch = None if best is None else epoch
     _save(folder, "loss", figures.loss_curves(state.history, best_epoch))

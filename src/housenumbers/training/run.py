@@ -4,7 +4,7 @@ import logging
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -49,20 +49,28 @@ class Trial(Protocol):
     def should_stop(self) -> bool: ...
 
 
-def run(config: TrainConfig, path: Path, trial: Trial | None = None, resuming: bool = False) -> Any:
+def run(
+    config: TrainConfig,
+    path: Path,
+    trial: Trial | None = None,
+    resuming: bool = False,
+    prepare: Callable[[], None] = lambda: None,
+) -> Any:
     """Trains, or goes on training, in the run folder `path`, and gives the value of `config.objective`.
 
     Starts from the folder's last checkpoint where there is one; a folder that holds a run is refused unless `resuming`.
     In a sweep's trial the test part is not looked at, and the trial is told the objective after each epoch and may stop
-    the run, which then has status "pruned".
+    the run, which then has status "pruned". `prepare` is called first, once the folder is this process's own.
     Raises UserError for what a user can mend; the record in the folder then has status "failed".
     """
     folder = RunFolder(path)
-    if not resuming:
-        folder.check_free()
     check_targets(config)
     observers = Observers(config, path)
-    with folder.locked(), run_log(folder.log_file), _recorded(folder, trial), enough_memory(), distributed.together():
+    with (
+        _claimed(folder, resuming), run_log(folder.log_file), _recorded(folder, trial), enough_memory(),
+        distributed.together(),
+    ):  # fmt: skip
+        prepare()
         log.info("%s", folder.path)
         distributed.from_first(config)
         device = distributed.begin(config)
@@ -215,6 +223,17 @@ def _objective(config: TrainConfig, state: TrainingState) -> Any:
     best = best_record(state.history, config.best_by) or {}
     values = [state.seconds if name == "train_seconds" else best.get(name) for name in config.objectives]
     return values[0] if isinstance(config.objective, str) else values
+
+
+@contextmanager
+def _claimed(folder: RunFolder, resuming: bool) -> Iterator[None]:
+    """Holds the folder. Raises UserError where another process does, or it holds a run and this is a new one."""
+    if not resuming:
+        folder.check_free()  # rather than to wait for a process that is at work there
+    with folder.locked():
+        if not resuming:
+            folder.check_free()
+        yield
 
 
 @contextmanager

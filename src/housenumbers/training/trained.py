@@ -92,12 +92,13 @@ class Trained:
 
 
 def checkpoint_of(run: Path) -> Path:
-    """The file of the best weights of a run folder; `run` itself where it is a .pt file."""
-    return run if run.suffix == ".pt" else RunFolder(run).best
+    """The file of the best weights of a run folder; `run` itself where it is a file, whatever its name."""
+    is_file = not run.is_dir() and (run.exists() or run.suffix == ".pt")
+    return run if is_file else RunFolder(run).best
 
 
 def load_trained(run: Path | str, overrides: Sequence[str] = ()) -> Trained:
-    """The best weights of a run folder, or those in a .pt file, as a model made for inference.
+    """The best weights of a run folder, or those in a checkpoint alone, as a model made for inference.
 
     The model comes from the checkpoint alone. `overrides` are keys of the saved configuration that change no result:
     `device`, `threads`, and where the data lie. Raises UserError for what a user can mend.
