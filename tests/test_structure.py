@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "sections": {"groups"},
     "groups": {"errors", "messages"},
     "errors": {"processes"},
-    "files": set(),
+    "files": {"errors"},
     "interrupts": set(),
     "processes": set(),
     "messages": set(),
