@@ -151,7 +151,8 @@ def write_pictures(home: Path) -> list[Path]:
             else:
                 made = coloured.convert(mode)
             made.save(
-                home / f"{size[0]}x{size[1]}_{mode.replace(';', '')}.tif", "TIFF" if mode in ("CMYK", "F", "I") else "PNG"
+                home / f"{size[0]}x{size[1]}_{mode.replace(';', '')}.tif",
+                "TIFF" if mode in ("CMYK", "F", "I") else "PNG",
             )
     large = noise[500, 60].resize((1500, 900))
     sideways = Image.Exif()
