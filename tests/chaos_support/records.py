@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def faults_in(folder: Path, reference: Path) -> list[tuple[str, str]]:
 
 def _differences(folder: Path, reference: Path, history: list[dict[str, Any]], loader: str) -> str:
     """The first tag that TensorBoard shows otherwise than the reference's, or than the `history`; empty if none."""
-    there = series(reference, loader)
+    there = _series_of_reference(reference, loader)
     until = time.monotonic() + _LOADING
     while said := _difference(series(folder, loader), there, history):
         if loader == "slow" or time.monotonic() > until:  # the fast one loads while it answers
@@ -101,28 +102,39 @@ def _difference(here: Series, there: Series, history: list[dict[str, Any]]) -> s
     return ""
 
 
+@cache  # it does not change
+def _series_of_reference(folder: Path, loader: str) -> Series:
+    found = series(folder, loader)
+    until = time.monotonic() + _LOADING
+    while loader == "fast" and found != (found := series(folder, loader)) and time.monotonic() < until:
+        pass
+    return found
+
+
 def series(folder: Path, loader: str) -> Series:
     """The numbers and texts that TensorBoard shows of a folder, read by its own `loader`."""
     if loader == "slow":
         multiplexer = EventMultiplexer(None, DEFAULT_SIZE_GUIDANCE, DEFAULT_TENSOR_SIZE_GUIDANCE)
         multiplexer.AddRunsFromDirectory(str(folder))
         multiplexer.Reload()
-        return _shown(MultiplexerDataProvider(multiplexer, str(folder)))
+        return _shown(MultiplexerDataProvider(multiplexer, str(folder)), folder.parent)
     server = SubprocessServerDataIngester(
         get_server_binary(), str(folder), reload_interval=0, channel_creds_type=ChannelCredsType.LOCAL
     )
     server.start()
     try:
-        return _shown(server.data_provider)
+        return _shown(server.data_provider, folder.parent)
     finally:
         server._stdin_handle.close()  # which ends it
 
 
-def _shown(provider: Any) -> Series:
-    """Numbers and texts."""
+def _shown(provider: Any, home: Path) -> Series:
+    """Numbers and texts, these without the name of the working folder."""
     of = {"ctx": RequestContext(), "experiment_id": "", "downsample": 1000}
     scalars = provider.read_scalars(plugin_name="scalars", **of).values()
     texts = provider.read_tensors(plugin_name="text", **of).values()
     found = {tag: [(each.step, each.value) for each in points] for run in scalars for tag, points in run.items()}
-    said = {tag: [(each.step, each.numpy.tolist()) for each in points] for run in texts for tag, points in run.items()}
-    return found | said
+    for run in texts:
+        for tag, points in run.items():
+            found[tag] = [(each.step, str(each.numpy.tolist()).replace(str(home), "")) for each in points]
+    return found
