@@ -82,8 +82,9 @@ def mutate(specimens: Specimens, chance: random.Random) -> Faults:
     truth = specimens.truth(reader)
     specimens.restored()
     home = specimens.home
-    found = specimens.fill_cache(reader) if target.files.startswith("cache/") else sorted(home.glob(target.files))
-    path = chance.choice(found)
+    of_the_cache = target.files.startswith("cache/")
+    entries = specimens.fill_cache(reader) if of_the_cache or target.content else []
+    path = chance.choice(entries if of_the_cache else sorted(home.glob(target.files)))
     do = chance.choice(target.damages)
     do(path, chance)
     ended, answer = QUESTIONS[reader].asked(home)

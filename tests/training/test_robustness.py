@@ -101,6 +101,7 @@ def test_the_page_of_the_run_shows_it(run: Path) -> None:
     [
         "{",
         "[]",
+        "[" * 100_000,
         "{}",
         '{"n": 1, "accuracy": 1, "mean": 1, "kinds": {"<b>": {}}}',
         '{"n": 1, "accuracy": 1, "mean": 1, "kinds": {}}',

@@ -153,5 +153,5 @@ def _confirmed(folder: Path) -> dict[str, Any] | None:
     """What confirm.py found, if it was run."""
     try:
         return dict(json.loads((folder / "confirmed.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

@@ -13,7 +13,7 @@ from housenumbers.errors import UserError
 from housenumbers.evaluation.corruption_figure import corruption_figure
 from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupted
 from housenumbers.evaluation.metrics import accuracy_and_loss
-from housenumbers.files import write_atomically, write_json
+from housenumbers.files import read_text, write_atomically, write_json
 from housenumbers.sections import DataConfig
 from housenumbers.training.evaluate import file_name, part_of
 from housenumbers.training.trained import Trained, load_trained
@@ -76,14 +76,14 @@ def recorded_corruptions(run: Path, split: str) -> dict[str, Any] | None:
     """What `evaluate_corruptions` wrote of a run's own part; null where it did not. Raises UserError if damaged."""
     file = run / f"corruptions_{split}.json"
     try:
-        scores = json.loads(file.read_text(encoding="utf-8"))
+        scores = json.loads(read_text(file))
         corruption_rows(scores)
         whole = all(len(kind["accuracy"]) == len(STRENGTHS) for kind in scores["kinds"].values())
         if not (whole and scores["kinds"] and isinstance(scores["n"], int)):
             raise ValueError("not what evaluate.py writes")
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{file}: damaged ({error!r}): delete it") from None
     return scores
 
