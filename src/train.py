@@ -78,7 +78,7 @@ def lead() -> None:
     for word in sys.argv[1:]:
         verb, _, where = word.partition("=")
         if verb in ("resume", "repeat"):
-            if not folder:
+            if not where:
                 raise UserError(f"{verb}: of which run? {verb}=RUN_FOLDER, without spaces")
             from housenumbers.training import again
 
