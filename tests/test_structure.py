@@ -15,7 +15,7 @@ PACKAGE = ROOT / "src" / "housenumbers"
 # that are listed with it.
 GROUND = {
     "common", "composition", "config", "errors", "files", "groups", "interrupts", "messages", "processes", "sections",
-    "targets", "words",
+    "places", "targets", "words",
 }  # fmt: skip
 MAY_IMPORT = {
     "models": set(),
@@ -29,8 +29,9 @@ MAY_IMPORT = {
     "demo": GROUND | {"data", "evaluation", "tracking", "training", "inference", "reports"},
     "composition": {"config", "errors", "messages"},
     "common": {"groups"},
-    "config": {"common", "errors", "groups", "messages", "processes", "sections", "targets"},
+    "config": {"common", "errors", "groups", "messages", "places", "processes", "sections", "targets"},
     "sections": {"groups"},
+    "places": {"errors", "interrupts", "processes", "sections"},
     "groups": {"errors", "messages"},
     "errors": {"processes"},
     "files": {"errors"},

@@ -23,6 +23,7 @@ from housenumbers.common import COMMON
 from housenumbers.errors import UserError, one_line_errors
 from housenumbers.groups import SCHEMAS, PlateauConfig, absolute, require, require_named_targets
 from housenumbers.messages import kinds_of, no_such_key, one_line
+from housenumbers.places import check_places
 from housenumbers.sections import AugmentConfig, AveragingConfig, DataConfig, EarlyStoppingConfig, ProgressiveConfig
 from housenumbers.targets import check_allowed
 
@@ -277,7 +278,10 @@ def from_saved(saved: Any, source: str, overrides: Sequence[str] = ()) -> TrainC
 
 
 class CheckConfig(Callback):
-    """Refuses a bad configuration before Hydra makes a folder for its run, and a launcher that is not there."""
+    """Refuses a bad configuration, and missing files or devices, before Hydra makes a folder for its run.
+
+    And a launcher that is not there.
+    """
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         package = config.hydra.launcher._target_.split(".")[:2]  # hydra_plugins.hydra_ray_launcher
@@ -296,7 +300,9 @@ class CheckConfig(Callback):
                 raise UserError("hydra/sweeper=optuna: a search is a multirun: add -m")
         with one_line_errors(), read_write(ours), open_dict(ours):
             del ours["hydra"]
-            check_targets(checked(ours))
+            run = checked(ours)
+            check_targets(run)
+            check_places(run.data, options(run.model).get("pretrained"), run.device)
 
 
 def _is_group(value: Any) -> bool:

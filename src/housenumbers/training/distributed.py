@@ -21,8 +21,8 @@ from housenumbers.data.batches import plain_batches, rows_of
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
 from housenumbers.evaluation.metrics import accuracy_and_loss, predict
+from housenumbers.places import choose_device
 from housenumbers.training.own_metrics import own_metrics
-from housenumbers.training.repeatability import choose_device
 
 # How long one waits for another, which may be downloading or writing. A dead one is noticed at once, by its connection.
 _PATIENCE = timedelta(days=1)

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from housenumbers import processes
-from housenumbers.errors import UserError
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "hydra-core", "omegaconf")
 
@@ -37,21 +36,6 @@ def seed_everything(seed: int) -> None:
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may sum in any order
-
-
-def choose_device(wanted: str) -> torch.device:
-    """The device that `wanted` names; `auto` is CUDA, else MPS, else the CPU.
-
-    Raises UserError where this machine has no such device.
-    """
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(wanted)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"device={wanted}: this machine has {torch.cuda.device_count()} CUDA devices: use device=auto")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("device=mps: this machine has no MPS device: use device=auto")
-    return device
 
 
 def computes_in_bfloat16(autocast: bool | str, device: torch.device) -> bool:

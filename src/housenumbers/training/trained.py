@@ -17,11 +17,11 @@ from housenumbers.evaluation.calibration import doubts
 from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import predict
 from housenumbers.models.normalize import checked_layout
+from housenumbers.places import choose_device
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model
 from housenumbers.training.identity import check_owner, run_around
 from housenumbers.training.memory import keep_freed_memory
-from housenumbers.training.repeatability import choose_device
 
 _ROUNDING = 0.5  # what is cut off where floats become bytes
 

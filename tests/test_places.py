@@ -1,0 +1,51 @@
+"""What is not there is said before torch is loaded or a folder made."""
+
+from pathlib import Path
+
+import pytest
+from support import Command
+
+from housenumbers.errors import UserError
+from housenumbers.places import check_places
+from housenumbers.sections import DataConfig
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data=svhn", "data.root=/nowhere", "data.download=false"], "/nowhere/train_32x32.mat"),
+        (["data=folder", "data.root=/nowhere"], "data.root=/nowhere"),
+        (["data=synthetic", "data.fonts=/nowhere"], "data.fonts=/nowhere"),
+        (["data=digits", "model.pretrained=/nowhere.pt"], "model.pretrained=/nowhere.pt"),
+        (["data=digits", "model.pretrained=run:/nowhere"], "/nowhere/checkpoints/best.pt"),
+    ],
+)
+def test_missing_data_and_weights_leave_no_folder(
+    command: Command, tmp_path: Path, words: list[str], said: str
+) -> None:
+    (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
+    done = command("train", *words, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+    assert [file.name for file in tmp_path.iterdir() if file.name != "__pycache__"] == ["torch.py"]
+
+
+def test_the_test_file_of_svhn_is_looked_for_too(svhn_folder: Path) -> None:
+    values = {
+        "name": "svhn", "batch_size": 16, "reduce": 1.0, "val_fraction": 0.2, "split": "blocks", "split_seed": 0,
+        "root": str(svhn_folder), "download": False, "verify": False, "use_extra": "true", "cache": None,
+    }  # fmt: skip
+    data = DataConfig(**values)  # type: ignore[arg-type]
+    check_places(data, False, "cpu")
+    (svhn_folder / "test_32x32.mat").unlink()
+    with pytest.raises(UserError, match=r"test_32x32\.mat: no such file"):
+        check_places(data, False, "cpu")
+
+
+def test_a_device_that_is_not_there_leaves_no_folder(command: Command, tmp_path: Path) -> None:
+    done = command("train", "data=digits", "device=cuda:99")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "device=cuda:99" in line
+    assert not (tmp_path / "outputs").exists()
