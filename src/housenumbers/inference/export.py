@@ -144,6 +144,7 @@ def summary(exported: Exported) -> str:
             *(f"  {name:<{width}}{value}" for name, value in exported.metadata.items()),
             f"checked on {exported.crops} in batches of {', '.join(map(str, _BATCHES))}: "
             f"probabilities differ by at most {exported.difference:.1e}",
+            "a picture of any size and mode becomes such an image by the lines in docs/use.md",
             "",
             exported.snippet,
         ]
