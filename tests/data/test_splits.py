@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from support import composed
 
-from housenumbers.data.splits import block_split, random_split, reduced
+from housenumbers.data.splits import block_split, leak_of, random_split, reduced
 from housenumbers.errors import UserError
 
 
@@ -55,3 +56,21 @@ def test_reduced_keeps_every_classs_share(labels: torch.Tensor) -> None:
 def test_a_class_with_one_member_is_one_line() -> None:
     with pytest.raises(UserError, match=r"data.val_fraction=0.2.*1 member"):
         random_split(torch.tensor([0] * 50 + [1] * 50 + [2]), 0.2, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data=svhn"], "leaks"),
+        (["data=svhn_6k", "data.split=random"], "leaks"),
+        (["data=svhn", "data.verify=false"], "may leak"),
+        (["data=svhn", "data.split=blocks"], None),
+        (["data=svhn", "data.val_fraction=0"], None),
+        (["data=folder", "data.root=mine"], None),
+        (["data=digits"], None),
+        (["data=synthetic", "data.split=random"], None),
+    ],
+)
+def test_a_leak_is_told_of_data_that_are_known_alone(words: list[str], said: str | None) -> None:
+    leak = leak_of(composed(*words).data)
+    assert leak is None if said is None else leak.startswith(f"data.split=random {said}:")

@@ -12,7 +12,7 @@ from housenumbers.data.class_folders import has_validation, warn_of_left_out
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_folder
 from housenumbers.data.labeled_images import LabeledImages, concatenate
-from housenumbers.data.splits import block_split, random_split, reduced
+from housenumbers.data.splits import block_split, leak_of, random_split, reduced
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
 from housenumbers.data.synthetic import read_synthetic
 from housenumbers.errors import UserError
@@ -128,9 +128,6 @@ def _read(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
 def _split(config: DataConfig, data: LabeledImages) -> tuple[torch.Tensor, torch.Tensor]:
     if config.split == "blocks":
         return block_split(len(data.labels), config.val_fraction, config.split_seed)
-    either = "validation looks better than it is (data.split=blocks does not leak)"
-    if config.name == "svhn_6k" or (config.name == "svhn" and config.verify):  # the crops are known
-        log.warning("data.split=random leaks: crops of one photo are in training and validation, so %s", either)
-    elif config.name == "svhn":  # somebody's, in the same format
-        log.warning("data.split=random may leak: where a photo has several crops, as in SVHN, %s", either)
+    if leak := leak_of(config):
+        log.warning(leak)
     return random_split(data.labels, config.val_fraction, config.split_seed)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from housenumbers.errors import UserError
+from housenumbers.sections import DataConfig
 
 _BLOCKS = 50
 _MIN_BLOCK = 20  # crops: below this a block would be mostly gap
@@ -18,6 +19,18 @@ def random_split(labels: Tensor, val_fraction: float, seed: int) -> tuple[Tensor
     Raises UserError where a class is too small to be on both sides.
     """
     return stratified(torch.arange(len(labels)), labels, val_fraction, seed, f"data.val_fraction={val_fraction}")
+
+
+def leak_of(config: DataConfig) -> str | None:
+    """A sentence on the leak of a split at random, where one is known or to be expected; none of other data."""
+    either = "validation looks better than it is (data.split=blocks does not leak)"
+    if config.split != "random" or config.val_fraction == 0:
+        return None
+    if config.name == "svhn_6k" or (config.name == "svhn" and config.verify):  # the crops are known
+        return f"data.split=random leaks: crops of one photo are in training and validation, so {either}"
+    if config.name == "svhn":  # somebody's, in the same format
+        return f"data.split=random may leak: where a photo has several crops, as in SVHN, {either}"
+    return None
 
 
 def block_split(count: int, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:

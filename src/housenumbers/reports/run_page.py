@@ -13,6 +13,7 @@ from torch import Tensor
 
 from housenumbers.config import to_dict
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.splits import leak_of
 from housenumbers.errors import UserError
 from housenumbers.evaluation import figures
 from housenumbers.evaluation.calibration import reliability
@@ -58,6 +59,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
         "typed": _typed(folder),
         "split": split,
+        "leak": leak_of(trained.config.data),
         "curves": [svg(figures.loss_curves, history, best_epoch)],
         "history": history,
         "timing": _timing(record, history),
