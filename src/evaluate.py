@@ -76,6 +76,7 @@ def main() -> None:
 
 
 def _print_scores(scores: dict[str, Any]) -> None:
+    print(f"{scores['parameters']:,} parameters")
     print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}   loss {scores['loss']:.4f}")
     for name in scores.keys() - SCORES:  # metrics of one's own
         print(f"{name} {scores[name]}")

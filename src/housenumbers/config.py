@@ -181,6 +181,11 @@ def depends_on_length(config: TrainConfig) -> str | None:
     return f"data.curriculum={config.data.curriculum}" if config.data.curriculum else None
 
 
+def computed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a configuration computes: its dotted keys without those that only say where it runs."""
+    return {key: value for key, value in dotted(config).items() if key not in PLACE_KEYS}
+
+
 def checked(composed: Any) -> TrainConfig:
     """Resolves a composed configuration and checks every range.
 

@@ -58,7 +58,7 @@ def test_it_renders_and_its_counts_and_test_are_right(trio: Path, report: Report
         assert f"{' '.join('●' if right else '○' for right in pattern)} {count} " in text
     only_second, only_third = int(rights[1].sum()), int(rights[2].sum())  # no picture is a 0 and a 1
     p = binomtest(only_second, only_second + only_third).pvalue
-    row = rf"B, C (. is better|no difference to be seen) \S+ points {p:.2g} \S+ {only_second} {only_third} "
+    row = rf"B, C (. is better|no difference shown) \S+ points {p:.2g} \S+ {only_second} {only_third} "
     assert re.search(row, text)
     assert "optimizer.lr 0.0013 0.005 0.0013" in text
 

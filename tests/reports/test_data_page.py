@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from support import Command, rendered, write_mat
 
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.reports import data_figures
 from housenumbers.reports.data_facts import border_difference, class_statistics, share_with_neighbours, twins
 
 
@@ -123,3 +125,16 @@ def test_mistakes_are_one_line(command: Command, words: list[str], said: str) ->
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert said in line
+
+
+def test_the_legend_lies_outside_of_the_bars() -> None:
+    labels = torch.cat([torch.arange(10), torch.full((100,), 9), torch.full((90,), 8)])  # tallest on the right
+    data = LabeledImages(pictures(len(labels)), labels)
+    figure = data_figures.counts({"train": data, "validation": data, "test": data})
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert legend.get_window_extent().y0 >= axes.get_window_extent().y1
+    assert axes.title.get_window_extent().y0 >= legend.get_window_extent().y1
+    assert axes.title.get_window_extent().y1 <= figure.bbox.y1

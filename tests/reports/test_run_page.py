@@ -13,6 +13,7 @@ from support import TINY, Command, Report, composed, laid_out, only_run, rendere
 
 from housenumbers.evaluation.calibration import reliability
 from housenumbers.reports.after_training import LONG, page_after_training
+from housenumbers.reports.run_page import confidence_verdict
 from housenumbers.training.evaluate import load_part, load_trained
 from housenumbers.training.run import run
 
@@ -57,6 +58,13 @@ def test_it_renders_without_errors_and_asks_nobody_for_anything(explained: Path)
     assert explained.stat().st_size < 3e6
 
 
+@pytest.mark.parametrize(
+    ("confidence", "said"), [(0.967, "no difference"), (0.98, "overconfident"), (0.95, "underconfident")]
+)
+def test_confidence_is_called_wrong_only_outside_the_interval_of_the_accuracy(confidence: float, said: str) -> None:
+    assert said in confidence_verdict(confidence, (0.9548, 0.9729))
+
+
 def test_it_is_readable_on_a_phone_and_in_the_dark(explained: Path) -> None:
     light, dark = laid_out(explained, 390), laid_out(explained, 390, dark=True)
     assert light["wide"] <= 390
@@ -81,6 +89,9 @@ def test_its_numbers_are_those_of_scikit_learn(explained: Path) -> None:
     for label in range(10):
         shown = f"{100 * precision[label]:.2f} %" if label in predicted else "-"
         assert f"{label} {support[label]} {shown} {100 * recall[label]:.2f} %" in text
+    assert f" with {trained.parameters:,} parameters, " in text
+    assert trained.parameters == json.loads((explained.parent / "run.json").read_text())["parameters"]
+    assert f" {trained.parameters:,} parameters; " in (explained.parent / "train.log").read_text()
     assert f"Expected calibration error {100 * reliability(logits, labels).error:.2f} %" in text
     assert f"without it the error would be {100 * raw_error:.2f} %" in text
     record = json.loads((explained.parent / "run.json").read_text())

@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+from studies import made_up_study
 from support import ROOT, command_line, environment, run_in, sweep
 
-from housenumbers.config import TrainConfig
+from housenumbers.config import TrainConfig, to_dict
 from housenumbers.errors import DivergedError
 from housenumbers.sweeps.confirm import confirm
 from housenumbers.sweeps.study import find_study
+from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.run import run as train
 
 
@@ -128,3 +130,38 @@ def test_a_folder_with_a_run_of_another_configuration_is_refused(home: Path) -> 
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "holds a run of another configuration" in line
+
+
+def test_of_several_objectives_no_dominated_trial_is_taken(tmp_path: Path) -> None:
+    """Trial 1 is beaten in both by trial 0, though it has the second highest accuracy."""
+    values = [[0.90, 20.0], [0.89, 25.0], [0.70, 10.0], [0.60, 15.0]]
+    study = made_up_study(values, ("val_accuracy", "train_seconds"), overrides=["data=digits", "model.width=4"])
+    assert [trial.number for trial in study.best_trials] == [0, 2]
+
+    def run(config: TrainConfig, path: Path, **_: bool) -> None:
+        score = {"val_accuracy": config.optimizer.lr + config.seed / 1e6, "val_loss": 1.0, "epoch": 1}
+        record = {"status": "completed", "best": score, "test": {"accuracy": 0.5}, "train_seconds": float(config.seed)}
+        RunFolder(path).update(config=to_dict(config), **record)
+
+    result = confirm(study, tmp_path, ROOT / "conf", run, top=3, seeds=2, overrides=())
+    assert [row["trial"] for row in result["rows"]] == [0, 2]
+    assert result["best"] is None
+    first, second = result["rows"]
+    assert first["search"] == "val_accuracy 0.9000, train_seconds 20.0000"
+    assert first["difference"].startswith("val_accuracy worse")
+    assert second["difference"].startswith("val_accuracy the highest mean, train_seconds no difference shown")
+
+
+def test_runs_that_do_not_differ_leave_no_winner(tmp_path: Path) -> None:
+    study = made_up_study([[0.9], [0.89]], overrides=["data=digits", "model.width=4"])
+
+    def run(config: TrainConfig, path: Path, **_: bool) -> None:
+        noise = 0.01 * (config.seed % 2)
+        score = {"val_accuracy": 0.9 + noise + config.optimizer.lr / 10, "val_loss": 1.0, "epoch": 1}
+        RunFolder(path).update(config=to_dict(config), status="completed", best=score, test={"accuracy": 0.5})
+
+    result = confirm(study, tmp_path, ROOT / "conf", run, top=2, seeds=2, overrides=())
+    first, second = result["rows"]
+    assert first["difference"].startswith("no difference shown")
+    assert second["difference"] == "the highest mean"
+    assert "the best" not in (tmp_path / "confirmed.json").read_text()

@@ -1,5 +1,6 @@
 """The report of a sweep, as a reader opens it: in a real browser, without a network."""
 
+import json
 import math
 import random
 import re
@@ -8,7 +9,11 @@ from pathlib import Path
 
 import optuna
 import pytest
+from studies import made_up_study
 from support import rendered, run_in, sweep
+
+from housenumbers.sweeps.report import write_report
+from housenumbers.sweeps.report_figures import figures
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,7 @@ def test_it_renders_without_errors_and_asks_nobody_for_anything(page: Path) -> N
     document = rendered(page)
     titles = ["Learning curves", "History", "Importance of the parameters", "Slices", "Parallel coordinates"]
     headings = re.findall(r"<h2>(.*?)</h2>", document)
-    assert headings == ["Best configuration", *titles, "All trials", "What all trials share"]
+    assert headings == ["Highest val_accuracy of the search", *titles, "All trials", "What all trials share"]
     drawn = re.findall(r'<svg class="main-svg"[^>]*>', document)
     assert len(drawn) >= len(titles)
     assert "Pruning ended" in document
@@ -143,3 +148,71 @@ def test_several_objectives_are_drawn_as_a_front(tmp_path: Path) -> None:
     assert 'class="main-svg"' in front
     assert "cbaxis" not in front  # two colour bars, one over the other's labels on a phone
     assert "History (train_seconds)" in document
+
+
+def confirmed(best: int | None, *rows: tuple[int, str], objective: str = "val_accuracy") -> str:
+    """What confirm.py leaves: each trial with what is said of it."""
+    shared = {"search": "0.9", "confirmed": "0.88 ± 0.01", "test": "0.87 ± 0.01", "n": 2, "scores": [0.87, 0.89]}
+    content = [{"trial": trial, "difference": said, **shared} for trial, said in rows]
+    return json.dumps({"objective": objective, "seeds": [43, 44], "best": best, "rows": content})
+
+
+def test_after_confirming_it_leads_with_the_same_trial_and_claims_no_more_than_the_test(tmp_path: Path) -> None:
+    rows = ((2, "no difference shown (p = 0.64)"), (1, "the highest mean"), (0, "worse (p = 0.01)"))
+    (tmp_path / "confirmed.json").write_text(confirmed(1, *rows))
+    page = write_report(made_up_study([[0.5], [0.89], [0.9]]), tmp_path).read_text()
+    text = " ".join(re.sub(r"<[^>]*>", " ", page.partition("<body>")[2]).split())
+    first = text.partition("Learning curves")[0]
+    assert "Trial 1 has the highest mean of val_accuracy. Trial 2: no difference" in re.sub(" (?=[.])", "", first)
+    assert "scheduler.step_size=2" in first  # trial 1's
+    assert "of the search" not in first
+    assert "the best" not in first
+
+
+def test_what_the_search_found_since_it_was_confirmed_is_shown_too(tmp_path: Path) -> None:
+    (tmp_path / "confirmed.json").write_text(confirmed(1, (1, "the highest mean")))
+    page = write_report(made_up_study([[0.5], [0.89], [0.9]]), tmp_path).read_text()
+    assert page.index("Confirmed on fresh seeds") < page.index("Highest val_accuracy of the search")
+
+
+def test_confirmed_trials_of_several_objectives_have_no_leader(tmp_path: Path) -> None:
+    rows = ((0, "val_accuracy the highest mean, train_seconds worse (p = 0.01)"), (1, "val_accuracy worse (p = 0.02)"))
+    (tmp_path / "confirmed.json").write_text(confirmed(None, *rows, objective="val_accuracy, train_seconds"))
+    study = made_up_study([[0.9, 20.0], [0.5, 10.0]], ("val_accuracy", "train_seconds"))
+    page = write_report(study, tmp_path).read_text()
+    assert " has the highest mean" not in page
+    assert "val_accuracy the highest mean, train_seconds worse" in page
+
+
+@pytest.mark.parametrize(("complete", "drawn", "cautious"), [(3, False, False), (10, True, True), (30, True, False)])
+def test_importances_are_kept_back_from_few_trials(complete: int, drawn: bool, cautious: bool) -> None:
+    study = made_up_study([[number**2 / 1000] for number in range(complete)])
+    ((hint, figure),) = [found[1:] for found in figures(study, ["val_accuracy"]) if "Importance" in found[0]]
+    assert (figure is not None) is drawn
+    assert ("rough estimate" in hint) is cautious
+    assert ("fANOVA" in hint) is drawn
+
+
+def test_axes_of_counted_things_have_whole_ticks() -> None:
+    study = made_up_study([[0.5], [0.6], [0.7], None])
+    drawn = {title: figure for title, _, figure in figures(study, ["val_accuracy"])}
+    assert drawn["Learning curves"].layout.xaxis.dtick == 1
+    assert drawn["History"].layout.xaxis.dtick == 1
+    assert drawn["Slices"].layout.xaxis3.dtick == 1  # scheduler.step_size
+    step_size = [tick.text for tick in drawn["Parallel coordinates"].layout.annotations if tick.x == 3]
+    assert step_size
+    assert all(text.isdigit() for text in step_size)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_front_and_all_points_are_visible_on_white(count: int) -> None:
+    objectives = ("val_accuracy", "train_seconds", "val_loss")[:count]
+    values = [[0.5 + 0.1 * number, 10.0 + number, 10.0 + number][:count] for number in range(3)]
+    study = made_up_study([*values, [0.4, 20.0, 20.0][:count]], objectives)
+    drawn = {title: figure for title, _, figure in figures(study, objectives)}
+    assert {trace.marker.color for trace in drawn["Pareto front"].data if trace.x} == {"#dc2626", "#9ca3af"}
+    for title in ("Slices (val_accuracy)", "Parallel coordinates (val_accuracy)"):
+        for trace in drawn[title].data:
+            colors = [color for _, color in trace.marker.colorscale or ()] or [trace.line.color]
+            for color in colors:
+                assert max(map(int, re.findall(r"\d+", color))) < 200, (title, color)

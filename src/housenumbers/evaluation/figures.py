@@ -63,14 +63,14 @@ def overlaid_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], key: s
             axes.plot(epochs, values, look, ms=4, color=RUNS[place % len(RUNS)], label=label)
     if key == "val_accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.legend()
+    legend_above(axes)
     return figure
 
 
 def reliability_diagram(bins: Reliability, color: str, title: str) -> Figure:
     """Accuracy over confidence, on the diagonal where probabilities can be believed, and below how many pictures."""
     figure = Figure(figsize=(6.4, 5.2))
-    axes = figure.add_axes((0.13, 0.4, 0.83, 0.47))
+    axes = figure.add_axes((0.13, 0.4, 0.83, 0.46))
     edges = np.linspace(0, 1, len(bins.counts) + 1)
     width = edges[1]
     filled = (bins.counts > 0).numpy()
@@ -79,8 +79,8 @@ def reliability_diagram(bins: Reliability, color: str, title: str) -> Figure:
     axes.plot([0, 1], [0, 1], ls=":", lw=1, color=MARK, label="accuracy = confidence")
     axes.plot(confidence, accuracy, "o", ms=5, color=color, label="accuracy of the bin")
     axes.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    axes.set_title(title, pad=24)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)  # bars may be anywhere below
+    axes.set_title(title)
+    legend_above(axes)
     below = figure.add_axes((0.13, 0.12, 0.83, 0.2))
     below.bar(edges[:-1], bins.counts.numpy(), width, align="edge", color=color)
     below.set(xlabel="confidence: the probability of the predicted label", ylabel="pictures", xlim=(0, 1), yscale="log")
@@ -150,11 +150,16 @@ def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor, mistakes:
     return figure
 
 
+def whole_numbers() -> MaxNLocator:
+    """Ticks for what is counted, of one epoch too, where matplotlib would put eight of them between 0.95 and 1.05."""
+    return MaxNLocator(integer=True, min_n_ticks=1)
+
+
 def _curves(title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(6.4, 4.0))
-    axes = figure.add_axes((0.12, 0.13, 0.84, 0.77))
+    axes = figure.add_axes((0.12, 0.13, 0.84, 0.7))
     axes.set(title=title, xlabel="epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(whole_numbers())
     axes.grid(alpha=0.3)
     axes.margins(y=0.1)
     return figure, axes
@@ -163,4 +168,11 @@ def _curves(title: str) -> tuple[Figure, Axes]:
 def _mark_best(axes: Axes, best_epoch: int | None) -> None:
     if best_epoch is not None:
         axes.axvline(best_epoch, color=MARK, ls=":", lw=1, label=f"best: epoch {best_epoch}")
-    axes.legend()
+    legend_above(axes)
+
+
+def legend_above(axes: Axes) -> None:
+    """Puts the legend between the title and what is drawn, which may reach every corner."""
+    handles, _ = axes.get_legend_handles_labels()
+    axes.set_title(axes.get_title(), pad=28)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(handles), frameon=False, columnspacing=1)

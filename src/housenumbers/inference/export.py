@@ -121,6 +121,7 @@ def describe(trained: Trained) -> dict[str, str]:
         "classes": json.dumps([str(label) for label in range(CLASSES)]),
         "run": trained.config.name,
         "model": options(trained.config.model).get("name"),
+        "parameters": trained.parameters,
         "data": trained.config.data.name,
         "data_licence": _LICENCES.get(trained.config.data.name),
         "validation_accuracy": own.get("val_accuracy"),

@@ -116,10 +116,11 @@ def _scored(
                 f"{path}: its {split} part holds other pictures than that of {paths[0]}: {remedy}"
                 "compare runs on the same data"
             )
-        parameters = sum(parameter.numel() for parameter in trained.model.parameters())
         settings = as_text(to_dict(trained.config))
         logits, _ = trained.predict(data)
-        runs.append(_Run(label, path, record, settings, folder.history(), parameters, logits, trained.temperature))
+        runs.append(
+            _Run(label, path, record, settings, folder.history(), trained.parameters, logits, trained.temperature)
+        )
     assert common is not None
     return runs, common
 
@@ -160,7 +161,7 @@ def _pairs(runs: Sequence[_Run], labels: Tensor) -> list[dict[str, Any]]:
                 "difference": f"{100 * (test.only_first - test.only_second) / len(labels):+.2f} points",
                 "p": f"{test.p:.2g}",
                 "adjusted": f"{adjusted:.2g}",
-                "verdict": f"{better} is better" if adjusted < SIGNIFICANT else "no difference to be seen",
+                "verdict": f"{better} is better" if adjusted < SIGNIFICANT else "no difference shown",
             }
         )
     return rows

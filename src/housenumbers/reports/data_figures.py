@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.evaluation.figures import TEST, TRAINING, VALIDATION
+from housenumbers.evaluation.figures import TEST, TRAINING, VALIDATION, legend_above, whole_numbers
 from housenumbers.reports.data_facts import Pair, grey
 
 COLORS = {"train": TRAINING, "validation": VALIDATION, "test": TEST}
@@ -25,8 +24,9 @@ def counts(parts: Mapping[str, LabeledImages]) -> Figure:
         bars = torch.bincount(data.labels, minlength=10)
         axes.bar(np.arange(10) + (place - (len(parts) - 1) / 2) * width, bars, width, color=COLORS[name], label=name)
     axes.set(title="Crops per class", xlabel="class", ylabel="crops", xticks=range(10))
+    axes.yaxis.set_major_locator(whole_numbers())
     axes.grid(axis="y", alpha=0.3)
-    axes.legend()
+    legend_above(axes)
     return figure
 
 
@@ -68,7 +68,7 @@ def light(parts: Mapping[str, LabeledImages]) -> Figure:
     """Distributions of the crops' brightness (mean lightness) and contrast (its standard deviation)."""
     figure = Figure(figsize=(6.4, 3.2))
     for place, title in enumerate(("Brightness", "Contrast")):
-        axes = figure.add_axes((0.09 + 0.48 * place, 0.16, 0.41, 0.72))
+        axes = figure.add_axes((0.09 + 0.48 * place, 0.16, 0.41, 0.62))
         for name, data in parts.items():
             pixels = grey(data.images).flatten(1)
             values = pixels.mean(dim=1) if place == 0 else pixels.std(dim=1)
@@ -79,7 +79,7 @@ def light(parts: Mapping[str, LabeledImages]) -> Figure:
         axes.set(title=title, xlabel="grey level, 0 to 255", yticks=[])
         if place == 0:
             axes.set_ylabel("density")
-            axes.legend(fontsize=8)
+        legend_above(axes)
     return figure
 
 
@@ -90,9 +90,9 @@ def neighbours(apart: Mapping[int, float], any_two: float) -> Figure:
     axes.axhline(any_two, color="black", ls=":", label="crops far apart")
     axes.set(title="Are neighbours in the file from one photo?", xlabel="places apart")
     axes.set(ylabel="difference of the borders, 0 to 255", ylim=(0, None))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(whole_numbers())
     axes.grid(alpha=0.3)
-    axes.legend()
+    legend_above(axes)
     return figure
 
 
@@ -115,4 +115,4 @@ def pairs(found: Sequence[Pair], parts: Mapping[str, LabeledImages]) -> Figure:
 
 def _figure() -> tuple[Figure, Axes]:
     figure = Figure(figsize=(6.4, 3.6))
-    return figure, figure.add_axes((0.12, 0.14, 0.85, 0.76))
+    return figure, figure.add_axes((0.12, 0.14, 0.85, 0.67))

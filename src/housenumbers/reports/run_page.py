@@ -56,7 +56,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
         **{key: record.get(key) for key in ("best", "test", "error")},  # of a run that did not end only the last
         "status": folder.status(),
         "config": trained.config,
-        "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+        "parameters": trained.parameters,
         "typed": _typed(folder),
         "split": split,
         "leak": leak_of(trained.config.data),
@@ -107,9 +107,11 @@ def _of_the_data(trained: Trained, data: LabeledImages, split: str) -> dict[str,
         for label, (precision, recall) in enumerate(precision_recall(scores["confusion"]))
     ]
     suspects, suggested = likely_label_errors(logits, labels)
+    interval = wilson(right, scores["n"])
+    confidence = float(logits.softmax(dim=1).amax(dim=1).mean())
     return {
         "scores": scores,
-        "interval": wilson(right, scores["n"]),
+        "interval": interval,
         "confusion": svg(figures.confusion_matrix, scores, split.capitalize()),
         "classes": classes,
         "calibration": svg(figures.reliability_diagram, bins, color, f"Reliability, {split}"),
@@ -117,13 +119,25 @@ def _of_the_data(trained: Trained, data: LabeledImages, split: str) -> dict[str,
         "raw_error": raw_error,
         "temperature": trained.calibration and trained.temperature,
         "bins": len(bins.counts),
-        "confidence": float(logits.softmax(dim=1).amax(dim=1).mean()),
+        "confidence": confidence,
+        "confidence_verdict": confidence_verdict(confidence, interval),
         "wrong": scores["n"] - right,
         "mistakes": _mistakes(images, logits, labels),
         "suspects": _suspects(images, logits, labels, suspects[:_SUSPECTS], suggested),
         "suspected": len(suspects),
         "explained": _explained(trained, images, logits, labels),
     }
+
+
+def confidence_verdict(confidence: float, interval: tuple[float, float]) -> str:
+    """What the mean confidence says beside the accuracy's interval: a finding only where it lies outside."""
+    if interval[0] <= confidence <= interval[1]:
+        return "inside that interval, so that no difference between confidence and accuracy is shown"
+    return (
+        "above that interval: the net is overconfident"
+        if confidence > interval[1]
+        else ("below that interval: the net is underconfident")
+    )
 
 
 def _mistakes(images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Believing the winner: a search's best configurations again, on seeds that the search did not use."""
+"""A search's best configurations again, on seeds that the search did not use: whether they really differ."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,13 +8,13 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from housenumbers.composition import composed_from
-from housenumbers.config import PLACE_KEYS, TrainConfig, dotted, to_dict
+from housenumbers.config import TrainConfig, computed, to_dict
 from housenumbers.errors import DivergedError, UserError
 from housenumbers.files import write_json
 from housenumbers.sweeps.report import write_report
-from housenumbers.sweeps.study import best_first, words_of
+from housenumbers.sweeps.study import best_first, best_trials, words_of
 from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
-from housenumbers.tracking.spread import differences, mean_and_deviation, score
+from housenumbers.tracking.spread import best_mean, differences, mean_and_deviation, score
 
 Run = Callable[..., Any]  # housenumbers.training.run.run
 
@@ -24,13 +24,14 @@ def confirm(
 ) -> dict[str, Any]:
     """Runs the `top` best configurations on `seeds` fresh seeds each, and says whether they really differ.
 
+    With several objectives they are the first of the Pareto front by the first objective: none that another one beats.
     All use the split that the trial had. Runs lie in `folder`/confirm; those that are complete are not run again, so
     that an interrupted command goes on. The test part is scored, but decides nothing. Writes confirmed.json and the
     report.
     A run that diverges is counted, and left out of the means. Raises UserError where no trial completed, and where a
     folder holds a run of another configuration.
     """
-    trials = _best(study, top)
+    trials = _candidates(study)[:top]
     if not trials:
         raise UserError(f"study={study.study_name}: no trial completed: there is nothing to confirm")
     searched = {trial.number: composed_from(conf, words_of(study, trial.params)) for trial in trials}
@@ -48,24 +49,27 @@ def confirm(
             own = RunFolder(folder / "confirm" / f"trial_{trial.number:04d}_seed_{seed}")
             if (record := _ended(own, config, run)) is not None:
                 runs[trial.number].append(record)
-    result = _summary(trials, runs, study.user_attrs["objectives"][0], fresh)
+    result = _summary(trials, runs, study.user_attrs["objectives"], fresh)
     write_json(folder / "confirmed.json", result)
     write_report(study, folder)
     return result
 
 
-def _best(study: optuna.Study, top: int) -> list[FrozenTrial]:
-    """The best complete trials; of equal parameters the first."""
+def _candidates(study: optuna.Study) -> list[FrozenTrial]:
+    """The complete trials that are worth confirming, best first; of equal parameters the first."""
+    several = len(study.directions) > 1
+    front = {trial.number for trial in best_trials(study)}
     different: dict[str, FrozenTrial] = {}
     for trial in best_first(study):
-        different.setdefault(str(sorted(trial.params.items())), trial)
-    return list(different.values())[:top]
+        if not several or trial.number in front:
+            different.setdefault(str(sorted(trial.params.items())), trial)
+    return list(different.values())
 
 
 def _ended(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any] | None:
     """The record of the run in `folder`, after running it, or what was left of it; none where it diverges."""
     before = folder.record()
-    if before and _without_place(before["config"]) != _without_place(to_dict(config)):
+    if before and computed(before["config"]) != computed(to_dict(config)):
         raise UserError(f"{folder.path}: holds a run of another configuration: move it away")
     if folder.status() not in ENDED_WELL:
         folder.save_config(config)
@@ -77,30 +81,47 @@ def _ended(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any] |
     return folder.record()
 
 
-def _without_place(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration without what only says where it runs."""
-    return {key: value for key, value in dotted(config).items() if key not in PLACE_KEYS}
-
-
 def _summary(
-    trials: Sequence[FrozenTrial], runs: Mapping[int, list[dict[str, Any]]], objective: str, seeds: list[int]
+    trials: Sequence[FrozenTrial],
+    runs: Mapping[int, list[dict[str, Any]]],
+    objectives: Sequence[str],
+    seeds: list[int],
 ) -> dict[str, Any]:
-    scores = {number: [score(record, objective) for record in records] for number, records in runs.items()}
-    best, others = differences({number: values for number, values in scores.items() if values}, objective)
+    """What is printed, and kept in confirmed.json; `best` has the best mean, and is null with several objectives."""
+    completed = {number: records for number, records in runs.items() if records}
+    scores = {
+        name: {number: [score(run, name) for run in own] for number, own in completed.items()} for name in objectives
+    }
+    found = {name: differences(scores[name], name) for name in objectives} if completed else {}
     rows = []
     for trial in trials:
-        own, tests = scores[trial.number], [record["test"]["accuracy"] for record in runs[trial.number]]
-        words = "the best" if trial.number == best else others.get(trial.number, "never completed")
+        own = runs[trial.number]
+        means = {name: mean_and_deviation(scores[name][trial.number]) for name in objectives if own}
+        verdicts = {
+            name: best_mean(name) if trial.number == best else words.get(trial.number)
+            for name, (best, words) in found.items()
+        }
+        words = _by_objective(verdicts) if own else "never completed"
         diverged = len(seeds) - len(own)
         rows.append(
             {
                 "trial": trial.number,
-                "search": f"{trial.values[0]:.4f}",
-                "confirmed": mean_and_deviation(own) if own else "none",
-                "test": mean_and_deviation(tests) if tests else "none",
+                "search": _by_objective(
+                    {name: f"{value:.4f}" for name, value in zip(objectives, trial.values, strict=True)}
+                ),
+                "confirmed": _by_objective(means) if own else "none",
+                "test": mean_and_deviation([run["test"]["accuracy"] for run in own]) if own else "none",
                 "n": len(own),
                 "difference": f"{words}; {diverged} of {len(seeds)} runs diverged" if diverged else words,
-                "scores": own,
+                "scores": scores[objectives[0]].get(trial.number, []),
             }
         )
-    return {"objective": objective, "seeds": seeds, "best": best, "rows": rows}
+    best = found[objectives[0]][0] if found and len(objectives) == 1 else None
+    return {"objective": ", ".join(objectives), "seeds": seeds, "best": best, "rows": rows}
+
+
+def _by_objective(texts: Mapping[str, Any]) -> str:
+    """The text of the only objective, or those of all with their names."""
+    if len(texts) == 1:
+        return str(*texts.values())
+    return ", ".join(f"{name} {text}" for name, text in texts.items())

@@ -15,6 +15,7 @@ from housenumbers.config import OBJECTIVES
 from housenumbers.tracking.run_folder import RunFolder
 
 SIGNIFICANT = 0.05
+UNDECIDED = ("no difference", "equal", "not known")  # how verdicts begin that find no difference
 _DIGITS = 9  # of a score, after the point
 # What may differ between runs of one group, and data.split_seed, which follows the seed if nothing else was said.
 # Runs of one seed are no independent ones, whatever else may differ: the last of them counts.
@@ -44,19 +45,24 @@ def differences(groups: Mapping[Any, Sequence[float]], objective: str) -> tuple[
     return best, {name: _difference(groups[best], groups[name], pairs) for name in groups if name != best}
 
 
+def best_mean(objective: str) -> str:
+    """What the group with the best mean is called: that it is the better one is for a test to say."""
+    return f"the {'highest' if OBJECTIVES[objective] == 'maximize' else 'lowest'} mean"
+
+
 def _difference(best: Sequence[float], other: Sequence[float], pairs: int) -> str:
     if min(len(best), len(other)) < 2:
         return "not known: needs two seeds or more"
     # Noise of the last bits is no spread: beside it the least difference would seem beyond doubt.
     best, other = ([round(value, _DIGITS) for value in values] for values in (best, other))
     if len(set(best)) == len(set(other)) == 1:
-        return "equal" if best[0] == other[0] else "different in every run"
+        return "equal" if best[0] == other[0] else "worse in every run"
     from scipy.stats import ttest_ind_from_stats
 
     # From the exact statistics: `ttest_ind` computes its own, and warns where the scores are nearly equal.
     numbers = [of(values) for values in (best, other) for of in (statistics.mean, statistics.stdev, len)]
     p = min(1.0, float(ttest_ind_from_stats(*numbers, equal_var=False).pvalue) * pairs)
-    return f"worse (p = {p:.2g})" if p < SIGNIFICANT else f"no difference to be seen (p = {p:.2g})"
+    return f"worse (p = {p:.2g})" if p < SIGNIFICANT else f"no difference shown (p = {p:.2g})"
 
 
 class ReportSpread(Callback):
@@ -75,12 +81,12 @@ def seed_table(sweep_folder: Path) -> list[str]:
 
     No group is shown where no two runs differ in their seed alone.
     """
-    records = {file.parent: RunFolder(file.parent).record() for file in sorted(sweep_folder.glob("*/run.json"))}
+    records = {file.parent: RunFolder(file.parent).record() for file in sorted(sweep_folder.rglob("run.json"))}
     typed = {folder: _overrides(folder) for folder in records}
     common = set.intersection(*map(set, typed.values())) if typed else set()
     words = {folder: [word for word in typed[folder] if word not in common] for folder in typed}
     failures = [
-        f"  {' '.join([folder.name, *words[folder]])}: {record.get('error')}"
+        f"  {' '.join([folder.name, *(word for word in words[folder] if word not in folder.name)])}: {record['error']}"
         for folder, record in records.items()
         if record.get("status") == "failed"
     ]
@@ -105,7 +111,7 @@ def _table(groups: Mapping[str, "_Group"]) -> list[str]:
     best, others = differences(scores, objective)
     lines = [f"the spread over seeds ({objective} of the best epoch, then test accuracy; mean ± standard deviation):"]
     for name in [best, *others]:
-        against = f"; against the best: {others[name]}" if name in others else ""
+        against = f"; against {best}: {others[name]}" if name in others else ""
         lines.append(f"  {name}: {mean_and_deviation(scores[name])}, test {tests[name]}, {count[name]}{against}")
     return [*lines, *lost]
 

@@ -53,6 +53,11 @@ def build_optimizer(chosen: Any, model: nn.Module, device: torch.device) -> Opti
     return optimizer
 
 
+def parameter_count(model: nn.Module) -> int:
+    """All parameters, frozen ones too, of a model as it is trained: folding batch norms takes some away."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def head_of(model: nn.Module) -> nn.Module:
     """The model's last layer. Raises UserError where it does not say which one that is."""
     head = getattr(model, "head", None)

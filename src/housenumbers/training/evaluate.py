@@ -36,6 +36,7 @@ def evaluate(
     trained = load_trained(run, overrides)
     logits, labels = trained.predict(part_of(trained, split, elsewhere))
     scores = {**score(logits, labels), **own_metrics(trained.config.metrics, logits, labels)}
+    scores["parameters"] = trained.parameters
     scores["temperature"] = trained.temperature
     scores["calibration_error"] = reliability(logits / trained.temperature, labels).error
     file = trained.home / file_name("evaluation", trained, split, elsewhere)

@@ -17,6 +17,7 @@ from housenumbers.evaluation.metrics import predict, score
 from housenumbers.files import write_atomically
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training.build import parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model, save_checkpoint, weights_sha256
 from housenumbers.training.history import best_record
 from housenumbers.training.loop import TrainingState, check_finite
@@ -90,7 +91,7 @@ def write_results(
     best_names = ("epoch", "val_loss", "val_accuracy", *(f"val_{name}" for name in config.metrics))
     folder.update(
         status=status,
-        parameters=sum(parameter.numel() for parameter in state.model.parameters()),
+        parameters=parameter_count(state.model),
         epochs=len(state.history),
         train_seconds=state.seconds,
         weights_sha256=weights_sha256(state.weights()),

@@ -19,6 +19,7 @@ from housenumbers.evaluation.metrics import predict
 from housenumbers.models.normalize import checked_layout
 from housenumbers.places import choose_device
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training.build import parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model
 from housenumbers.training.identity import check_owner, run_around
 from housenumbers.training.memory import keep_freed_memory
@@ -35,6 +36,7 @@ class Trained:
     device: torch.device
     file: Path
     content: dict[str, Any]  # the checkpoint's
+    parameters: int  # before it was made ready, which folds some into others
 
     def predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
         """Logits `[N, 10]` and labels `[N]`, on the CPU, as the run's final scores are computed.
@@ -111,9 +113,10 @@ def load_trained(run: Path | str, overrides: Sequence[str] = ()) -> Trained:
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
     keep_freed_memory()
-    model = folded(rebuild_model(content, file, device)).requires_grad_(False)
+    whole = rebuild_model(content, file, device)
+    model = folded(whole).requires_grad_(False)
     model.register_forward_pre_hook(_check_call, with_kwargs=True)
-    return Trained(model, config, device, file, content)
+    return Trained(model, config, device, file, content, parameter_count(whole))
 
 
 def _check_call(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:

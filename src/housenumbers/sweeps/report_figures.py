@@ -1,0 +1,153 @@
+"""The figures of a sweep's report: Optuna's own plots, made readable on a phone and honest about few trials."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import optuna
+import plotly.graph_objects as go
+from optuna import visualization
+from optuna.distributions import IntDistribution
+from optuna.importance import FanovaImportanceEvaluator
+from optuna.trial import FrozenTrial, TrialState
+
+from housenumbers.sweeps.study import counted
+
+COLORS = {TrialState.COMPLETE: "#2563eb", TrialState.PRUNED: "#d97706", TrialState.FAIL: "#dc2626"}
+_FRONT, _BEHIND = "#dc2626", "#9ca3af"  # of the Pareto front, and of the trials that another one beats
+_TICKS = 8  # on an axis, at most about so many
+_PLOTLY = {"responsive": True, "displaylogo": False}
+_FEWEST, _MANY = 10, 30  # complete trials from which on importances are shown, and are shown without a caution
+
+Described = tuple[str, str, go.Figure | None]  # a title, how to read it, and the figure; none where it would mislead
+
+
+def figures(study: optuna.Study, objectives: Sequence[str]) -> list[Described]:
+    """Optuna's own plots, each with its title and how to read it."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    found: list[Described] = []
+    if len(objectives) > 1 and complete:
+        hint = "Red: no trial beats one of these in every objective. Grey: one does."
+        found.append(("Pareto front", hint, _front(study, objectives)))
+    if len(objectives) == 1 and any(trial.intermediate_values for trial in counted(study)):
+        hint = "The objective after each epoch. Dashed with a cross: pruned there."
+        found.append(("Learning curves", hint, _learning_curves(study, objectives[0])))
+    if len(complete) < 2:  # there is nothing to compare
+        return found
+    for position, name in enumerate(objectives):
+        # With one objective Optuna knows it by itself, and asks not to be told.
+        of: dict[str, Any] = {"target_name": name}
+        if len(objectives) > 1:
+            of["target"] = partial(_value, position)
+        title = "" if len(objectives) == 1 else f" ({name})"
+        history = visualization.plot_optimization_history(study, **of)
+        history.update_xaxes(_whole_numbers([trial.number for trial in complete]))
+        hint = "Each complete trial" + (", and the best so far." if not title else ".")
+        found.append((f"History{title}", hint, history))
+        with suppress(RuntimeError):  # where the trials are too equal to tell
+            found.append((f"Importance of the parameters{title}", *_importances(study, len(complete), of)))
+        found.append((f"Slices{title}", "Each parameter alone; darker is later.", _slices(study, complete, of)))
+        coordinates = _parallel_coordinates(study, complete, of)
+        found.append((f"Parallel coordinates{title}", "Each complete trial is a line.", coordinates))
+    return found
+
+
+def _front(study: optuna.Study, objectives: Sequence[str]) -> go.Figure:
+    figure = visualization.plot_pareto_front(study, target_names=list(objectives))
+    # Optuna's colours say a trial's number, from white on: the first ones could not be seen. Two colour bars, too, have
+    # no room on a phone.
+    figure.update_traces(marker={"color": _BEHIND, "showscale": False})
+    figure.update_traces(marker={"color": _FRONT, "size": 9}, selector=lambda trace: "Best" in trace.hovertemplate)
+    return figure
+
+
+def _slices(study: optuna.Study, complete: Sequence[FrozenTrial], of: dict[str, Any]) -> go.Figure:
+    figure = visualization.plot_slice(study, **of)
+    _darken(figure)
+    figure.update_traces(marker_colorbar=_whole_numbers([trial.number for trial in complete]))
+    figure.update_xaxes(nticks=2, selector={"type": "log"})  # whole decades: each axis is narrow
+    for points in figure.data:
+        axis = figure.layout[f"xaxis{points.xaxis.removeprefix('x')}"]
+        if axis.type != "log" and all(isinstance(value, int) for value in points.x):
+            axis.update(_whole_numbers(points.x))
+    return figure
+
+
+def _parallel_coordinates(study: optuna.Study, complete: Sequence[FrozenTrial], of: dict[str, Any]) -> go.Figure:
+    figure = visualization.plot_parallel_coordinate(study, **of)
+    _darken(figure)
+    kinds = {name: kind for trial in complete for name, kind in trial.distributions.items()}
+    counted_things = tuple(name for name, kind in kinds.items() if isinstance(kind, IntDistribution))
+    whole = {
+        place
+        for place, label in enumerate(figure.layout.xaxis.ticktext or ())
+        if any(name.startswith(label.removesuffix("...")) for name in counted_things)
+    }
+    ticks = figure.layout.annotations  # Optuna cuts each axis in four, at 1.5 and 2.5 between 1 and 3 say
+    figure.layout.annotations = [tick for tick in ticks if not (tick.x in whole and "." in tick.text)]
+    return figure
+
+
+def _darken(figure: go.Figure) -> None:
+    """Makes Optuna's blues, which begin with white, visible on white."""
+    for trace in figure.data:
+        if trace.marker.colorscale is not None:
+            trace.marker.colorscale = [[place, _darker(color)] for place, color in trace.marker.colorscale]
+        if trace.line.color is not None:
+            trace.line.color = _darker(trace.line.color)
+    figure.update_traces(opacity=0.8, selector={"mode": "lines"})
+
+
+def _darker(color: str) -> str:
+    """A colour "rgb(...)", three quarters as light."""
+    return f"rgb{tuple(round(0.75 * float(value)) for value in re.findall(r'[0-9.]+', color)[:3])}"
+
+
+def _value(position: int, trial: FrozenTrial) -> float:
+    return trial.values[position]
+
+
+def _importances(study: optuna.Study, complete: int, of: dict[str, Any]) -> tuple[str, go.Figure | None]:
+    """How to read the importances, and their figure, unless it would say more than the trials do."""
+    if complete < _FEWEST:
+        return f"Not computed: {complete} complete trials are too few, {_FEWEST} or more are needed.", None
+    figure = visualization.plot_param_importances(study, FanovaImportanceEvaluator(seed=0), **of)
+    figure.update_xaxes(range=[0, 1.3 * max(figure.data[0].x)])  # room for the longest bar's figure
+    hint = (
+        f"fANOVA (Hutter et al. 2014): a random forest is fitted to the {complete} complete trials; a bar is the share "
+        "of the variance of its predictions that one parameter alone accounts for, over the whole space, scaled to a "
+        "sum of 1. It tells neither which values are good nor how parameters act together, and sees no pruned trial."
+    )
+    few = f" From {complete} trials it is a rough estimate: a parameter without any effect may get 0.3."
+    return hint + (few if complete < _MANY else ""), figure
+
+
+def _whole_numbers(values: Sequence[int]) -> dict[str, int]:
+    """The ticks of an axis of counted things, epochs say: at whole numbers alone."""
+    return {"tick0": 0, "dtick": -(-max(1, max(values) - min(values)) // _TICKS)}
+
+
+def _learning_curves(study: optuna.Study, objective: str) -> go.Figure:
+    figure = visualization.plot_intermediate_values(study)
+    trials = {f"Trial{trial.number}": trial for trial in study.get_trials(deepcopy=False)}
+    for curve in figure.data:
+        trial = trials[curve.name]
+        curve.line.color = COLORS.get(trial.state, "#9ca3af")
+        curve.opacity = 0.75
+        curve.mode = "lines+markers"
+        curve.marker.size = 4
+        if trial.state is TrialState.PRUNED:
+            last = len(curve.x) - 1
+            curve.line.dash = "dash"
+            curve.marker.symbol = ["circle"] * last + ["x"]
+            curve.marker.size = [4] * last + [9]
+    figure.update_layout(xaxis_title="epoch", yaxis_title=objective)
+    figure.update_xaxes(_whole_numbers([epoch for curve in figure.data for epoch in curve.x]))
+    return figure
+
+
+def html(figure: go.Figure) -> str:
+    figure.update_layout(title=None, margin={"l": 50, "r": 20, "t": 20, "b": 50}, template="plotly_white")
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=_PLOTLY))
