@@ -6,7 +6,8 @@ The rooms behind it are imported late: help and a mistake in the configuration s
 import os
 import signal
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +18,52 @@ from omegaconf import DictConfig
 
 from housenumbers import config as schema
 from housenumbers import interrupts, processes
-from housenumbers.composition import composing, quoted
+from housenumbers.composition import composing, hydra_words, quoted
 from housenumbers.errors import UserError, one_line_errors
+from housenumbers.sweeps.multirun import outcome
+from housenumbers.sweeps.trial import current
 from housenumbers.targets import ALLOWED_TARGETS
-from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
 from housenumbers.words import check_words
 
 
 @hydra.main(config_path="../conf", config_name="train", execution_whitelist=ALLOWED_TARGETS)
 def train(composed: DictConfig) -> Any:
     settings = HydraConfig.get()
-    alone = settings.mode == RunMode.RUN
-    folder = Path(settings.runtime.output_dir)
-    with one_line_errors() if alone else nullcontext():  # before Hydra sees them, who adds a line of its own
-        RunFolder(folder).check_free()
-        config = schema.checked(composed)
-    with interrupts.undisturbed():  # torn while it loads NumPy, torch would go on with half of it
-        from housenumbers.reports.after_training import page_after_training
-        from housenumbers.training.run import run
+    alone, trial = settings.mode == RunMode.RUN, current()
+    folder = RunFolder(Path(settings.runtime.output_dir))
+    # Here, before Hydra sees them, who adds a line of its own; what a trial fails of is told by its sweeper.
+    with one_line_errors() if alone else failure_told(folder.path) if trial is None else nullcontext():
+        if alone or trial is not None:
+            folder.check_free()
+        with chdir(settings.runtime.cwd):  # for relative paths, with hydra.job.chdir=true too
+            config = schema.checked(composed)
+        going_on = not alone and trial is None and folder.holds(config)
+        if going_on and folder.status() in ENDED_WELL:
+            print(f"{folder.path}: completed already", flush=True)
+            return outcome(folder, config.objective)
+        with interrupts.undisturbed():  # torn while it loads NumPy, torch would go on with half of it
+            from housenumbers.reports.after_training import page_after_training
+            from housenumbers.training.run import run
 
-    def save() -> None:
-        RunFolder(folder).save_composition(composed, settings)
+        def save() -> None:
+            if not going_on:
+                folder.save_composition(composed, settings)
 
-    if alone:
-        with one_line_errors():
-            value = run(config, folder, prepare=save)
-            page_after_training(folder)
-            return value
-    from housenumbers.sweeps.trial import current
+        value = run(config, folder.path, trial, resuming=going_on, prepare=save)
+        if alone:
+            page_after_training(folder.path)
+        return value
 
-    return run(config, folder, current(), prepare=save)
+
+@contextmanager
+def failure_told(folder: Path) -> Iterator[None]:
+    """Says at once that a run of a multirun failed: the others may take hours."""
+    try:
+        yield
+    except Exception as error:
+        print(f"error: {folder.name}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        raise
 
 
 def main() -> None:
@@ -91,7 +108,7 @@ def lead() -> None:
                 page_after_training(folder)
             raise SystemExit(code)
     check_words(sys.argv[1:])
-    sys.argv[1:] = quoted(sys.argv[1:])
+    sys.argv[1:] = quoted(hydra_words(sys.argv[1:]))
     with composing():
         train()
 

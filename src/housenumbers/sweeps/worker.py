@@ -224,8 +224,9 @@ def set_aside(folder: Path) -> None:
 
 
 def _reason(error: Any, folder: Path) -> str:
-    """What a trial failed of. A bug's traceback goes where one looks for it."""
-    if not isinstance(error, UserError):
+    """What a trial failed of. A bug's traceback goes where one looks for it, if the run did not come to write it."""
+    if not isinstance(error, UserError) and not (folder / "train.log").exists():
+        folder.mkdir(parents=True, exist_ok=True)
         with (folder / "train.log").open("a", encoding="utf-8") as log:
             log.writelines(traceback.format_exception(error))
     return f"{type(error).__name__}: {error}"

@@ -14,7 +14,7 @@ from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from housenumbers.config import TrainConfig, from_saved, to_dict
+from housenumbers.config import TrainConfig, computed, from_saved, to_dict
 from housenumbers.errors import UserError
 from housenumbers.files import read_text, remove_leftovers, write_json, write_text
 from housenumbers.tracking.records import checked_history, is_deep
@@ -74,6 +74,17 @@ class RunFolder:
             raise UserError(f"{self.path}: holds a run already: {go_on}")
         if event_files := sorted(self.path.glob(f"{EVENTS}*")):
             raise UserError(f"{event_files[0]}: is of another program, and would be replaced: choose another folder")
+
+    def holds(self, config: TrainConfig) -> bool:
+        """Whether the folder holds a run of this configuration, ended or not.
+
+        Raises UserError where it holds one of another configuration.
+        """
+        if not self.record() and not (self.path / ".hydra" / "config.yaml").exists():
+            return False
+        if computed(to_dict(self.config())) != computed(to_dict(config)):
+            raise UserError(f"{self.path}: holds a run of another configuration: choose another folder")
+        return True
 
     def save_config(self, config: TrainConfig) -> None:
         """Writes `.hydra/config.yaml` for a run that Hydra does not start."""

@@ -25,6 +25,7 @@ from housenumbers.tracking.log import run_log
 from housenumbers.tracking.observers import Observers
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training import distributed
+from housenumbers.training.build import parameter_count
 from housenumbers.training.checkpoint import save_checkpoint
 from housenumbers.training.history import Record, best_record
 from housenumbers.training.loop import TrainingState, fit
@@ -129,11 +130,10 @@ def _start_or_resume(
     pictures = splits.train.images
     fewest = smallest_part(len(pictures), config.data.batch_size, processes.world_size(), config.micro_batches)
     check_batches(config, state.model, pictures[:fewest])
-    parameters = sum(parameter.numel() for parameter in state.model.parameters())
     validating = 0 if splits.validation is None else len(splits.validation.labels)
     log.info(
         "%s, %s parameters; %s pictures to train, %s to validate; %s, %d threads",
-        config.name, f"{parameters:,}", f"{len(splits.train.labels):,}", f"{validating:,}",
+        config.name, f"{parameter_count(state.model):,}", f"{len(splits.train.labels):,}", f"{validating:,}",
         device, torch.get_num_threads(),
     )  # fmt: skip
     if last:
@@ -238,7 +238,7 @@ def _claimed(folder: RunFolder, resuming: bool) -> Iterator[None]:
 
 @contextmanager
 def _recorded(folder: RunFolder, trial: Trial | None) -> Iterator[None]:
-    """Writes into the folder's record how the run ended, if not well."""
+    """Writes into the folder's record, and its log, how the run ended, if not well."""
     try:
         yield
     except BaseException as error:
@@ -250,6 +250,8 @@ def _recorded(folder: RunFolder, trial: Trial | None) -> Iterator[None]:
             log.info("interrupted: go on with python src/train.py resume=%s", folder.path)
         elif interrupted:
             log.info("interrupted: the sweep's own command goes on with it")
+        else:  # of a bug with its traceback
+            log.error("failed: %s", reason, exc_info=None if isinstance(error, UserError) else error)
         raise
 
 

@@ -1,9 +1,11 @@
-"""The project's sweeper, as Hydra finds it: a thin face, since Hydra imports it at every start."""
+"""The project's sweepers, as Hydra finds them: a thin face, since Hydra imports it at every start."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
@@ -25,6 +27,21 @@ class SweeperConfig(OptunaSweeperConf):
 ConfigStore.instance().store(group="hydra/sweeper", name="study", node=SweeperConfig, replace=True)
 # search@hydra.sweeper.params=none: what is typed, or what a preset says, is searched alone.
 ConfigStore.instance().store(group="search", name="none", node={}, replace=True)
+
+
+class MultirunSweeper(BasicSweeper):
+    """Hydra's own for plain lists, which names folders by what varies and goes on with what is in them."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from housenumbers.sweeps.multirun import sweep
+
+        assert self.config is not None
+        assert self.launcher is not None
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        batches = self.split_arguments(overrides, self.max_batch_size)
+        return sweep(batches, self.config, self.hydra_context.config_loader, self.launcher)
 
 
 class StudySweeper(Sweeper):
