@@ -11,11 +11,11 @@ import pytest
 from support import TINY, Command, only_run, run_in, write_mat
 
 # Folders whose tests train, or ask a net, so that another processor gives them other bits; and files there that do not.
-_TRAINS = ("demo", "end_to_end", "evaluation", "inference", "models", "reports", "sweeps", "tracking", "training")
+_TRAINS = ("demo", "end_to_end", "evaluation", "inference", "models", "reports", "sweeps", "training")
 _DOES_NOT_TRAIN = (
-    "test_crew.py", "test_data_page.py", "test_documentation.py", "test_environment.py", "test_events.py",
-    "test_liveness.py", "test_memory.py", "test_pictures.py", "test_postgres.py", "test_space.py", "test_study.py",
-    "test_uploads.py",
+    "test_crew.py", "test_data_page.py", "test_documentation.py", "test_earlier.py", "test_environment.py",
+    "test_liveness.py", "test_memory.py", "test_pictures.py", "test_postgres.py", "test_presets.py", "test_samplers.py",
+    "test_space.py", "test_study.py", "test_uploads.py",
 )  # fmt: skip
 
 
