@@ -11,7 +11,7 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import InputError
 from housenumbers.evaluation.occlusion import occlusion
 from housenumbers.training.build import build_model
-from housenumbers.training.checkpoint import save_checkpoint
+from housenumbers.training.checkpoint import load_checkpoint, rebuild_model, save_checkpoint
 from housenumbers.training.trained import Trained, load_trained
 
 PICTURES = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -94,6 +94,13 @@ def test_what_are_no_labels_is_refused(trained: Trained, labels: Tensor, said: s
 
 def test_a_path_may_be_text(trained: Trained) -> None:
     assert torch.equal(load_trained(str(trained.file)).logits(PICTURES), trained.logits(PICTURES))
+
+
+def test_a_model_from_a_checkpoint_is_as_careful(trained: Trained) -> None:
+    model = rebuild_model(load_checkpoint(trained.file), trained.file, torch.device("cpu")).eval()
+    torch.testing.assert_close(model(PICTURES.float()), model(PICTURES))
+    with pytest.raises(InputError, match="multiply them by 255"):
+        model(PICTURES / 255)
 
 
 def test_it_can_still_be_compiled(trained: Trained) -> None:

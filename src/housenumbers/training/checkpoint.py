@@ -18,6 +18,7 @@ from housenumbers.errors import UserError
 from housenumbers.files import open_file, write_atomically
 from housenumbers.tracking.records import check_calibration
 from housenumbers.training.build import build_model
+from housenumbers.training.inputs import check_input_of
 from housenumbers.training.memory import is_out_of_memory
 
 FORMAT = 1
@@ -106,12 +107,16 @@ def _damaged(path: Path, error: Exception) -> UserError:
 
 
 def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) -> nn.Module:
-    """The trained model, from the checkpoint's content alone. Raises UserError where weights and model do not fit."""
+    """The trained model, from the checkpoint's content alone, to be asked, not trained.
+
+    Raises UserError where weights and model do not fit.
+    """
     model = build_model(content["config"]["model"], device)
     try:
         load_weights(model, weights_in(content))
     except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path}: its weights do not fit its model: {error}") from None
+    check_input_of(model)
     return model
 
 

@@ -1,6 +1,5 @@
 """A trained model, ready to be asked: from a run's folder, or from a checkpoint alone."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,13 @@ from housenumbers.errors import InputError, UserError
 from housenumbers.evaluation.calibration import doubts
 from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import predict
-from housenumbers.models.normalize import checked_layout
 from housenumbers.places import choose_device
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model
 from housenumbers.training.identity import check_owner, run_around
+from housenumbers.training.inputs import check_input_of, check_pictures
 from housenumbers.training.memory import keep_freed_memory
-
-_ROUNDING = 0.5  # what is cut off where floats become bytes
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Trained:
         Raises InputError where `data` are no such pictures and labels, float pictures on 0..255 being as good as uint8;
         and UserError where the logits are not finite numbers.
         """
-        _check_pictures(data.images)
+        check_pictures(data.images)
         try:
             data.check_labels()
         except ValueError as error:
@@ -61,7 +58,7 @@ class Trained:
         Pictures are uint8, or float on 0..255; of another size than 32x32 they are stretched, which `read_picture` does
         not do. Raises as `predict` does.
         """
-        _check_pictures(images)
+        check_pictures(images)
         return self.predict(LabeledImages(images, torch.zeros(len(images), dtype=torch.long)))[0] / self.temperature
 
     @property
@@ -115,31 +112,5 @@ def load_trained(run: Path | str, overrides: Sequence[str] = ()) -> Trained:
     keep_freed_memory()
     whole = rebuild_model(content, file, device)
     model = folded(whole).requires_grad_(False)
-    model.register_forward_pre_hook(_check_call, with_kwargs=True)
+    check_input_of(model)  # again, since folding makes another module
     return Trained(model, config, device, file, content, parameter_count(whole))
-
-
-def _check_call(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-    if not torch.compiler.is_compiling():  # an exported program checks its input itself
-        for images in [*args, *named.values()][:1]:
-            _check_pictures(images)
-
-
-def _check_pictures(images: Tensor) -> None:
-    """Raises InputError where these are no pictures, or floats on another scale than 0..255.
-
-    Only floats are looked at pixel by pixel: uint8 is on the right scale.
-    """
-    try:
-        checked_layout(images)
-    except (TypeError, ValueError) as error:
-        raise InputError(str(error)) from None
-    if not images.is_floating_point() or not images.numel():
-        return
-    low, high = (float(bound) for bound in images.aminmax())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError("pictures: hold values that are no finite numbers")
-    if not (low >= -_ROUNDING and high <= 255 + _ROUNDING):
-        raise InputError(f"pictures: floats must lie on 0..255, not {low:.4g}..{high:.4g}: undo their normalization")
-    if 0 < high <= 1:
-        raise InputError(f"pictures: floats must lie on 0..255, not {low:.4g}..{high:.4g}: multiply them by 255")
