@@ -14,8 +14,8 @@ from support import TINY, Command, only_run, run_in, write_mat
 _TRAINS = ("demo", "end_to_end", "evaluation", "inference", "models", "reports", "sweeps", "training")
 _DOES_NOT_TRAIN = (
     "test_crew.py", "test_data_page.py", "test_documentation.py", "test_earlier.py", "test_environment.py",
-    "test_liveness.py", "test_memory.py", "test_pictures.py", "test_postgres.py", "test_presets.py", "test_samplers.py",
-    "test_space.py", "test_study.py", "test_uploads.py",
+    "test_hydra_flags.py", "test_liveness.py", "test_memory.py", "test_multirun.py", "test_pictures.py",
+    "test_postgres.py", "test_presets.py", "test_samplers.py", "test_space.py", "test_study.py", "test_uploads.py",
 )  # fmt: skip
 
 

@@ -2,13 +2,11 @@
 
 import json
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import yaml
-from support import TINY, Command, command_line, environment
+from support import TINY, Command, run_ended
 
 from housenumbers.sweeps.multirun import folder_name
 
@@ -59,24 +57,13 @@ def test_the_same_multirun_again_trains_nothing_twice(command: Command, tmp_path
     assert "another multirun, 1_optimizer.lr=0.002" in line
 
 
-def test_an_interrupted_run_is_gone_on_with(tmp_path: Path) -> None:
-    words = ["-m", *TINY, "epochs=8", "hydra.sweep.dir=runs", "seed=1"]
-    process = subprocess.Popen(
-        command_line("train", *words), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL
-    )
-    metrics = tmp_path / "runs/0_resnet31/metrics.jsonl"
-    while not metrics.exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    kept = len(metrics.read_text().splitlines())
-    done = subprocess.run(
-        command_line("train", *words), cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
-    )
+def test_an_interrupted_run_is_gone_on_with(command: Command, tmp_path: Path) -> None:
+    words = ["-m", *TINY, "hydra.sweep.dir=runs", "seed=1"]
+    assert run_ended(tmp_path, signal.SIGKILL, 1, *words).returncode == -signal.SIGKILL
+    done = command("train", *words)
     assert done.returncode == 0, done.stderr
-    assert f"going on after epoch {kept} of 8" in done.stdout
-    assert json.loads((metrics.parent / "run.json").read_text())["epochs"] == 8
+    assert "going on after epoch 1 of 3" in done.stdout
+    assert json.loads((tmp_path / "runs/0_resnet31/run.json").read_text())["epochs"] == 3
 
 
 def test_a_failure_is_told_at_once_and_stands_in_the_runs_log(command: Command, tmp_path: Path) -> None:
