@@ -99,3 +99,22 @@ def test_a_download_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="checksum"):
         download(tmp_path / "a.mat", fetch)
     assert [path.name for path in tmp_path.iterdir()] == [".a.mat.lock"]
+
+
+def test_an_answer_that_is_not_http_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import SVHN
+
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"220 mail.example ESMTP\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,), daemon=True)
+        thread.start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/test_32x32.mat"
+        monkeypatch.setattr(SVHN, "split_list", {"test": [address, "test_32x32.mat", "0" * 32]})
+        with pytest.raises(UserError, match=r"could not be downloaded \(not an answer in HTTP: BadStatusLine"):
+            load_test(data_config(tmp_path, download=True))
+        thread.join()

@@ -5,6 +5,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 
 from housenumbers.data.locks import one_at_a_time
@@ -17,7 +18,8 @@ def download(path: Path, fetch: Callable[[Path], object]) -> None:
 
     `fetch` checks what it has downloaded. The temporary file has the same name, in a folder beside `path`, so that a
     download that was cut off never passes for the file itself; what a killed download left there is removed.
-    Raises what `fetch` does, TimeoutError (perhaps within an URLError) where the server stops sending.
+    Raises what `fetch` does, and OSError for all that goes wrong on the network: TimeoutError (perhaps within an
+    URLError) where the server stops sending.
     """
     with one_at_a_time(path.with_name(f".{path.name}.lock"), f"it downloads {path}"):
         if path.is_file():
@@ -29,7 +31,10 @@ def download(path: Path, fetch: Callable[[Path], object]) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as folder, _time_out():
             temporary = Path(folder) / path.name
-            fetch(temporary)
+            try:
+                fetch(temporary)
+            except HTTPException as error:  # which is no OSError, unlike all else that a connection may meet
+                raise ConnectionError(f"not an answer in HTTP: {type(error).__name__} {error}") from None
             temporary.replace(path)
 
 
