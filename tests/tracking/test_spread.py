@@ -129,3 +129,11 @@ def test_failed_runs_are_named_where_no_seed_is_repeated_too(command: Command) -
     assert [line.split(":")[0] for line in done.stdout.splitlines()[-2:]] == [
         "  0_optimizer.lr=1e+30", "  1_optimizer.lr=1e+31",
     ]  # fmt: skip
+
+
+def test_a_damaged_record_has_no_part_in_the_means(tmp_path: Path) -> None:
+    for name in ("0", "1", "2"):
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        (tmp_path / name / ".hydra" / "overrides.yaml").write_text("{: not yaml")
+        (tmp_path / name / "run.json").write_text("[" * 100_000)
+    assert seed_table(tmp_path) == []

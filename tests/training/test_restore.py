@@ -207,3 +207,13 @@ def test_a_record_without_an_id_is_compared_by_its_settings(folder: RunFolder) -
     resume(folder)
     run_id = folder.record()["run_id"]
     assert torch.load(folder.last, weights_only=True)["run_id"] == run_id
+
+
+def test_a_model_too_large_for_any_machine_is_a_line(folder: RunFolder, tmp_path: Path) -> None:
+    for width in (10**20, 10**9):
+        shutil.copy(folder.best, tmp_path / "alone.pt")
+        change(tmp_path / "alone.pt", lambda content, width=width: content["config"]["model"].update(width=width))
+        with pytest.raises(UserError, match=r"alone\.pt: its model needs more memory"):
+            load_trained(tmp_path / "alone.pt")
+    with pytest.raises(UserError, match="out of memory"):
+        run(composed(*WORDS, "model.input_size=10000000000"), tmp_path / "huge")

@@ -3,12 +3,10 @@
 import shlex
 import statistics
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from housenumbers.config import to_dict
@@ -57,7 +55,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
         "status": folder.status(),
         "config": trained.config,
         "parameters": trained.parameters,
-        "typed": _typed(folder),
+        "typed": shlex.join(folder.typed()),
         "split": split,
         "leak": leak_of(trained.config.data),
         "curves": [svg(figures.loss_curves, history, best_epoch)],
@@ -206,13 +204,6 @@ def _timing(record: dict[str, Any], history: Sequence[dict[str, Any]]) -> dict[s
         "least": min(seconds),
         "most": max(seconds),
     }
-
-
-def _typed(folder: RunFolder) -> str:
-    """What was typed for this run; empty where nothing was, or it is not known."""
-    with suppress(Exception):  # a file from elsewhere may hold anything, and this line is a convenience
-        return shlex.join(str(word) for word in OmegaConf.load(folder.path / ".hydra" / "overrides.yaml"))
-    return ""
 
 
 def _commands(run: Path, split: str) -> dict[str, str]:

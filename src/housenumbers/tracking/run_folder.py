@@ -11,7 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from hydra.conf import HydraConf
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from housenumbers.config import TrainConfig, computed, from_saved, to_dict
@@ -66,6 +67,14 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError, YAMLError):
             raise UserError(f"{self.path}: not a run's folder: it has no run.json and no .hydra/config.yaml") from None
         return from_saved(saved, str(self.path), overrides)
+
+    def typed(self) -> list[str]:
+        """The words of the command line that started the run; none where they were not saved, or are damaged."""
+        try:
+            words = OmegaConf.create(read_text(self.path / ".hydra" / "overrides.yaml"))
+            return [str(word) for word in words] if isinstance(words, ListConfig) else []
+        except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException, UserError):
+            return []
 
     def check_free(self) -> None:
         """Raises UserError where the folder holds a run, or TensorBoard's files of another program."""

@@ -4,14 +4,17 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from housenumbers.config import OBJECTIVES
+from housenumbers.errors import UserError
+from housenumbers.tracking.index import checked_record
 from housenumbers.tracking.run_folder import RunFolder
 
 SIGNIFICANT = 0.05
@@ -81,8 +84,11 @@ def seed_table(sweep_folder: Path) -> list[str]:
 
     No group is shown where no two runs differ in their seed alone.
     """
-    records = {file.parent: RunFolder(file.parent).record() for file in sorted(sweep_folder.rglob("run.json"))}
-    typed = {folder: _overrides(folder) for folder in records}
+    records = {}
+    for file in sorted(sweep_folder.rglob("run.json")):
+        with suppress(UserError, OSError):  # a damaged record has no part in the means; runs.py tells of it
+            records[file.parent] = checked_record(RunFolder(file.parent))
+    typed = {folder: RunFolder(folder).typed() for folder in records}
     common = set.intersection(*map(set, typed.values())) if typed else set()
     words = {folder: [word for word in typed[folder] if word not in common] for folder in typed}
     failures = [
@@ -156,9 +162,3 @@ def _without_seeds(config: Mapping[str, Any]) -> str:
     rest = {key: value for key, value in config.items() if key not in _SEEDS}
     rest["data"] = {key: value for key, value in config["data"].items() if key != "split_seed"}
     return json.dumps(rest, sort_keys=True)
-
-
-def _overrides(folder: Path) -> list[str]:
-    """What was typed for this run."""
-    saved = folder / ".hydra" / "overrides.yaml"
-    return [str(word) for word in OmegaConf.load(saved)] if saved.exists() else []

@@ -111,7 +111,12 @@ def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) 
 
     Raises UserError where weights and model do not fit.
     """
-    model = build_model(content["config"]["model"], device)
+    try:
+        model = build_model(content["config"]["model"], device)
+    except (RuntimeError, MemoryError, OverflowError, TypeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"{path}: its model needs more memory than there is") from None
     try:
         load_weights(model, weights_in(content))
     except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:

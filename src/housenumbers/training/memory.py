@@ -4,6 +4,7 @@ And what a user is told where there is too little of it.
 """
 
 import ctypes
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,9 +33,9 @@ def keep_freed_memory() -> None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether the machine, or its GPU, had less memory than was asked for."""
-    of_the_cpu = "can't allocate memory" in str(error)  # an ordinary RuntimeError
-    return of_the_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
+    """Whether the machine, or its GPU, had less memory than was asked for, or the size is no number of bytes at all."""
+    of_the_cpu = re.search("can't allocate memory|overflow", str(error), re.IGNORECASE)  # ordinary RuntimeErrors
+    return of_the_cpu is not None or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 @contextmanager
@@ -42,7 +43,7 @@ def enough_memory() -> Iterator[None]:
     """Raises UserError where the machine, or its GPU, has less memory than what runs inside asks for."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, OverflowError, TypeError) as error:
         if not is_out_of_memory(error):
             raise
         raise UserError(

@@ -21,7 +21,7 @@ from housenumbers.training.build import parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model
 from housenumbers.training.identity import check_owner, run_around
 from housenumbers.training.inputs import check_input_of, check_pictures
-from housenumbers.training.memory import keep_freed_memory
+from housenumbers.training.memory import enough_memory, keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Trained:
         except ValueError as error:
             raise InputError(str(error)) from None
         batches = plain_batches(data.to(self.device))
-        logits, labels = predict(self.model, batches, self.config.tta, self.config.tta_invert)
+        with enough_memory():
+            logits, labels = predict(self.model, batches, self.config.tta, self.config.tta_invert)
         if not logits.isfinite().all():
             raise UserError(f"{self.file}: gives no finite numbers: its training has diverged: use another one")
         return logits, labels
