@@ -93,7 +93,7 @@ def test_a_checkpoint_needs_nothing_of_its_run(home: Path, command: Command) -> 
         (["split=training"], "split=training"),
         (["colour=red"], "colour"),
         (["data.split_seed=7"], "data.split_seed"),
-        (["data=nothing"], "data/nothing"),
+        (["data=nothing"], "data=nothing: no such option"),
         (["data=svhn", "data.root=nowhere", "data.download=false"], "nowhere"),
         (["data=synthetic", "data.size=3"], "data.size"),
         (["data=digits", "split=validation"], "split=validation"),
