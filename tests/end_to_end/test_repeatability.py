@@ -324,7 +324,8 @@ def test_repeat_names_what_the_arithmetic_depends_on(command: Command, finished:
     (forged / "run.json").write_text(json.dumps(record(finished) | other))
     done = command("train", f"repeat={forged}")
     assert done.returncode == 0, done.stderr
-    assert "need not be equal: different cpu_capability, ONEDNN_MAX_CPU_ISA" in done.stdout
+    assert "need not be equal: different" in done.stdout
+    assert "cpu_capability, ONEDNN_MAX_CPU_ISA" in done.stdout
 
 
 def test_repeat_fails_where_bits_differ_for_no_reason(command: Command, finished: Path, tmp_path: Path) -> None:
@@ -355,7 +356,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_as_it_is(
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     done = command("train", *(word.format(folder=folder) for word in words), *TINY, "seed=5")
     assert done.returncode == 2
-    assert "holds a run already" in done.stderr
+    assert "holds a run" in done.stderr
     assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
 
 
