@@ -10,6 +10,7 @@ from housenumbers import interrupts
 from housenumbers.command_line import parse
 from housenumbers.config import PLACE_KEYS
 from housenumbers.errors import UserError, one_line_errors
+from housenumbers.messages import plural
 
 
 @dataclass
@@ -45,7 +46,7 @@ def main() -> None:
         with one_line_database_errors(storage_name("storage", arguments.storage)):
             study, folder = find_study(arguments.study, arguments.storage)
             result = confirm(study, folder, conf, run, arguments.top, arguments.seeds, overrides)
-        print(f"{result['objective']} on {arguments.seeds} fresh seeds, mean ± standard deviation:")
+        print(f"{result['objective']} on {plural(arguments.seeds, 'fresh seed')}, mean ± standard deviation:")
         for row in result["rows"]:
             print(
                 f"  trial {row['trial']}: search {row['search']}, confirmed {row['confirmed']}, "

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "common": {"groups"},
     "config": {"common", "errors", "groups", "messages", "places", "processes", "sections", "targets"},
     "sections": {"groups"},
-    "places": {"errors", "interrupts", "processes", "sections"},
+    "places": {"errors", "interrupts", "messages", "processes", "sections"},
     "groups": {"errors", "messages"},
     "errors": {"processes"},
     "files": {"errors"},

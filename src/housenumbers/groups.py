@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from housenumbers.errors import UserError
-from housenumbers.messages import shown
+from housenumbers.messages import plural, shown
 
 
 def require(condition: bool, key: str, value: Any, want: str) -> None:
@@ -71,7 +71,7 @@ class ResNetConfig(ModelConfig):
         good = self.stem_width is None or self.stem_width >= 1
         require(good, "model.stem_width", self.stem_width, "1 or more channels, or null")
         smallest = self.input_size / 2 ** (len(self.blocks) - 1)  # batch norm needs two values or more, in any batch
-        want = f"at most {int(math.log2(self.input_size))} stages for pictures of {self.input_size} pixels"
+        want = f"at most {plural(int(math.log2(self.input_size)), 'stage')} for pictures of {self.input_size} pixels"
         require(smallest > 1, "model.blocks", self.blocks, want)
 
 
@@ -105,13 +105,13 @@ class FastNetConfig(ModelConfig):
         good = len(self.channels) >= 1 and all(count >= 1 for count in self.channels)
         require(good, "model.channels", self.channels, "a list with 1 or more channels for each stage")
         good = len(self.convolutions) == len(self.channels) and all(count >= 1 for count in self.convolutions)
-        want = f"1 or more for each of the {len(self.channels)} stages of model.channels"
+        want = f"1 or more for each of the stages of model.channels, {len(self.channels)}"
         require(good, "model.convolutions", self.convolutions, want)
         good = self.activation in ("gelu", "relu", "silu")
         require(good, "model.activation", self.activation, "gelu, relu or silu")
         smallest = self.input_size // 2 ** len(self.channels)  # whitening halves it, as each stage but the first does
         most = int(math.log2(self.input_size)) - 1
-        want = f"at most {most} stages for pictures of {self.input_size} pixels"
+        want = f"at most {plural(most, 'stage')} for pictures of {self.input_size} pixels"
         require(smallest >= 2, "model.channels", self.channels, want)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from housenumbers import processes
 from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
+from housenumbers.messages import plural
 from housenumbers.sections import DataConfig
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def choose_device(wanted: str) -> "torch.device":
         wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(wanted)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"device={wanted}: this machine has {torch.cuda.device_count()} CUDA devices: use device=auto")
+        has = plural(torch.cuda.device_count(), "CUDA device")
+        raise UserError(f"device={wanted}: this machine has {has}: use device=auto")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError("device=mps: this machine has no MPS device: use device=auto")
     return device

@@ -207,7 +207,7 @@ def waiting_for_its_turn(home: Path) -> Iterator[subprocess.Popen[str]]:
     with FileLock(home / "multirun/s/.lock"):
         process = begin_sweep(home, *PINNED, "epochs=1", "hydra.sweeper.n_trials=2")
         assert process.stdout is not None
-        assert "1 of 2 trials are there" in process.stdout.readline()
+        assert "1 of 2 trials done" in process.stdout.readline()
         yield process
 
 

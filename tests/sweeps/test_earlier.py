@@ -148,9 +148,9 @@ def test_a_widened_and_a_narrowed_space_train_only_what_is_new(tmp_path: Path) -
     (first,) = (tmp_path / "multirun").iterdir()
     search("optimizer.lr=choice(0.001,0.01,0.02)", "hydra/sweeper/sampler=grid")
     said = search("optimizer.lr=choice(0.01,0.02)", "hydra.sweeper.n_trials=2")
-    assert any(line.startswith("2 trials are taken over from ") for line in said)
+    assert any(line.startswith("2 trials taken over from ") for line in said)
     assert any("raise hydra.sweeper.n_trials" in line for line in said)
-    assert any("2 of 2 trials are there" in line for line in said)
+    assert any("2 of 2 trials done" in line for line in said)
     second, third = sorted(
         (path for path in (tmp_path / "multirun").iterdir() if path != first), key=lambda path: path.stat().st_ctime
     )

@@ -116,7 +116,7 @@ def test_two_commands_begun_at_once_share_a_new_study_and_end_at_exactly_n_trial
     ran = sorted(folder.name for home in homes for folder in home.glob("multirun/raced/trial_*"))
     assert ran == [f"trial_{trial.number:04d}" for trial in done]
     again = sweep(homes[0], *SHARED, f"hydra.sweeper.storage={server}", *words)
-    assert "7 of 7 trials are there" in again.stdout
+    assert "7 of 7 trials done" in again.stdout
 
 
 def test_a_foreign_study_on_the_server_is_not_written_into(server: str, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_the_grid_ends_when_it_is_complete(command: Command) -> None:
         "optimizer.lr=choice(0.001,0.01)", "hydra/sweeper/sampler=grid",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "2 complete" in done.stdout
+    assert "2 completed" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from housenumbers.data.class_folders import home_of, is_split, labelled_files
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import stratified
 from housenumbers.errors import UserError
+from housenumbers.messages import plural
 from housenumbers.sections import DataConfig
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def _read(files: list[tuple[Path, int]]) -> LabeledImages:
     if bad:
         more = f", and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
         raise UserError(
-            f"{len(bad)} of {len(files)} files cannot be read: {', '.join(bad[:_NAMED])}{more}: mend or remove them"
+            f"{len(bad)} of {plural(len(files), 'file')} cannot be read: {', '.join(bad[:_NAMED])}{more}: "
+            "mend or remove them"
         )
     return LabeledImages(images, torch.tensor([label for _, label in files]))
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
+from housenumbers.messages import plural
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HDF5_PLACES = (0, 512, 1024, 2048)  # where its signature may stand, by its specification
@@ -84,7 +85,8 @@ def _labels(path: Path, found: Any, count: int) -> NDArray[np.int64]:
         kind = found.dtype if isinstance(found, np.ndarray) else type(found).__name__
         raise UserError(f"{path}: y holds {kind} instead of whole numbers from 1 to 10: {_SAVE}")
     if found.size != count:
-        raise UserError(f"{path}: {count} pictures but {found.size} labels, y being {list(found.shape)}: {_ELSE}")
+        what = f"{plural(count, 'picture')} but {plural(found.size, 'label')}"
+        raise UserError(f"{path}: {what}, y being {list(found.shape)}: {_ELSE}")
     labels = found.ravel().astype(np.int64)
     low, high = int(labels.min()), int(labels.max())
     if low == 0 and high <= 9:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from housenumbers.errors import UserError
+from housenumbers.messages import plural
 from housenumbers.sections import DataConfig
 
 _BLOCKS = 50
@@ -43,7 +44,7 @@ def block_split(count: int, val_fraction: float, seed: int) -> tuple[Tensor, Ten
     validating = max(1, round(val_fraction * blocks))
     if validating >= blocks:
         raise UserError(
-            f"data.split=blocks: {count} crops are too few for data.val_fraction={val_fraction}: "
+            f"data.split=blocks: {plural(count, 'crop')}, too few for data.val_fraction={val_fraction}: "
             "use more data, another fraction or data.split=random"
         )
     block_of = torch.arange(count) * blocks // count

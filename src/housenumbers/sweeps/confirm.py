@@ -11,6 +11,7 @@ from housenumbers.composition import composed_from
 from housenumbers.config import TrainConfig, computed, to_dict
 from housenumbers.errors import DivergedError, UserError
 from housenumbers.files import write_json
+from housenumbers.messages import plural
 from housenumbers.sweeps.report import write_report
 from housenumbers.sweeps.study import best_first, best_trials, words_of
 from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
@@ -112,7 +113,7 @@ def _summary(
                 "confirmed": _by_objective(means) if own else "none",
                 "test": mean_and_deviation([run["test"]["accuracy"] for run in own]) if own else "none",
                 "n": len(own),
-                "difference": f"{words}; {diverged} of {len(seeds)} runs diverged" if diverged else words,
+                "difference": f"{words}; {diverged} of {plural(len(seeds), 'run')} diverged" if diverged else words,
                 "scores": scores[objectives[0]].get(trial.number, []),
             }
         )

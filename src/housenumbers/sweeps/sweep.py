@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from housenumbers import processes
 from housenumbers.config import LABEL, OBJECTIVES, TrainConfig, check_targets, checked, is_label, to_dict
 from housenumbers.errors import UserError
+from housenumbers.messages import plural
 from housenumbers.sweeps import crew
 from housenumbers.sweeps.beginning import begin
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
@@ -53,6 +54,7 @@ from housenumbers.sweeps.vain import drop_absent, idle
 from housenumbers.sweeps.worker import Worker, too_many_failed, turn
 
 _INSTEAD = {"direction": "it follows from objective=", "custom_search_space": "conf/search/models.yaml shows how"}
+_ENDED = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 _OF_THE_SWEEP = ("hydra", "~hydra", "search@")  # how overrides begin that a single run would not know
 # Launchers whose jobs share this machine, and so its cores.
 _ON_THIS_MACHINE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")
@@ -111,7 +113,8 @@ class Sweep:
         if len(config.objectives) > 1:
             self._say("several objectives: no trial is pruned")
         self._say_taken(study)
-        self._say(f"study {study.study_name}: {len(counted(study))} of {self._options['n_trials']} trials are there")
+        wanted = plural(self._options["n_trials"], "trial")
+        self._say(f"study {study.study_name}: {len(counted(study))} of {wanted} done")
         try:
             if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
                 self._worker(study, space, overrides, config, self._say).work()
@@ -262,20 +265,20 @@ class Sweep:
         if too_many_failed(trials, self._options["max_failure_rate"]):
             failed = [trial for trial in trials if trial.state is TrialState.FAIL]
             raise UserError(
-                f"{len(failed)} of {len(trials)} trials failed, more than hydra.sweeper.max_failure_rate="
+                f"{len(failed)} of {plural(len(trials), 'trial')} failed, more than hydra.sweeper.max_failure_rate="
                 f"{self._options['max_failure_rate']} allows; the last one {described(failed[-1], objectives)}"
             )
         if len(trials) < self._options["n_trials"]:
             raise UserError(
-                f"the workers ended with {len(trials)} of {self._options['n_trials']} trials: "
+                f"the workers ended with {len(trials)} of {plural(self._options['n_trials'], 'trial')}: "
                 "see what they said above; the same command goes on"
             )
         states = [trial.state for trial in trials]
-        count = {state: states.count(state) for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)}
+        count = {state: states.count(state) for state in _ENDED}
         if not count[TrialState.COMPLETE]:
             print(f"error: no trial of {study.study_name} completed: see {self._folder}", file=sys.stderr)
             raise SystemExit(1)
-        self._say(", ".join(f"{number} {state.name.lower()}" for state, number in count.items()))
+        self._say(", ".join(f"{number} {_ENDED[state]}" for state, number in count.items() if number))
         for best in best_trials(study):
             place = "" if is_taken(best) else f": {trial_folder(self._folder, best.number)}"
             self._say(f"best: trial {best.number}, {described(best, objectives)}{place}")
@@ -288,7 +291,7 @@ class Sweep:
         if others:
             number = sum(name in others for name in names)
             more = "" if number < self._options["n_trials"] else ": raise hydra.sweeper.n_trials to search on"
-            self._say(f"{number} trials are taken over from {', '.join(others)}, which have the same settings{more}")
+            self._say(f"{plural(number, 'trial')} taken over from {', '.join(others)}, with the same settings{more}")
 
     @staticmethod
     def _say(line: str) -> None:

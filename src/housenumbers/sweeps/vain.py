@@ -4,6 +4,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from housenumbers.config import TrainConfig, options
+from housenumbers.messages import plural
 from housenumbers.sweeps.space import Space
 
 _STEP = ("scheduler.step_size", "scheduler.gamma")
@@ -43,8 +44,8 @@ def idle(space: Space, config: TrainConfig) -> str | None:
         return None
     remedy = f'narrow it: "scheduler.step_size=range(1,{config.epochs})"' if config.epochs > 1 else "pin them"
     return (
-        f"searched in vain: {', '.join(searched)}: the learning rate changes after {first:g} epochs at the earliest, "
-        f"and epochs={config.epochs}: {remedy}, or raise epochs"
+        f"searched in vain: {', '.join(searched)}: the learning rate changes after {plural(round(first), 'epoch')} "
+        f"at the earliest, and epochs={config.epochs}: {remedy}, or raise epochs"
     )
 
 

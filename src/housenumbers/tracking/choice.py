@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from housenumbers.errors import UserError
+from housenumbers.messages import plural
 from housenumbers.tracking.index import HOMES, all_runs, find_value
 from housenumbers.tracking.run_folder import RunFolder
 
@@ -56,7 +57,7 @@ def _newest(wanted: str, runs: Sequence[Run]) -> Choice:
     alike = [run for run in runs if _kind(run) == _kind(chosen)]
     what = f"{chosen['status']} {'trial' if chosen.get('trial') else 'run'}"
     named = "" if wanted == "last" else f" named {wanted}"
-    which = f"the only {what}{named}" if len(alike) == 1 else f"the newest of {len(alike)} {what}s{named}"
+    which = f"the only {what}{named}" if len(alike) == 1 else f"the newest of {plural(len(alike), what)}{named}"
     newer = [run for run in runs if _started(run) > _started(chosen)]
     passed_over = max(newer, key=_started, default=None)
     if passed_over is not None:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from housenumbers.config import OBJECTIVES
 from housenumbers.errors import UserError
+from housenumbers.messages import plural
 from housenumbers.tracking.index import checked_record
 from housenumbers.tracking.run_folder import RunFolder
 
@@ -130,7 +131,7 @@ class _Group:
     failed: int
 
     def failures(self) -> str:
-        return f"; {self.failed} of {self.failed + len(self.completed)} runs failed" if self.failed else ""
+        return f"; {self.failed} of {plural(self.failed + len(self.completed), 'run')} failed" if self.failed else ""
 
 
 def _groups(records: Mapping[Path, dict[str, Any]], words: Mapping[Path, Sequence[str]]) -> dict[str, _Group]:

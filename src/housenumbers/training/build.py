@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from housenumbers.config import options
 from housenumbers.errors import UserError
+from housenumbers.messages import plural
 from housenumbers.targets import call
 
 Made = TypeVar("Made")
@@ -88,7 +89,7 @@ def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_ep
         scheduler = _made("scheduler", arguments, LRScheduler, optimizer=optimizer)
     except ZeroDivisionError:
         raise UserError(
-            f"scheduler: {intervals} steps are too few for scheduler.pct_start={arguments.get('pct_start')}: "
+            f"scheduler: {plural(intervals, 'step')}, too few for scheduler.pct_start={arguments.get('pct_start')}: "
             "raise it, or epochs"
         ) from None
     return scheduler, "validation" if isinstance(scheduler, ReduceLROnPlateau) else interval

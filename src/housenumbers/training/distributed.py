@@ -21,6 +21,7 @@ from housenumbers.data.batches import plain_batches, rows_of
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
 from housenumbers.evaluation.metrics import accuracy_and_loss, predict
+from housenumbers.messages import plural
 from housenumbers.places import choose_device
 from housenumbers.training.own_metrics import own_metrics
 
@@ -102,7 +103,8 @@ def begin(config: TrainConfig) -> torch.device:
     count, wanted = torch.cuda.device_count(), processes.local_world_size()
     if count < wanted:
         raise UserError(
-            f"device={config.device}: {wanted} processes on {count} CUDA devices: lower --nproc_per_node, or device=cpu"
+            f"device={config.device}: {wanted} processes on {plural(count, 'CUDA device')}: lower --nproc_per_node, or "
+            "device=cpu"
         )
     device = torch.device("cuda", processes.local_rank())
     torch.cuda.set_device(device)

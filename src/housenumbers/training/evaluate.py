@@ -13,6 +13,7 @@ from housenumbers.errors import UserError
 from housenumbers.evaluation.calibration import calibrate, doubts, reliability
 from housenumbers.evaluation.metrics import score
 from housenumbers.files import write_json
+from housenumbers.messages import plural
 from housenumbers.sections import DataConfig
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import save_checkpoint
@@ -82,7 +83,8 @@ def calibrate_again(run: Path, overrides: Sequence[str]) -> dict[str, float]:
         calibration = calibrate(*trained.predict(load_part(trained, "validation")))
         save_checkpoint(trained.file, {**trained.content, "calibration": calibration})
     if why := doubts(calibration):
-        log.warning("temperature %.3f, fitted on %d crops: %s", calibration["temperature"], calibration["n"], why)
+        crops = plural(int(calibration["n"]), "crop")
+        log.warning("temperature %.3f, fitted on %s: %s", calibration["temperature"], crops, why)
     return calibration
 
 

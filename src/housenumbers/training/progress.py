@@ -1,6 +1,7 @@
 """The progress bar of a run, and its estimate of the time left."""
 
 import logging
+import statistics
 import sys
 import time
 
@@ -8,16 +9,26 @@ from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
-_ESTIMATE_AFTER = 20  # steps; the first one warms up and does not count
+# An estimate is made of so many steps, for so many seconds, at least: the first ones are slower than the rest.
+_STEPS, _SECONDS = 20, 3.0
+_WORTH_SAYING = 10.0  # seconds to go
+_AS_SAID = 1.5  # a factor: what takes longer or shorter by more is said again
 
 
 class Progress:
-    """A bar over all steps of a run, on a terminal alone. A context manager; `step` is what the loop calls."""
+    """A bar over all steps of a run, on a terminal alone. A context manager; `step` is what the loop calls.
+
+    The log gets an estimate of the time left after some steps, and another one after the first epoch, whose validation
+    counts too, where the first one was wrong.
+    """
 
     def __init__(self, epochs: int, steps_per_epoch: int, epochs_done: int) -> None:
         self._total = epochs * steps_per_epoch
+        self._per_epoch = steps_per_epoch
         self._done = self._first = epochs_done * steps_per_epoch
-        self._second_step_at = 0.0
+        self._began = self._last = 0.0
+        self._steps: list[float] | None = []  # their seconds, until there is an estimate
+        self._end: float | None = None  # as it was said
         self._bar = tqdm(
             total=self._total, initial=self._done, unit="step", dynamic_ncols=True, leave=False,
             disable=not sys.stderr.isatty(),
@@ -35,12 +46,28 @@ class Progress:
         self._bar.update()
         if mean_loss is not None:
             self._bar.set_postfix_str(f"loss {mean_loss:.3f}", refresh=False)
-        if self._done == self._first + 1:
-            self._second_step_at = time.perf_counter()
-        elif self._done == self._first + _ESTIMATE_AFTER:
-            seconds = (time.perf_counter() - self._second_step_at) / (_ESTIMATE_AFTER - 1)
-            left = seconds * (self._total - self._done)
-            log.info("about %s to go, at %.0f ms a step", _duration(left), 1000 * seconds)
+        taken, now = self._done - self._first, time.perf_counter()
+        if taken == 1:  # it warmed up
+            self._began = self._last = now
+            return
+        if self._steps is not None:
+            self._steps.append(now - self._last)
+            self._last = now
+            if taken >= _STEPS and now - self._began >= _SECONDS:
+                self._estimate(statistics.median(self._steps), now)
+                self._steps = None
+        if taken == self._per_epoch + 1:
+            self._estimate((now - self._began) / self._per_epoch, now)
+            self._steps = None
+
+    def _estimate(self, seconds: float, now: float) -> None:
+        """Says how long the rest takes at so many `seconds` a step, unless it is little, or was said."""
+        left = seconds * (self._total - self._done)
+        as_said = self._end is not None and 1 / _AS_SAID < left / max(self._end - now, 1e-9) < _AS_SAID
+        if left < _WORTH_SAYING or as_said:
+            return
+        self._end = now + left
+        log.info("about %s to go, at %.0f ms a step", _duration(left), 1000 * seconds)
 
 
 def _duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from housenumbers.config import TrainConfig
 from housenumbers.errors import UserError
+from housenumbers.messages import plural
 from housenumbers.models.normalize import Normalize
 from housenumbers.training.transfer import freeze, train_mode
 
@@ -29,7 +30,8 @@ def check_progressive(config: TrainConfig, model: nn.Module) -> None:
     freeze_after, sizes = config.progressive.freeze_after, config.progressive.sizes
     stages = len(getattr(model, "freezable_stages", list)())
     if len(freeze_after) > stages:
-        raise UserError(f"progressive.freeze_after={freeze_after}: this model has {stages} stages: give no more")
+        has = plural(stages, "stage")
+        raise UserError(f"progressive.freeze_after={freeze_after}: this model has {has}: give no more")
     if sizes and not isinstance(getattr(model, "normalize", None), Normalize):
         raise UserError(f"progressive.sizes={sizes}: {type(model).__name__} has no `normalize`, a Normalize, to resize")
 

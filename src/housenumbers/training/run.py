@@ -19,6 +19,7 @@ from housenumbers.data.batches import batch_count, smallest_part, training_batch
 from housenumbers.data.load import Splits, load_splits, prepare_test
 from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
+from housenumbers.messages import plural
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.events import EventFile
 from housenumbers.tracking.log import run_log
@@ -132,9 +133,9 @@ def _start_or_resume(
     check_batches(config, state.model, pictures[:fewest])
     validating = 0 if splits.validation is None else len(splits.validation.labels)
     log.info(
-        "%s, %s parameters; %s pictures to train, %s to validate; %s, %d threads",
-        config.name, f"{parameter_count(state.model):,}", f"{len(splits.train.labels):,}", f"{validating:,}",
-        device, torch.get_num_threads(),
+        "%s, %s; %s to train, %s to validate; %s, %s",
+        config.name, plural(parameter_count(state.model), "parameter"), plural(len(splits.train.labels), "picture"),
+        f"{validating:,}", device, plural(torch.get_num_threads(), "thread"),
     )  # fmt: skip
     if last:
         restore(config, state, last, folder, steps)
@@ -194,7 +195,7 @@ def _train(
                 log.info("pruned after epoch %d", record["epoch"])
                 return True
     if len(state.history) < config.epochs:
-        log.info("stopped early: no improvement for %d epochs", config.early_stopping.patience)
+        log.info("stopped early: no improvement for %s", plural(config.early_stopping.patience, "epoch"))
     return False
 
 

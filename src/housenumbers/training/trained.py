@@ -15,6 +15,7 @@ from housenumbers.errors import InputError, UserError
 from housenumbers.evaluation.calibration import doubts
 from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import predict
+from housenumbers.messages import plural
 from housenumbers.places import choose_device
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import parameter_count
@@ -82,7 +83,8 @@ class Trained:
                 f"{self.file}: temperature 1: not calibrated, for want of the run's end "
                 "(python src/evaluate.py run=... split=validation calibrate=true)"
             )
-        said = f"{self.file}: temperature {self.temperature:.3f}, fitted on {self.calibration['n']:,} validation crops"
+        crops = plural(int(self.calibration["n"]), "validation crop")
+        said = f"{self.file}: temperature {self.temperature:.3f}, fitted on {crops}"
         return f"{said} ({why})" if (why := doubts(self.calibration)) else said
 
     @property

@@ -16,6 +16,7 @@ from housenumbers.data.download import download
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.errors import UserError
 from housenumbers.evaluation.metrics import predict
+from housenumbers.messages import plural
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import head_of
 from housenumbers.training.checkpoint import as_checkpoint, load_plain_data, load_weights, weights_in, weights_sha256
@@ -62,7 +63,8 @@ def freeze(model: nn.Module, how_much: bool | int) -> None:
     freezable: Any = getattr(model, "freezable_stages", list)
     stages: list[list[nn.Module]] = freezable()
     if how_much > len(stages):
-        raise UserError(f"model.freeze={how_much}: this model has {len(stages)} stages: true freezes all but the head")
+        has = plural(len(stages), "stage")
+        raise UserError(f"model.freeze={how_much}: this model has {has}: true freezes all but the head")
     for stage in stages[:how_much]:
         for module in stage:
             module.requires_grad_(False)
