@@ -69,7 +69,8 @@ def _slices(study: optuna.Study, complete: Sequence[FrozenTrial], of: dict[str, 
     figure.update_traces(marker_colorbar=_whole_numbers([trial.number for trial in complete]))
     figure.update_xaxes(nticks=2, selector={"type": "log"})  # whole decades: each axis is narrow
     for points in figure.data:
-        axis = figure.layout[f"xaxis{points.xaxis.removeprefix('x')}"]
+        number = (points.xaxis or "x").removeprefix("x")  # there is none where one parameter is searched
+        axis = figure.layout[f"xaxis{number}"]
         if axis.type != "log" and all(isinstance(value, int) for value in points.x):
             axis.update(_whole_numbers(points.x))
     return figure
