@@ -27,7 +27,7 @@ def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) ->
     axes.plot(epochs, [record["train_loss"] for record in history], "o-", ms=4, color=TRAINING, label="training")
     if history[0]["val_loss"] is not None:
         axes.plot(epochs, [record["val_loss"] for record in history], "s-", ms=4, color=VALIDATION, label="validation")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * axes.dataLim.y1)
     _mark_best(axes, best_epoch)
     return figure
 
