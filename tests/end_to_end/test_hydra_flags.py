@@ -138,8 +138,8 @@ def test_relative_paths_mean_the_folder_in_which_the_command_is_given(
         (["hydra/launcher=nonsense", "-m"], "hydra/launcher"),
         (["hydra.sweeper.max_batch_size=0", "-m"], "hydra.sweeper.max_batch_size"),
         (["hydra.sweeper.n_trials=3", "-m"], "hydra.sweeper.n_trials"),
-        (["hydra.run.dir=/proc/nowhere"], "/proc/nowhere"),
-        (["hydra.sweep.dir=/proc/nowhere", "-m"], "/proc/nowhere"),
+        (["hydra.run.dir=/dev/null/x"], "/dev/null/x"),
+        (["hydra.sweep.dir=/dev/null/x", "-m"], "/dev/null/x"),
     ],
 )
 def test_a_key_that_cannot_be_is_one_line(words: list[str], said: str, command: Command) -> None:

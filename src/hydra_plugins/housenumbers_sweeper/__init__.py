@@ -11,6 +11,8 @@ from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
 from omegaconf import DictConfig
 
+from housenumbers.errors import UserError
+
 
 @dataclass
 class SweeperConfig(OptunaSweeperConf):
@@ -38,6 +40,8 @@ class MultirunSweeper(BasicSweeper):
         assert self.config is not None
         assert self.launcher is not None
         assert self.hydra_context is not None
+        if self.max_batch_size is not None and self.max_batch_size < 1:
+            raise UserError(f"hydra.sweeper.max_batch_size={self.max_batch_size}: must be 1 or more, or null")
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         batches = self.split_arguments(overrides, self.max_batch_size)
