@@ -60,10 +60,9 @@ def test_probabilities_are_the_models_own_divided_by_its_temperature(
 
 
 def test_a_run_with_several_views_can_be_asked_for_one(finished: Path, pictures: Path, tmp_path: Path) -> None:
-    run = shutil.copytree(finished, tmp_path / "run")
-    file = run / "checkpoints/best.pt"
-    whole = torch.load(file, weights_only=True)
-    torch.save({**whole, "config": {**whole["config"], "tta": 2, "tta_invert": True}}, file)
+    run = tmp_path / "alone.pt"
+    whole = torch.load(finished / "checkpoints/best.pt", weights_only=True)
+    torch.save({**whole, "config": {**whole["config"], "tta": 2, "tta_invert": True}}, run)
     words = (f"images={pictures}", "format=jsonl")
     several, one, plain = (
         rows(run_in(tmp_path, "predict", f"run={where}", *words, *more).stdout)
