@@ -26,6 +26,7 @@ SWEEP = (
     "-m", "hydra/sweeper=optuna", *SVHN, "data.reduce=0.3", "epochs=1", "optimizer.lr=tag(log,interval(0.0001,0.1))",
     "search@hydra.sweeper.params=quick", "hydra.sweeper.study_name=s",
 )  # fmt: skip
+_PICTURES = [f"pictures/{label}/{label}{number}.png" for label in range(10) for number in range(10)]
 _TRIALS = 2
 _HALF = "before run._epoch_line#1"  # where the run `half` is killed: one epoch is written down
 
@@ -94,7 +95,7 @@ QUESTIONS = {
     "evaluate pictures": Question(
         "evaluate", ("run=outputs/pictures",), _scores("outputs/pictures/evaluation_test.json")
     ),
-    "predict": Question("predict", ("run=outputs/run", "images=pictures", "format=jsonl"), _lines),
+    "predict": Question("predict", ("run=outputs/run", f"images=[{','.join(_PICTURES)}]", "format=jsonl"), _lines),
     "table": Question("runs", ()),
     "runs": Question("runs", ("format=json",), _other_runs),
     "report": Question("report", ("run=outputs/run",)),
@@ -191,8 +192,8 @@ def _write_svhn(folder: Path) -> None:
 
 def _write_pictures(folder: Path) -> None:
     digits, chance = load_digits(), random.Random(0)
-    for label in range(10):
-        (folder / str(label)).mkdir(parents=True)
-        for number in range(10):
-            image = chance.choice(digits.images[digits.target == label])
-            Image.fromarray((image * 15).astype(np.uint8)).save(folder / f"{label}/{label}{number}.png")
+    for name in _PICTURES:
+        path = folder.parent / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = chance.choice(digits.images[digits.target == int(path.parent.name)])
+        Image.fromarray((image * 15).astype(np.uint8)).save(path)
