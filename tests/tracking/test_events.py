@@ -1,6 +1,7 @@
 """The event file, read as TensorBoard reads it."""
 
 import errno
+import os
 import time
 from pathlib import Path
 
@@ -32,6 +33,20 @@ def test_a_second_writer_replaces_what_the_first_one_said(
     write(tmp_path, 3)
     assert scalars(tmp_path, loader) == WHOLE
     assert len(event_files(tmp_path)) == 2  # this one, and the empty one before it
+
+
+def test_links_and_pipes_in_the_place_of_an_event_file_are_replaced(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("somebody else's")
+    run = tmp_path / "run"
+    run.mkdir()
+    for number, target in enumerate(("nowhere", other)):
+        (run / f"events.out.tfevents.{number}.host.1.0").symlink_to(target)
+    os.mkfifo(run / "events.out.tfevents.3.host.1.0")
+    write(run, 3)
+    assert len(event_files(run)) == 1
+    assert scalars(run, LOADERS[0]) == WHOLE
+    assert other.read_text() == "somebody else's"
 
 
 @pytest.mark.parametrize("clock", [0, -3600])

@@ -58,7 +58,8 @@ class _Records:
         stamps = [file.name.removeprefix(EVENTS).partition(".")[0] for file in earlier]
         stamp = max([int(time.time()), *(int(before) + 1 for before in stamps if before.isdecimal())])
         for file in earlier:
-            if file.stat().st_size:
+            is_own = file.is_file() and not file.is_symlink()  # a link may lead nowhere, or to somebody else's file
+            if is_own and file.stat().st_size:
                 os.truncate(file, 0)  # not removed: the loader of --load_fast=false, at work on it, would never go on
             else:
                 file.unlink()
