@@ -113,7 +113,7 @@ def test_the_page_names_the_split_and_its_fingerprint(command: Command, tmp_path
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["data=nothing"], "data/nothing"),
+        (["data=nothing"], "data=nothing"),
         (["data=digits", "study=s"], "study=STUDY or data=OPTION"),
         (["data=digits", "data.reduce=7"], "data.reduce=7"),
         (["study=s", "data.reduce=0.5"], "data.reduce"),

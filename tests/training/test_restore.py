@@ -95,6 +95,19 @@ def test_another_runs_best_weights_are_refused(folder: RunFolder, tmp_path: Path
     load_trained(tmp_path / "alone.pt")
 
 
+def test_weights_of_another_epoch_are_not_taken_for_the_best(finished: Path, tmp_path: Path) -> None:
+    run = RunFolder(shutil.copytree(finished, tmp_path / "run"))
+    whole, last = run.best.read_bytes(), run.last.read_bytes()
+    change(run.best, lambda content: content["record"].update(epoch=99))
+    with pytest.raises(UserError, match=r"best\.pt: is not of epoch \d"):
+        load_trained(run.path)
+    run.best.write_bytes(last)
+    run.last.write_bytes(whole)
+    for file in (run.best, run.last):
+        with pytest.raises(UserError, match=rf"is not a run's {file.name}"):
+            load_trained(file)
+
+
 def test_missing_best_weights_are_noticed_before_any_training(folder: RunFolder) -> None:
     change(folder.last, make_first_the_best)
     folder.best.unlink()

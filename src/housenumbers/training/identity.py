@@ -6,7 +6,7 @@ from typing import Any
 
 from housenumbers.config import TrainConfig, differing, from_saved
 from housenumbers.errors import UserError
-from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
 
 
 def run_around(file: Path) -> Path | None:
@@ -15,13 +15,26 @@ def run_around(file: Path) -> Path | None:
 
 
 def check_owner(content: Mapping[str, Any], file: Path) -> None:
-    """Raises UserError where the checkpoint lies in the folder of a run that did not write it."""
+    """Raises UserError where the checkpoint lies in the folder of a run that did not write it, or not as that file."""
     around = run_around(file)
     record = RunFolder(around).record() if around else {}
+    if around is not None:
+        _check_place(content, file, record)
     if around is None or not isinstance(record.get("config"), dict):  # of a run that was killed before it had any
         return
     # Older best weights of a run that was prolonged were written when it had fewer epochs.
     check_same_run(content, file, record.get("run_id"), from_saved(record["config"], str(around)), aside=["epochs"])
+
+
+def _check_place(content: Mapping[str, Any], file: Path, record: Mapping[str, Any]) -> None:
+    """Raises UserError where best.pt and last.pt of one run changed places, or best.pt is of another epoch."""
+    own = {"best.pt": "record", "last.pt": "history"}.get(file.name)
+    if own is not None and own not in content:
+        raise UserError(f"{file}: is not a run's {file.name} (it has no {own}): put the run's own file there")
+    if file.name == "best.pt" and record.get("status") in ENDED_WELL and isinstance(record.get("best"), dict):
+        best = record["best"].get("epoch")
+        if not isinstance(content["record"], dict) or content["record"].get("epoch") != best:
+            raise UserError(f"{file}: is not of epoch {best}, the best one of this run: put the run's own file there")
 
 
 def check_same_run(
