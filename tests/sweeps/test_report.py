@@ -144,7 +144,7 @@ def test_several_objectives_are_drawn_as_a_front(tmp_path: Path) -> None:
     document = rendered(tmp_path / "multirun/s/report.html")
     assert document.count("This command runs it again") >= 1
     assert "Pareto front" in document
-    front = document.partition("Pareto front")[2].partition("<h2>")[0]
+    front = document.partition("<h2>Pareto front</h2>")[2].partition("<h2>")[0]
     assert 'class="main-svg"' in front
     assert "cbaxis" not in front  # two colour bars, one over the other's labels on a phone
     assert "History (train_seconds)" in document
