@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support import Command, composed
 
-from housenumbers.config import from_saved, to_dict
+from housenumbers.config import check_targets, from_saved, to_dict
 from housenumbers.errors import UserError
 from housenumbers.words import check_words, contradictions
 
@@ -112,7 +112,6 @@ def test_a_mistake_ends_in_one_line_before_torch(
         ("optimizer", {"weight_decay": -1}, "optimizer.weight_decay=-1"),
         ("optimizer", {"backbone_lr_ratio": 0}, "optimizer.backbone_lr_ratio=0"),
         ("optimizer", {"foreach": "perhaps"}, "optimizer.foreach"),
-        ("optimizer", {"_target_": "os.system"}, "optimizer: os.system: a configuration may not call this"),
     ],
 )
 def test_what_the_code_reads_of_an_option_without_a_schema_is_checked_too(
@@ -128,6 +127,12 @@ def test_what_the_code_reads_of_an_option_without_a_schema_is_checked_too(
         from_saved(saved, "here")
     assert str(caught.value).startswith(group)
     assert named in str(caught.value)
+
+
+def test_a_saved_configuration_may_not_call_what_is_not_on_the_list() -> None:
+    saved = to_dict(composed()) | {"optimizer": {"_target_": "os.system", "lr": 0.1}}
+    with pytest.raises(UserError, match=r"optimizer: os\.system: a configuration may not call this"):
+        check_targets(from_saved(saved, "here"))
 
 
 def test_an_option_without_a_schema_keeps_the_keys_of_its_own() -> None:

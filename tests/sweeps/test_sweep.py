@@ -324,7 +324,7 @@ def test_a_renamed_folder_still_has_one_study_after_a_command_with_its_new_name(
         (["hydra.sweeper.custom_search_space=a.b"], "conf/search/models.yaml"),
         (["hydra.sweeper.study_name=" + "x" * 300], "at most 100 characters"),
         (["hydra.sweeper.study_name='a/b'"], "part of a folder's name"),
-        (["objective=null"], "objective=None: must be val_accuracy"),
+        (["objective=null"], "objective=null: must be val_accuracy"),
     ],
 )
 def test_what_no_trial_could_mend_is_one_line_before_there_is_a_study(
