@@ -17,7 +17,7 @@ install: $(VENV)/.installed-dev  ## make .venv with all that tests and developme
 train: $(VENV)/.installed  ## a first training run, in under a minute: then look into outputs/
 	$(IN_VENV)python src/train.py experiment=quickstart
 
-test: $(VENV)/.installed-dev  ## the tests, in under ten minutes
+test: $(VENV)/.installed-dev  ## the tests, in about ten minutes on two cores
 	$(IN_VENV)python -m pytest -q -n auto --dist worksteal
 
 test-all: $(VENV)/.installed-dev  ## the tests, the slow ones too

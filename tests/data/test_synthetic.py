@@ -85,6 +85,7 @@ def test_a_curriculum_begins_with_easy_crops_and_keeps_validation(tmp_path: Path
     assert len({plain.sha256, easy.sha256, grown.sha256}) == 3
 
 
+@pytest.mark.slow
 def test_a_curriculum_trains_and_resumes_to_the_same_bits(command: Command, tmp_path: Path) -> None:
     words = ("data=synthetic", "data.size=200", "model.width=4", "epochs=4", "threads=1", "data.curriculum=[0,0.3,0.9]")
     assert command("train", *words).returncode == 0

@@ -165,6 +165,7 @@ def test_links_lead_somewhere() -> None:
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_documentation_train_and_are_built_again_where_they_are_allowed(checkout: Path) -> None:
     train, evaluate = (command for command in commands(ROOT / "docs" / "extend.md") if "HOUSENUMBERS_ALLOW" in command)
     done = _run(checkout, f"{train} data.reduce=0.3 threads=1")

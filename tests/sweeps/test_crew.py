@@ -61,6 +61,7 @@ def alone(home: Path, trial: FrozenTrial, *words: str) -> dict:
     return json.loads((only_run(home) / "run.json").read_text())
 
 
+@pytest.mark.slow
 def test_two_workers_end_at_exactly_n_trials(tmp_path: Path) -> None:
     done = sweep(tmp_path, *PINNED, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=5", "threads=null")
     assert done.returncode == 0, done.stderr

@@ -99,6 +99,7 @@ def begun(home: Path, url: str, *words: str) -> subprocess.Popen[str]:
     return begin_sweep(home, *SHARED, f"hydra.sweeper.storage={url}", *words)
 
 
+@pytest.mark.slow
 def test_two_commands_begun_at_once_share_a_new_study_and_end_at_exactly_n_trials(server: str, tmp_path: Path) -> None:
     homes = [tmp_path / name for name in ("one", "two")]
     words = ("hydra.sweeper.n_trials=7", "hydra.sweeper.study_name=raced")

@@ -106,6 +106,7 @@ def said(home: Path, *words: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_what_is_searched_in_vain_is_said(tmp_path: Path) -> None:
     (line,) = said(tmp_path, "epochs=2")
     assert line.startswith("searched in vain: scheduler.step_size, scheduler.gamma: ")

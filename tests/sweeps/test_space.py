@@ -156,6 +156,7 @@ def test_a_range_that_cannot_be_searched_is_one_line_before_there_is_a_study(
     assert not (tmp_path / "multirun/s/study.db").exists()
 
 
+@pytest.mark.slow
 def test_a_path_with_odd_letters_holds_its_study(command: Command, tmp_path: Path) -> None:
     words = ("optimizer.lr=interval(0.001,0.01)", "epochs=1", "hydra.sweeper.n_trials=1", "hydra.sweeper.study_name=s")
     done = command("train", "-m", "hydra/sweeper=optuna", *TINY, *words, "hydra.sweep.dir='a%20b?c#d'")
