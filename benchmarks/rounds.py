@@ -21,7 +21,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # last: src/r
 
 from housenumbers import processes
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.svhn import locate, read_mat
+from housenumbers.data.mat_file import read_mat
+from housenumbers.data.svhn import locate
 from housenumbers.sections import DataConfig
 from housenumbers.training.repeatability import environment
 

@@ -32,8 +32,9 @@ from rounds import machine
 
 from housenumbers.command_line import parse
 from housenumbers.errors import UserError, one_line_errors
+from housenumbers.sweeps.database import open_storage
 from housenumbers.sweeps.space import read_space
-from housenumbers.sweeps.study import open_storage, open_study
+from housenumbers.sweeps.study import open_study
 from housenumbers.sweeps.worker import Worker
 
 TINY = ("data=digits", "data.reduce=0.3", "model.width=4", "data.batch_size=32", "threads=1")
@@ -137,10 +138,10 @@ class NoOp(Launcher):
 def growth(home: Path, url: str, n: int) -> list[str]:
     """The time from one trial to the next in a study that grows; random sampler, no pruner, no training."""
     space, _, _ = read_space({}, ["optimizer.lr=interval(0.001,0.01)", "data.batch_size=choice(16,32)"])
-    study, _ = open_study(f"growth-{uuid.uuid4().hex[:8]}", open_storage(url, 30), ["maximize"], {}, space)
+    study, _ = open_study(f"growth-{uuid.uuid4().hex[:8]}", open_storage(url, 30), ["val_accuracy"], {}, space)
     study.sampler, study.pruner = optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
     launcher = NoOp()
-    Worker(study, space, [], ["val_accuracy"], home, launcher, n, 1.0, lambda _: None).work()
+    Worker(study, space, [], ["val_accuracy"], home, launcher, n, 1.0, [], lambda _: None).work()
     times = [after - before for before, after in pairwise(launcher.asked)]
     early, late = times[n // 20 : 3 * n // 20], times[-n // 10 :]
     ratio = statistics.median(late) / statistics.median(early)
