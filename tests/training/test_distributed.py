@@ -253,9 +253,10 @@ def test_what_fails_in_all_or_in_one_is_one_line(
     (line,) = errors(done.stderr)
     assert named in line
     assert 'src/train.py", line' not in done.stderr
-    recorded = record(only_run(tmp_path))
-    assert recorded["status"] == "failed"
-    assert named in recorded["error"]
+    for folder in run_folders(tmp_path):  # none where the mistake is seen before a folder is made
+        assert record(folder)["status"] == "failed"
+        assert named in record(folder)["error"]
+    assert len(run_folders(tmp_path)) == ("data=svhn" not in words)
 
 
 @pytest.mark.slow
