@@ -124,7 +124,7 @@ def rendered(page: Path, *more: str) -> str:
             browser, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom",
             "--enable-logging=stderr", *more, f"file://{page}",
         ],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = re.findall(r".*CONSOLE.*", done.stderr)

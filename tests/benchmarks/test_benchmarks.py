@@ -77,7 +77,7 @@ def test_ablation_prints_paired_differences_and_does_not_run_twice(tmp_path: Pat
     ],
 )
 def test_mistakes_are_one_line(script: str, words: list[str], said: str) -> None:
-    done = run_script([sys.executable, f"benchmarks/{script}.py", *words], ROOT, environment(), timeout=120)
+    done = run_script([sys.executable, f"benchmarks/{script}.py", *words], ROOT, environment(), timeout=300)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert said in line
@@ -101,7 +101,7 @@ def test_the_extra_that_is_missing_is_named(tmp_path: Path) -> None:
         "sys.path.insert(0, 'benchmarks'); runpy.run_path('benchmarks/against_others.py', run_name='__main__')"
     )
     command = [sys.executable, "-c", hide, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert ".[others]" in line

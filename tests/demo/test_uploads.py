@@ -38,7 +38,7 @@ def ask(server: tuple[int, psutil.Process]) -> Ask:
     """Posts a body: the status, and what is answered."""
 
     def post(body: bytes, path: str = "/answer?run=finished", **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", server[0], timeout=120)
+        connection = http.client.HTTPConnection("127.0.0.1", server[0], timeout=300)
         connection.request("POST", path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
         return response.status, response.read()

@@ -55,7 +55,7 @@ def killed_run(home: Path, point: str) -> Path:
     command = command_line("train", *WORDS, *MORE.get(point, ()))
     code = KILLED_AT.format(src=str(ROOT / "src"), place=place, name=name, number=number)
     process = subprocess.run(
-        [command[0], "-c", code, *command[1:]], cwd=home, env=environment(), capture_output=True, timeout=120
+        [command[0], "-c", code, *command[1:]], cwd=home, env=environment(), capture_output=True, timeout=300
     )
     assert process.returncode == -signal.SIGKILL, process.stderr
     return only_run(home)

@@ -403,7 +403,7 @@ sys.path.insert(0, {str(ROOT / "src")!r})
 runpy.run_path({str(ROOT / "src" / "train.py")!r}, run_name="__main__")
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stdout.count("written whole") == 1

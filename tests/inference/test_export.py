@@ -125,7 +125,7 @@ images = {images if form == "onnx" else f"__import__('torch').from_numpy({images
 {snippet}
 print(probabilities.shape, float(probabilities.sum()))"""
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd="/", env=environment(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd="/", env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert re.search(r"\(?\[?3, 10\]?\)+ (3\.0|2\.99999)", done.stdout), done.stdout
 

@@ -109,7 +109,7 @@ def test_paths_come_from_standard_input_and_names_may_be_any_bytes(finished: Pat
     done = subprocess.run(
         command_line("predict", f"run={finished}", "images=-", "format=csv"),
         input=odd + b"\n\n" + bytes(pictures / "00, ü.png") + b"\nnowhere.png\n",
-        env=environment(), capture_output=True, timeout=120,
+        env=environment(), capture_output=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()

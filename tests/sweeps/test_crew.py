@@ -218,7 +218,7 @@ def test_no_two_workers_claim_a_trial_at_the_same_time(tmp_path: Path) -> None:
     with waiting_for_its_turn(tmp_path) as process:
         time.sleep(1)
         assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE]
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE] * 2
 

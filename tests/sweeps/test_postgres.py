@@ -173,7 +173,7 @@ def test_when_the_database_goes_away_one_line_says_so_and_the_same_command_goes_
         assert process.poll() is None
         time.sleep(0.05)
     running_server.stop()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     running_server.start()
     assert process.returncode == 2
     assert len(errors.splitlines()) == 1, errors

@@ -402,12 +402,12 @@ def test_whenever_it_is_killed_its_start_samples_are_drawn_once(tmp_path: Path) 
     expected = [trial.params for trial in study(whole).trials]
     for kill_at, left in ((1, 0), (3, 2)):
         program = [sys.executable, "-c", KILLED_AT_A_TRIAL, str(kill_at), *command_line("train", *SWEEP, *words)[1:]]
-        done = subprocess.run(program, cwd=broken, env=environment(), capture_output=True, timeout=120)
+        done = subprocess.run(program, cwd=broken, env=environment(), capture_output=True, timeout=300)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert [trial.params for trial in study(broken).trials] == [{}] * left
     both = [begin_sweep(broken, *words) for _ in range(2)]
     for process in both:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
     trials = study(broken).trials
     assert [trial.params for trial in trials] == expected

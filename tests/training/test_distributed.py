@@ -100,7 +100,7 @@ def start(home: Path, checkout: Path, *words: str, processes: int = 2, how: str 
 
 def run(home: Path, checkout: Path, *words: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
     process = start(home, checkout, *words, processes=processes)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -293,7 +293,7 @@ def test_a_killed_process_ends_the_run_and_resume_goes_on(
     torchrun = start(tmp_path, checkout, *LONG)
     folder = wait_for_epochs(tmp_path, 2)
     process_of_rank(torchrun, rank).kill()
-    _, said = torchrun.communicate(timeout=60)
+    _, said = torchrun.communicate(timeout=120)
     assert torchrun.returncode != 0
     assert len(errors(said)) <= 1
     assert 'src/train.py", line' not in said
@@ -317,7 +317,7 @@ def test_its_processes_end_with_torchrun(checkout: Path, tmp_path: Path, epochs:
     if epochs:
         folder = wait_for_epochs(tmp_path, epochs)
     torchrun.kill()
-    torchrun.communicate(timeout=60)
+    torchrun.communicate(timeout=120)
     gone, alive = psutil.wait_procs(ranks, timeout=60)
     assert (len(gone), alive) == (2, [])
     if epochs:
@@ -329,7 +329,7 @@ def test_ctrl_c_ends_all_and_one_process_can_go_on(checkout: Path, tmp_path: Pat
     torchrun = start(tmp_path, checkout, *LONG)
     folder = wait_for_epochs(tmp_path, 2)
     torchrun.send_signal(signal.SIGINT)
-    said, complained = torchrun.communicate(timeout=60)
+    said, complained = torchrun.communicate(timeout=120)
     assert torchrun.returncode != 0
     assert record(folder)["status"] == "interrupted"
     assert said.count(f"resume={folder}") == 1
@@ -369,7 +369,7 @@ def test_two_machines(checkout: Path, in_one_process: Path, tmp_path: Path) -> N
         how = f"--nnodes=2 --node_rank={number} --master_addr=127.0.0.1 --master_port={port}"
         machines.append(start(home, checkout, *(WORDS if number == 0 else ("seed=7",)), processes=1, how=how))
     for machine in machines:
-        _, complained = machine.communicate(timeout=120)
+        _, complained = machine.communicate(timeout=300)
         assert machine.returncode == 0, complained
     assert_equal_but_for_noise(only_run(tmp_path), in_one_process)
     assert list((tmp_path / "1").iterdir()) == []
