@@ -30,7 +30,7 @@ def trials(home: Path) -> list[FrozenTrial]:
     return optuna.load_study(study_name="s", storage=f"sqlite:///{home}/multirun/s/study.db").trials
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 120) -> Any:
     """The first true value of `condition`."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
