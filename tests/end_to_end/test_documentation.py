@@ -38,6 +38,7 @@ NOT_RUN = {
     "pip install -e '.[lite]'": "installs; the tests have it already",
     "pip install -e '.[onnx]'": "installs; the tests have it already",
     "pip install -e '.[slurm]'": "installs; .ci/run does it",
+    "pip install -e '.[cmaes]'": "installs; the tests have it already",
     "pip install -e '.[wandb]'": "installs; the tests have it already",
     "pip install -e '.[mlflow]'": "installs; the tests have it already",
     "pip install mlflow": "installs a server that the tests do without",
