@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from support import Command, composed
 
-from housenumbers.config import check_targets, from_saved, to_dict
+from housenumbers.config import from_saved, to_dict
 from housenumbers.errors import UserError
+from housenumbers.preflight import check_targets
 from housenumbers.words import check_words, contradictions
 
 

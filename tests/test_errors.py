@@ -2,8 +2,12 @@
 
 import errno
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from housenumbers.errors import one_line_errors
 
@@ -31,6 +35,15 @@ def test_a_refusal_names_the_file_the_reason_and_what_to_do(name: str, capsys: p
 
 def test_a_full_disk_needs_no_name_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "make room" in told(OSError(errno.ENOSPC, "No space left on device"), capsys)
+
+
+def test_a_working_folder_that_was_removed(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    words = [sys.executable, str(ROOT / "src/train.py"), "data=digits"]
+    remove_and_run = f"import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, {words!r})"
+    done = subprocess.run([sys.executable, "-c", remove_and_run], cwd=tmp_path / "gone", capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: the working folder no longer exists: change into one that does\n"
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "No such file", "x"), OSError(errno.EIO, "no file")])

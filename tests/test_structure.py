@@ -14,24 +14,25 @@ PACKAGE = ROOT / "src" / "housenumbers"
 # Whom a room may import besides itself. The ground floor (config, errors, files, command_line) is open to the rooms
 # that are listed with it.
 GROUND = {
-    "common", "composition", "config", "errors", "files", "groups", "interrupts", "messages", "processes", "sections",
-    "places", "targets", "words",
+    "common", "composition", "config", "device", "errors", "files", "groups", "interrupts", "messages", "processes",
+    "sections", "targets", "words",
 }  # fmt: skip
 MAY_IMPORT = {
     "models": set(),
     "evaluation": set(),
     "data": GROUND,
     "tracking": GROUND,
-    "sweeps": GROUND | {"tracking"},
-    "training": GROUND | {"data", "models", "evaluation", "tracking"},
+    "preflight": GROUND | {"data"},
+    "sweeps": GROUND | {"preflight", "tracking"},
+    "training": GROUND | {"data", "models", "evaluation", "preflight", "tracking"},
     "reports": GROUND | {"data", "evaluation", "tracking", "training"},
     "inference": GROUND | {"data", "models", "evaluation", "tracking", "training"},
     "demo": GROUND | {"data", "evaluation", "tracking", "training", "inference", "reports"},
     "composition": {"config", "errors", "messages"},
     "common": {"groups"},
-    "config": {"common", "errors", "groups", "messages", "places", "processes", "sections", "targets"},
+    "config": {"common", "errors", "groups", "messages", "processes", "sections"},
     "sections": {"groups"},
-    "places": {"errors", "interrupts", "messages", "processes", "sections"},
+    "device": {"errors", "interrupts", "messages"},
     "groups": {"errors", "messages"},
     "errors": {"processes"},
     "files": {"errors"},

@@ -5,8 +5,6 @@ schema of its own (a model that you add, say) works too: what the code reads of 
 is for what it calls.
 """
 
-import copy
-import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -14,33 +12,23 @@ from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.experimental.callback import Callback
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers import processes
 from housenumbers.common import COMMON
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.errors import UserError
 from housenumbers.groups import SCHEMAS, PlateauConfig, absolute, require, require_named_targets
 from housenumbers.messages import kinds_of, no_such_key, one_line
-from housenumbers.places import check_places
 from housenumbers.sections import AugmentConfig, AveragingConfig, DataConfig, EarlyStoppingConfig, ProgressiveConfig
-from housenumbers.targets import check_allowed
 
 # Keys that say where a run happens, and change nothing of what is computed.
 PLACE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "data.verify")
 
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds": "minimize"}
 
-
 # What all scores have.
 SCORES = {"accuracy", "loss", "n", "per_class_accuracy", "confusion", "temperature", "calibration_error"}
-# The packages that the loggers of conf/logger/ need, which are also the extras of pyproject.toml that bring them.
-_PACKAGES = {
-    "housenumbers.tracking.loggers.WandbLogger": "wandb",
-    "housenumbers.tracking.loggers.MLflowLogger": "mlflow",
-}
-
 LABEL = "usable as a part of a folder's name, and at most 100 characters long"
 
 
@@ -218,20 +206,6 @@ def checked(composed: Any) -> TrainConfig:
     return config
 
 
-def check_targets(config: TrainConfig) -> None:
-    """Raises UserError where a run would call what it may not, or needs a package that is missing. Imports nothing."""
-    for group in SCHEMAS:
-        check_allowed(group, options(getattr(config, group))["_target_"])
-    named = {"augment.transforms": config.augment.transforms}
-    named |= {key: getattr(config, key) for key in ("logger", "metrics", "callbacks")}
-    for key, entries in named.items():
-        for name, option in entries.items():
-            check_allowed(f"{key}.{name}", option["_target_"])
-            package = _PACKAGES.get(option["_target_"])
-            if package and importlib.util.find_spec(package) is None:
-                raise UserError(f"{key}={name}: {package} is not installed: pip install -e '.[{package}]'")
-
-
 def _typed(composed: Any, group: str) -> Any:
     """Gives a group that comes as plain keys, as saved ones do, the schema that belongs to its target."""
     chosen = composed.get(group)
@@ -280,34 +254,6 @@ def from_saved(saved: Any, source: str, overrides: Sequence[str] = ()) -> TrainC
         return checked(OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides))))
     except OmegaConfBaseException as error:
         raise UserError(one_line(error, known_keys())) from None
-
-
-class CheckConfig(Callback):
-    """Refuses a bad configuration, and missing files or devices, before Hydra makes a folder for its run.
-
-    And a launcher that is not there.
-    """
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        package = config.hydra.launcher._target_.split(".")[:2]  # hydra_plugins.hydra_ray_launcher
-        with one_line_errors():
-            if processes.world_size() > 1:
-                raise UserError("-m: torchrun is for one run: leave out -m, or torchrun (docs/scale.md has sweeps)")
-            if importlib.util.find_spec(".".join(package)) is None:
-                name = config.hydra.runtime.choices["hydra/launcher"]
-                extra = {"submitit_slurm": "slurm", "submitit_local": "slurm"}.get(name, name)
-                raise UserError(f"hydra/launcher={name}: is not installed: pip install -e '.[{extra}]'")
-
-    def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        ours = copy.deepcopy(config)
-        with one_line_errors():
-            if config.hydra.sweeper._target_.endswith(".StudySweeper"):
-                raise UserError("hydra/sweeper=optuna: a search is a multirun: add -m")
-        with one_line_errors(), read_write(ours), open_dict(ours):
-            del ours["hydra"]
-            run = checked(ours)
-            check_targets(run)
-            check_places(run.data, options(run.model).get("pretrained"), run.device)
 
 
 def _is_group(value: Any) -> bool:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from housenumbers import processes
 
@@ -27,7 +28,7 @@ _ADVICE = {
     ("ELOOP",): "a link leads back to itself: mend it",
     ("EBUSY", "ETXTBSY"): "another program uses it: end that first",
     ("ENOMEM",): "free some memory",
-    ("EEXIST", "ENOTDIR"): "move away the file that is in the place of a folder",
+    ("EEXIST", "ENOTDIR"): "move away the file, or link that leads nowhere, in the place of a folder",
     ("EISDIR",): "move away the folder that is in the place of a file",
 }
 _ADVICE_BY_NUMBER = {
@@ -54,10 +55,20 @@ def explained(error: OSError) -> str | None:
     A refusal that names no file comes from other things than files too, unless its number tells.
     """
     place = error.filename2 or error.filename
+    if error.errno == errno.ENOENT and not _working_folder_exists():
+        return "the working folder no longer exists: change into one that does"
     advice = _ADVICE_BY_NUMBER.get(error.errno or 0)
     if advice is None or (place is None and error.errno not in _NO_FILE_NEEDED):
         return None
     return f"{'writing' if place is None else place}: {error.strerror}: {advice}"
+
+
+def _working_folder_exists() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def fail(message: str) -> None:

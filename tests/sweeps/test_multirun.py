@@ -55,6 +55,7 @@ def test_the_same_multirun_again_trains_nothing_twice(command: Command, tmp_path
     assert other.returncode == 2
     (line,) = other.stderr.splitlines()
     assert "another multirun, 1_optimizer.lr=0.002" in line
+    assert other.stdout == ""  # no figures of the runs that lie there
 
 
 def test_an_interrupted_run_is_gone_on_with(command: Command, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from support import composed
 
-from housenumbers.config import check_targets, to_dict
+from housenumbers.config import to_dict
 from housenumbers.errors import UserError
+from housenumbers.preflight import check_targets
 from housenumbers.tracking.loggers import CSVLogger, Logger, MLflowLogger, WandbLogger
 
 HISTORY = [

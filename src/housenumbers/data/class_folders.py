@@ -60,18 +60,32 @@ def home_of(root: Path, part: str) -> Path:
     return home
 
 
+def check_layout(config: DataConfig) -> None:
+    """Raises UserError where the folders below `data.root` do not hold what a run of the configuration reads."""
+    root = Path(config.root)
+    parts = ["train", "test"] + (["extra"] if config.use_extra != "false" else [])
+    if config.val_fraction > 0 and has_validation(config):
+        parts.append("validation")
+    for part in parts:
+        _refuse_ten(home_of(root, part))
+
+
 def labelled_files(home: Path) -> list[tuple[Path, int]]:
     """All files of the classes in `home` and their labels, in the order of their names.
 
     Raises UserError where there is a folder 10 with files: SVHN calls the digit 0 so.
     """
+    _refuse_ten(home)
+    found = [(path, label) for label, name in enumerate(CLASSES) for path in files_below(home / name)]
+    return sorted(found, key=lambda each: (each[0].name, str(each[0])))
+
+
+def _refuse_ten(home: Path) -> None:
     ten = home / "10"
     if ten.is_dir() and any(each_file_below(ten)):
         raise UserError(
             f"{ten}: no class of ours: rename it to 0 if it holds zeros, as label 10 of SVHN, or move it away"
         )
-    found = [(path, label) for label, name in enumerate(CLASSES) for path in files_below(home / name)]
-    return sorted(found, key=lambda each: (each[0].name, str(each[0])))
 
 
 def has_validation(config: DataConfig) -> bool:

@@ -16,7 +16,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from housenumbers.config import TrainConfig, checked, computed, to_dict
 from housenumbers.errors import UserError
 from housenumbers.files import write_text
+from housenumbers.preflight import LAUNCHERS_HERE, check_here, check_targets
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.spread import seed_table
 
 AUTOMATIC = "auto"  # the value of hydra.sweep.subdir that stands for the names that are made here
 _LONGEST = 100  # letters of a folder's name
@@ -26,7 +28,7 @@ _Job = Sequence[str]  # the overrides of a run
 def sweep(
     batches: Sequence[Sequence[_Job]], config: DictConfig, loader: ConfigLoader, launcher: Launcher
 ) -> list[Sequence[JobReturn]]:
-    """Runs all jobs, each in a folder of its own below `hydra.sweep.dir`.
+    """Runs all jobs, each in a folder of its own below `hydra.sweep.dir`, and prints their spread over seeds.
 
     A folder that holds a run of a job's configuration is that job's: train.py goes on with it. Raises UserError at the
     end where runs failed, and before anything runs for a configuration that is refused, and for other runs than these
@@ -35,18 +37,24 @@ def sweep(
     jobs = [job for batch in batches for job in batch]
     composed = [loader.load_sweep_config(config, list(job)) for job in jobs]
     configs = [_checked(each) for each in composed]
+    for each in configs:
+        (check_here if type(launcher).__name__ in LAUNCHERS_HERE else check_targets)(each)
     home = Path(config.hydra.sweep.dir)
     wanted = _names(jobs, composed, configs)
     names = _places(home, wanted, configs)
     write_text(home / "multirun.yaml", OmegaConf.to_yaml(config))
     returned: list[Sequence[JobReturn]] = []
     first = 0
-    for batch in batches:
-        placed = [
-            [*job, f"hydra.sweep.subdir={_quoted(name)}"] for job, name in zip(batch, names[first:], strict=False)
-        ]
-        returned.append(launcher.launch(placed, initial_job_idx=first))
-        first += len(batch)
+    try:
+        for batch in batches:
+            placed = [
+                [*job, f"hydra.sweep.subdir={_quoted(name)}"] for job, name in zip(batch, names[first:], strict=False)
+            ]
+            returned.append(launcher.launch(placed, initial_job_idx=first))
+            first += len(batch)
+    finally:  # what completed counts after an interruption, too
+        if lines := seed_table(home):
+            print(*lines, sep="\n", flush=True)
     _raise_failures([each for batch in returned for each in batch], names)
     return returned
 

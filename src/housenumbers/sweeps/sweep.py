@@ -19,9 +19,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers import processes
-from housenumbers.config import LABEL, OBJECTIVES, TrainConfig, check_targets, checked, is_label, to_dict
+from housenumbers.config import LABEL, OBJECTIVES, TrainConfig, checked, is_label, to_dict
 from housenumbers.errors import UserError
 from housenumbers.messages import plural
+from housenumbers.preflight import LAUNCHERS_HERE, check_here, check_targets
 from housenumbers.sweeps import crew
 from housenumbers.sweeps.beginning import begin
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
@@ -56,8 +57,6 @@ from housenumbers.sweeps.worker import Worker, too_many_failed, turn
 _INSTEAD = {"direction": "it follows from objective=", "custom_search_space": "conf/search/models.yaml shows how"}
 _ENDED = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 _OF_THE_SWEEP = ("hydra", "~hydra", "search@")  # how overrides begin that a single run would not know
-# Launchers whose jobs share this machine, and so its cores.
-_ON_THIS_MACHINE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")
 _JOBS_OF_THEIR_OWN = ("LocalLauncher", "SlurmLauncher")  # submitit's, which go on without the command
 
 
@@ -147,7 +146,7 @@ class Sweep:
         with read_write(composed), open_dict(composed):
             del composed["hydra"]
         config = checked(composed)
-        check_targets(config)
+        (check_here if self._launcher_name() in LAUNCHERS_HERE else check_targets)(config)
         if config.data.val_fraction == 0 and set(config.objectives) != {"train_seconds"}:
             raise UserError("data.val_fraction=0: a search needs a validation part to judge by")
         return config
@@ -255,7 +254,7 @@ class Sweep:
 
     def _threads(self, config: TrainConfig) -> int | None:
         """The threads of each worker where they share this machine's cores and nothing else is asked for."""
-        if config.threads is not None or self._launcher_name() not in _ON_THIS_MACHINE:
+        if config.threads is not None or self._launcher_name() not in LAUNCHERS_HERE:
             return None
         return max(1, processes.cores() // self._options["n_jobs"])
 

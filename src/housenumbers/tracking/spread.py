@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
-
 from housenumbers.config import OBJECTIVES
 from housenumbers.errors import UserError
 from housenumbers.messages import plural
@@ -67,17 +64,6 @@ def _difference(best: Sequence[float], other: Sequence[float], pairs: int) -> st
     numbers = [of(values) for values in (best, other) for of in (statistics.mean, statistics.stdev, len)]
     p = min(1.0, float(ttest_ind_from_stats(*numbers, equal_var=False).pvalue) * pairs)
     return f"worse (p = {p:.2g})" if p < SIGNIFICANT else f"no difference shown (p = {p:.2g})"
-
-
-class ReportSpread(Callback):
-    """At the end of a plain multirun: mean and standard deviation of the runs that differ in their seed alone."""
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        if config.hydra.sweeper._target_.endswith(".StudySweeper"):
-            return
-        lines = seed_table(Path(config.hydra.sweep.dir))
-        if lines:
-            print(*lines, sep="\n", flush=True)
 
 
 def seed_table(sweep_folder: Path) -> list[str]:

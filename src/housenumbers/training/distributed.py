@@ -19,10 +19,10 @@ from housenumbers import processes
 from housenumbers.config import TrainConfig
 from housenumbers.data.batches import plain_batches, rows_of
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.device import choose_device
 from housenumbers.errors import UserError
 from housenumbers.evaluation.metrics import accuracy_and_loss, predict
 from housenumbers.messages import plural
-from housenumbers.places import choose_device
 from housenumbers.training.own_metrics import own_metrics
 
 # How long one waits for another, which may be downloading or writing. A dead one is noticed at once, by its connection.

@@ -14,12 +14,13 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from housenumbers import processes
-from housenumbers.config import TrainConfig, check_targets, to_dict
+from housenumbers.config import TrainConfig, to_dict
 from housenumbers.data.batches import batch_count, smallest_part, training_batches
 from housenumbers.data.load import Splits, load_splits, prepare_test
 from housenumbers.errors import UserError
 from housenumbers.interrupts import undisturbed
 from housenumbers.messages import plural
+from housenumbers.preflight import check_targets
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.events import EventFile
 from housenumbers.tracking.log import run_log

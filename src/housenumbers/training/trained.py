@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from housenumbers.config import TrainConfig, from_saved
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.device import choose_device
 from housenumbers.errors import InputError, UserError
 from housenumbers.evaluation.calibration import doubts
 from housenumbers.evaluation.inference import folded
 from housenumbers.evaluation.metrics import predict
 from housenumbers.messages import plural
-from housenumbers.places import choose_device
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, rebuild_model

@@ -6,7 +6,7 @@ import pytest
 from support import Command
 
 from housenumbers.errors import UserError
-from housenumbers.places import check_places
+from housenumbers.preflight import check_places
 from housenumbers.sections import DataConfig
 
 
@@ -29,6 +29,36 @@ def test_missing_data_and_weights_leave_no_folder(
     (line,) = done.stderr.splitlines()
     assert said in line
     assert [file.name for file in tmp_path.iterdir() if file.name != "__pycache__"] == ["torch.py"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["data=folder", "data.root=/nowhere", "seed=1,2"],
+        ["data=svhn", "data.root=/nowhere", "data.download=false", "seed=1,2"],
+        ["data=digits", "device=cuda:99", "seed=1,2"],
+        ["data=folder", "data.root=/nowhere", "hydra/sweeper=optuna"],
+        ["data=digits", "device=cuda:99", "hydra/sweeper=optuna"],
+    ],
+)
+def test_a_multirun_or_search_looks_before_it_makes_a_folder(
+    command: Command, tmp_path: Path, words: list[str]
+) -> None:
+    done = command("train", "-m", *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert next(word for word in words if "nowhere" in word or "99" in word).rpartition("=")[2] in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_are_not_read_leave_no_run(command: Command, tmp_path: Path) -> None:
+    for name in ("1", "10"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "pictures" / name / "a.png").touch()
+    done = command("train", "data=folder", "data.root=pictures")
+    assert done.returncode == 2
+    assert "pictures/10: no class of ours" in done.stderr
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_the_test_file_of_svhn_is_looked_for_too(svhn_folder: Path) -> None:

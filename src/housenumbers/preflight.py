@@ -1,0 +1,100 @@
+"""What is checked before a run makes a folder or loads torch: its configuration, targets, files and device."""
+
+import copy
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, open_dict, read_write
+
+from housenumbers import processes
+from housenumbers.config import TrainConfig, checked, options
+from housenumbers.data.class_folders import check_layout
+from housenumbers.device import choose_device
+from housenumbers.errors import UserError, one_line_errors
+from housenumbers.groups import SCHEMAS
+from housenumbers.sections import DataConfig
+from housenumbers.targets import check_allowed
+
+# The packages that the loggers of conf/logger/ need, which are also the extras of pyproject.toml that bring them.
+_PACKAGES = {
+    "housenumbers.tracking.loggers.WandbLogger": "wandb",
+    "housenumbers.tracking.loggers.MLflowLogger": "mlflow",
+}
+
+# Hydra's launchers whose jobs run on this machine. With another one its files, devices and cores are not the jobs' own.
+LAUNCHERS_HERE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")
+
+
+class CheckConfig(Callback):
+    """Refuses a bad configuration, and missing files or devices, before Hydra makes a folder for its run.
+
+    And a launcher that is not there.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        package = config.hydra.launcher._target_.split(".")[:2]  # hydra_plugins.hydra_ray_launcher
+        with one_line_errors():
+            if processes.world_size() > 1:
+                raise UserError("-m: torchrun is for one run: leave out -m, or torchrun (docs/scale.md has sweeps)")
+            if importlib.util.find_spec(".".join(package)) is None:
+                name = config.hydra.runtime.choices["hydra/launcher"]
+                extra = {"submitit_slurm": "slurm", "submitit_local": "slurm"}.get(name, name)
+                raise UserError(f"hydra/launcher={name}: is not installed: pip install -e '.[{extra}]'")
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        ours = copy.deepcopy(config)
+        with one_line_errors():
+            if config.hydra.sweeper._target_.endswith(".StudySweeper"):
+                raise UserError("hydra/sweeper=optuna: a search is a multirun: add -m")
+        with one_line_errors(), read_write(ours), open_dict(ours):
+            del ours["hydra"]
+            check_here(checked(ours))
+
+
+def check_here(config: TrainConfig) -> None:
+    """`check_targets`, and raises UserError for files or devices that are not there on this machine."""
+    check_targets(config)
+    check_places(config.data, options(config.model).get("pretrained"), config.device)
+
+
+def check_targets(config: TrainConfig) -> None:
+    """Raises UserError where a run would call what it may not, or needs a package that is missing. Imports nothing."""
+    for group in SCHEMAS:
+        check_allowed(group, options(getattr(config, group))["_target_"])
+    named = {"augment.transforms": config.augment.transforms}
+    named |= {key: getattr(config, key) for key in ("logger", "metrics", "callbacks")}
+    for key, entries in named.items():
+        for name, option in entries.items():
+            check_allowed(f"{key}.{name}", option["_target_"])
+            package = _PACKAGES.get(option["_target_"])
+            if package and importlib.util.find_spec(package) is None:
+                raise UserError(f"{key}={name}: {package} is not installed: pip install -e '.[{package}]'")
+
+
+def check_places(data: DataConfig, pretrained: Any, device: str) -> None:
+    """Raises UserError where files that the configuration names are not there, or the device is not.
+
+    For data=folder, that the folders are those that it reads. What is in files is seen later, as is whether a missing
+    one can be downloaded. `pretrained` is the model's.
+    """
+    root = Path(data.root)
+    if data.name == "folder" and not root.is_dir():
+        raise UserError(f"data.root={root}: no such folder: name the one that holds your pictures")
+    if data.name == "folder":
+        check_layout(data)
+    if data.name == "svhn" and not data.download:
+        parts = {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}[data.use_extra]
+        for file in (root / f"{part}_32x32.mat" for part in [*parts, "test"]):
+            if not file.exists():
+                raise UserError(f"{file}: no such file: set data.root to its folder, or data.download=true")
+    if data.name == "synthetic" and data.fonts not in ("", "matplotlib", "system") and not Path(data.fonts).exists():
+        raise UserError(f"data.fonts={data.fonts}: no such folder: name one with fonts, or matplotlib or system")
+    if isinstance(pretrained, str):
+        run = pretrained.startswith("run:")
+        file = Path(pretrained.removeprefix("run:")) / "checkpoints" / "best.pt" if run else Path(pretrained)
+        if not file.exists():
+            raise UserError(f"model.pretrained={pretrained}: {file}: no such checkpoint")
+    if device.startswith(("cuda", "mps")) and processes.world_size() == 1:
+        choose_device(device)
