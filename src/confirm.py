@@ -19,6 +19,7 @@ class Arguments:
 
     python src/confirm.py study=STUDY top=3 seeds=5     a study below multirun/, or a sweep's folder
     python src/confirm.py study=STUDY storage=URL       a study in a database
+    python src/confirm.py study=STUDY config_dir=FOLDER a sweep that was given --config-dir=FOLDER
 
     device=, threads=, data.root=FOLDER, data.cache=, data.verify= and data.download= replace the sweep's own.
     Prints mean, standard deviation and whether the difference is real; adds them to the sweep's report.
@@ -28,6 +29,7 @@ class Arguments:
     top: int = 3
     seeds: int = 5
     storage: str | None = None
+    config_dir: str | None = None
 
 
 def main() -> None:
@@ -43,9 +45,12 @@ def main() -> None:
         from housenumbers.training.run import run
 
         conf = Path(__file__).absolute().parents[1] / "conf"
+        config_dir = None if arguments.config_dir is None else Path(arguments.config_dir).absolute()
+        if config_dir and not config_dir.is_dir():
+            raise UserError(f"config_dir={config_dir}: no such folder: name the one that the sweep was given")
         with one_line_database_errors(storage_name("storage", arguments.storage)):
             study, folder = find_study(arguments.study, arguments.storage)
-            result = confirm(study, folder, conf, run, arguments.top, arguments.seeds, overrides)
+            result = confirm(study, folder, conf, run, arguments.top, arguments.seeds, overrides, config_dir)
         print(f"{result['objective']} on {plural(arguments.seeds, 'fresh seed')}, mean ± standard deviation:")
         for row in result["rows"]:
             print(

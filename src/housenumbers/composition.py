@@ -21,11 +21,15 @@ _ABOUT_FLAGS = ("Only one of --run", "The --resolve flag", "--experimental-rerun
 _PATH_KEYS = ("data.root", "data.cache", "data.fonts", "model.pretrained", "hydra.run.dir", "hydra.sweep.dir")
 
 
-def composed_from(conf: Path, words: Sequence[str]) -> TrainConfig:
-    """What train.py composes of the folder `conf` and these words, checked. Raises UserError as it does."""
+def composed_from(conf: Path, words: Sequence[str], config_dir: Path | None = None) -> TrainConfig:
+    """What train.py composes of the folder `conf`, perhaps with `--config-dir`, and these words, checked.
+
+    Raises UserError as it does.
+    """
     register()
+    more = [] if config_dir is None else [f"hydra.searchpath=[{_in_quotes(f'file://{config_dir}')}]"]
     with composing(), initialize_config_dir(str(conf)):
-        return checked(compose("train", quoted(words)))
+        return checked(compose("train", [*more, *quoted(words)]))
 
 
 @contextmanager
@@ -84,6 +88,11 @@ def _refuse(message: str) -> NoReturn:
     raise UserError(f"{message} (--hydra-help lists the flags)")
 
 
+def _in_quotes(text: str) -> str:
+    escaped = text.replace('"', r"\"")
+    return f'"{escaped}"'
+
+
 def quoted(words: Sequence[str]) -> list[str]:
     """The words, those paths in quotes that Hydra's grammar does not take: with letters beyond ASCII, `(` or `=`."""
     parser = OverridesParser.create()
@@ -99,7 +108,6 @@ def quoted(words: Sequence[str]) -> list[str]:
         key, _, path = word.partition("=")
         if key not in _PATH_KEYS or parses(word):
             return word
-        escaped = path.replace('"', r"\"")
-        return f'{key}="{escaped}"'
+        return f"{key}={_in_quotes(path)}"
 
     return [in_quotes(word) for word in words]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from studies import made_up_study
-from support import ROOT, command_line, environment, run_in, sweep
+from support import ROOT, Command, command_line, environment, run_in, sweep
 
 from housenumbers.config import TrainConfig, to_dict
 from housenumbers.errors import DivergedError
@@ -165,3 +165,17 @@ def test_runs_that_do_not_differ_leave_no_winner(tmp_path: Path) -> None:
     assert first["difference"].startswith("no difference shown")
     assert second["difference"] == "the highest mean"
     assert "the best" not in (tmp_path / "confirmed.json").read_text()
+
+
+def test_a_sweep_with_options_of_its_own(command: Command, tmp_path: Path) -> None:
+    """They lie in the folder that the sweep was given as --config-dir."""
+    options = tmp_path / "my (options)"
+    (options / "optimizer").mkdir(parents=True)
+    (options / "optimizer" / "mine.yaml").write_text("_target_: torch.optim.Adamax\nlr: 0.01\n")
+    words = ("optimizer=mine", "data.batch_size=choice(16)", "hydra.sweeper.study_name=s")
+    done = sweep(tmp_path, f"--config-dir={options}", *words, "hydra.sweeper.n_trials=1")
+    assert done.returncode == 0, done.stderr
+    done = command("confirm", "study=s", "top=1", "seeds=1", f"config_dir={options}")
+    assert done.returncode == 0, done.stderr
+    (run,) = records(tmp_path).values()
+    assert run["config"]["optimizer"]["_target_"] == "torch.optim.Adamax"

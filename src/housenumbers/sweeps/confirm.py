@@ -21,7 +21,14 @@ Run = Callable[..., Any]  # housenumbers.training.run.run
 
 
 def confirm(
-    study: optuna.Study, folder: Path, conf: Path, run: Run, top: int, seeds: int, overrides: Sequence[str]
+    study: optuna.Study,
+    folder: Path,
+    conf: Path,
+    run: Run,
+    top: int,
+    seeds: int,
+    overrides: Sequence[str],
+    config_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Runs the `top` best configurations on `seeds` fresh seeds each, and says whether they really differ.
 
@@ -30,12 +37,12 @@ def confirm(
     that an interrupted command goes on. The test part is scored, but decides nothing. Writes confirmed.json and the
     report.
     A run that diverges is counted, and left out of the means. Raises UserError where no trial completed, and where a
-    folder holds a run of another configuration.
+    folder holds a run of another configuration. `conf` and `config_dir` are those of `composed_from`.
     """
     trials = _candidates(study)[:top]
     if not trials:
         raise UserError(f"study={study.study_name}: no trial completed: there is nothing to confirm")
-    searched = {trial.number: composed_from(conf, words_of(study, trial.params)) for trial in trials}
+    searched = {trial.number: composed_from(conf, words_of(study, trial.params), config_dir) for trial in trials}
     used = [trial.params["seed"] for trial in study.get_trials(deepcopy=False) if "seed" in trial.params]
     first = 1 + max([*used, *(config.seed for config in searched.values())])
     fresh = [first + index for index in range(seeds)]
@@ -43,7 +50,9 @@ def confirm(
     for position, seed in enumerate(fresh):
         for place, trial in enumerate(trials):
             own_split = f"data.split_seed={searched[trial.number].data.split_seed}"
-            config = composed_from(conf, [*words_of(study, trial.params), f"seed={seed}", own_split, *overrides])
+            config = composed_from(
+                conf, [*words_of(study, trial.params), f"seed={seed}", own_split, *overrides], config_dir
+            )
             print(
                 f"run {position * len(trials) + place + 1} of {seeds * len(trials)}: trial {trial.number}, seed {seed}"
             )
