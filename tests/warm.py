@@ -16,8 +16,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _LIBRARIES = (
-    "hydra", "hydra.main", "matplotlib.backends.backend_agg", "matplotlib.figure", "optuna", "PIL.Image", "scipy.io",
-    "sklearn.datasets", "sklearn.model_selection", "torch", "torch.utils.tensorboard", "torchvision",
+    "hydra", "hydra.main", "matplotlib.backends.backend_agg", "matplotlib.figure", "optuna", "PIL.BmpImagePlugin",
+    "PIL.GifImagePlugin", "PIL.Image", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "scipy.io", "scipy.stats",
+    "sklearn.datasets", "sklearn.model_selection", "tensorboard.plugins.hparams.summary_v2", "torch",
+    "torch._dynamo",  # which the first optimizer imports, for 1.5 s
+    "torch.fx.experimental.optimization", "torch.utils.tensorboard", "torchvision", "tqdm.contrib.logging",
 )  # fmt: skip
 
 _OURS = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")]  # on pytest's path, not on a command's
