@@ -19,15 +19,15 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from housenumbers.command_line import parse
-from housenumbers.composition import composed_from
+from housenumbers.config.command_line import parse
+from housenumbers.config.compose import composed_from
 from housenumbers.data.batches import batch_count, plain_batches
 from housenumbers.data.load import load_splits
-from housenumbers.errors import DivergedError, UserError, one_line_errors
-from housenumbers.evaluation.metrics import accuracy_and_loss, predict
+from housenumbers.metrics import accuracy_and_loss, predict
+from housenumbers.runtime.errors import DivergedError, UserError, one_line_errors
+from housenumbers.runtime.memory import keep_freed_memory
 from housenumbers.training.loop import TrainingState, fit
-from housenumbers.training.memory import keep_freed_memory
-from housenumbers.training.repeatability import seed_everything
+from housenumbers.training.reproducibility import seed_everything
 
 PRESET = ROOT / "conf/experiment/fast.yaml"
 # Of 50 blocks of neighbouring photos ten validate; which ones is decided by data.split_seed.

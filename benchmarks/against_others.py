@@ -23,11 +23,11 @@ from notes import Notes
 from others import CONTESTANTS, Task, accuracy_of
 from rounds import Turns, machine, median_and_span, ratio_of_rounds, take_turns
 
-from housenumbers.command_line import parse
-from housenumbers.composition import composed_from
-from housenumbers.config import TrainConfig, to_dict
+from housenumbers.config.command_line import parse
+from housenumbers.config.compose import composed_from
+from housenumbers.config.schema import TrainConfig, to_dict
 from housenumbers.data.load import load_splits, load_test
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

@@ -18,19 +18,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from rounds import Turns, machine, median_and_span, pictures, ratio_of_rounds, take_turns
 
-from housenumbers.command_line import parse
-from housenumbers.composition import composed_from
-from housenumbers.config import to_dict
+from housenumbers.config.command_line import parse
+from housenumbers.config.compose import composed_from
+from housenumbers.config.schema import to_dict
 from housenumbers.data.load import load_splits
-from housenumbers.errors import UserError, one_line_errors
-from housenumbers.evaluation.metrics import predict
-from housenumbers.inference.export import export
-from housenumbers.inference.formats import check
+from housenumbers.evaluation.trained_model import load_trained, rebuild_model
+from housenumbers.metrics import predict
+from housenumbers.prediction.export import export
+from housenumbers.prediction.export_formats import check
+from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.training.build import build_model
-from housenumbers.training.checkpoint import load_checkpoint, rebuild_model, save_checkpoint
+from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
 from housenumbers.training.loop import initialize_from_data
-from housenumbers.training.repeatability import seed_everything
-from housenumbers.training.trained import load_trained
+from housenumbers.training.reproducibility import seed_everything
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")

@@ -17,16 +17,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from rounds import Turns, machine, median_and_span, pictures, ratio_of_rounds, take_turns
 
-from housenumbers.command_line import parse
-from housenumbers.composition import composed_from
+from housenumbers.config.command_line import parse
+from housenumbers.config.compose import composed_from
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.errors import UserError, one_line_errors
-from housenumbers.evaluation.inference import folded
-from housenumbers.evaluation.metrics import predict
+from housenumbers.metrics import predict
+from housenumbers.models.fold_batch_norm import folded
+from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.memory import keep_freed_memory
 from housenumbers.training.build import build_model
-from housenumbers.training.memory import keep_freed_memory
-from housenumbers.training.repeatability import seed_everything
+from housenumbers.training.reproducibility import seed_everything
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")

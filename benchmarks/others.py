@@ -18,15 +18,15 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR, Se
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from housenumbers.config import TrainConfig, options
+from housenumbers.config.schema import TrainConfig, options
 from housenumbers.data.batches import batch_count, plain_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.evaluation.inference import folded
-from housenumbers.evaluation.metrics import accuracy_and_loss, predict
+from housenumbers.metrics import accuracy_and_loss, predict
+from housenumbers.models.fold_batch_norm import folded
+from housenumbers.runtime.memory import keep_freed_memory
 from housenumbers.training.build import build_model
 from housenumbers.training.loop import TrainingState, fit, initialize_from_data
-from housenumbers.training.memory import keep_freed_memory
-from housenumbers.training.repeatability import computes_in_bfloat16, seed_everything
+from housenumbers.training.reproducibility import computes_in_bfloat16, seed_everything
 
 CPU = torch.device("cpu")
 HALF = (0.5, 0.5, 0.5)  # mean and standard deviation, as in our Normalize

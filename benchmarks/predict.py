@@ -17,18 +17,18 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from housenumbers.command_line import parse
-from housenumbers.composition import composed_from
-from housenumbers.config import to_dict
+from housenumbers.config.command_line import parse
+from housenumbers.config.compose import composed_from
+from housenumbers.config.schema import to_dict
+from housenumbers.data.image_files import files_below
 from housenumbers.data.load import load_splits
-from housenumbers.data.picture_files import files_below
-from housenumbers.errors import UserError, one_line_errors
-from housenumbers.inference.predict import predict_files
+from housenumbers.evaluation.trained_model import load_trained
+from housenumbers.prediction.predict_files import predict_files
+from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.training.build import build_model
 from housenumbers.training.checkpoint import save_checkpoint
 from housenumbers.training.loop import initialize_from_data
-from housenumbers.training.repeatability import environment
-from housenumbers.training.trained import load_trained
+from housenumbers.training.reproducibility import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -19,12 +19,12 @@ from torch.utils.data import Dataset
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # last: src/runs.py must not hide ours
 
-from housenumbers import processes
+from housenumbers.config.sections import DataConfig
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.mat_file import read_mat
 from housenumbers.data.svhn import locate
-from housenumbers.sections import DataConfig
-from housenumbers.training.repeatability import environment
+from housenumbers.runtime import processes
+from housenumbers.training.reproducibility import environment
 
 Seconds = dict[str, list[float]]  # of each contestant, round by round
 

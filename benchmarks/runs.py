@@ -8,9 +8,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from housenumbers.composition import composed_from
-from housenumbers.config import TrainConfig, dotted, to_dict
-from housenumbers.errors import UserError
+from housenumbers.config.compose import composed_from
+from housenumbers.config.schema import TrainConfig, dotted, to_dict
+from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import RunFolder
 
 

@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from rounds import machine
 
-from housenumbers.command_line import parse
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.config.command_line import parse
+from housenumbers.runtime.errors import UserError, one_line_errors
 
 GOAL = 3.0
 PATIENCE = 3  # times the stock sweep's whole time: then ours has not reached it

@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from housenumbers import config as schema
-from housenumbers.command_line import parse
+from housenumbers.config import schema
+from housenumbers.config.command_line import parse
+from housenumbers.config.sections import DataConfig
 from housenumbers.data.load import load_splits
 from housenumbers.data.svhn import locate
-from housenumbers.errors import UserError, one_line_errors
-from housenumbers.sections import DataConfig
-from housenumbers.training.repeatability import environment
+from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.training.reproducibility import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 SVHN_PICTURES = 73_257  # in the official training file

@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from housenumbers import config as schema
-from housenumbers.targets import ALLOWED_TARGETS
+from housenumbers.config import schema
+from housenumbers.config.targets import ALLOWED_TARGETS
 
 
 class Unheard:
@@ -33,7 +33,7 @@ class Unheard:
 
 @hydra.main(config_path="../conf", config_name="train", execution_whitelist=ALLOWED_TARGETS)
 def train(composed: DictConfig) -> Any:
-    from housenumbers.training.run import run
+    from housenumbers.runs.run import run
 
     return run(schema.checked(composed), Path(HydraConfig.get().runtime.output_dir), Unheard())
 

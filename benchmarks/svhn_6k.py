@@ -11,8 +11,8 @@ from pathlib import Path
 from rounds import machine
 from tqdm import tqdm
 
-from housenumbers.command_line import parse
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.config.command_line import parse
+from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
 from runs import completed_run
 

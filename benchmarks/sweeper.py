@@ -30,8 +30,8 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from rounds import machine
 
-from housenumbers.command_line import parse
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.config.command_line import parse
+from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.sweeps.database import open_storage
 from housenumbers.sweeps.space import read_space
 from housenumbers.sweeps.study import open_study

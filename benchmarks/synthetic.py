@@ -15,9 +15,9 @@ from matplotlib.ticker import PercentFormatter
 from rounds import machine
 from tqdm import tqdm
 
-from housenumbers.command_line import parse
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.config.command_line import parse
 from housenumbers.evaluation.figures import TRAINING, VALIDATION
+from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
 from runs import ROOT, completed_run
 

@@ -25,17 +25,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from rounds import Pictures, Turns, machine, pictures, take_turns
 
-from housenumbers import config as schema
-from housenumbers.command_line import parse
-from housenumbers.composition import composed_from
-from housenumbers.config import TrainConfig
+from housenumbers.config import schema
+from housenumbers.config.command_line import parse
+from housenumbers.config.compose import composed_from
+from housenumbers.config.schema import TrainConfig
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.errors import UserError, one_line_errors
 from housenumbers.models.resnet import ResNet
+from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.memory import keep_freed_memory
 from housenumbers.training.build import build_model, build_optimizer
 from housenumbers.training.loop import TrainingState, batch_loss, train_epoch
-from housenumbers.training.memory import keep_freed_memory
-from housenumbers.training.repeatability import seed_everything
+from housenumbers.training.reproducibility import seed_everything
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")

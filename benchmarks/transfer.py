@@ -13,16 +13,16 @@ import torch
 from rounds import machine
 from tqdm import tqdm
 
-from housenumbers.command_line import parse
-from housenumbers.composition import composed_from
-from housenumbers.config import TrainConfig
+from housenumbers.config.command_line import parse
+from housenumbers.config.compose import composed_from
+from housenumbers.config.schema import TrainConfig
 from housenumbers.data.batches import batch_count
 from housenumbers.data.load import load_splits
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.memory import keep_freed_memory
 from housenumbers.tracking.spread import mean_and_deviation
 from housenumbers.training import distributed
 from housenumbers.training.loop import TrainingState, train_epoch
-from housenumbers.training.memory import keep_freed_memory
 from housenumbers.training.transfer import frozen_features
 from runs import ROOT, completed_run
 

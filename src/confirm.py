@@ -6,11 +6,11 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
-from housenumbers import interrupts
-from housenumbers.command_line import parse
-from housenumbers.config import PLACE_KEYS
-from housenumbers.errors import UserError, one_line_errors
-from housenumbers.messages import plural
+from housenumbers.config.command_line import parse
+from housenumbers.config.schema import PLACE_KEYS
+from housenumbers.runtime import signals
+from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.text import plural
 
 
 @dataclass
@@ -33,16 +33,16 @@ class Arguments:
 
 
 def main() -> None:
-    interrupts.install()
+    signals.install()
     with one_line_errors():
         arguments, overrides = parse(Arguments, sys.argv[1:], others=PLACE_KEYS)
         for key in ("top", "seeds"):
             if getattr(arguments, key) < 1:
                 raise UserError(f"{key}={getattr(arguments, key)}: must be 1 or more")
+        from housenumbers.runs.run import run
         from housenumbers.sweeps.confirm import confirm
         from housenumbers.sweeps.database import one_line_database_errors, storage_name
         from housenumbers.sweeps.study import find_study
-        from housenumbers.training.run import run
 
         conf = Path(__file__).absolute().parents[1] / "conf"
         config_dir = None if arguments.config_dir is None else Path(arguments.config_dir).absolute()

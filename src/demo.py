@@ -3,8 +3,8 @@
 import sys
 from dataclasses import dataclass
 
-from housenumbers import interrupts
-from housenumbers.errors import one_line_errors
+from housenumbers.runtime import signals
+from housenumbers.runtime.errors import one_line_errors
 
 
 @dataclass
@@ -27,18 +27,18 @@ class Arguments:
 
 
 def main() -> None:
-    interrupts.install()  # before what takes a while to import
-    with one_line_errors(), interrupts.reported():
-        from housenumbers.command_line import parse
-        from housenumbers.demo.listener import address, check_installed, listen
+    signals.install()  # before what takes a while to import
+    with one_line_errors(), signals.reported():
+        from housenumbers.config.command_line import parse
+        from housenumbers.demo.server_socket import address, check_installed, listen
 
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["device", "threads"])
         check_installed()
-        from housenumbers.tracking.choice import find_run
+        from housenumbers.tracking.run_selection import find_run
 
         choice = find_run(arguments.run)
         with listen(arguments.host, arguments.port) as listener:
-            with interrupts.undisturbed():  # an import that is torn leaves half a module, or another error
+            with signals.undisturbed():  # an import that is torn leaves half a module, or another error
                 from housenumbers.demo.answers import Models
                 from housenumbers.demo.server import serve
 

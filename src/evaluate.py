@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from housenumbers.command_line import parse
-from housenumbers.composition import composed_from
-from housenumbers.config import PLACE_KEYS, SCORES
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.config.command_line import parse
+from housenumbers.config.compose import composed_from
+from housenumbers.config.schema import PLACE_KEYS, SCORES
+from housenumbers.runtime.errors import UserError, one_line_errors
 
 
 @dataclass
@@ -48,11 +48,11 @@ def main() -> None:
             raise UserError("split=validation: of other data only the test part can be scored")
         if arguments.calibrate and arguments.split != "validation":
             raise UserError("calibrate=true: is done on the validation part: add split=validation")
-        from housenumbers.tracking.choice import find_run
+        from housenumbers.tracking.run_selection import find_run
 
         choice = find_run(arguments.run)
         folder = choice.path
-        from housenumbers.training.evaluate import calibrate_again, default_split, evaluate
+        from housenumbers.evaluation.score import calibrate_again, default_split, evaluate
 
         if arguments.calibrate:
             calibrate_again(folder, overrides)
@@ -64,7 +64,7 @@ def main() -> None:
         split = arguments.split or ("test" if elsewhere else default_split(folder))
         score, tell = evaluate, _print_scores
         if arguments.corruptions:
-            from housenumbers.training.robustness import evaluate_corruptions  # draws: only here that is waited for
+            from housenumbers.evaluation.robustness import evaluate_corruptions  # draws: only here that is waited for
 
             score, tell = evaluate_corruptions, _print_robustness
         scores, file = score(folder, split, overrides, other)
@@ -91,7 +91,7 @@ def _print_scores(scores: dict[str, Any]) -> None:
 
 
 def _print_robustness(scores: dict[str, Any]) -> None:
-    from housenumbers.training.robustness import corruption_rows
+    from housenumbers.evaluation.robustness import corruption_rows
 
     print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}, {scores['mean']:.2%} on average under corruption")
     print("kinds of corruption down, strengths across: 0 is the pictures as they are")

@@ -4,9 +4,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from housenumbers import interrupts
-from housenumbers.command_line import parse
-from housenumbers.errors import one_line_errors
+from housenumbers.config.command_line import parse
+from housenumbers.runtime import signals
+from housenumbers.runtime.errors import one_line_errors
 
 
 @dataclass
@@ -29,19 +29,19 @@ class Arguments:
 
 
 def main() -> None:
-    interrupts.install()  # a file that is half written is removed when SIGTERM comes, too
-    with one_line_errors(), interrupts.reported():
+    signals.install()  # a file that is half written is removed when SIGTERM comes, too
+    with one_line_errors(), signals.reported():
         others = ["threads", "data.root", "data.cache", "data.verify"]
         arguments, overrides = parse(Arguments, sys.argv[1:], others)
         file = None if arguments.file is None else Path(arguments.file)
-        from housenumbers.inference.formats import check, missing_folder
+        from housenumbers.prediction.export_formats import check, missing_folder
 
         check(arguments.format, file)
-        from housenumbers.tracking.choice import find_run
+        from housenumbers.tracking.run_selection import find_run
 
         choice = find_run(arguments.run)
-        from housenumbers.inference.export import export, summary
-        from housenumbers.training.trained import load_trained
+        from housenumbers.evaluation.trained_model import load_trained
+        from housenumbers.prediction.export import export, summary
 
         trained = load_trained(choice.path, [*overrides, "device=cpu"])
         choice.tell()

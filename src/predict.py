@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 
-from housenumbers.command_line import parse
-from housenumbers.data.picture_files import find_pictures, named
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.config.command_line import parse
+from housenumbers.data.image_files import find_pictures, named
+from housenumbers.runtime.errors import UserError, one_line_errors
 
 
 @dataclass
@@ -41,13 +41,13 @@ def main() -> None:
         if not images:
             raise UserError("images=FILES: must be given: files, folders, a pattern, or - (--help says more)")
         files = find_pictures([word for value in images for word in named(value)])
-        from housenumbers.tracking.choice import find_run
+        from housenumbers.tracking.run_selection import find_run
 
         choice = find_run(arguments.run)
         from tqdm import tqdm
 
-        from housenumbers.inference.predict import lines, predict_files
-        from housenumbers.training.trained import load_trained
+        from housenumbers.evaluation.trained_model import load_trained
+        from housenumbers.prediction.predict_files import lines, predict_files
 
         trained = load_trained(choice.path, [word for word in others if not word.startswith("images=")])
         choice.tell()

@@ -4,10 +4,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from housenumbers.command_line import parse
-from housenumbers.composition import composed_from
-from housenumbers.config import PLACE_KEYS
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.config.command_line import parse
+from housenumbers.config.compose import composed_from
+from housenumbers.config.schema import PLACE_KEYS
+from housenumbers.runtime.errors import UserError, one_line_errors
 
 
 @dataclass
@@ -68,7 +68,7 @@ def _check(what: str, arguments: Arguments, overrides: list[str]) -> None:
 
 
 def _run(arguments: Arguments, overrides: list[str]) -> Path:
-    from housenumbers.tracking.choice import find_run
+    from housenumbers.tracking.run_selection import find_run
 
     choice = find_run(str(arguments.run))
     from housenumbers.reports.run_page import write_run_page
@@ -79,7 +79,7 @@ def _run(arguments: Arguments, overrides: list[str]) -> Path:
 
 
 def _runs(arguments: Arguments, overrides: list[str]) -> Path:
-    from housenumbers.tracking.choice import find_run
+    from housenumbers.tracking.run_selection import find_run
 
     choices = [find_run(run) for run in arguments.runs or []]
     from housenumbers.reports.comparison_page import write_comparison_page
@@ -92,8 +92,8 @@ def _runs(arguments: Arguments, overrides: list[str]) -> Path:
 
 def _study(arguments: Arguments, _: list[str]) -> Path:
     from housenumbers.sweeps.database import one_line_database_errors, storage_name
-    from housenumbers.sweeps.report import write_report
     from housenumbers.sweeps.study import find_study
+    from housenumbers.sweeps.study_page import write_report
 
     with one_line_database_errors(storage_name("storage", arguments.storage)):
         return write_report(*find_study(str(arguments.study), arguments.storage))

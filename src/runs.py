@@ -4,8 +4,8 @@ import json
 import sys
 from dataclasses import dataclass
 
-from housenumbers.command_line import parse
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.config.command_line import parse
+from housenumbers.runtime.errors import UserError, one_line_errors
 
 
 @dataclass
@@ -29,7 +29,7 @@ def main() -> None:
             raise UserError(f"format={arguments.format}: must be table or json")
         if arguments.limit is not None and arguments.limit < 1:
             raise UserError(f"limit={arguments.limit}: must be 1 or more")
-        from housenumbers.tracking.index import all_runs, matches, table
+        from housenumbers.tracking.run_index import all_runs, matches, table
 
         runs = [run for run in all_runs() if matches(run, filters)][: arguments.limit]
         print(json.dumps(runs, indent=2) if arguments.format == "json" else table(runs))

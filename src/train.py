@@ -6,7 +6,7 @@ The rooms behind it are imported late: help and a mistake in the configuration s
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from housenumbers import config as schema
-from housenumbers import interrupts, processes
-from housenumbers.composition import composing, hydra_words, quoted
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.config import schema
+from housenumbers.config.compose import composing, hydra_words, quoted
+from housenumbers.config.overrides import check_words
+from housenumbers.config.targets import ALLOWED_TARGETS
+from housenumbers.runtime import processes, signals
+from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.sweeps.multirun import outcome
 from housenumbers.sweeps.trial import current
-from housenumbers.targets import ALLOWED_TARGETS
 from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
-from housenumbers.words import check_words
 
 
 @hydra.main(config_path="../conf", config_name="train", execution_whitelist=ALLOWED_TARGETS)
@@ -42,9 +42,9 @@ def train(composed: DictConfig) -> Any:
         if going_on and folder.status() in ENDED_WELL:
             print(f"{folder.path}: completed already", flush=True)
             return outcome(folder, config.objective)
-        with interrupts.undisturbed():  # torn while it loads NumPy, torch would go on with half of it
+        with signals.undisturbed():  # torn while it loads NumPy, torch would go on with half of it
             from housenumbers.reports.after_training import page_after_training
-            from housenumbers.training.run import run
+            from housenumbers.runs.run import run
 
         def save() -> None:
             if not going_on:
@@ -71,13 +71,13 @@ def main() -> None:
     with one_line_errors():
         if processes.rank() > 0:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once, as SIGTERM does: there is nothing to save
-            from housenumbers.training.follow import follow
+            from housenumbers.runs.ddp_worker import follow
 
             follow()
             sys.stdout.flush()
             os._exit(0)  # Gloo's threads outlive the connection (torch 2.14), and may abort an interpreter that ends
         try:
-            lead()
+            run_main_process()
         except SystemExit as end:
             if end.code:
                 raise
@@ -87,30 +87,40 @@ def main() -> None:
             release()
 
 
-def lead() -> None:
-    """What a process does that is the only one, or torchrun's first."""
-    interrupts.install()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # hand errors on, so that one place tells them, in one line
+def run_main_process() -> None:
+    """What the only process does, or the first one of torchrun's: composes the configuration and trains."""
+    signals.install()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and one_line_errors prints them in one line
     schema.register()
     for word in sys.argv[1:]:
-        verb, _, where = word.partition("=")
-        if verb in ("resume", "repeat"):
-            if not where:
-                raise UserError(f"{verb}: of which run? {verb}=RUN_FOLDER, without spaces")
-            from housenumbers.training import again
-
-            others = [other for other in sys.argv[1:] if other != word]
-            folder = again.folder_of(verb, where)
-            code = getattr(again, verb)(folder, others)
-            if verb == "resume" and not (folder / "report.html").exists():
-                from housenumbers.reports.after_training import page_after_training
-
-                page_after_training(folder)
-            raise SystemExit(code)
+        command, _, run = word.partition("=")
+        if command in ("resume", "repeat"):
+            raise SystemExit(resume_or_repeat(command, run, [other for other in sys.argv[1:] if other != word]))
     check_words(sys.argv[1:])
     sys.argv[1:] = quoted(hydra_words(sys.argv[1:]))
     with composing():
         train()
+
+
+def resume_or_repeat(command: str, run: str, overrides: Sequence[str]) -> int:
+    """`resume=RUN` or `repeat=RUN`. Returns the exit code."""
+    if not run:
+        raise UserError(f"{command}: of which run? {command}=RUN_FOLDER, without spaces")
+    from housenumbers.runs.resume import folder_of
+
+    folder = folder_of(command, run)
+    if command == "repeat":
+        from housenumbers.runs.repeat import repeat
+
+        return repeat(folder, overrides)
+    from housenumbers.runs.resume import resume
+
+    code = resume(folder, overrides)
+    if not (folder / "report.html").exists():
+        from housenumbers.reports.after_training import page_after_training
+
+        page_after_training(folder)
+    return code
 
 
 if __name__ == "__main__":

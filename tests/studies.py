@@ -7,7 +7,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from housenumbers.config import OBJECTIVES
+from housenumbers.config.schema import OBJECTIVES
 
 _DISTRIBUTIONS = {
     "optimizer.lr": FloatDistribution(1e-4, 1e-1, log=True),

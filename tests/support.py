@@ -18,9 +18,9 @@ import pytest
 import scipy.io
 from warm import run_script
 
-from housenumbers.composition import composed_from
-from housenumbers.config import TrainConfig
-from housenumbers.sections import DataConfig
+from housenumbers.config.compose import composed_from
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.sections import DataConfig
 
 ROOT = Path(__file__).parent.parent
 REAL_SVHN = ROOT.parent / "shared" / "svhn-real"

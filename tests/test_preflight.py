@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from support import Command
 
-from housenumbers.errors import UserError
+from housenumbers.config.sections import DataConfig
 from housenumbers.preflight import check_places
-from housenumbers.sections import DataConfig
+from housenumbers.runtime.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
-from housenumbers import processes
-from housenumbers.config import TrainConfig, checked, options
+from housenumbers.config.groups import SCHEMAS
+from housenumbers.config.schema import TrainConfig, checked, options
+from housenumbers.config.sections import DataConfig
+from housenumbers.config.targets import check_allowed
 from housenumbers.data.class_folders import check_layout
-from housenumbers.device import choose_device
-from housenumbers.errors import UserError, one_line_errors
-from housenumbers.groups import SCHEMAS
-from housenumbers.sections import DataConfig
-from housenumbers.targets import check_allowed
+from housenumbers.runtime import processes
+from housenumbers.runtime.device import choose_device
+from housenumbers.runtime.errors import UserError, one_line_errors
 
 # The packages that the loggers of conf/logger/ need, which are also the extras of pyproject.toml that bring them.
 _PACKAGES = {

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from housenumbers import processes
-from housenumbers.command_line import parse
-from housenumbers.errors import UserError, one_line_errors
+from housenumbers.config.command_line import parse
+from housenumbers.runtime import processes
+from housenumbers.runtime.errors import UserError, one_line_errors
 
 _MOST_DETAILS = 600  # characters
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from housenumbers.config.sections import AugmentConfig
 from housenumbers.data.augment import augment
 from housenumbers.data.batches import mixed, plain_batches, training_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.streams import stream
-from housenumbers.errors import UserError
-from housenumbers.sections import AugmentConfig
+from housenumbers.data.random_streams import stream
+from housenumbers.runtime.errors import UserError
 
 
 def pictures(count: int = 40) -> LabeledImages:
@@ -175,7 +175,7 @@ def own(**option: object) -> AugmentConfig:
 
 
 def test_a_transform_of_ones_own_depends_on_its_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("housenumbers.targets.PERMITTED", "torchvision.transforms.v2.*")
+    monkeypatch.setattr("housenumbers.config.targets.PERMITTED", "torchvision.transforms.v2.*")
 
     def batches(config: AugmentConfig, seed: int) -> list[torch.Tensor]:
         torch.manual_seed(seed)
@@ -206,6 +206,6 @@ def test_a_transform_of_ones_own_depends_on_its_step_alone(monkeypatch: pytest.M
 def test_what_a_transform_must_not_give_is_one_line(
     monkeypatch: pytest.MonkeyPatch, option: dict[str, object], said: str
 ) -> None:
-    monkeypatch.setattr("housenumbers.targets.PERMITTED", "torchvision.transforms.v2.*")
+    monkeypatch.setattr("housenumbers.config.targets.PERMITTED", "torchvision.transforms.v2.*")
     with pytest.raises(UserError, match=said):
         next(training_batches(pictures(), 16, own(**option), 1, 1))

@@ -7,9 +7,9 @@ import torch
 from support import TINY, Command, data_config
 from test_folder import digit, write_classes
 
+from housenumbers.config.sections import DataConfig
 from housenumbers.data.load import load_splits, load_test
-from housenumbers.errors import UserError
-from housenumbers.sections import DataConfig
+from housenumbers.runtime.errors import UserError
 
 
 def config(root: Path, **more: object) -> DataConfig:

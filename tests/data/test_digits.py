@@ -5,7 +5,7 @@ import torch
 from support import data_config as config
 
 from housenumbers.data.load import load_splits, load_test
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 
 
 def test_digits_look_like_crops_and_parts_do_not_overlap(tmp_path) -> None:

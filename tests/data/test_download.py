@@ -13,7 +13,7 @@ from support import data_config
 from housenumbers.data import download as module
 from housenumbers.data.download import download
 from housenumbers.data.load import load_test
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import torch
 from PIL import Image, ImageDraw
 from support import TINY, Command, data_config
 
+from housenumbers.config.sections import DataConfig
 from housenumbers.data import folder, svhn
 from housenumbers.data.folder import read_folder, read_picture
 from housenumbers.data.load import load_splits, load_test
-from housenumbers.errors import UserError
-from housenumbers.sections import DataConfig
+from housenumbers.runtime.errors import UserError
 
 
 def digit(label: int, shade: int = 200, size: tuple[int, int] = (40, 40)) -> Image.Image:

@@ -8,7 +8,7 @@ from support import composed
 
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import SOURCES, load_splits, load_test
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 
 GOOD = LabeledImages(torch.zeros(40, 3, 32, 32, dtype=torch.uint8), torch.arange(40) % 10)
 

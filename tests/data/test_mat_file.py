@@ -13,7 +13,7 @@ from test_svhn import positions
 
 from housenumbers.data.load import load_test
 from housenumbers.data.mat_file import read_mat
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 
 
 def test_read_mat_gives_the_contract(svhn_folder: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 from support import composed
 
 from housenumbers.data.splits import block_split, leak_of, random_split, reduced
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 
 
 @pytest.fixture

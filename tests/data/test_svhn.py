@@ -19,7 +19,7 @@ from support import REAL_SVHN, ROOT, environment, write_mat
 from support import data_config as config
 
 from housenumbers.data.load import load_splits, load_test
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 
 needs_real = pytest.mark.skipif(not REAL_SVHN.exists(), reason="the real crops are not beside this checkout")
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from support import Command, composed, only_run
 
-from housenumbers import processes
+from housenumbers.config.sections import DataConfig
 from housenumbers.data import glyphs
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.data.render import render
-from housenumbers.errors import UserError
-from housenumbers.sections import DataConfig
+from housenumbers.runtime import processes
+from housenumbers.runtime.errors import UserError
 
 
 def config(tmp_path: Path, *words: str) -> DataConfig:

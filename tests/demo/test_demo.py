@@ -30,12 +30,12 @@ from visit import Visit
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_picture
 from housenumbers.demo.answers import Models, answer
-from housenumbers.demo.listener import check_installed, listen
-from housenumbers.demo.pictures import MOST_BYTES
+from housenumbers.demo.image_input import MOST_BYTES
 from housenumbers.demo.server import application
-from housenumbers.errors import UserError
-from housenumbers.training.checkpoint import load_checkpoint, rebuild_model
-from housenumbers.training.trained import load_trained
+from housenumbers.demo.server_socket import check_installed, listen
+from housenumbers.evaluation.trained_model import load_trained, rebuild_model
+from housenumbers.runtime.errors import UserError
+from housenumbers.training.checkpoint import load_checkpoint
 
 SEVEN = [(-70, -100), (80, -100), (0, 110)]  # from the canvas's middle
 ZERO = [(round(80 * np.cos(angle)), round(110 * np.sin(angle))) for angle in np.linspace(0, 2 * np.pi, 25)]

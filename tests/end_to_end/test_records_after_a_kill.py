@@ -38,12 +38,12 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 AFTER_CHECKPOINTS = "between the last epoch's checkpoints and metrics.jsonl"
 POINTS = {
-    "between last.pt and best.pt": ("housenumbers.training.run", "save_checkpoint", 4),
+    "between last.pt and best.pt": ("housenumbers.runs.run", "save_checkpoint", 4),
     AFTER_CHECKPOINTS: ("housenumbers.tracking.run_folder:RunFolder", "write_metrics", 3),
     "between the first epoch's metrics and TensorBoard": ("housenumbers.tracking.tensorboard", "log_epoch", 1),
     "between the last epoch's metrics and TensorBoard": ("housenumbers.tracking.tensorboard", "log_epoch", 2),
     "in the results, after the first scores": ("housenumbers.evaluation.figures", "confusion_matrix", 1),
-    "after all of TensorBoard": ("housenumbers.training.results", "weights_sha256", 1),
+    "after all of TensorBoard": ("housenumbers.runs.results", "weights_sha256", 1),
 }  # fmt: skip
 # Without validation the last epoch is the best one, whatever the net has learnt.
 MORE = {"between last.pt and best.pt": ("data.val_fraction=0",)}

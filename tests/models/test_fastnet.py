@@ -4,8 +4,8 @@ import pytest
 import torch
 from support import composed
 
-from housenumbers.errors import UserError
 from housenumbers.models.fastnet import FastNet
+from housenumbers.runtime.errors import UserError
 from housenumbers.training.build import build_model
 
 

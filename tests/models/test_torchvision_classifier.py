@@ -6,8 +6,8 @@ import torchvision
 from support import ROOT, TINY, Command, composed
 from torch import nn
 
-from housenumbers.errors import UserError
 from housenumbers.models.torchvision_classifier import TorchvisionClassifier
+from housenumbers.runtime.errors import UserError
 from housenumbers.training.build import build_model
 
 CPU = torch.device("cpu")

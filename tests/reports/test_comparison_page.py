@@ -11,8 +11,8 @@ from networks import always, as_if_it_had_learnt
 from scipy.stats import binomtest
 from support import Report, composed, laid_out, rendered, run_folders
 
-from housenumbers.training.evaluate import load_part, load_trained
-from housenumbers.training.run import run
+from housenumbers.evaluation.score import load_part, load_trained
+from housenumbers.runs.run import run
 
 
 @pytest.fixture(scope="module")

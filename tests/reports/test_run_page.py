@@ -12,10 +12,10 @@ from sklearn.metrics import precision_recall_fscore_support
 from support import TINY, Command, Report, composed, laid_out, only_run, rendered, run_folders, run_in
 
 from housenumbers.evaluation.calibration import reliability
+from housenumbers.evaluation.score import load_part, load_trained
 from housenumbers.reports.after_training import LONG, page_after_training
 from housenumbers.reports.run_page import confidence_verdict
-from housenumbers.training.evaluate import load_part, load_trained
-from housenumbers.training.run import run
+from housenumbers.runs.run import run
 
 OF_THE_DATA = [
     "Classes", "Calibration", "The most confident mistakes", "Labels that may be wrong", "What the net looks at",

@@ -11,12 +11,12 @@ import pytest
 from studies import made_up_study
 from support import ROOT, Command, command_line, environment, run_in, sweep
 
-from housenumbers.config import TrainConfig, to_dict
-from housenumbers.errors import DivergedError
+from housenumbers.config.schema import TrainConfig, to_dict
+from housenumbers.runs.run import run as train
+from housenumbers.runtime.errors import DivergedError
 from housenumbers.sweeps.confirm import confirm
 from housenumbers.sweeps.study import find_study
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.training.run import run as train
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import PendingRollbackError
 from support import begin_sweep, run_in, sweep
 
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.database import one_line_database_errors
 
 pytest.importorskip("psycopg", reason="needs the extra .[postgres]")

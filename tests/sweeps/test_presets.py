@@ -10,7 +10,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from support import ROOT, TINY, run_in
 
-from housenumbers.config import register
+from housenumbers.config.schema import register
 from housenumbers.sweeps.presets import Params, params_of
 
 PRESETS: dict[str, Any] = {

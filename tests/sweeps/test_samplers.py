@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 from support import ROOT, run_in, sweep
 
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.samplers import check_sampler, make_pruner
 from housenumbers.sweeps.space import Space, read_space
 

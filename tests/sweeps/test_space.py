@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from support import ROOT, TINY, Command
 
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.space import Space, read_space
 
 PARAMS = {

@@ -12,7 +12,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from support import run_in, sweep
 
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.database import open_storage
 from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.study import find_study, open_study

@@ -16,7 +16,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from support import SEARCHED, SWEEP, TINY, Command, begin_sweep, command_line, environment, run_ended, run_in, sweep
 
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.trial import Trial
 from housenumbers.sweeps.worker import Worker, set_aside, too_many_failed

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from support import composed
 
-from housenumbers.config import to_dict
-from housenumbers.errors import UserError
+from housenumbers.config.schema import to_dict
 from housenumbers.preflight import check_targets
+from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.loggers import CSVLogger, Logger, MLflowLogger, WandbLogger
 
 HISTORY = [

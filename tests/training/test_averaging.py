@@ -10,14 +10,14 @@ import torch
 from support import TINY, Command, composed, only_run
 from torch import nn
 
-from housenumbers.config import TrainConfig
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.sections import AveragingConfig
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.evaluation.metrics import accuracy_and_loss, predict
+from housenumbers.evaluation.score import evaluate
+from housenumbers.metrics import accuracy_and_loss, predict
 from housenumbers.models.normalize import Normalize
-from housenumbers.sections import AveragingConfig
 from housenumbers.training.averaging import WeightAverage
 from housenumbers.training.checkpoint import load_checkpoint, weights_sha256
-from housenumbers.training.evaluate import evaluate
 from housenumbers.training.loop import TrainingState, fit
 
 CPU = torch.device("cpu")

@@ -8,8 +8,9 @@ import pytest
 import torch
 from support import Command
 
-from housenumbers.errors import UserError
-from housenumbers.training.checkpoint import load_checkpoint, rebuild_model, weights_sha256
+from housenumbers.evaluation.trained_model import rebuild_model
+from housenumbers.runtime.errors import UserError
+from housenumbers.training.checkpoint import load_checkpoint, weights_sha256
 
 
 class Bomb:

@@ -17,7 +17,7 @@ from support import ROOT, TINY, composed, environment, only_run, run_folders
 
 from housenumbers.data.batches import micro_batch_count, rows_of, smallest_part, training_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.processes import cores
+from housenumbers.runtime.processes import cores
 from housenumbers.tracking.run_folder import RunFolder
 
 # Without batch norm, whose statistics would depend on how a batch is divided.

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import torch
 
-from housenumbers.training.repeatability import environment
+from housenumbers.training.reproducibility import environment
 
 
 @pytest.mark.skipif(shutil.which("lscpu") is None, reason="needs lscpu to compare with")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from housenumbers.sections import EarlyStoppingConfig
+from housenumbers.config.sections import EarlyStoppingConfig
 from housenumbers.training.history import best_record, should_stop
 
 

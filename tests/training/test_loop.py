@@ -6,13 +6,13 @@ import pytest
 import torch
 from support import composed
 
-from housenumbers.config import TrainConfig
+from housenumbers.config.schema import TrainConfig
 from housenumbers.data.batches import batch_count
 from housenumbers.data.load import Splits, load_splits
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 from housenumbers.training.checkpoint import weights_sha256
 from housenumbers.training.loop import TrainingState, fit
-from housenumbers.training.repeatability import seed_everything
+from housenumbers.training.reproducibility import seed_everything
 
 SMALL = ("data=digits", "data.reduce=0.2", "data.batch_size=64", "model.width=2", "model.blocks=[1]", "epochs=5")
 # After the first epoch none is better by so much, whatever the network learns: the rate falls after each.

@@ -9,7 +9,7 @@ from support import Command, composed
 from torch import Tensor, nn
 
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.progressive import check_batches, check_progressive, due, freeze_stages_due
 

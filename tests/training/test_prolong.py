@@ -7,11 +7,11 @@ import pytest
 import torch
 from support import composed
 
-from housenumbers.config import depends_on_length
-from housenumbers.errors import UserError
+from housenumbers.config.schema import depends_on_length
+from housenumbers.runs.resume import resume
+from housenumbers.runs.run import run
+from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.training.again import resume
-from housenumbers.training.run import run
 
 WORDS = ("data=digits", "data.reduce=0.2", "data.batch_size=64", "model.width=4", "model.blocks=[1,1,1]", "threads=1")
 # Of all that could depend on the number of epochs what does not.

@@ -15,13 +15,13 @@ import torchvision
 from support import TINY, Command, command_line, composed, environment, only_run, run_in
 from torch import Tensor, nn
 
-from housenumbers.config import TrainConfig
+from housenumbers.config.schema import TrainConfig
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits
-from housenumbers.errors import UserError
-from housenumbers.evaluation.metrics import accuracy_and_loss, predict
+from housenumbers.metrics import accuracy_and_loss, predict
 from housenumbers.models.torchvision_classifier import TorchvisionClassifier
+from housenumbers.runtime.errors import UserError
 from housenumbers.training.build import build_optimizer, build_scheduler
 from housenumbers.training.checkpoint import load_checkpoint
 from housenumbers.training.loop import TrainingState, fit, initialize_from_data

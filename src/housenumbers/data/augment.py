@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from housenumbers.errors import UserError
-from housenumbers.sections import AugmentConfig
-from housenumbers.targets import call, failure
+from housenumbers.config.sections import AugmentConfig
+from housenumbers.config.targets import call, failure
+from housenumbers.runtime.errors import UserError
 
 
 def augment(

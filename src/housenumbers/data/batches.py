@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from housenumbers import interrupts
+from housenumbers.config.sections import AugmentConfig
 from housenumbers.data.augment import augment, own_transforms, transformed
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.streams import AUGMENT, MIXUP, ORDER, TRANSFORMS, stream, stream_seed
-from housenumbers.sections import AugmentConfig
+from housenumbers.data.random_streams import AUGMENT, MIXUP, ORDER, TRANSFORMS, stream, stream_seed
+from housenumbers.runtime import signals
 
 _CLASSES = 10
 
@@ -62,7 +62,7 @@ def training_batches(
     transforms = own_transforms(augmentation)
     order = torch.randperm(len(data.labels), generator=stream(ORDER, seed, epoch)).to(data.labels.device)
     for step, indices in enumerate(order.split(batch_size)):
-        interrupts.check()
+        signals.check()
         own = rows_of(len(indices), rank, world_size) or range(1)
         # With mixup the whole batch, since a picture is mixed with its neighbour, which may be another rank's; and with
         # transforms of one's own, whose random numbers need not be one picture's each.
@@ -92,5 +92,5 @@ def mixed(images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]
 def plain_batches(data: LabeledImages, batch_size: int = 250) -> Iterator[tuple[Tensor, Tensor]]:
     """All pictures once, in their own order and as they are: for validation and test."""
     for batch in zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True):
-        interrupts.check()
+        signals.check()
         yield batch

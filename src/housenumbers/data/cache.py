@@ -16,8 +16,8 @@ from PIL import features
 from platformdirs import user_cache_dir
 
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.locks import one_at_a_time
-from housenumbers.files import write_atomically
+from housenumbers.runtime.file_lock import one_at_a_time
+from housenumbers.runtime.files import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ import mimetypes
 from collections.abc import Sequence
 from pathlib import Path
 
-from housenumbers.data.picture_files import each_file_below, files_below, hidden
-from housenumbers.errors import UserError
-from housenumbers.sections import DataConfig
+from housenumbers.config.sections import DataConfig
+from housenumbers.data.image_files import each_file_below, files_below, hidden
+from housenumbers.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 

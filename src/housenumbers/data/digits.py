@@ -3,9 +3,9 @@
 import torch
 from torch.nn import functional as F
 
+from housenumbers.config.sections import DataConfig
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.errors import UserError
-from housenumbers.sections import DataConfig
+from housenumbers.runtime.errors import UserError
 
 _TEST_SIZE = 360  # a fifth; always the same ones
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
-from housenumbers.data.locks import one_at_a_time
+from housenumbers.runtime.file_lock import one_at_a_time
 
 _STALLED = 60.0  # seconds without a byte after which a download is given up
 

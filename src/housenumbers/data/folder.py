@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from housenumbers.config.sections import DataConfig
 from housenumbers.data.cache import cached, file_state, pillow_build
 from housenumbers.data.class_folders import home_of, is_split, labelled_files
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import stratified
-from housenumbers.errors import UserError
-from housenumbers.messages import plural
-from housenumbers.sections import DataConfig
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import plural
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from housenumbers.data.picture_files import files_below
+from housenumbers.data.image_files import files_below
 from housenumbers.data.strokes import drawn_digits
-from housenumbers.errors import UserError
+from housenumbers.runtime.errors import UserError
 
 # Those of matplotlib's fonts whose digits are digits, and no two alike.
 _MATPLOTLIB = (

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from housenumbers.config.sections import DataConfig
 from housenumbers.data.class_folders import has_validation, warn_of_left_out
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_folder
@@ -15,8 +16,7 @@ from housenumbers.data.labeled_images import LabeledImages, concatenate
 from housenumbers.data.splits import block_split, leak_of, random_split, reduced
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
 from housenumbers.data.synthetic import read_synthetic
-from housenumbers.errors import UserError
-from housenumbers.sections import DataConfig
+from housenumbers.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 

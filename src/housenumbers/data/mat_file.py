@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.errors import UserError
-from housenumbers.messages import plural
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import plural
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HDF5_PLACES = (0, 512, 1024, 2048)  # where its signature may stand, by its specification

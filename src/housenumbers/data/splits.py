@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from housenumbers.errors import UserError
-from housenumbers.messages import plural
-from housenumbers.sections import DataConfig
+from housenumbers.config.sections import DataConfig
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import plural
 
 _BLOCKS = 50
 _MIN_BLOCK = 20  # crops: below this a block would be mostly gap

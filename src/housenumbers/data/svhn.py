@@ -6,12 +6,12 @@ Two sources: the official splits, and SVHN-6k, a small benchmark set that is cut
 import urllib.error
 from pathlib import Path
 
+from housenumbers.config.sections import DataConfig
 from housenumbers.data.cache import decoded
 from housenumbers.data.download import download
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.mat_file import read_mat
-from housenumbers.errors import UserError
-from housenumbers.sections import DataConfig
+from housenumbers.runtime.errors import UserError
 
 # What SVHN-6k consists of, by content: whichever files it was read from, these are its pixels and labels.
 _SVHN_6K_SHA256 = {

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from housenumbers import interrupts
+from housenumbers.config.sections import DataConfig
 from housenumbers.data import glyphs, render, strokes
 from housenumbers.data.cache import cached, file_state, pillow_build
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.errors import UserError
-from housenumbers.sections import DataConfig
+from housenumbers.runtime import signals
+from housenumbers.runtime.errors import UserError
 
 _PARTS = {"train": 0, "test": 1}
 _TEST_SHARE = 4  # the test part has a quarter as many
@@ -49,7 +49,7 @@ def _render(config: DataConfig, part: str, count: int) -> LabeledImages:
     images = torch.empty(count, 3, render.SIZE, render.SIZE, dtype=torch.uint8)
     with tqdm(total=count, desc=f"rendering the {part} part", unit="crop", leave=False, disable=None) as bar:
         for chunk, pixels in zip(chunks, workers(joblib.delayed(one)(chunk) for chunk in chunks), strict=True):
-            interrupts.check()
+            signals.check()
             images[chunk.start : chunk.stop] = torch.from_numpy(pixels).permute(0, 3, 1, 2)
             bar.update(len(chunk))
     return LabeledImages(images, torch.from_numpy(np.arange(count) % 10))

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from housenumbers.data import glyphs, render
-from housenumbers.errors import UserError
 from housenumbers.evaluation.occlusion import highlighted, occlusion
-from housenumbers.inference.predict import predictions
+from housenumbers.evaluation.trained_model import Trained, checkpoint_of, load_trained
+from housenumbers.prediction.predict_files import predictions
 from housenumbers.reports.page import png
-from housenumbers.tracking.index import all_runs, caption
-from housenumbers.training.trained import Trained, checkpoint_of, load_trained
+from housenumbers.runtime.errors import UserError
+from housenumbers.tracking.run_index import all_runs, caption
 
 # A key of the generator's that no run trains or is tested on, and crops that a person reads at once.
 _EXAMPLES, _DIFFICULTY = (0, 2), 0.4

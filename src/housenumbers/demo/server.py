@@ -17,12 +17,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from housenumbers import interrupts
 from housenumbers.demo.answers import Models, answer, examples
-from housenumbers.demo.pictures import MOST_BYTES, drawing, picture
-from housenumbers.demo.uploads import EndsQuietly, Refusal, RefusedError, body, check_length, check_sender
-from housenumbers.errors import UserError
+from housenumbers.demo.image_input import MOST_BYTES, drawing, picture
+from housenumbers.demo.requests import EndsQuietly, Refusal, RefusedError, body, check_length, check_sender
 from housenumbers.reports.page import render
+from housenumbers.runtime import signals
+from housenumbers.runtime.errors import UserError
 
 _HERE = Path(__file__).parent
 _MOST_BODIES = 8  # in memory at once
@@ -41,7 +41,7 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
     async def on_tick(self, counter: int) -> bool:
-        return await super().on_tick(counter) or interrupts.received()
+        return await super().on_tick(counter) or signals.received()
 
 
 def serve(models: Models, listener: socket.socket) -> None:
@@ -60,7 +60,7 @@ def serve(models: Models, listener: socket.socket) -> None:
         timeout_graceful_shutdown=3,
     )
     logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Cancel "))
-    with interrupts.undisturbed(), warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
+    with signals.undisturbed(), warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
         _Server(config).run(sockets=[listener])
 
 

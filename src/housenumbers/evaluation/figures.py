@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from torch import Tensor
 
 from housenumbers.evaluation.calibration import Reliability
-from housenumbers.evaluation.metrics import confident_mistakes
+from housenumbers.metrics import confident_mistakes
 
 TRAINING, VALIDATION, TEST, MARK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
 RIGHT, WRONG = "#009E73", "#D55E00"

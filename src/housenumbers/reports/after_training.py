@@ -3,9 +3,9 @@
 import shlex
 from pathlib import Path
 
-from housenumbers.errors import UserError
-from housenumbers.tracking.index import checked_record
+from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_index import checked_record
 
 LONG = 60.0  # seconds of training from which on the few that a page takes are little beside them
 

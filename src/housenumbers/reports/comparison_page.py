@@ -13,21 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from housenumbers.config import to_dict
+from housenumbers.config.schema import to_dict
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.errors import UserError
 from housenumbers.evaluation import figures
 from housenumbers.evaluation.calibration import reliability
-from housenumbers.evaluation.metrics import accuracy_and_loss
+from housenumbers.evaluation.robustness import recorded_corruptions
+from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.significance import holm, mcnemar, wilson
-from housenumbers.files import write_text
+from housenumbers.evaluation.trained_model import load_trained
+from housenumbers.metrics import accuracy_and_loss
 from housenumbers.reports.page import as_text, percent, png, render, svg
 from housenumbers.reports.run_page import AT_HAND, recorded
-from housenumbers.tracking.index import duration
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import write_text
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.training.evaluate import load_part
-from housenumbers.training.robustness import recorded_corruptions
-from housenumbers.training.trained import load_trained
+from housenumbers.tracking.run_index import duration
 
 SIGNIFICANT = 0.05
 _LABELS = "ABCDEF"

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
+from housenumbers.config.sections import DataConfig
 from housenumbers.data.load import Splits, load_splits, load_test
 from housenumbers.data.splits import NEIGHBOURS
-from housenumbers.files import write_atomically, write_text
 from housenumbers.reports import data_facts, data_figures
 from housenumbers.reports.page import data_url, render
-from housenumbers.sections import DataConfig
+from housenumbers.runtime.files import write_atomically, write_text
 
 _PAIRS = 12
 

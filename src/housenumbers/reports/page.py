@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from housenumbers.config import dotted
-from housenumbers.tracking.index import duration
+from housenumbers.config.schema import dotted
+from housenumbers.tracking.run_index import duration
 
 _HERE = Path(__file__).parent
 _TEXT = "#123456"  # stands for the page's own text colour, which is another in the dark

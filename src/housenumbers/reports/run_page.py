@@ -9,24 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from housenumbers.config import to_dict
+from housenumbers.config.schema import to_dict
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import leak_of
-from housenumbers.errors import UserError
 from housenumbers.evaluation import figures
 from housenumbers.evaluation.calibration import reliability
 from housenumbers.evaluation.corruption_figure import corruption_figure
 from housenumbers.evaluation.label_errors import likely_label_errors
-from housenumbers.evaluation.metrics import confident_mistakes, precision_recall, score
 from housenumbers.evaluation.occlusion import highlighted, occlusion
+from housenumbers.evaluation.robustness import corruption_rows, recorded_corruptions
+from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.significance import wilson
-from housenumbers.files import write_text
+from housenumbers.evaluation.trained_model import Trained, load_trained
+from housenumbers.metrics import confident_mistakes, precision_recall, score
 from housenumbers.reports.page import as_text, crop, percent, render, svg
-from housenumbers.tracking.index import checked_record
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import write_text
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.training.evaluate import load_part
-from housenumbers.training.robustness import corruption_rows, recorded_corruptions
-from housenumbers.training.trained import Trained, load_trained
+from housenumbers.tracking.run_index import checked_record
 
 AT_HAND = "data.download=false"  # a page is no reason to fetch anything
 _MISTAKES, _SUSPECTS, _EXPLAINED = 24, 24, 6

@@ -7,17 +7,17 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from housenumbers.composition import composed_from
-from housenumbers.config import TrainConfig, computed, to_dict
-from housenumbers.errors import DivergedError, UserError
-from housenumbers.files import write_json
-from housenumbers.messages import plural
-from housenumbers.sweeps.report import write_report
+from housenumbers.config.compose import composed_from
+from housenumbers.config.schema import TrainConfig, computed, to_dict
+from housenumbers.runtime.errors import DivergedError, UserError
+from housenumbers.runtime.files import write_json
+from housenumbers.runtime.text import plural
 from housenumbers.sweeps.study import best_first, best_trials, words_of
+from housenumbers.sweeps.study_page import write_report
 from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
 from housenumbers.tracking.spread import best_mean, differences, mean_and_deviation, score
 
-Run = Callable[..., Any]  # housenumbers.training.run.run
+Run = Callable[..., Any]  # housenumbers.runs.run.run
 
 
 def confirm(

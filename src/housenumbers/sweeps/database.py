@@ -15,8 +15,8 @@ from optuna.storages._rdb.models import BaseModel
 from sqlalchemy import URL, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, PendingRollbackError
 
-from housenumbers.errors import UserError
-from housenumbers.sweeps.liveness import DATABASE_ERRORS, MISSED_HEARTBEATS
+from housenumbers.runtime.errors import UserError
+from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, MISSED_HEARTBEATS
 
 # What to do, by a word of the database's own error.
 _REMEDIES = {

@@ -13,10 +13,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from housenumbers.config import TrainConfig, checked, computed, to_dict
-from housenumbers.errors import UserError
-from housenumbers.files import write_text
+from housenumbers.config.schema import TrainConfig, checked, computed, to_dict
 from housenumbers.preflight import LAUNCHERS_HERE, check_here, check_targets
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import write_text
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.spread import seed_table
 

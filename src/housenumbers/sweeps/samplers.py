@@ -10,8 +10,8 @@ import optuna
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from housenumbers.errors import UserError
-from housenumbers.messages import one_line
+from housenumbers.config.messages import one_line
+from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.space import Space
 
 _ALLOWED_TARGETS = ("optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*")

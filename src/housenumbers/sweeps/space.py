@@ -15,8 +15,8 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from housenumbers.config import dotted
-from housenumbers.errors import UserError
+from housenumbers.config.schema import dotted
+from housenumbers.runtime.errors import UserError
 
 Distributions = dict[str, BaseDistribution]  # by dotted key
 

@@ -13,11 +13,11 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from housenumbers.config import OBJECTIVES, PLACE_KEYS, dotted
-from housenumbers.errors import UserError
+from housenumbers.config.schema import OBJECTIVES, PLACE_KEYS, dotted
+from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
-from housenumbers.sweeps.integrity import read_trials, readable
 from housenumbers.sweeps.space import Space
+from housenumbers.sweeps.study_validation import read_trials, readable
 
 # Keys of the configuration that change neither results nor what is searched.
 _NOT_PART_OF_A_STUDY = ("name", *PLACE_KEYS)

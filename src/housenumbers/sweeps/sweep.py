@@ -18,23 +18,22 @@ from omegaconf import DictConfig, open_dict, read_write
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from housenumbers import processes
-from housenumbers.config import LABEL, OBJECTIVES, TrainConfig, checked, is_label, to_dict
-from housenumbers.errors import UserError
-from housenumbers.messages import plural
+from housenumbers.config.schema import LABEL, OBJECTIVES, TrainConfig, checked, is_label, to_dict
 from housenumbers.preflight import LAUNCHERS_HERE, check_here, check_targets
-from housenumbers.sweeps import crew
-from housenumbers.sweeps.beginning import begin
+from housenumbers.runtime import processes
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import plural
+from housenumbers.sweeps import worker_pool
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
-from housenumbers.sweeps.earlier import (
+from housenumbers.sweeps.earlier_studies import (
     automatic_name,
     storage_in,
     stored_space,
     studies_like,
     trials_that_fit,
 )
-from housenumbers.sweeps.integrity import readable
-from housenumbers.sweeps.liveness import DATABASE_ERRORS, give_back_orphans
+from housenumbers.sweeps.first_trials import begin
+from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, give_back_orphans
 from housenumbers.sweeps.presets import params_of
 from housenumbers.sweeps.samplers import check_sampler, grid_size, make_pruner, make_sampler
 from housenumbers.sweeps.space import Space, read_space
@@ -51,7 +50,8 @@ from housenumbers.sweeps.study import (
     open_study,
     trial_folder,
 )
-from housenumbers.sweeps.vain import drop_absent, idle
+from housenumbers.sweeps.study_validation import readable
+from housenumbers.sweeps.unused_parameters import drop_absent, idle
 from housenumbers.sweeps.worker import Worker, too_many_failed, turn
 
 _INSTEAD = {"direction": "it follows from objective=", "custom_search_space": "conf/search/models.yaml shows how"}
@@ -75,8 +75,8 @@ class Sweep:
             self._run(arguments)
 
     def _run(self, arguments: list[str]) -> None:
-        if crew.is_worker():
-            crew.end_with_starters()
+        if worker_pool.is_worker():
+            worker_pool.end_with_starters()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # Optuna tells over several lines that it asks once more; if that fails too, one line of ours does.
         rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
@@ -100,13 +100,13 @@ class Sweep:
         if self._grid_size is not None:
             self._options["n_trials"] = min(self._options["n_trials"], self._grid_size)
         make_pruner(self._options["pruner"])
-        if not crew.is_worker():
+        if not worker_pool.is_worker():
             name = self._config.hydra.runtime.choices["hydra/sweeper/sampler"]
             check_sampler(chosen, name, space, [OBJECTIVES[objective] for objective in config.objectives])
             for line in filter(None, said):
                 self._say(line)
         study = self._open(config, fixed, space, overrides)
-        if crew.is_worker():
+        if worker_pool.is_worker():
             self._worker(study, space, overrides, config, say=lambda _: None).work()
             return
         if len(config.objectives) > 1:
@@ -120,7 +120,7 @@ class Sweep:
             elif len(counted(study)) < self._options["n_trials"]:
                 self._start_crew(study, config)
         finally:
-            from housenumbers.sweeps.report import write_report  # plotly takes a while, and workers do without
+            from housenumbers.sweeps.study_page import write_report  # plotly takes a while, and workers do without
 
             with suppress(OSError, *DATABASE_ERRORS):  # a full disk, which is the news, not the missing report
                 self._say(f"report: {write_report(study, self._folder)}")
@@ -214,7 +214,7 @@ class Sweep:
         chosen = dict(self._options["sampler"])
         if chosen.get("seed") is not None:
             chosen["seed"] += len(study.trials)  # else a continued study would draw its first samples again
-            if crew.is_worker() or self._options["storage"]:  # and each worker those of the others
+            if worker_pool.is_worker() or self._options["storage"]:  # and each worker those of the others
                 chosen["seed"] = (chosen["seed"] + int.from_bytes(os.urandom(3))) % 2**32
         return make_sampler(chosen, space)
 
@@ -224,16 +224,16 @@ class Sweep:
     def _start_crew(self, study: optuna.Study, config: TrainConfig) -> None:
         """Has workers complete the study, in processes of this machine or wherever the launcher starts them."""
         workers = self._options["n_jobs"]
-        command = crew.command_of_a_worker(self._threads(config))
-        with crew.progress(study, config.objectives, self._options["n_trials"], self._say):
+        command = worker_pool.command_of_a_worker(self._threads(config))
+        with worker_pool.progress(study, config.objectives, self._options["n_trials"], self._say):
             if self._launcher_name() == "BasicLauncher":
-                crew.run_here(command, workers)
+                worker_pool.run_here(command, workers)
             else:
                 outlives = self._launcher_name() in _JOBS_OF_THEIR_OWN
                 launcher = Plugins.instance().instantiate_launcher(
-                    config=self._config, hydra_context=self._context, task_function=crew.job(command, outlives)
+                    config=self._config, hydra_context=self._context, task_function=worker_pool.job(command, outlives)
                 )
-                crew.run_by(launcher, workers)
+                worker_pool.run_by(launcher, workers)
         with turn(self._folder):
             give_back_orphans(study)
 

@@ -22,11 +22,11 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from housenumbers import interrupts
-from housenumbers.errors import UserError
-from housenumbers.interrupts import undisturbed
-from housenumbers.messages import one_line
-from housenumbers.sweeps.liveness import (
+from housenumbers.config.messages import one_line
+from housenumbers.runtime import signals
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.signals import undisturbed
+from housenumbers.sweeps.heartbeat import (
     DATABASE_ERRORS,
     give_back,
     give_back_orphans,
@@ -62,7 +62,7 @@ class Worker:
     def work(self) -> None:
         """Runs trials until `n_trials` are there, those of other workers included, or too many have failed."""
         while True:
-            interrupts.check()
+            signals.check()
             with undisturbed(), turn(self.folder):
                 for number in give_back_orphans(self.study):
                     self.say(f"trial {number} was interrupted: another one goes on from its checkpoint")
@@ -94,7 +94,7 @@ class Worker:
             with at_work_on(trial), heartbeats(self.study, live._trial_id):
                 returned = self._launch(words, live.number)
             if returned.status is JobStatus.FAILED:
-                interrupts.check()  # C code may have made another error of the interruption
+                signals.check()  # C code may have made another error of the interruption
             if _no_fault_of_its_own(returned):
                 raise returned._return_value
         except BaseException:  # the sweep itself is being stopped
@@ -199,7 +199,7 @@ def turn(sweep_folder: Path) -> Iterator[None]:
     """
     lock = FileLock(sweep_folder / ".lock")
     while not lock.is_locked:
-        interrupts.check()  # the other process may have been stopped, and this one be told to end
+        signals.check()  # the other process may have been stopped, and this one be told to end
         with suppress(Timeout):
             lock.acquire(timeout=1)
     try:

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from filelock import FileLock
 
-from housenumbers.config import dotted
-from housenumbers.files import write_text
+from housenumbers.config.schema import dotted
+from housenumbers.runtime.files import write_text
 
 _TAG = "housenumbers_run"  # of MLflow's
 

@@ -15,10 +15,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from housenumbers.config import TrainConfig, computed, from_saved, to_dict
-from housenumbers.errors import UserError
-from housenumbers.files import read_text, remove_leftovers, write_json, write_text
-from housenumbers.tracking.records import checked_history, is_deep
+from housenumbers.config.schema import TrainConfig, computed, from_saved, to_dict
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import read_text, remove_leftovers, write_json, write_text
+from housenumbers.tracking.record_validation import checked_history, is_deep
 
 EVENTS = "events.out.tfevents."  # what the names of TensorBoard's files begin with
 _DERIVED = ("report.html", "evaluation_*.json", "corruptions_*")

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from housenumbers.config import OBJECTIVES
-from housenumbers.errors import UserError
-from housenumbers.messages import plural
-from housenumbers.tracking.index import checked_record
+from housenumbers.config.schema import OBJECTIVES
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_index import checked_record
 
 SIGNIFICANT = 0.05
 UNDECIDED = ("no difference", "equal", "not known")  # how verdicts begin that find no difference

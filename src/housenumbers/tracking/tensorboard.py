@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from housenumbers.config import TrainConfig, dotted
-from housenumbers.groups import SCHEMAS
+from housenumbers.config.groups import SCHEMAS
+from housenumbers.config.schema import TrainConfig, dotted
 
 # What the record of every epoch has; the rest are metrics of one's own.
 _OF_EVERY_RUN = {"epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds"}

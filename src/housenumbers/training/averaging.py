@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
-from housenumbers.config import TrainConfig
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.sections import AveragingConfig
 from housenumbers.data.batches import training_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.sections import AveragingConfig
 from housenumbers.training.transfer import train_mode
 
 _PICTURES_FOR_STATISTICS = 5000  # or so tell a batch norm's mean and variance well enough

@@ -8,10 +8,10 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from housenumbers.config import options
-from housenumbers.errors import UserError
-from housenumbers.messages import plural
-from housenumbers.targets import call
+from housenumbers.config.schema import options
+from housenumbers.config.targets import call
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import plural
 
 Made = TypeVar("Made")
 

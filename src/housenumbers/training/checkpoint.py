@@ -14,12 +14,10 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
-from housenumbers.errors import UserError
-from housenumbers.files import open_file, write_atomically
-from housenumbers.tracking.records import check_calibration
-from housenumbers.training.build import build_model
-from housenumbers.training.inputs import check_input_of
-from housenumbers.training.memory import is_out_of_memory
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import open_file, write_atomically
+from housenumbers.runtime.memory import is_out_of_memory
+from housenumbers.tracking.record_validation import check_calibration
 
 FORMAT = 1
 
@@ -104,25 +102,6 @@ def _check_sums(file: BinaryIO, path: Path) -> None:
 
 def _damaged(path: Path, error: Exception) -> UserError:
     return UserError(f"{path}: damaged or no checkpoint ({type(error).__name__}): use another one")
-
-
-def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) -> nn.Module:
-    """The trained model, from the checkpoint's content alone, to be asked, not trained.
-
-    Raises UserError where weights and model do not fit.
-    """
-    try:
-        model = build_model(content["config"]["model"], device)
-    except (RuntimeError, MemoryError, OverflowError, TypeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise UserError(f"{path}: its model needs more memory than there is") from None
-    try:
-        load_weights(model, weights_in(content))
-    except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(f"{path}: its weights do not fit its model: {error}") from None
-    check_input_of(model)
-    return model
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], strict: bool = True) -> None:

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from housenumbers import processes
-from housenumbers.config import TrainConfig
+from housenumbers.config.schema import TrainConfig
 from housenumbers.data.batches import plain_batches, rows_of
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.device import choose_device
-from housenumbers.errors import UserError
-from housenumbers.evaluation.metrics import accuracy_and_loss, predict
-from housenumbers.messages import plural
-from housenumbers.training.own_metrics import own_metrics
+from housenumbers.metrics import accuracy_and_loss, predict
+from housenumbers.runtime import processes
+from housenumbers.runtime.device import choose_device
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import plural
+from housenumbers.training.custom_metrics import own_metrics
 
 # How long one waits for another, which may be downloading or writing. A dead one is noticed at once, by its connection.
 _PATIENCE = timedelta(days=1)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from housenumbers.sections import EarlyStoppingConfig
+from housenumbers.config.sections import EarlyStoppingConfig
 
 Record = dict[str, Any]  # epoch, train_loss, val_loss, val_accuracy (both null without validation), lr, seconds
 

@@ -12,19 +12,19 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from housenumbers import processes
-from housenumbers.config import TrainConfig, options
+from housenumbers.config.schema import TrainConfig, options
 from housenumbers.data.batches import batch_count, micro_batch_count, rows_of, training_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.streams import MODEL, stream_seed
-from housenumbers.errors import DivergedError, UserError
+from housenumbers.data.random_streams import MODEL, stream_seed
+from housenumbers.runtime import processes
+from housenumbers.runtime.errors import DivergedError, UserError
 from housenumbers.training import distributed
 from housenumbers.training.averaging import WeightAverage, averaged_weights
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler
 from housenumbers.training.checkpoint import load_weights
 from housenumbers.training.history import Record, should_stop
 from housenumbers.training.progressive import check_progressive, due, freeze_stages_due, pictures_of_size_due
-from housenumbers.training.repeatability import computes_in_bfloat16
+from housenumbers.training.reproducibility import computes_in_bfloat16
 from housenumbers.training.schedules import scaled_rates, warmup_factor
 from housenumbers.training.transfer import freeze, frozen_features, load_pretrained, train_mode
 

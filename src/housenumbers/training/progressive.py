@@ -8,10 +8,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from housenumbers.config import TrainConfig
-from housenumbers.errors import UserError
-from housenumbers.messages import plural
+from housenumbers.config.schema import TrainConfig
 from housenumbers.models.normalize import Normalize
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import plural
 from housenumbers.training.transfer import freeze, train_mode
 
 Entry = TypeVar("Entry")

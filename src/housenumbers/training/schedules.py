@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from housenumbers.config import options
+from housenumbers.config.schema import options
 
 
 class Trapezoidal(LRScheduler):

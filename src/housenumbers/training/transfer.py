@@ -10,17 +10,17 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
-from housenumbers.config import TrainConfig
+from housenumbers.config.schema import TrainConfig
 from housenumbers.data.batches import plain_batches
 from housenumbers.data.download import download
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.errors import UserError
-from housenumbers.evaluation.metrics import predict
-from housenumbers.messages import plural
+from housenumbers.metrics import predict
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import head_of
 from housenumbers.training.checkpoint import as_checkpoint, load_plain_data, load_weights, weights_in, weights_sha256
-from housenumbers.training.identity import check_owner
+from housenumbers.training.checkpoint_owner import check_owner
 
 _OWN_SIZE = "normalize.input_size"  # what the configuration says, whatever the weights were trained with
 

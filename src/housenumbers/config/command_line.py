@@ -1,0 +1,44 @@
+"""KEY=VALUE arguments for the small commands, typed by a dataclass. Training itself has Hydra for that."""
+
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from typing import TypeVar, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from housenumbers.config.messages import kinds_of, one_line
+from housenumbers.runtime.errors import UserError
+
+Arguments = TypeVar("Arguments")
+
+
+def parse(schema: type[Arguments], argv: Sequence[str], others: Sequence[str] = ()) -> tuple[Arguments, list[str]]:
+    """The arguments as a `schema`, and those whose key matches one of the patterns in `others` as they are.
+
+    `--help` prints the schema's docstring and exits. Raises UserError for a word that is no KEY=VALUE, a key that is
+    unknown, a value of the wrong type, and a key that must be given and is not.
+    """
+    if {"--help", "-h"} & set(argv):
+        print(schema.__doc__)
+        sys.exit(0)
+    config = OmegaConf.structured(schema)
+    known = list(config)
+    more = []
+    for word in argv:
+        key, equals, _ = word.partition("=")
+        if not equals:
+            raise UserError(f"{word}: not KEY=VALUE (--help lists the keys)")
+        try:
+            if key in known:
+                config = OmegaConf.merge(config, OmegaConf.from_dotlist([word]))
+            elif any(fnmatch(key, pattern) for pattern in others):
+                more.append(word)
+            else:
+                raise UserError(f"{key}: no such key: use one of {', '.join([*map(str, known), *others])}")
+        except OmegaConfBaseException as error:
+            raise UserError(one_line(error, kinds_of(schema))) from None
+    for key in map(str, OmegaConf.missing_keys(config)):
+        raise UserError(f"{key}={key.upper()}: must be given (--help says more)")
+    return cast(Arguments, OmegaConf.to_object(config)), more

@@ -1,0 +1,113 @@
+"""From the words of a command line to a checked configuration, as train.py composes it. Imports no torch either."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from housenumbers.config.messages import one_line
+from housenumbers.config.schema import TrainConfig, checked, known_keys, register
+from housenumbers.runtime.errors import UserError
+
+# How Hydra begins what it raises, as a ValueError, for flags in a form that `hydra_words` does not take apart: -mc job.
+_ABOUT_FLAGS = ("Only one of --run", "The --resolve flag", "--experimental-rerun")
+# Keys whose values are paths, which may hold any letter.
+_PATH_KEYS = ("data.root", "data.cache", "data.fonts", "model.pretrained", "hydra.run.dir", "hydra.sweep.dir")
+
+
+def composed_from(conf: Path, words: Sequence[str], config_dir: Path | None = None) -> TrainConfig:
+    """What train.py composes of the folder `conf`, perhaps with `--config-dir`, and these words, checked.
+
+    Raises UserError as it does.
+    """
+    register()
+    more = [] if config_dir is None else [f"hydra.searchpath=[{_in_quotes(f'file://{config_dir}')}]"]
+    with composing(), initialize_config_dir(str(conf)):
+        return checked(compose("train", [*more, *quoted(words)]))
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """Turns what Hydra raises for words that it cannot compose into a UserError."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(one_line(error, known_keys())) from None
+    except ValueError as error:
+        if str(error).startswith(_ABOUT_FLAGS):
+            raise UserError(str(error)) from None
+        if "Config group override" in str(error):  # Hydra's word for GROUP=3
+            raise UserError(f"{error}: choose an option of conf/, GROUP=OPTION") from None
+        if "invalid literal for int()" in str(error):  # and for a key below a list
+            raise UserError(f"{error}: a list is set as a whole, KEY=[1,2]") from None
+        raise
+
+
+def hydra_words(words: Sequence[str]) -> list[str]:
+    """The command line in the form that Hydra takes: what its flags mean together is settled here.
+
+    With -m, `--cfg` and `--info` show what the runs of a multirun share. Raises UserError for flags that clash.
+    """
+    flags = get_args_parser().parse_intermixed_args(list(words))  # which check_words has looked at
+    shown = [f"--{name.replace('_', '-')}" for name in ("cfg", "info", "shell_completion") if getattr(flags, name)]
+    if len(shown) > 1:
+        _refuse(f"{' and '.join(shown)}: one at a time")
+    if flags.run and flags.multirun:
+        _refuse("--run and --multirun: one of them")
+    for name in ("resolve", "package"):
+        if getattr(flags, name) and not flags.cfg:
+            _refuse(f"--{name}: goes with --cfg")
+    if flags.experimental_rerun and (flags.multirun or flags.config_name):
+        _refuse("--experimental-rerun: goes neither with --multirun nor with --config-name")
+    for name in ("hydra", "overrides") if flags.experimental_rerun else ():
+        if not (file := Path(flags.experimental_rerun) / ".hydra" / f"{name}.yaml").is_file():
+            _refuse(f"--experimental-rerun={flags.experimental_rerun}: no {file}: name a run's folder")
+    if flags.hydra_help:
+        return ["--hydra-help"]  # Hydra would look for the other words' groups in a configuration that has none
+    if shown and (flags.run or flags.multirun):
+        others = [word for word in words if word not in ("-r", "--run", "-m", "--multirun")]
+        return ["hydra.mode=MULTIRUN", *(word for word in others if not _sweeps(word))] if flags.multirun else others
+    return list(words)
+
+
+def _sweeps(word: str) -> bool:
+    """Whether the word gives a key several values: what only shows a configuration takes one of each."""
+    try:
+        return OverridesParser.create().parse_override(word).is_sweep_override()
+    except HydraException:
+        return False
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message} (--hydra-help lists the flags)")
+
+
+def _in_quotes(text: str) -> str:
+    escaped = text.replace('"', r"\"")
+    return f'"{escaped}"'
+
+
+def quoted(words: Sequence[str]) -> list[str]:
+    """The words, those paths in quotes that Hydra's grammar does not take: with letters beyond ASCII, `(` or `=`."""
+    parser = OverridesParser.create()
+
+    def parses(word: str) -> bool:
+        try:
+            parser.parse_override(word)
+        except HydraException:
+            return False
+        return True
+
+    def in_quotes(word: str) -> str:
+        key, _, path = word.partition("=")
+        if key not in _PATH_KEYS or parses(word):
+            return word
+        return f"{key}={_in_quotes(path)}"
+
+    return [in_quotes(word) for word in words]

@@ -1,0 +1,163 @@
+"""What Hydra and OmegaConf say, in the words of one line for whoever typed the command."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from hydra.errors import MissingConfigException
+from omegaconf.errors import ConfigKeyError, ValidationError
+
+# What other programs call some keys.
+_SYNONYMS = {
+    "learning_rate": "optimizer.lr",
+    "wd": "optimizer.weight_decay",
+    "bs": "data.batch_size",
+    "train_batch_size": "data.batch_size",
+    "max_epochs": "epochs",
+    "num_epochs": "epochs",
+    "n_epochs": "epochs",
+    "num_train_epochs": "epochs",
+    "gpus": "device",
+    "accelerator": "device",
+    "random_seed": "seed",
+    "precision": "autocast",
+    "amp": "autocast",
+    "gradient_clip_val": "clip_grad_norm",
+    "max_grad_norm": "clip_grad_norm",
+    "accumulate_grad_batches": "micro_batches",
+    "num_threads": "threads",
+    "data_dir": "data.root",
+    "arch": "model.architecture",
+    "dataset": "data",
+    "lr_scheduler": "scheduler",
+}
+_NOTHING = ("none", "nil", "nan", "null", "~", "undefined")  # how some write null
+_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_LISTS: dict[Any, str] = {
+    int: "a list of whole numbers, [1,2] say", float: "a list of numbers, [0.1,0.2] say", str: "a list, [a,b] say",
+}  # fmt: skip
+
+
+def shown(value: Any) -> str:
+    """A value as one types it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def kinds_of(schema: type, prefix: str = "") -> dict[str, str]:
+    """What each key of a schema has to be, in words, by its dotted name; empty where no type says it."""
+    kinds: dict[str, str] = {}
+    for key, hint in get_type_hints(schema).items():
+        if is_dataclass(hint):
+            kinds |= kinds_of(hint, f"{prefix}{key}.")  # type: ignore[arg-type]  # it is a class
+        else:
+            kinds[prefix + key] = _kind(hint)
+    return kinds
+
+
+def _kind(hint: Any) -> str:
+    if isinstance(hint, UnionType):
+        others = [kind for kind in get_args(hint) if kind is not NoneType]
+        return f"{_kind(others[0])}, or null" if len(others) == 1 and _kind(others[0]) else ""
+    if get_origin(hint) is list:
+        return _LISTS.get(get_args(hint)[0], "a list")
+    if get_origin(hint) is dict:
+        return "NAME: {_target_: the full name of a class or a function, option: value}"
+    return _KINDS.get(hint, "")
+
+
+def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefix: str = "") -> str:
+    """What Hydra or OmegaConf say over several lines and causes, in one; for keys of `kinds`, what they have to be.
+
+    `prefix` is the section whose keys the error names.
+    """
+    cause = error.__cause__ or error
+    if isinstance(cause, MissingConfigException) and cause.options is not None:
+        return _no_such_option(cause)
+    unknown = str(getattr(cause, "full_key", None) or "") if isinstance(cause, ConfigKeyError | AttributeError) else ""
+    if unknown and " not in " in str(cause) and not unknown.startswith("hydra."):
+        return no_such_key(prefix + unknown, kinds or {}, addable="not in struct" in str(cause))
+    if isinstance(cause, ValidationError) and cause.full_key and kinds:
+        said = _of_a_value(prefix + re.sub(r"\[\d+\]$", "", str(cause.full_key)), cause.value, kinds)
+        if said:
+            return said
+    ambiguous = re.match(r"Ambiguous value for argument '((.*?)=(.*))'", str(error))
+    if ambiguous:
+        word, key, values = ambiguous.groups()
+        kind = (kinds or {}).get(key, "")
+        if kind.startswith("a list"):
+            return f"{word}: write {key}=[{values}] for a list; or add -m for a run with each of these"
+        decimal = kind.startswith("a number") and re.fullmatch(r"\d+,\d+", values)
+        return f"{word}: add -m for a run with each of these" + (
+            f"; a decimal number has a point: {key}={values.replace(',', '.')}" if decimal else ""
+        )
+    unread = re.match(r"Error when parsing index: \d+, string: (.*?) out of \[", str(error), re.DOTALL)
+    if unread:
+        return f"{unread[1]}: cannot be read: write KEY=VALUE; special characters in quotes, 'KEY=\"VALUE\"'"
+    return prefix + _joined(error)
+
+
+def no_such_key(key: str, kinds: Iterable[str], addable: bool = False) -> str:
+    """That there is no such key, and which one may have been meant."""
+    known = list(kinds)
+    section, _, last = key.rpartition(".")
+    if key in known:
+        group = key.partition(".")[0]
+        return f"{key}: the chosen {group} has no such key: leave it out, or choose another one, {group}=OPTION"
+    if addable and section not in ("", "model", "optimizer", "scheduler"):
+        return f"{key}: no such key: write +{key}=... to add it"
+    meant = [_SYNONYMS[last]] if last in _SYNONYMS else []
+    meant = meant or [other for other in known if other.rpartition(".")[2].lower() == last.lower()]
+    meant = meant or difflib.get_close_matches(key, known, 1, 0.8)
+    meant = meant or difflib.get_close_matches(key, {other.partition(".")[0] for other in known}, 1, 0.7)
+    if not meant:
+        named = {other.rpartition(".")[2]: other for other in known}
+        meant = [named[name] for name in difflib.get_close_matches(last, named, 1, 0.8)]
+    return f"{key}: no such key: " + (f"did you mean {' or '.join(meant[:3])}?" if meant else "--help lists all")
+
+
+def _no_such_option(error: MissingConfigException) -> str:
+    missing, options = str(error.missing_cfg_file), [str(option) for option in error.options or ()]
+    group, _, option = missing.rpartition("/")
+    if not options:
+        return _joined(error)
+    by_lower = {known.lower(): known for known in options}
+    near = difflib.get_close_matches(option.lower(), by_lower, 1, 0.8)
+    hint = f"did you mean {by_lower[near[0]]}? " if near and (group != "model" or option.lower() in by_lower) else ""
+    named = option if re.fullmatch(r"[a-z][a-z0-9_]*", option) else "NAME"
+    more = (
+        f"; or model=torchvision model.architecture={named}, any classifier of torchvision" if group == "model" else ""
+    )
+    return f"{group}={option}: no such option: {hint}choose one of {', '.join(options)}{more}"
+
+
+def _of_a_value(key: str, value: Any, kinds: Mapping[str, str]) -> str:
+    """What is wrong with a value of another type; nothing where the key is none of `kinds`."""
+    below = [other for other in kinds if other.startswith(f"{key}.")]
+    if below:
+        enabled = f"{key}.enabled" in below and shown(value).lower() in ("true", "false", "yes", "no", "on", "off")
+        keys = f"{key}.enabled={shown(value)}" if enabled else "one of " + ", ".join(below)
+        return f"{key}={shown(value)}: is a section, with keys of its own: set {keys}"
+    kind = kinds.get(key)
+    if not kind:
+        return ""
+    hint = ""
+    if kind.endswith("or null") and str(value).lower() in _NOTHING:
+        hint = f": write {key}=null"
+    elif kind.startswith("a number") and re.fullmatch(r"[\d.]+%", str(value)):
+        hint = f": write {float(str(value)[:-1]) / 100:g}"
+    return f"{key}={shown(value)}: must be {kind}{hint}"
+
+
+def _joined(error: BaseException) -> str:
+    """The lines of an error and of its cause, without what only repeats types or folders."""
+    said = str(error).split("Config search path:")[0]
+    if error.__cause__ is not None:
+        said += f"\n{error.__cause__}"
+    lines = [line.strip() for line in said.splitlines()]
+    noise = ("object_type=", "reference_type=", "full_key:", "To append to your config", "Error merging", "See http")
+    text = " ".join(dict.fromkeys(line for line in lines if line and not line.startswith(noise)))
+    key = next((line.removeprefix("full_key:").strip() for line in lines if line.startswith("full_key:")), "")
+    return f"{key}: {text}" if key and key not in text else text

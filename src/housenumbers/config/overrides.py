@@ -1,0 +1,108 @@
+"""The words of a command line, looked at before Hydra reads them: what it would misread, or tell in many lines."""
+
+import difflib
+import itertools
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
+from omegaconf import DictConfig, OmegaConf
+
+from housenumbers.config.messages import no_such_key
+from housenumbers.config.schema import dotted, known_keys
+from housenumbers.runtime.errors import UserError
+
+_CONF = Path(__file__).absolute().parents[3] / "conf"
+_VERBS = ("resume", "repeat")
+_NO_OPTION = ("", "null", "none", "true", "false", "yes", "no")
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raises UserError for flags that there are not, words that a space has cut, and groups without an option.
+
+    Says on standard error which presets contradict each other, of which the last one wins.
+    """
+    for number, word in enumerate(words):
+        if not word.startswith("-"):
+            _check_setting(word, words[number + 1 :])
+    _check_flags(words)
+    for note in contradictions(words):
+        print(note, file=sys.stderr)
+
+
+def _check_flags(words: Sequence[str]) -> None:
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        flag = next((word for word in words if word.startswith("-") and word.partition("=")[0] in message), "")
+        key = flag.lstrip("-").partition("=")[0].replace("-", "_")
+        if "unrecognized" not in message or not flag:
+            raise UserError(f"{message}: --hydra-help lists the flags")
+        if key in _VERBS:
+            raise UserError(f"{flag}: no such flag: write {key}=RUN_FOLDER")
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        near = difflib.get_close_matches(flag, flags, 1, 0.8)
+        if near:
+            raise UserError(f"{flag}: no such flag: did you mean {near[0]}?")
+        known = {**known_keys(), **dict.fromkeys(groups(), "")}
+        meant = f"{key}=VALUE" if key in known else no_such_key(key, known).partition("no such key: ")[2]
+        raise UserError(f"{flag}: no such flag: settings are words, KEY=VALUE: {meant}")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_intermixed_args([word for word in words if word != "--version"])  # which it would tell at once
+
+
+def _check_setting(word: str, following: Sequence[str]) -> None:
+    key, equals, value = word.partition("=")
+    if key in _VERBS and not equals:
+        raise UserError(f"{word}: write {key}=RUN_FOLDER, without spaces")
+    if _is_open(word):
+        for whole in itertools.accumulate(following, initial=word):
+            if not _is_open(whole):
+                raise UserError(f"{word}: a space has cut it: write it without, or in quotes: '{whole}'")
+    if equals and not value and following and following[0].startswith(("[", "{")):
+        raise UserError(f"{word}: a space has cut it: write {word}{following[0]}")
+    if not equals and following and following[0].startswith("="):
+        raise UserError(f"{word}: a space has cut it: write {word}{''.join(following[: 1 + (following[0] == '=')])}")
+    if equals and key in groups() and value.strip().lower() in _NO_OPTION:
+        options = sorted(file.stem for file in (_CONF / key).glob("*.yaml"))
+        if value not in options and key != "experiment":
+            raise UserError(f"{word}: must be one of the options {', '.join(options)}")
+
+
+def _is_open(word: str) -> bool:
+    return word.count("[") > word.count("]") or word.count("{") > word.count("}")
+
+
+def groups() -> list[str]:
+    """The groups of the configuration."""
+    return sorted(folder.name for folder in _CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
+
+
+def contradictions(words: Sequence[str]) -> list[str]:
+    """For each experiment=[a,b] among the words, in what the presets differ: the last one wins."""
+    notes = []
+    for word in words:
+        chosen = re.fullmatch(r"\+?experiment=\[(.*,.*)\]", word)
+        names = [name.strip() for name in chosen[1].split(",")] if chosen else []
+        presets = {name: _settings(_CONF / "experiment" / f"{name}.yaml") for name in names}
+        for (earlier, one), (later, other) in itertools.combinations(presets.items(), 2):
+            keys = [key for key in one.keys() & other.keys() if one[key] != other[key]]
+            if keys:
+                notes.append(f"note: {word}: {earlier} and {later} differ in {', '.join(sorted(keys))}: {later} wins")
+    return notes
+
+
+def _settings(preset: Path) -> dict[str, object]:
+    """What a preset of ours sets: its keys, and the options that it chooses."""
+    content = OmegaConf.load(preset) if preset.is_file() else OmegaConf.create()
+    assert isinstance(content, DictConfig)
+    values = {str(key): value for key, value in content.items_ex(resolve=False)}
+    chosen = [item for item in values.pop("defaults", []) if isinstance(item, DictConfig)]
+    options = {str(key).rpartition("/")[2]: value for item in chosen for key, value in item.items()}
+    plain = OmegaConf.to_container(OmegaConf.create(values))
+    assert isinstance(plain, dict)
+    return options | dotted({str(key): value for key, value in plain.items()})

@@ -1,0 +1,123 @@
+"""What a configuration may call, and the one place that calls it. Imports no torch."""
+
+import inspect
+import os
+import re
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+
+from housenumbers.config.messages import one_line
+from housenumbers.runtime.errors import UserError
+
+# What a configuration, possibly one from somebody else's run folder, is allowed to call.
+ALLOWED_TARGETS = (
+    "housenumbers.models.*",
+    "housenumbers.tracking.loggers.*",
+    "housenumbers.training.muon.MuonAdamW",
+    "housenumbers.training.schedules.Trapezoidal",
+    "housenumbers.preflight.CheckConfig",
+    "torch.optim.*",
+    "hydra._internal.core_plugins.*",
+    "hydra_plugins.*",
+    "optuna.samplers.*",
+    "optuna.pruners.*",
+)
+
+# The environment variable by which a user allows more: names such as mymodels.Net or mymodels.*, separated by commas.
+VARIABLE = "HOUSENUMBERS_ALLOW"
+# Read as the process starts: later a configuration, by hydra.job.env_set, could have set it.
+PERMITTED = os.environ.get(VARIABLE, "")
+
+_TARGET_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
+_RUN_IN_MODULES = ("housenumbers.models.", "torchvision.models.")  # whose ValueErrors say "key=value: ..."
+
+
+def allowed_targets() -> tuple[str, ...]:
+    """The names of all that may be called. Raises UserError where the environment variable holds something else."""
+    permitted = [name for word in PERMITTED.split(",") if (name := word.strip())]
+    for name in permitted:
+        if not _TARGET_NAME.fullmatch(name):
+            raise UserError(f"{VARIABLE}={PERMITTED}: must be names, mymodels.Net or mymodels.*, separated by commas")
+    return (*ALLOWED_TARGETS, *permitted)
+
+
+def check_allowed(key: str, target: Any) -> None:
+    """Raises UserError, which names the `key`, where the target may not be called. Imports nothing."""
+    if not isinstance(target, str) or not target:
+        raise UserError(f"{key}._target_={target}: must be the full name of a class or a function: mymodels.Net, say")
+    for name in allowed_targets():
+        if target == name or (name.endswith(".*") and target.startswith(name[:-1])):
+            return
+    raise UserError(_refused(key, target))
+
+
+def call(key: str, arguments: Mapping[str, Any], **more: Any) -> Any:
+    """What the `_target_` of the option `key` gives for its other keys, and `more`.
+
+    Raises UserError where the target is not allowed or not there, does not take these keys, or refuses their values.
+    """
+    for name in arguments.keys() & more.keys():
+        raise UserError(f"{key}.{name}: is set by the run itself: leave it out")
+    target = arguments.get("_target_")
+    check_allowed(key, target)
+    try:
+        return instantiate(dict(arguments), _convert_="all", _execution_whitelist_=allowed_targets(), **more)
+    except Exception as error:
+        cause = error.__cause__ or error
+        raised_in = _module_that_raised(cause)
+        if isinstance(cause, ValueError) and raised_in.startswith(_RUN_IN_MODULES):
+            raise UserError(f"{key}.{cause}") from None  # a value that the model does not take
+        if isinstance(cause, ValueError | RuntimeError | KeyError) and raised_in.startswith("torch.optim."):
+            raise UserError(f"{key}: {cause}") from None
+        if isinstance(cause, ValueError | ImportError) and not raised_in.startswith(("hydra.", "importlib")):
+            raise UserError(f"{key}: {target}: {cause}") from None
+        if not raised_in.startswith(("hydra.", "importlib")):
+            raise  # a bug in what was called, not in how it was configured
+        # The call itself failed: a refused or unknown target, or arguments that it does not take.
+        raise UserError(_why_not(key, str(target), error)) from None
+
+
+def call_in(folder: Path, key: str, option: Mapping[str, Any]) -> Any:
+    """What the option gives, which is told the run's `folder` where it has a parameter of that name."""
+    check_allowed(key, option["_target_"])
+    more: dict[str, Any] = {}
+    with suppress(ImportError, TypeError, ValueError):  # `call` says it; some of C's have no signature
+        if "folder" in inspect.signature(get_object(option["_target_"])).parameters:
+            more["folder"] = folder
+    return call(key, option, **more)
+
+
+def failure(key: str, error: Exception) -> str:
+    """What went wrong in code that a configuration named, and where, in one line."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{key}: {type(error).__name__}: {one_line(error)} ({last.filename}, line {last.lineno})"
+
+
+def _why_not(key: str, target: str, error: Exception) -> str:
+    refused = re.search(r"Target '([^']+)'.* is not in the Hydra execution whitelist", str(error))
+    if isinstance(error, InstantiationException) and refused:  # one inside, or what another name stands for
+        return _refused(key, refused[1])
+    if isinstance(error.__cause__, ImportError):
+        return f"{key}: {one_line(error)} (a module of your own is found by PYTHONPATH)"
+    return f"{key}: {target}: {one_line(error)}"
+
+
+def _refused(key: str, target: str) -> str:
+    module = target.rpartition(".")[0] or target
+    return (
+        f"{key}: {target}: a configuration may not call this: if you trust it, set {VARIABLE}={module}.* in the "
+        "environment (docs/extend.md)"
+    )
+
+
+def _module_that_raised(error: BaseException) -> str:
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return "" if last is None else str(last.tb_frame.f_globals.get("__name__"))

@@ -1,0 +1,57 @@
+"""What a visitor hands in, a picture's bytes or a drawing's: checked, and then read as predict.py reads files."""
+
+import io
+
+import torch
+from PIL import Image, ImageChops, UnidentifiedImageError
+
+from housenumbers.data.folder import read_picture, reason
+from housenumbers.runtime.errors import UserError
+
+MOST_BYTES = 10_000_000
+MOST_PIXELS = 25_000_000  # a phone's photo has 12 million
+_FAINT = 32  # shades of grey that ink differs from its paper by, at least
+_MARGIN = 0.1  # of the strokes' longer side, around them
+
+
+def picture(content: bytes) -> torch.Tensor:
+    """A picture's bytes as uint8 `[3, 32, 32]`. Raises UserError where they are none, or it is too large."""
+    if len(content) > MOST_BYTES:
+        raise UserError(f"This file is too large: {MOST_BYTES // 10**6} MB at most.")
+    try:
+        with Image.open(io.BytesIO(content)) as opened:  # this reads its size, and decodes nothing
+            if opened.width * opened.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
+            if opened.format == "EPS":
+                raise UserError("This is an EPS file, which is a program, and not run here.")
+        return read_picture(io.BytesIO(content))
+    except UserError:
+        raise
+    except Image.DecompressionBombError:
+        raise UserError(f"This picture has too many pixels: {MOST_PIXELS // 10**6} million at most.") from None
+    except UnidentifiedImageError:
+        raise UserError("This is no picture that can be read here. PNG, JPEG, WebP and the like can.") from None
+    except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
+        raise UserError(f"This picture is damaged: {reason(error)}") from None
+
+
+def drawing(content: bytes) -> torch.Tensor:
+    """The same for a picture of strokes on paper of one shade: a square about the strokes, as crops are cut to a digit.
+
+    Dark on light or light on dark. Raises UserError where nothing is drawn, too.
+    """
+    picture(content)
+    with Image.open(io.BytesIO(content)) as opened:
+        canvas = opened.convert("L")
+    paper = canvas.getpixel((0, 0))
+    ink = ImageChops.difference(canvas, Image.new("L", canvas.size, paper)).point(lambda shade: 255 * (shade > _FAINT))
+    box = ink.getbbox()
+    if box is None:
+        raise UserError("The canvas is empty: draw a digit.")
+    strokes = canvas.crop(box)
+    side = round((1 + 2 * _MARGIN) * max(strokes.size))
+    square = Image.new("L", (side, side), paper)
+    square.paste(strokes, ((side - strokes.width) // 2, (side - strokes.height) // 2))
+    file = io.BytesIO()
+    square.save(file, "PNG")
+    return picture(file.getvalue())

@@ -1,0 +1,36 @@
+"""Where the page is to be found: the socket that it is served on. No torch here."""
+
+import errno
+import importlib.util
+import socket
+
+from housenumbers.runtime.errors import UserError
+
+
+def check_installed() -> None:
+    """Raises UserError where the extra is missing."""
+    if missing := [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]:
+        raise UserError(f"{' and '.join(missing)}: not installed: pip install -e '.[demo]'")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises UserError for a port that is taken, and for what is no address of this machine."""
+    if not 0 <= port <= 65535:
+        raise UserError(f"port={port}: must be 0 (any free one) to 65535")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"port={port}: in use: choose another, or port=0 for any free one") from None
+        if error.errno == errno.EACCES:
+            raise UserError(
+                f"port={port}: not permitted: choose one from 1024 on, or port=0 for any free one"
+            ) from None
+        raise UserError(f"host={host}: no address of this machine ({error.strerror}): leave it 127.0.0.1") from None
+
+
+def address(listener: socket.socket) -> str:
+    """The page's address, for a browser."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,0 +1,43 @@
+"""What a trained model is asked about: whether these are pictures, and floats on the scale that it has learnt."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from housenumbers.models.normalize import checked_layout
+from housenumbers.runtime.errors import InputError
+
+_ROUNDING = 0.5  # what is cut off where floats become bytes
+
+
+def check_input_of(model: nn.Module) -> None:
+    """Makes each call of the model raise InputError for what are no pictures: see `check_pictures`."""
+    model.register_forward_pre_hook(_check_call, with_kwargs=True)
+
+
+def check_pictures(images: Tensor) -> None:
+    """Raises InputError where these are no pictures, or floats on another scale than 0..255.
+
+    Only floats are looked at pixel by pixel: uint8 is on the right scale.
+    """
+    try:
+        checked_layout(images)
+    except (TypeError, ValueError) as error:
+        raise InputError(str(error)) from None
+    if not images.is_floating_point() or not images.numel():
+        return
+    low, high = (float(bound) for bound in images.aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError("pictures: hold values that are no finite numbers")
+    if not (low >= -_ROUNDING and high <= 255 + _ROUNDING):
+        raise InputError(f"pictures: floats must lie on 0..255, not {low:.4g}..{high:.4g}: undo their normalization")
+    if 0 < high <= 1:
+        raise InputError(f"pictures: floats must lie on 0..255, not {low:.4g}..{high:.4g}: multiply them by 255")
+
+
+def _check_call(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+    if not torch.compiler.is_compiling():  # an exported program checks its input itself
+        for images in [*args, *named.values()][:1]:
+            check_pictures(images)

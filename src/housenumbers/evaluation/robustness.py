@@ -1,0 +1,99 @@
+"""How much of its accuracy a trained net keeps on corrupted pictures."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from housenumbers.config.sections import DataConfig
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.evaluation.corruption_figure import corruption_figure
+from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupted
+from housenumbers.evaluation.score import file_name, part_of
+from housenumbers.evaluation.trained_model import Trained, load_trained
+from housenumbers.metrics import accuracy_and_loss
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import read_text, write_atomically, write_json
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 250  # corrupted pictures that are held; what they look like does not depend on it
+
+
+def evaluate_corruptions(
+    run: Path, split: str, overrides: Sequence[str], elsewhere: DataConfig | None = None
+) -> tuple[dict[str, Any], Path]:
+    """Scores a run as `evaluate` does, and again under each kind of corruption at each strength.
+
+    Gives the scores and the file that they were written to, `corruptions_SPLIT.json`, with a picture of that name in
+    `figures/`. `accuracy` is that of the pictures as they are, `mean` that over all kinds and strengths; `kinds` has
+    the `accuracy` of each strength and their `mean`. For `overrides`, and what is raised, see `load_trained`.
+    """
+    trained = load_trained(run, overrides)
+    data = part_of(trained, split, elsewhere)
+    clean, _ = accuracy_and_loss(*trained.predict(data))
+    kinds: dict[str, dict[str, Any]] = {}
+    total = len(KINDS) * len(STRENGTHS) * len(data.labels)
+    with tqdm(total=total, desc="corrupting", unit="crop", leave=False, disable=None, dynamic_ncols=True) as bar:
+        for kind, corruption in KINDS.items():
+            accuracy = [_accuracy(trained, data, kind, strength, bar) for strength in STRENGTHS]
+            kinds[kind] = {"amounts": corruption.amounts, "accuracy": accuracy, "mean": sum(accuracy) / len(accuracy)}
+    scores = {
+        "split": split,
+        "checkpoint": str(trained.file),
+        "n": len(data.labels),
+        "accuracy": clean,
+        "mean": sum(kind["mean"] for kind in kinds.values()) / len(kinds),
+        "kinds": kinds,
+    }
+    file = trained.home / file_name("corruptions", trained, split, elsewhere)
+    try:
+        write_json(file, scores)
+        figure = corruption_figure(scores, data.images[0])
+        picture = file.parent / "figures" / f"{file.stem}.png"
+        write_atomically(picture, lambda stream: figure.savefig(stream, format="png", dpi=120))
+    except OSError as error:
+        log.warning("%s: not written: %s", error.filename, error.strerror)
+    return scores, file
+
+
+def corruption_rows(scores: dict[str, Any]) -> list[list[str]]:
+    """A table of percentages: a head, the kinds with their strengths and mean, and the mean of all."""
+    rows = [["", *map(str, (0, *STRENGTHS)), "mean"]]
+    clean = f"{scores['accuracy']:.1%}"
+    for name, kind in scores["kinds"].items():
+        rows.append([KINDS[name].title, clean, *(f"{value:.1%}" for value in kind["accuracy"]), f"{kind['mean']:.1%}"])
+    by_strength = zip(*(kind["accuracy"] for kind in scores["kinds"].values()), strict=True)
+    means = [sum(values) / len(values) for values in by_strength]
+    rows.append(["mean", clean, *(f"{value:.1%}" for value in means), f"{scores['mean']:.1%}"])
+    return rows
+
+
+def recorded_corruptions(run: Path, split: str) -> dict[str, Any] | None:
+    """What `evaluate_corruptions` wrote of a run's own part; null where it did not. Raises UserError if damaged."""
+    file = run / f"corruptions_{split}.json"
+    try:
+        scores = json.loads(read_text(file))
+        corruption_rows(scores)
+        whole = all(len(kind["accuracy"]) == len(STRENGTHS) for kind in scores["kinds"].values())
+        if not (whole and scores["kinds"] and isinstance(scores["n"], int)):
+            raise ValueError("not what evaluate.py writes")
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{file}: damaged ({error!r}): delete it") from None
+    return scores
+
+
+def _accuracy(trained: Trained, data: LabeledImages, kind: str, strength: int, bar: "tqdm[Any]") -> float:
+    right = 0
+    for first in range(0, len(data.labels), _AT_ONCE):
+        some = LabeledImages(*(part[first : first + _AT_ONCE] for part in data))
+        worse = corrupted(some.images, kind, strength, first)
+        logits, labels = trained.predict(some._replace(images=worse))
+        right += int((logits.argmax(dim=1) == labels).sum())
+        bar.update(len(labels))
+    return right / len(data.labels)

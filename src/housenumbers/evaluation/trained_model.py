@@ -1,0 +1,138 @@
+"""A trained model, ready to be asked: from a run's folder, or from a checkpoint alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from housenumbers.config.schema import TrainConfig, from_saved
+from housenumbers.data.batches import plain_batches
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.evaluation.calibration import doubts
+from housenumbers.evaluation.input_check import check_input_of, check_pictures
+from housenumbers.metrics import predict
+from housenumbers.models.fold_batch_norm import folded
+from housenumbers.runtime.device import choose_device
+from housenumbers.runtime.errors import InputError, UserError
+from housenumbers.runtime.memory import enough_memory, is_out_of_memory, keep_freed_memory
+from housenumbers.runtime.text import plural
+from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training.build import build_model, parameter_count
+from housenumbers.training.checkpoint import load_checkpoint, load_weights, weights_in
+from housenumbers.training.checkpoint_owner import check_owner, run_around
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model on `device`, made ready for prediction, and what its checkpoint says of it."""
+
+    model: nn.Module
+    config: TrainConfig
+    device: torch.device
+    file: Path
+    content: dict[str, Any]  # the checkpoint's
+    parameters: int  # before it was made ready, which folds some into others
+
+    def predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
+        """Logits `[N, 10]` and labels `[N]`, on the CPU, as the run's final scores are computed.
+
+        Raises InputError where `data` are no such pictures and labels, float pictures on 0..255 being as good as uint8;
+        and UserError where the logits are not finite numbers.
+        """
+        check_pictures(data.images)
+        try:
+            data.check_labels()
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        batches = plain_batches(data.to(self.device))
+        with enough_memory():
+            logits, labels = predict(self.model, batches, self.config.tta, self.config.tta_invert)
+        if not logits.isfinite().all():
+            raise UserError(f"{self.file}: gives no finite numbers: its training has diverged: use another one")
+        return logits, labels
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits `[N, 10]` of pictures `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities.
+
+        Pictures are uint8, or float on 0..255; of another size than 32x32 they are stretched, which `read_picture` does
+        not do. Raises as `predict` does.
+        """
+        check_pictures(images)
+        return self.predict(LabeledImages(images, torch.zeros(len(images), dtype=torch.long)))[0] / self.temperature
+
+    @property
+    def calibration(self) -> dict[str, float] | None:
+        """What `evaluation.calibration.calibrate` gave; none where there was no validation part, or not yet."""
+        return self.content.get("calibration")
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities; 1 where it was never fitted."""
+        return 1.0 if self.calibration is None else float(self.calibration["temperature"])
+
+    @property
+    def about_temperature(self) -> str:
+        """One line on what the probabilities are worth."""
+        if self.calibration is None and self.config.data.val_fraction == 0:
+            return f"{self.file}: temperature 1: not calibrated, for want of a validation part (data.val_fraction=0)"
+        if self.calibration is None:
+            return (
+                f"{self.file}: temperature 1: not calibrated, for want of the run's end "
+                "(python src/evaluate.py run=... split=validation calibrate=true)"
+            )
+        crops = plural(int(self.calibration["n"]), "validation crop")
+        said = f"{self.file}: temperature {self.temperature:.3f}, fitted on {crops}"
+        return f"{said} ({why})" if (why := doubts(self.calibration)) else said
+
+    @property
+    def home(self) -> Path:
+        """Where files that belong to it go: the run's folder, or that of a checkpoint alone."""
+        return run_around(self.file) or self.file.parent
+
+
+def checkpoint_of(run: Path) -> Path:
+    """The file of the best weights of a run folder; `run` itself where it is a file, whatever its name."""
+    is_file = not run.is_dir() and (run.exists() or run.suffix == ".pt")
+    return run if is_file else RunFolder(run).best
+
+
+def load_trained(run: Path | str, overrides: Sequence[str] = ()) -> Trained:
+    """The best weights of a run folder, or those in a checkpoint alone, as a model made for inference.
+
+    The model comes from the checkpoint alone. `overrides` are keys of the saved configuration that change no result:
+    `device`, `threads`, and where the data lie. Raises UserError for what a user can mend.
+    """
+    file = checkpoint_of(Path(run))
+    content = load_checkpoint(file)
+    check_owner(content, file)
+    config = from_saved(content["config"], str(file), overrides)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    device = choose_device(config.device)
+    keep_freed_memory()
+    whole = rebuild_model(content, file, device)
+    model = folded(whole).requires_grad_(False)
+    check_input_of(model)  # again, since folding makes another module
+    return Trained(model, config, device, file, content, parameter_count(whole))
+
+
+def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) -> nn.Module:
+    """The trained model, from the checkpoint's content alone, to be asked, not trained.
+
+    Raises UserError where weights and model do not fit.
+    """
+    try:
+        model = build_model(content["config"]["model"], device)
+    except (RuntimeError, MemoryError, OverflowError, TypeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"{path}: its model needs more memory than there is") from None
+    try:
+        load_weights(model, weights_in(content))
+    except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{path}: its weights do not fit its model: {error}") from None
+    check_input_of(model)
+    return model

@@ -1,0 +1,245 @@
+"""A trained model as one file that other programs run, pre-processing inside; checked before it gets its name."""
+
+import copy
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from tqdm import tqdm
+
+import housenumbers
+from housenumbers.config.schema import options
+from housenumbers.data import glyphs, render
+from housenumbers.data.load import load_test
+from housenumbers.evaluation.calibration import probabilities
+from housenumbers.evaluation.trained_model import Trained
+from housenumbers.metrics import CLASSES, views
+from housenumbers.prediction.export_formats import SUFFIXES
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import write_atomically
+from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_index import checked_record
+from housenumbers.training.checkpoint import weights_in, weights_sha256
+from housenumbers.training.checkpoint_owner import run_around
+
+TOLERANCE = 1e-4  # of a probability: rounding differs by some 1e-7, anything else by much more
+METADATA_FILE = "housenumbers.json"  # in a .pt2 file; in an ONNX file each entry is one of its own
+_BATCHES = (1, 2, 7, 54)  # crops that the check gives it at once
+_LICENCES = dict.fromkeys(("svhn", "svhn_6k"), "trained on SVHN, which is for non-commercial use")
+
+Metadata = Mapping[str, str]
+Run = Callable[[Tensor], Tensor]  # uint8 [N, 3, 32, 32] to probabilities [N, 10]
+
+
+class Exported(NamedTuple):
+    """A file that agrees with the model that it was made of."""
+
+    file: Path
+    metadata: Metadata
+    crops: str  # what it was checked on
+    difference: float  # the largest between the file's probabilities and the model's own
+    snippet: str  # how to use it
+
+
+class _Format(NamedTuple):
+    layout: torch.memory_format
+    serialized: Callable[[ExportedProgram, Metadata], bytes]
+    loaded: Callable[[str], Run]
+    snippet: str
+
+
+class _Classifier(nn.Module):
+    """All that lies between a picture and its probabilities."""
+
+    def __init__(self, trained: Trained, layout: torch.memory_format) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(trained.model).to(memory_format=layout)
+        self.shift, self.invert = trained.config.tta, trained.config.tta_invert
+        self.temperature, self.layout = trained.temperature, layout
+
+    def forward(self, images: Tensor) -> Tensor:
+        seen = views(images, self.shift, self.invert)
+        # All views as one batch: a network for each would be as many times the graph.
+        logits = self.model(torch.cat(seen).contiguous(memory_format=self.layout)).float()
+        return probabilities(logits.view(len(seen), -1, CLASSES).mean(dim=0), self.temperature)
+
+
+def export(trained: Trained, form: str, file: Path | None = None) -> Exported:
+    """Writes `trained`, which is on the CPU, to `file`, by default into its run's folder, as `form`: onnx or torch.
+
+    The program takes `images`, uint8 `[N, 3, 32, 32]` RGB, N from 1 up, and gives `probabilities`, float32 `[N, 10]`:
+    calibrated, and with test-time augmentation where the run's final scores have it. The file is loaded again and
+    compared with the model itself before it gets its name. Raises UserError, and leaves no file, where the model cannot
+    be exported, or a probability differs by more than TOLERANCE.
+    """
+    last = "_last" if trained.file.stem == "last" else ""
+    file = file or trained.home / f"model{last}{SUFFIXES[form]}"
+    chosen, metadata = _FORMATS[form], describe(trained)
+    crops, images = _crops(trained)
+    expected = trained.logits(images).softmax(dim=1)
+    differences: list[float] = []
+
+    def write(temporary: BinaryIO) -> None:
+        bar.set_description("translating")
+        temporary.write(chosen.serialized(program, metadata))
+        temporary.flush()
+        bar.set_description("checking")
+        run = chosen.loaded(temporary.name)
+        found = torch.cat([run(batch.contiguous()) for batch in images.split(_BATCHES)])
+        differences.append((found - expected).abs().max().item())
+        if not differences[0] <= TOLERANCE:  # NaN is not, either
+            raise UserError(
+                f"{file}: not written: its probabilities differ from the model's own by {differences[0]:.1e}, more "
+                f"than {TOLERANCE:.0e}: does it draw random numbers, or hang on how they are rounded?"
+            )
+
+    with tqdm(total=0, desc="tracing", bar_format="{desc}", leave=False, disable=None) as bar, _one_line(trained.file):
+        program = _traced(trained, chosen.layout)
+        write_atomically(file, write)
+    return Exported(file, metadata, crops, differences[0], chosen.snippet.format(file=str(file)))
+
+
+def describe(trained: Trained) -> dict[str, str]:
+    """What a user of the file needs to know of the model; what is not known is left out."""
+    run = run_around(trained.file)
+    record = checked_record(RunFolder(run)) if run else {}
+    test = record.get("test") if trained.file.stem == "best" else None
+    own = trained.content.get("record") or {}
+    known = {
+        "input": "images: uint8 [N, 3, 32, 32], RGB, one digit that fills most of the picture; proportions kept, the "
+        "longer side resized to 32 (bilinear over all pixels, as Pillow does), the border continued",
+        "output": "probabilities: float32 [N, 10], of each class; calibrated by the temperature",
+        "classes": json.dumps([str(label) for label in range(CLASSES)]),
+        "run": trained.config.name,
+        "model": options(trained.config.model).get("name"),
+        "parameters": trained.parameters,
+        "data": trained.config.data.name,
+        "data_licence": _LICENCES.get(trained.config.data.name),
+        "validation_accuracy": own.get("val_accuracy"),
+        "test_accuracy": test and test["accuracy"],
+        "temperature": trained.temperature,
+        "tta": trained.config.tta,
+        "tta_invert": trained.config.tta_invert,
+        "weights_sha256": weights_sha256(weights_in(trained.content)),
+        "git_commit": record.get("git_commit"),
+        "housenumbers_version": housenumbers.__version__,
+    }
+    return {name: str(value) for name, value in known.items() if value is not None}
+
+
+def summary(exported: Exported) -> str:
+    """What was written, how far it can be trusted, and how it is used, as lines."""
+    width = max(map(len, exported.metadata)) + 2
+    return "\n".join(
+        [
+            f"{exported.file}, {exported.file.stat().st_size / 1e6:.1f} MB",
+            *(f"  {name:<{width}}{value}" for name, value in exported.metadata.items()),
+            f"checked on {exported.crops} in batches of {', '.join(map(str, _BATCHES))}: "
+            f"probabilities differ by at most {exported.difference:.1e}",
+            "a picture of any size and mode becomes such an image by the lines in docs/use.md",
+            "",
+            exported.snippet,
+        ]
+    )
+
+
+def _traced(trained: Trained, layout: torch.memory_format) -> ExportedProgram:
+    example = torch.zeros(3, 3, render.SIZE, render.SIZE, dtype=torch.uint8)
+    shapes = {"images": {0: Dim("N", min=1)}}
+    program = torch.export.export(_Classifier(trained, layout).eval(), (example,), dynamic_shapes=shapes)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # paths of this machine
+    return program
+
+
+def _crops(trained: Trained) -> tuple[str, Tensor]:
+    """What there is to compare on, and as many pictures as _BATCHES take: test crops, or rendered digits."""
+    count = sum(_BATCHES)
+    try:
+        images = load_test(replace(trained.config.data, download=False)).images
+    except UserError:
+        fonts = glyphs.load_fonts(glyphs.font_files("matplotlib")[:3])  # each takes a while to read
+        pixels = render.render_many((0,), 0.5, fonts, range(count))
+        return f"{count} rendered digits (its data are not here)", torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    places = torch.linspace(0, len(images) - 1, count).long()  # crops may lie in the order of their labels
+    return f"{count} test crops", images[places]
+
+
+@contextmanager
+def _one_line(file: Path) -> Iterator[None]:
+    """Whatever exporters meet in a model that they are not made for becomes a UserError.
+
+    What they themselves say of it, to logs and standard error, takes pages.
+    """
+    silenced = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(action="ignore"), redirect_stderr(io.StringIO()):
+            yield
+    except (OSError, UserError):
+        raise
+    except Exception as error:
+        first = next(iter(str(error).strip().splitlines()), "")
+        raise UserError(f"{file}: cannot be exported: {type(error).__name__}: {first}") from None
+    finally:
+        logging.disable(silenced)
+
+
+def _onnx_serialized(program: ExportedProgram, metadata: Metadata) -> bytes:
+    from onnx import helper
+
+    exported = torch.onnx.export(
+        program, dynamo=True, verbose=False, input_names=["images"], output_names=["probabilities"],
+        dynamic_shapes={"images": {0: "N"}},
+    )  # fmt: skip
+    assert exported is not None
+    model = exported.model_proto  # made anew each time that it is asked for
+    helper.set_model_props(model, dict(metadata))
+    return model.SerializeToString()
+
+
+def _onnx_loaded(file: str) -> Run:
+    from onnxruntime import InferenceSession
+
+    session = InferenceSession(file, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run(["probabilities"], {"images": images.numpy()})[0])
+
+
+def _torch_serialized(program: ExportedProgram, metadata: Metadata) -> bytes:
+    content = io.BytesIO()
+    torch.export.save(program, content, extra_files={METADATA_FILE: json.dumps(metadata)})
+    return content.getvalue()
+
+
+def _torch_loaded(file: str) -> Run:
+    with Path(file).open("rb") as written:  # by its name it would have to end in .pt2
+        return torch.export.load(written).module()
+
+
+_FORMATS = {
+    "onnx": _Format(
+        torch.contiguous_format,  # the other one leaves detours in the graph
+        _onnx_serialized,
+        _onnx_loaded,
+        """import onnxruntime
+session = onnxruntime.InferenceSession({file!r})
+probabilities = session.run(None, {{"images": images}})[0]""",
+    ),
+    "torch": _Format(
+        torch.channels_last,  # the faster one on a CPU
+        _torch_serialized,
+        _torch_loaded,
+        """import torch
+model = torch.export.load({file!r}).module()
+probabilities = model(images)""",
+    ),
+}

@@ -1,0 +1,32 @@
+"""What a model can be exported as, and whether that can be done here: asked before torch is imported."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from housenumbers.runtime.errors import UserError
+
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def check(form: str, file: Path | None) -> None:
+    """Raises UserError where there is no such format, `file` is not named so or cannot be written where it is to go, or
+    what writes it is not installed."""
+    if form not in SUFFIXES:
+        raise UserError(f"format={form}: must be {' or '.join(SUFFIXES)}")
+    if file is not None and (file.suffix != SUFFIXES[form] or file.is_dir()):
+        raise UserError(f"file={file}: must be the name of a file that ends in {SUFFIXES[form]}, as format={form} asks")
+    if file is not None:
+        place = next(folder for folder in file.absolute().parents if os.path.lexists(folder))
+        if not place.is_dir():
+            raise UserError(f"file={file}: {place} is no folder: name another place, or move it away")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise UserError(f"file={file}: {place}: no permission to write there: name another place")
+    if form == "onnx" and any(find_spec(package) is None for package in _PACKAGES):
+        raise UserError("format=onnx: is not installed: pip install -e '.[onnx]', or use format=torch")
+
+
+def missing_folder(file: Path) -> Path | None:
+    """The topmost folder that has to be made for `file`; none where its folder is there."""
+    return next((folder for folder in reversed(file.parents) if not folder.exists()), None)

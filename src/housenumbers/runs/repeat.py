@@ -1,0 +1,62 @@
+"""`repeat=RUN`: runs the configuration of a completed run again, and compares the weights bit for bit."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from housenumbers.runs.resume import OVERRIDABLE, check_overridable
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.signals import undisturbed
+from housenumbers.tracking.run_folder import RunFolder
+
+# What may differ between two runs, and what it is called in their records.
+_CONDITIONS = {
+    "threads": "thread count",
+    "world_size": "number of processes",
+    "device": "device",
+    "cpu": "CPU",
+    "versions": "versions",
+    "git_commit": "commits of this code",
+    "data_sha256": "data",
+    "pretrained_sha256": "pretrained weights",
+}
+
+
+def repeat(path: Path, overrides: Sequence[str]) -> int:
+    """Runs the configuration of `path` again, into a new folder under outputs/, and compares the last weights.
+
+    Gives exit code 0 where they are bit-identical, or need not be as conditions differ, and 1 where they should be.
+    """
+    check_overridable(overrides, OVERRIDABLE)
+    first = RunFolder(path)
+    config = first.config(overrides)
+    if first.status() != "completed":
+        raise UserError(f"{path}: this run is {first.status()}: only a completed run can be compared with")
+    with undisturbed():  # as in train.py
+        from housenumbers.runs.run import run
+
+    now = datetime.now()
+    second = RunFolder(Path("outputs") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S-%f}_{config.name}")
+    second.save_config(config)
+    run(config, second.path)
+    return _compare(first, second)
+
+
+def _compare(first: RunFolder, second: RunFolder) -> int:
+    old, new = first.record(), second.record()
+    differing = [name for key, name in _CONDITIONS.items() if old.get(key) != new.get(key)]
+    of_old, of_new = old.get("arithmetic"), new["arithmetic"]
+    if isinstance(of_old, Mapping):
+        differing += [key for key in of_old | of_new if of_old.get(key) != of_new.get(key)]
+    elif "arithmetic" not in old:
+        differing.append("settings of the arithmetic, perhaps, which the older record does not hold")
+    if old.get("conditions_mixed"):
+        differing.append("conditions before and after it was resumed")
+    if old["weights_sha256"] == new["weights_sha256"]:
+        print(f"bit-identical: the weights of {second.path} equal those of {first.path}")
+        return 0
+    if differing:
+        print(f"the weights differ, and need not be equal: different {', '.join(differing)}")
+        return 0
+    print(f"the weights differ, though nothing else does: {first.path} and {second.path}: please report this")
+    return 1

@@ -1,0 +1,66 @@
+"""`resume=RUN`: continues an interrupted run, or a completed one with more epochs, in its own folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from housenumbers.config.schema import TrainConfig, depends_on_length
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.signals import undisturbed
+from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
+from housenumbers.tracking.run_index import newest_run
+
+OVERRIDABLE = ("device", "threads", "data.root")
+
+
+def folder_of(verb: str, where: str) -> Path:
+    """The run's folder that VERB=WHERE means: a folder, or `last`. Raises UserError where it is a file."""
+    if where == "last" and not Path(where).exists():
+        return newest_run(f"{verb}=last")
+    path = Path(where)
+    if path.is_file():
+        within = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        raise UserError(f"{verb}={where}: a file: name the folder of the run: {verb}={within}")
+    return path
+
+
+def resume(path: Path, overrides: Sequence[str]) -> int:
+    """Goes on with the run in `path`, in that folder and with its configuration. Gives the exit code.
+
+    A larger number of `epochs` among the `overrides` makes the run longer.
+    Raises UserError where there is no such run, it cannot be made longer, or `overrides` names another key.
+    """
+    check_overridable(overrides, (*OVERRIDABLE, "epochs"))
+    folder = RunFolder(path)
+    before = folder.config([word for word in overrides if not word.startswith("epochs=")])
+    config = folder.config(overrides)
+    status = folder.status()
+    if (trial := folder.record().get("trial")) is not None:
+        raise UserError(f"{path}: a trial of the study {trial['study']}: the sweep's own command goes on with it")
+    if config.epochs != before.epochs:
+        _check_longer(folder, before, config)
+    elif status in ENDED_WELL:
+        print(f"{path}: this run is {status} already: there is nothing to resume (epochs=N makes it longer)")
+        return 0
+    with undisturbed():  # as in train.py
+        from housenumbers.runs.run import run
+
+    run(config, path, resuming=True)
+    return 0
+
+
+def _check_longer(folder: RunFolder, before: TrainConfig, config: TrainConfig) -> None:
+    """Raises UserError where the run, with so many epochs from the start, would have had another beginning."""
+    word = f"epochs={config.epochs}"
+    if config.epochs < before.epochs:
+        raise UserError(f"{word}: this run has {before.epochs}: give more, or train anew")
+    if (reason := depends_on_length(before)) is not None:
+        raise UserError(f"{word}: {reason} is spread over all {before.epochs} epochs: train anew with {word}")
+    done = folder.record().get("epochs", before.epochs)  # of a completed run
+    if done < before.epochs:
+        raise UserError(f"{word}: this run stopped early, after {done} epochs: train anew without early_stopping")
+
+
+def check_overridable(overrides: Sequence[str], allowed: Sequence[str]) -> None:
+    for word in overrides:
+        if word.partition("=")[0] not in allowed:
+            raise UserError(f"{word}: a saved run keeps its configuration: only {', '.join(allowed)} can be given")

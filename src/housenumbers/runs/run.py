@@ -1,0 +1,269 @@
+"""One run from configuration to results, in a folder of its own."""
+
+import logging
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from housenumbers.config.schema import TrainConfig, to_dict
+from housenumbers.data.batches import batch_count, smallest_part, training_batches
+from housenumbers.data.load import Splits, load_splits, prepare_test
+from housenumbers.preflight import check_targets
+from housenumbers.runs.restore import last_checkpoint, restore
+from housenumbers.runs.results import write_results
+from housenumbers.runtime import processes
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.memory import enough_memory, keep_freed_memory
+from housenumbers.runtime.signals import undisturbed
+from housenumbers.runtime.text import plural
+from housenumbers.tracking import tensorboard
+from housenumbers.tracking.callbacks import Observers
+from housenumbers.tracking.event_file import EventFile
+from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_log import run_log
+from housenumbers.training import distributed
+from housenumbers.training.build import parameter_count
+from housenumbers.training.checkpoint import save_checkpoint
+from housenumbers.training.history import Record, best_record
+from housenumbers.training.loop import TrainingState, fit
+from housenumbers.training.progress_bar import Progress
+from housenumbers.training.progressive import check_batches
+from housenumbers.training.reproducibility import environment, seed_everything
+
+log = logging.getLogger(__name__)
+
+
+class Trial(Protocol):
+    """What a run asks of a sweep, if it is one of its trials."""
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
+
+    def report(self, value: float, epoch: int) -> None: ...
+
+    def should_stop(self) -> bool: ...
+
+
+def run(
+    config: TrainConfig,
+    path: Path,
+    trial: Trial | None = None,
+    resuming: bool = False,
+    prepare: Callable[[], None] = lambda: None,
+) -> Any:
+    """Trains, or goes on training, in the run folder `path`, and gives the value of `config.objective`.
+
+    Starts from the folder's last checkpoint where there is one; a folder that holds a run is refused unless `resuming`.
+    In a sweep's trial the test part is not looked at, and the trial is told the objective after each epoch and may stop
+    the run, which then has status "pruned". `prepare` is called first, once the folder is this process's own.
+    Raises UserError for what a user can mend; the record in the folder then has status "failed".
+    """
+    folder = RunFolder(path)
+    check_targets(config)
+    observers = Observers(config, path)
+    with (
+        _claimed(folder, resuming), run_log(folder.log_file), _recorded(folder, trial), enough_memory(),
+        distributed.together(),
+    ):  # fmt: skip
+        prepare()
+        log.info("%s", folder.path)
+        distributed.from_first(config)
+        device = distributed.begin(config)
+        keep_freed_memory()
+        conditions = {**environment(device), "git_commit": _git_commit()}
+        last = last_checkpoint(folder, config, device)
+        # A trial that goes on with an interrupted one has that one's checkpoints, and no record yet.
+        run_id = last.get("run_id") or folder.record().get("run_id") or uuid.uuid4().hex
+        folder.started(config, run_id=run_id, **conditions, trial=trial and trial.identity)
+        if trial is None:
+            prepare_test(config.data)
+        splits = load_splits(config.data).to(device)
+        if last.get("data_sha256", splits.sha256) != splits.sha256:
+            raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
+        # A run whose parts ran under different conditions need not repeat: a resumed one has to say so.
+        mixed = last.get("conditions_mixed", False) or last.get("conditions", conditions) != conditions
+        folder.update(data_sha256=distributed.from_first(splits.sha256), conditions_mixed=mixed)
+
+        state = _start_or_resume(config, folder, splits, device, last)
+        del last  # else the run would hold a second copy of its weights and moments to its end
+        distributed.share_state(state, device)
+        folder.update(pretrained_sha256=state.pretrained_sha256)
+        # From here on a signal is obeyed between batches: matplotlib and a study's database do not bear an exception in
+        # the middle.
+        with undisturbed(), EventFile(path) as writer, observers:
+            _write_so_far(config, state, splits, folder, writer)
+            observers.begin(state.history)
+            origin = {
+                "run_id": run_id,
+                "data_sha256": splits.sha256,
+                "conditions": conditions,
+                "conditions_mixed": mixed,
+            }
+            pruned = _train(config, state, splits, folder, writer, observers, trial, origin)
+            distributed.leave()  # the other processes end here
+            scores = write_results(
+                config,
+                state,
+                splits,
+                folder,
+                writer,
+                status="pruned" if pruned else "completed",
+                with_test=trial is None,
+            )
+            observers.scores(scores, epoch=len(state.history))
+        return _objective(config, state)
+
+
+def _start_or_resume(
+    config: TrainConfig, folder: RunFolder, splits: Splits, device: torch.device, last: dict[str, Any]
+) -> TrainingState:
+    """The state before the first epoch or, where there is a `last` checkpoint, after the epoch that wrote it."""
+    seed_everything(config.seed)
+    steps = batch_count(splits.train, config.data.batch_size)
+    state = TrainingState.fresh(config, steps, device, pretrained=not last)
+    pictures = splits.train.images
+    fewest = smallest_part(len(pictures), config.data.batch_size, processes.world_size(), config.micro_batches)
+    check_batches(config, state.model, pictures[:fewest])
+    validating = 0 if splits.validation is None else len(splits.validation.labels)
+    log.info(
+        "%s, %s; %s to train, %s to validate; %s, %s",
+        config.name, plural(parameter_count(state.model), "parameter"), plural(len(splits.train.labels), "picture"),
+        f"{validating:,}", device, plural(torch.get_num_threads(), "thread"),
+    )  # fmt: skip
+    if last:
+        restore(config, state, last, folder, steps)
+        log.info("going on after epoch %d of %d", len(state.history), config.epochs)
+    return state
+
+
+def _write_so_far(
+    config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: SummaryWriter
+) -> None:
+    """Writes all that follows from the configuration and the history: of a new run the beginning, of a resumed one
+    everything again. A kill may have come between the checkpoint and what was to be written after it.
+    """
+    tensorboard.log_configuration(writer, to_dict(config))
+    for epoch in (1, 2):  # two, so that one sees what augmentation varies
+        images, _ = next(training_batches(splits.train, config.data.batch_size, config.augment, config.seed, epoch))
+        tensorboard.log_sample_batch(writer, images, epoch)
+    folder.write_metrics(state.history)
+    ended = time.time() - sum(record["seconds"] for record in state.history)
+    for record in state.history:
+        ended += record["seconds"]
+        tensorboard.log_epoch(writer, record, len(splits.train.labels) / record["seconds"], ended)
+
+
+def _train(
+    config: TrainConfig,
+    state: TrainingState,
+    splits: Splits,
+    folder: RunFolder,
+    writer: SummaryWriter,
+    observers: Observers,
+    trial: Trial | None,
+    origin: dict[str, Any],
+) -> bool:
+    """Runs the loop, and after each epoch saves what a kill must not lose. Gives whether the trial was pruned.
+
+    Checkpoints say where they come from: the configuration, and `origin`.
+    """
+    common = {"config": to_dict(config), **origin}
+    pictures = len(splits.train.labels)
+    if trial is not None:
+        for record in state.history:  # of an interrupted trial, which this one goes on with in a folder of its own
+            _report(config, record, trial)
+    with Progress(config.epochs, batch_count(splits.train, config.data.batch_size), len(state.history)) as progress:
+        for record in fit(config, state, splits.stages, splits.validation, progress.step):
+            best = best_record(state.history, config.best_by) or record  # without validation the last is the best
+            # The other way round, a kill in between could leave best.pt with an epoch that the run, gone on elsewhere,
+            # does not come to again.
+            save_checkpoint(folder.last, {**common, **state.state_dict()})
+            if best is record:
+                save_checkpoint(folder.best, {**common, "model": state.weights(), "record": record})
+            folder.write_metrics(state.history)
+            tensorboard.log_epoch(writer, record, pictures / record["seconds"])
+            log.info("%s", _epoch_line(config, record, best is record))
+            observers.after_epoch(record)
+            if trial is not None and _report(config, record, trial):
+                log.info("pruned after epoch %d", record["epoch"])
+                return True
+    if len(state.history) < config.epochs:
+        log.info("stopped early: no improvement for %s", plural(config.early_stopping.patience, "epoch"))
+    return False
+
+
+def _report(config: TrainConfig, record: Record, trial: Trial) -> bool:
+    """Tells the trial the objective's value at an epoch, and gives whether to stop; never after the last epoch."""
+    value = record[config.objectives[0]] if config.objectives[0] != "train_seconds" else record["seconds"]
+    trial.report(value, record["epoch"])
+    return record["epoch"] < config.epochs and trial.should_stop()
+
+
+def _epoch_line(config: TrainConfig, record: Record, is_best: bool) -> str:
+    line = f"epoch {record['epoch']:>{len(str(config.epochs))}}/{config.epochs}  train loss {record['train_loss']:.4f}"
+    if record["val_loss"] is not None:
+        line += f"  validation loss {record['val_loss']:.4f}  accuracy {record['val_accuracy']:.2%}"
+        line += "".join(f"  {name} {_number(record[f'val_{name}'])}" for name in config.metrics)
+        line += " *" if is_best else "  "
+    return f"{line}  lr {record['lr']:.2g}  {record['seconds']:.1f} s"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
+
+
+def _objective(config: TrainConfig, state: TrainingState) -> Any:
+    """What a sweep is told: one number, or a list of them; None where there is no validation to measure it on."""
+    best = best_record(state.history, config.best_by) or {}
+    values = [state.seconds if name == "train_seconds" else best.get(name) for name in config.objectives]
+    return values[0] if isinstance(config.objective, str) else values
+
+
+@contextmanager
+def _claimed(folder: RunFolder, resuming: bool) -> Iterator[None]:
+    """Holds the folder. Raises UserError where another process does, or it holds a run and this is a new one."""
+    if not resuming:
+        folder.check_free()  # rather than to wait for a process that is at work there
+    with folder.locked():
+        if not resuming:
+            folder.check_free()
+        yield
+
+
+@contextmanager
+def _recorded(folder: RunFolder, trial: Trial | None) -> Iterator[None]:
+    """Writes into the folder's record, and its log, how the run ended, if not well."""
+    try:
+        yield
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        with suppress(OSError, UserError):  # a full disk must not hide the error itself
+            folder.update(status="interrupted" if interrupted else "failed", error=None if interrupted else reason)
+        if interrupted and trial is None:
+            log.info("interrupted: go on with python src/train.py resume=%s", folder.path)
+        elif interrupted:
+            log.info("interrupted: the sweep's own command goes on with it")
+        else:  # of a bug with its traceback
+            log.error("failed: %s", reason, exc_info=None if isinstance(error, UserError) else error)
+        raise
+
+
+@cache  # the code of this process stays what it was when it was loaded
+def _git_commit() -> str | None:
+    """The commit of this code, with "-dirty" where it was changed since. None outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

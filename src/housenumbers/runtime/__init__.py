@@ -1,0 +1,1 @@
+"""Runtime: errors in one line, files written whole, signals, processes, memory, device. Knows no configuration."""

@@ -1,0 +1,97 @@
+"""Errors a user can cause, and how every command line tells them: one line, exit code 2."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from housenumbers.runtime import processes
+
+# What the operating system refuses for reasons outside this program, and what to do about it.
+_ADVICE = {
+    ("ENOSPC", "EDQUOT"): "make room",
+    ("EACCES", "EPERM"): "permit access to it",
+    ("EROFS",): "permit writing there, or choose another folder",
+    ("EMFILE", "ENFILE"): "too many files are open at once: raise the limit (ulimit -n)",
+    ("EFBIG",): "raise the limit on the size of files (ulimit -f), or choose another disk",
+    ("ENOLCK", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EINVAL"): "its file system cannot do this: choose another folder",
+    (
+        "EIO",
+        "ENXIO",
+        "ENODEV",
+        "EREMOTEIO",
+    ): "the disk, or the connection to it, fails: check it, and copy what is there",
+    ("ESTALE", "ENOTCONN", "ENOLINK", "EHOSTDOWN", "ETIMEDOUT"): "the network folder is gone: mount it again",
+    ("ENAMETOOLONG",): "choose a shorter name",
+    ("ELOOP",): "a link leads back to itself: mend it",
+    ("EBUSY", "ETXTBSY"): "another program uses it: end that first",
+    ("ENOMEM",): "free some memory",
+    ("EEXIST", "ENOTDIR"): "move away the file, or link that leads nowhere, in the place of a folder",
+    ("EISDIR",): "move away the folder that is in the place of a file",
+}
+_ADVICE_BY_NUMBER = {
+    getattr(errno, name): advice for names, advice in _ADVICE.items() for name in names if hasattr(errno, name)
+}
+_NO_FILE_NEEDED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EFBIG)
+
+
+class UserError(Exception):
+    """What a user can mend. The message names the key or file, what was wrong and what to do, in one line."""
+
+
+class InputError(UserError, ValueError):
+    """What was handed over in Python is not what is documented."""
+
+
+class DivergedError(UserError):
+    """The loss is no longer a finite number."""
+
+
+def explained(error: OSError) -> str | None:
+    """What the operating system refused, in one line that says what to do; None where it may be a bug of ours.
+
+    A refusal that names no file comes from other things than files too, unless its number tells.
+    """
+    place = error.filename2 or error.filename
+    if error.errno == errno.ENOENT and not _working_folder_exists():
+        return "the working folder no longer exists: change into one that does"
+    advice = _ADVICE_BY_NUMBER.get(error.errno or 0)
+    if advice is None or (place is None and error.errno not in _NO_FILE_NEEDED):
+        return None
+    return f"{'writing' if place is None else place}: {error.strerror}: {advice}"
+
+
+def _working_folder_exists() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def fail(message: str) -> None:
+    """Prints one line on standard error, once where torchrun started several processes, and exits with code 2."""
+    sys.stdout.flush()
+    if processes.is_first_to_fail():
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends user errors in one line and exit code 2. Bugs keep their traceback."""
+    try:
+        yield
+    except UserError as error:
+        fail(str(error))
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if (explanation := explained(error)) is None:
+            raise
+        fail(explanation)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None

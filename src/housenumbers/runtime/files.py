@@ -1,0 +1,116 @@
+"""Files that a kill at any moment leaves whole: the old one or the new one, never half."""
+
+import errno
+import json
+import os
+import re
+import stat
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from housenumbers.runtime.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # not a Unix
+    fcntl = None  # type: ignore[assignment]
+
+_JUST_MADE = 1.0  # seconds, within which the process that made a file marks it as its own
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Calls `write` with a temporary file beside `path`, then renames it to `path`.
+
+    Removes what an earlier call for the same `path` left that was killed.
+    Raises OSError, and removes the temporary file, where the disk is full or the folder read-only.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent, path.name, older_than=_JUST_MADE)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            _locked(file)
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException as error:
+        with suppress(OSError):  # of a read-only disk, say, which would name the temporary file
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # not the temporary one, nor none, as for a full disk
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces the file at `path` by `text` (UTF-8), atomically."""
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replaces the file at `path` by `value` as JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def remove_leftovers(folder: Path, name: str | None = None, older_than: float = 0.0) -> None:
+    """Deletes the temporary files that a killed `write_atomically` left in `folder` itself, and no other files.
+
+    Those of the file `name` alone where it is given: others may be at work on the rest. A file that a process is still
+    writing stays, where the file system has locks; so does one that is not `older_than` so many seconds.
+    """
+    own = ".+" if name is None else re.escape(name)
+    for temporary in folder.glob(".*.tmp"):
+        if re.fullmatch(rf"\.{own}\.[0-9a-f]{{32}}\.tmp", temporary.name) and _abandoned(temporary, older_than):
+            with suppress(OSError):  # a read-only folder is an error of what is to be written there
+                temporary.unlink(missing_ok=True)
+
+
+def _abandoned(temporary: Path, older_than: float) -> bool:
+    """Whether no process is writing the file any more: the lock on it has ended with the process that held it."""
+    try:
+        if older_than and time.time() - temporary.stat().st_mtime < older_than:
+            return False
+        with temporary.open("rb") as file:
+            return _locked(file)
+    except OSError:  # it is gone, or no longer to be read
+        return False
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Locks the open file, for as long as it is open. False where another process has it; true without locks, too."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # the file system has none
+        pass
+    return True
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Opens a file to read its bytes, without ever waiting for somebody to write them.
+
+    Raises UserError for a pipe, socket or device, and OSError as `open` does, for a folder too.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise UserError(f"{path}: not an ordinary file but a pipe or a device: move it away")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_text(path: Path) -> str:
+    """The text (UTF-8) of a file. Raises as `open_file` does, and ValueError where it is no UTF-8."""
+    with open_file(path) as file:
+        return file.read().decode()

@@ -1,0 +1,128 @@
+"""Studies under automatic names: which name a space has, and which trials of earlier ones it need not train again."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from housenumbers.runtime.errors import UserError
+from housenumbers.sweeps.database import is_begun, one_line_database_errors, open_storage, sqlite_url
+from housenumbers.sweeps.heartbeat import DATABASE_ERRORS
+from housenumbers.sweeps.space import Space
+from housenumbers.sweeps.study import TAKEN_FROM, digest, is_ours
+from housenumbers.sweeps.study_validation import read_trials, readable
+
+
+def automatic_name(base: str, space: Space, stored_space: Any) -> str:
+    """The study's name: `base` alone, or with a hash of the space where a study of another space has that name."""
+    if stored_space in (None, space.identity()):
+        return base
+    return f"{base}_{digest(space.identity())[:6]}"
+
+
+def stored_space(name: str, storage: RDBStorage | None) -> Any:
+    """The space of the study of that name; none where there is no such study, or it is not begun."""
+    if storage is None or name not in optuna.get_all_study_names(storage):
+        return None
+    return optuna.load_study(study_name=name, storage=storage).user_attrs.get("space")
+
+
+def storage_in(folder: Path) -> RDBStorage | None:
+    """The study.db of a sweep's folder, if there is a whole one: a process may have been killed when it made it."""
+    database = folder / "study.db"
+    with one_line_database_errors(str(database)):
+        return open_storage(sqlite_url(database), 30, str(database)) if is_begun(database, str(database)) else None
+
+
+def trials_that_fit(
+    studies: Iterator[optuna.Study], objectives: Sequence[str], fixed: Mapping[str, Any], space: Space
+) -> list[FrozenTrial]:
+    """The complete trials of these `studies` whose settings a new study may draw, as trials of that study.
+
+    Equal settings give equal results to the bit, but not in equal time: none where the time is an objective.
+    """
+    if "train_seconds" in objectives:
+        return []
+    found: dict[str, FrozenTrial] = {}
+    for study in studies:
+        attributes, trials = _read(study)
+        for trial in trials if attributes.get("objectives") == list(objectives) else ():
+            setting = attributes["fixed"] | trial.params
+            distributions = _drawn(setting, fixed, space) if trial.state is TrialState.COMPLETE else None
+            if distributions is not None:
+                params = {key: _value(setting[key], distribution) for key, distribution in distributions.items()}
+                taken_from = trial.user_attrs.get(TAKEN_FROM, [study.study_name, trial.number])
+                found.setdefault(str(sorted(params.items())), _copied(trial, params, distributions, taken_from))
+    return list(found.values())
+
+
+def _read(study: optuna.Study) -> tuple[dict[str, Any], list[FrozenTrial]]:
+    """The study's attributes and trials; none where it is not ours, or damaged: the new one can do without."""
+    with suppress(UserError, *DATABASE_ERRORS), readable(study.study_name):
+        if is_ours(study):
+            return study.user_attrs, read_trials(study)
+    return {}, []
+
+
+def _drawn(setting: Mapping[str, Any], fixed: Mapping[str, Any], space: Space) -> Mapping[str, BaseDistribution] | None:
+    """What a study would draw to come to this `setting`, from which distributions; none where it cannot."""
+    if any(key not in setting or _text(setting[key]) != _text(value) for key, value in fixed.items()):
+        return None
+    chosen = space.distributions({group: str(setting.get(group)) for group in space.groups})
+    good = all(key in setting and _value(setting[key], one) is not None for key, one in chosen.items())
+    return chosen if good else None
+
+
+def _value(value: Any, distribution: BaseDistribution) -> Any:
+    """The value as the distribution has it; none where it has not. (`null` is never searched for.)"""
+    if hasattr(distribution, "choices"):
+        return next((choice for choice in distribution.choices if _text(choice) == _text(value)), None)
+    try:
+        return value if distribution._contains(distribution.to_internal_repr(value)) else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _text(value: Any) -> str:
+    """A value as text that is equal for equal ones, whether a file, a command line or a study said it."""
+    return str(value).replace(" ", "").lower()
+
+
+def _copied(
+    trial: FrozenTrial, params: dict[str, Any], distributions: Mapping[str, BaseDistribution], taken_from: list[Any]
+) -> FrozenTrial:
+    return FrozenTrial(
+        number=-1, trial_id=-1, state=TrialState.COMPLETE, value=None, values=trial.values,
+        datetime_start=trial.datetime_start, datetime_complete=trial.datetime_complete, params=params,
+        distributions=dict(distributions), user_attrs={TAKEN_FROM: taken_from}, system_attrs={},
+        intermediate_values=trial.intermediate_values,
+    )  # fmt: skip
+
+
+def studies_like(
+    name: str, beside: Callable[[str], Path], storage: RDBStorage | None, prefix: str
+) -> Iterator[optuna.Study]:
+    """The other studies whose names begin with `prefix`: in `storage`, or in the folders beside the study's."""
+    own = beside(name)
+    folders = sorted(own.parent.glob(f"{prefix}*/study.db")) if storage is None else []
+    for database in folders:
+        there = None
+        with suppress(UserError):  # a damaged one, which nothing is asked of here
+            there = storage_in(database.parent) if database.parent != own else None
+        if there is not None:
+            yield from _named(there, name, prefix)
+    if storage is not None:
+        yield from _named(storage, name, prefix)
+
+
+def _named(storage: RDBStorage, other_than: str, prefix: str) -> Iterator[optuna.Study]:
+    with suppress(UserError, *DATABASE_ERRORS), readable("studies"):
+        found = [name for name in optuna.get_all_study_names(storage) if name.startswith(prefix)]
+        for name in sorted(found):
+            if name != other_than:
+                yield optuna.load_study(study_name=name, storage=storage)

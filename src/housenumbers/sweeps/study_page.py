@@ -1,0 +1,110 @@
+"""A sweep's report: one page that needs neither a server nor a network, made from the study alone."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from plotly.offline import get_plotlyjs
+
+from housenumbers.config.schema import OBJECTIVES
+from housenumbers.runtime.files import write_text
+from housenumbers.sweeps.study import best_first, best_trials, command, counted, described, trial_folder
+from housenumbers.sweeps.study_figures import COLORS, figures, html
+from housenumbers.tracking.run_index import duration
+from housenumbers.tracking.spread import UNDECIDED, best_mean
+
+_TEMPLATE = Path(__file__).with_name("report_template.html")
+
+
+def write_report(study: optuna.Study, folder: Path) -> Path:
+    """Writes `report.html` into the sweep's folder, and gives its path."""
+    objectives = study.user_attrs["objectives"]
+    trials = counted(study)
+    others = [trial for state in (TrialState.PRUNED, TrialState.FAIL) for trial in trials if trial.state is state]
+    content = {
+        "name": study.study_name,
+        "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "objectives": [f"{name} (to {OBJECTIVES[name]})" for name in objectives],
+        "counts": {state.name.lower(): sum(trial.state is state for trial in trials) for state in COLORS},
+        **_leading(study, objectives, folder),
+        "pruning": _time_saved(study, trials),
+        "figures": [(title, hint, figure and html(figure)) for title, hint, figure in figures(study, objectives)],
+        "params": sorted({key for trial in trials for key in trial.params}),
+        "rows": [_row(trial, objectives, folder) for trial in [*best_first(study), *others]],
+        "fixed": study.user_attrs["fixed"],
+        "plotly": get_plotlyjs(),
+    }
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+        _TEMPLATE.read_text(encoding="utf-8")
+    )
+    path = folder / "report.html"
+    write_text(path, template.render(content))
+    return path
+
+
+def _leading(study: optuna.Study, objectives: Sequence[str], folder: Path) -> dict[str, Any]:
+    """What the page begins with: what confirm.py found, if it was run, and what the search found where that is more."""
+    confirmed = _confirmed(folder)
+    rows = confirmed["rows"] if confirmed else []
+    best = best_trials(study)
+    if confirmed and {trial.number for trial in best} <= {row["trial"] for row in rows}:
+        best = []  # their table says it, and a search's scores should not stand above those on fresh seeds
+    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+    leader = trials.get(confirmed["best"]) if confirmed else None
+    extreme = "Highest" if study.directions[0] is StudyDirection.MAXIMIZE else "Lowest"
+    return {
+        "title": "Pareto front of the search" if len(objectives) > 1 else f"{extreme} {objectives[0]} of the search",
+        "best": [(_row(trial, objectives, folder), command(study, trial.params)) for trial in best],
+        "complete": sum(trial.state is TrialState.COMPLETE for trial in trials.values()),
+        "confirmed": confirmed,
+        "leader": leader and (_row(leader, objectives, folder), command(study, leader.params)),
+        "leading": best_mean(objectives[0]),
+        "undecided": [row["trial"] for row in rows if row["difference"].startswith(UNDECIDED)],
+    }
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    return (trial.duration or timedelta()).total_seconds()
+
+
+def _time_saved(study: optuna.Study, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
+    """What pruning saved: of each pruned trial the epochs that it did not run, at its own time an epoch."""
+    saved, pruned = 0.0, 0
+    for trial in trials:
+        if trial.state is TrialState.PRUNED and trial.last_step:
+            epochs = int(trial.params.get("epochs", study.user_attrs["fixed"].get("epochs", trial.last_step)))
+            saved += _seconds(trial) * (epochs - trial.last_step) / trial.last_step
+            pruned += 1
+    if not pruned:
+        return None
+    spent = sum(map(_seconds, trials))
+    return {"pruned": pruned, "saved": duration(saved), "spent": duration(spent), "share": saved / (saved + spent)}
+
+
+def _row(trial: FrozenTrial, objectives: Sequence[str], folder: Path) -> dict[str, Any]:
+    """What the page says of a trial."""
+    own = trial_folder(Path(), trial.number)
+    params = {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in trial.params.items()}
+    return {
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "outcome": described(trial, objectives),
+        "params": params,
+        "epochs": trial.last_step or "",
+        "time": duration(_seconds(trial)),
+        "folder": own if (folder / own).exists() else None,  # it may be on another machine
+    }
+
+
+def _confirmed(folder: Path) -> dict[str, Any] | None:
+    """What confirm.py found, if it was run."""
+    try:
+        return dict(json.loads((folder / "confirmed.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return None

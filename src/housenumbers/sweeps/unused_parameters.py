@@ -1,0 +1,55 @@
+"""What would be searched in vain: keys that the configuration does not have, and values that change nothing."""
+
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from housenumbers.config.schema import TrainConfig, options
+from housenumbers.runtime.text import plural
+from housenumbers.sweeps.space import Space
+
+_STEP = ("scheduler.step_size", "scheduler.gamma")
+
+
+def drop_absent(space: Space, composed: DictConfig, typed: set[str]) -> str | None:
+    """Takes keys out of the space that the file has, but the configuration's options have not. Gives what to say of it.
+
+    Keys that were `typed` stay, for Hydra to refuse.
+    """
+    groups = {key: key.rpartition(".")[0] for key in space.always.keys() - typed if "." in key}
+    absent = sorted(
+        key
+        for key, group in groups.items()
+        if group not in space.options
+        and isinstance(node := OmegaConf.select(composed, group), DictConfig)
+        and key.rpartition(".")[2] not in node
+    )
+    for key in absent:
+        del space.always[key]
+    if not absent:
+        return None
+    chosen = composed.hydra.runtime.choices
+    named = sorted({f"{groups[key]}={chosen[groups[key]]}" for key in absent if groups[key] in chosen})
+    return f"not searched: {', '.join(absent)}: {', '.join(named) or 'the configuration'} has no such key"
+
+
+def idle(space: Space, config: TrainConfig) -> str | None:
+    """What to say of a StepLR's parameters that are searched though no value changes the learning rate in time."""
+    searched = [key for key in _STEP if key in space.always]
+    scheduler = options(config.scheduler)
+    is_step = str(scheduler.get("_target_")).endswith(".StepLR") and scheduler.get("interval") == "epoch"
+    if not searched or not is_step or {"epochs", "scheduler", "scheduler.interval"} & space.keys():
+        return None
+    first = _least(space.always.get("scheduler.step_size"), scheduler["step_size"])
+    if first < config.epochs:
+        return None
+    remedy = f'narrow it: "scheduler.step_size=range(1,{config.epochs})"' if config.epochs > 1 else "pin them"
+    return (
+        f"searched in vain: {', '.join(searched)}: the learning rate changes after {plural(round(first), 'epoch')} "
+        f"at the earliest, and epochs={config.epochs}: {remedy}, or raise epochs"
+    )
+
+
+def _least(distribution: BaseDistribution | None, otherwise: float) -> float:
+    if isinstance(distribution, CategoricalDistribution):
+        return min((choice for choice in distribution.choices if isinstance(choice, int | float)), default=otherwise)
+    return distribution.low if isinstance(distribution, IntDistribution | FloatDistribution) else otherwise

@@ -1,0 +1,76 @@
+"""The loggers and callbacks of a configuration: who hears of each epoch, once it is saved. They change no result."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from housenumbers.config.schema import TrainConfig, to_dict
+from housenumbers.config.targets import call_in, failure
+from housenumbers.runtime.errors import UserError
+from housenumbers.tracking.loggers import Logger
+
+log = logging.getLogger(__name__)
+
+
+class Observers:
+    """Of one run. A context manager, which tells the loggers how the run ended.
+
+    A logger that fails is left out from then on, with one line in the log: what it keeps is elsewhere, too. A callback
+    that fails ends the run: it was asked for. The process that leads the run, alone, has them.
+    """
+
+    def __init__(self, config: TrainConfig, folder: Path) -> None:
+        """Raises UserError where one of them cannot be made."""
+        self._params = to_dict(config) if config.logger else {}
+        self._loggers: dict[str, Logger] = {
+            f"logger.{name}": call_in(folder, f"logger.{name}", option) for name, option in config.logger.items()
+        }
+        self._callbacks: dict[str, Callable[[dict[str, Any]], object]] = {
+            f"callbacks.{name}": call_in(folder, f"callbacks.{name}", option)
+            for name, option in config.callbacks.items()
+        }
+        for key, callback in self._callbacks.items():
+            if not callable(callback):
+                raise UserError(f"{key}: gives a {type(callback).__name__}, which cannot be called with a record")
+
+    def __enter__(self) -> "Observers":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        status = "success" if kind is None else "failed"
+        self._tell_loggers(lambda logger: logger.finalize(status))
+
+    def begin(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Tells the loggers the configuration and, after a resume, the epochs so far."""
+        self._tell_loggers(lambda logger: logger.log_hyperparams(self._params))
+        for record in history:
+            self._log(record, int(record["epoch"]))
+
+    def after_epoch(self, record: Mapping[str, Any]) -> None:
+        """Tells the loggers the epoch's record, and calls the callbacks with a copy of it.
+
+        Raises UserError where a callback fails.
+        """
+        self._log(record, int(record["epoch"]))
+        for key, callback in self._callbacks.items():
+            try:
+                callback(dict(record))
+            except Exception as error:
+                raise UserError(failure(key, error)) from None
+
+    def scores(self, scores: Mapping[str, Any], epoch: int) -> None:
+        """Tells the loggers the final scores, at the last epoch."""
+        self._log(scores, epoch)
+
+    def _log(self, values: Mapping[str, Any], step: int) -> None:
+        metrics = {key: float(value) for key, value in values.items() if key != "epoch" and value is not None}
+        self._tell_loggers(lambda logger: logger.log_metrics(metrics, step=step))
+
+    def _tell_loggers(self, tell: Callable[[Logger], None]) -> None:
+        for key, logger in list(self._loggers.items()):
+            try:
+                tell(logger)
+            except Exception as error:  # whatever a library or a network meets
+                del self._loggers[key]
+                log.warning("%s: the run goes on without it", failure(key, error))

@@ -1,0 +1,71 @@
+"""What a run's records must be, wherever they are read from: other programs, or a hand, may have changed them."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from housenumbers.runtime.errors import UserError
+
+_OF_AN_EPOCH = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
+_ABSENT = ("val_loss", "val_accuracy")  # null without validation
+_DEEPEST = 50
+_OF_SCORES = {"best": ("epoch", "val_accuracy"), "test": ("n", "accuracy"), "calibration": ("temperature", "n")}
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
+
+
+def is_deep(value: Any) -> bool:
+    """Whether lists and dictionaries are nested so deeply that the json module, which reads such, cannot write them."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        lists = [each for each in level if isinstance(each, dict | list)]
+        level = [item for each in lists for item in (each.values() if isinstance(each, dict) else each)]
+    return bool(level)
+
+
+def checked_history(records: Any, source: str) -> list[dict[str, Any]]:
+    """One record an epoch, from the first on, without gaps. Raises UserError, which names `source`, otherwise."""
+    damaged = UserError(f"{source}: damaged (not a record of numbers for each epoch): restore it from a backup")
+    if not isinstance(records, list) or not records:
+        raise damaged
+    history = []
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, Mapping) or not all(key in record for key in _OF_AN_EPOCH):
+            raise damaged
+        values = {key: record[key] for key in _OF_AN_EPOCH}
+        fine = all(is_number(value) or (value is None and key in _ABSENT) for key, value in values.items())
+        if not fine or values["epoch"] != number or values["seconds"] <= 0:
+            raise damaged
+        history.append(values)
+    with_validation = {record[key] is not None for record in history for key in _ABSENT}
+    if len(with_validation) > 1:
+        raise damaged
+    return history
+
+
+def check_scores(record: Mapping[str, Any], source: str) -> None:
+    """Raises UserError, which names `source`, where scores or seconds in a run's record are no numbers."""
+    numbers = {"train_seconds": record["train_seconds"]} if record.get("train_seconds") is not None else {}
+    for name, keys in _OF_SCORES.items():
+        scores = record.get(name)
+        if scores is not None:
+            numbers |= {f"{name}.{key}": scores.get(key) if isinstance(scores, Mapping) else None for key in keys}
+    if bad := [name for name, value in numbers.items() if not is_number(value)]:
+        raise UserError(f"{source}: damaged ({bad[0]} is not a number): restore it from a backup")
+
+
+def check_calibration(calibration: Any, source: str) -> None:
+    """Raises UserError, which names `source`, where it is given and its temperature could not be divided by."""
+    if calibration is None:
+        return
+    check_scores({"calibration": calibration}, source)
+    if calibration["temperature"] <= 0:
+        raise UserError(f"{source}: damaged (calibration.temperature is not above 0): restore it from a backup")

@@ -1,0 +1,138 @@
+"""The index of runs: read from each run's own `run.json` whenever it is asked for.
+
+There is no common file that runs write to, so no number of runs at once can lose or garble a line of it.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from housenumbers.runtime.errors import UserError, explained
+from housenumbers.tracking.record_validation import check_scores
+from housenumbers.tracking.run_folder import RunFolder
+
+HOMES = (Path("outputs"), Path("multirun"))
+_WIDEST = 40  # letters, of a cell of the table
+
+
+def all_runs(homes: Iterable[Path] = HOMES) -> list[dict[str, Any]]:
+    """The records of all runs below `homes`, each with its `folder`, best validation accuracy first.
+
+    A damaged record is listed, with status "damaged", and one that may not be read with status "unreadable".
+    """
+    runs = []
+    for home in homes:
+        for file in home.rglob("run.json"):
+            folder = RunFolder(file.parent)
+            try:
+                run = checked_record(folder) | {"status": folder.status()}
+            except UserError as error:
+                run = {"status": "damaged", "error": str(error)}
+            except OSError as error:
+                if (explanation := explained(error)) is None:
+                    raise
+                run = {"status": "unreadable", "error": explanation}
+            runs.append(run | {"folder": str(file.parent)})
+    return sorted(runs, key=lambda run: (-_accuracy(run), str(run["folder"])))
+
+
+def matches(run: Mapping[str, Any], filters: Sequence[str]) -> bool:
+    """Whether all KEY=VALUE `filters` hold; a dotted key of the record or of its configuration.
+
+    `data=svhn` means `data.name=svhn`.
+    """
+    pairs = (word.partition("=") for word in filters)
+    return all(_equal(_text(find_value(run, key)), value) for key, _, value in pairs)
+
+
+def table(runs: Sequence[Mapping[str, Any]]) -> str:
+    """The runs as lines of aligned columns, the first line naming them."""
+    rows = [["accuracy", "test", "seconds", "status", "name", "model", "data", "seed", "folder"]]
+    for run in runs:
+        best, test, seconds = run.get("best"), run.get("test"), run.get("train_seconds")
+        rows.append(
+            [
+                f"{best['val_accuracy']:.2%}" if best else "-",
+                f"{test['accuracy']:.2%}" if test else "-",
+                f"{seconds:.1f}" if seconds is not None else "-",
+                *(_text(find_value(run, key) or "-") for key in ("status", "name", "model", "data")),
+                _text(find_value(run, "seed") if "seed" in run else "-"),
+                str(run["folder"]),
+            ]
+        )
+    rows = [[_cell(text) for text in row[:-1]] + [_printable(row[-1])] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def caption(run: Mapping[str, Any]) -> str:
+    """The run in one line, for a list to choose from."""
+    best = run.get("best")
+    told = [_text(find_value(run, key) or "-") for key in ("name", "model", "data")]
+    told += [f"{100 * best['val_accuracy']:.2f} % of validation"] if best else []
+    return ", ".join([*map(_cell, told), _printable(str(run["folder"]))])
+
+
+def newest_run(wanted: str, homes: Sequence[Path] = HOMES) -> Path:
+    """The folder of the run that was started last, trials of sweeps apart. Raises UserError where there is none."""
+    runs = [run for run in all_runs(homes) if run.get("trial") is None and "config" in run]
+    if not runs:
+        raise UserError(f"{wanted}: no run below {' or '.join(map(str, homes))}: name a run's folder")
+    return Path(max(runs, key=lambda run: str(run.get("started", "")))["folder"])
+
+
+def checked_record(folder: RunFolder) -> dict[str, Any]:
+    """The folder's record. Raises UserError where it is damaged or scores in it are no numbers, OSError as `record`."""
+    record = folder.record()
+    check_scores(record, str(folder.record_file))
+    return record
+
+
+def duration(seconds: float) -> str:
+    """ "42 s", "3.5 min" or "2.1 h"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _cell(text: str) -> str:
+    """The text in one line, and no longer than a column of a table may be: whoever wrote the record chose it."""
+    text = _printable(text)
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+
+
+def _printable(text: str) -> str:
+    """The text without line breaks, control characters, and bytes that are no UTF-8, as names of files may have."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def _accuracy(run: Mapping[str, Any]) -> float:
+    best = run.get("best")
+    return best["val_accuracy"] if best else -math.inf
+
+
+def find_value(run: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key: of the record itself, else of its configuration."""
+    for value in (run, run.get("config", {})):
+        for word in key.split("."):
+            value = value.get(word) if isinstance(value, Mapping) else None
+        if value is not None:
+            return value
+    return None
+
+
+def _equal(text: str, wanted: str) -> bool:
+    try:
+        return text == wanted or float(text) == float(wanted)
+    except ValueError:
+        return False
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, Mapping):
+        return str(value.get("name", value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,44 @@
+"""The log of a run: plain lines on the terminal, around the progress bar, and in the run's folder."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from housenumbers.runtime.errors import UserError
+
+
+@contextmanager
+def run_log(file: Path) -> Iterator[None]:
+    """While it is open, log records of this package go to standard output and, with their time, to `file`.
+
+    Errors go to the file alone: the command tells them on standard error.
+    Raises UserError where that is a pipe or a device, and OSError where it cannot be written.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists() and not file.is_dir() and not file.is_file():
+        raise UserError(f"{file}: not an ordinary file but a pipe or a device: move it away")
+    console = logging.StreamHandler(sys.stdout)
+    console.setFormatter(logging.Formatter("%(message)s"))
+    console.addFilter(lambda record: record.levelno < logging.ERROR)
+    to_file = logging.FileHandler(file, encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_file.handleError = _lost  # type: ignore[method-assign,assignment]
+    package = logging.getLogger("housenumbers")
+    package.setLevel(logging.INFO)
+    package.propagate = False
+    package.handlers = [console, to_file]
+    try:
+        with logging_redirect_tqdm([package]):
+            yield
+    finally:
+        package.handlers = []
+        package.propagate = True
+        to_file.close()
+
+
+def _lost(_: logging.LogRecord) -> None:
+    """A line that finds no room on a full disk: logging would print a traceback in the place of the error itself."""

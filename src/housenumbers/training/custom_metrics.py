@@ -1,0 +1,27 @@
+"""Metrics of your own, of whole splits: what `config.metrics` names, called with logits and labels."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from housenumbers.config.targets import call, failure
+from housenumbers.runtime.errors import UserError
+
+
+def own_metrics(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> dict[str, float | None]:
+    """The value of each of the `metrics`, by its name, for logits `[N, 10]` and labels `[N]`; null if it is not finite.
+
+    Each is made anew, so that one that counts over its calls (torchmetrics') begins at nothing.
+    Raises UserError where one cannot be made, fails, or gives no number.
+    """
+    values: dict[str, float | None] = {}
+    for name, option in metrics.items():
+        metric = call(f"metrics.{name}", option)
+        try:
+            value = float(metric(logits.clone(), labels.clone()))
+        except Exception as error:
+            raise UserError(failure(f"metrics.{name}", error)) from None
+        values[name] = value if math.isfinite(value) else None
+    return values

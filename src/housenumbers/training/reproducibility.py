@@ -1,0 +1,103 @@
+"""Equal configuration, equal bits: seeds, deterministic kernels, and a record of what else decides the bits."""
+
+import os
+import platform
+import random
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from housenumbers.runtime import processes
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "hydra-core", "omegaconf")
+
+# Read by oneDNN (earlier DNNL), MKL, OpenMP, NumPy and the libraries of CUDA: which instructions they use, in which
+# order they sum, how they round.
+_VARIABLES = (
+    "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS", "DNNL_CPU_ISA_HINTS",
+    "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DYNAMIC",
+    "MKL_DEBUG_CPU_TYPE", "MKL_VML_MODE", "OMP_DYNAMIC", "OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES",
+    "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG",
+)  # fmt: skip
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds torch (CUDA included), NumPy and Python's `random`, and asks cuDNN and cuBLAS for deterministic kernels.
+
+    Our own draws do not depend on these generators; the initial weights, and code that you add, may.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may sum in any order
+
+
+def computes_in_bfloat16(autocast: bool | str, device: torch.device) -> bool:
+    """Whether a step is run in bfloat16: `autocast` is false (never), "cuda", or true: also on the CPU.
+
+    And only where the device has instructions for it: emulated, it is slower than float32.
+    """
+    if device.type == "cuda":
+        return bool(autocast) and torch.cuda.is_bf16_supported(including_emulation=False)
+    return autocast is True and device.type == "cpu" and _cpu_has_bfloat16()
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What decides the bits besides configuration and data, as plain values.
+
+    `threads` of a process, `world_size` (how many processes), `device`, `versions`, `cpu` and `arithmetic`.
+    """
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {
+        "threads": torch.get_num_threads(),
+        "world_size": processes.world_size(),
+        "device": name,
+        "versions": dict(_versions()),
+        "cpu": f"{_cpu_model()}, {torch.backends.cpu.get_cpu_capability()}"
+        + (", bfloat16" if _cpu_has_bfloat16() else ""),
+        "arithmetic": _arithmetic(),
+    }
+
+
+def _arithmetic() -> dict[str, Any]:
+    """Settings under which the same processor gives other bits: those of torch, and variables that are set.
+
+    `cpu_capability` is the one that torch's kernels use, which ATEN_CPU_CAPABILITY lowers. Of oneDNN and MKL only the
+    variables can be seen.
+    """
+    return {
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "onednn": torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled(),
+    } | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
+
+
+@cache
+def _cpu_has_bfloat16() -> bool:
+    has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
+    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+@cache
+def _cpu_model() -> str:
+    """The processor's name; with family and model where they are known, since a virtual machine's name hides them."""
+    try:
+        first, _, _ = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")
+        told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+        name = told["model name"]
+    except (OSError, KeyError):
+        return platform.processor() or platform.machine()
+    known = "cpu family" in told and "model" in told
+    return f"{name} (family {told['cpu family']}, model {told['model']})" if known else name

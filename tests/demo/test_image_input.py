@@ -1,0 +1,67 @@
+"""Pictures and drawings that are handed in: which are refused, and what a drawing is cut to."""
+
+import io
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from housenumbers.data.folder import read_picture
+from housenumbers.demo.image_input import MOST_BYTES, drawing, picture
+from housenumbers.runtime.errors import UserError
+
+
+def as_file(image: Image.Image, form: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    image.save(file, form)
+    return file.getvalue()
+
+
+def sheet(paper: str, ink: str | None, box: tuple[int, int, int, int] = (40, 200, 60, 280)) -> bytes:
+    canvas = Image.new("RGB", (320, 320), paper)
+    if ink:
+        ImageDraw.Draw(canvas).rectangle(box, fill=ink)
+    return as_file(canvas)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_a_picture_is_read_as_files_are(form: str) -> None:
+    content = as_file(Image.effect_noise((50, 40), 80).convert("RGB"), form)
+    assert torch.equal(picture(content), read_picture(io.BytesIO(content)))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"not a picture", "no picture"),
+        (b"", "no picture"),
+        (sheet("white", "black")[:150], "damaged"),
+        (bytes(MOST_BYTES + 1), "too large: 10 MB"),
+        (as_file(Image.new("1", (5001, 5000))), "too many pixels: 25 million"),
+        (as_file(Image.new("1", (20_000, 20_000))), "too many pixels"),  # which Pillow itself refuses
+        (as_file(Image.new("L", (20, 20)), "EPS"), "EPS"),
+    ],
+)
+def test_what_is_refused(content: bytes, said: str) -> None:
+    for read in (picture, drawing):
+        with pytest.raises(UserError, match=said):
+            read(content)
+
+
+@pytest.mark.parametrize(("paper", "ink"), [("#eeeeee", "#111111"), ("#111111", "#eeeeee")])
+def test_a_drawing_is_cut_to_a_square_about_its_strokes(paper: str, ink: str) -> None:
+    cut = drawing(sheet(paper, ink))
+    dark = (cut.float().mean(dim=0) < 127) == (ink == "#111111")
+    rows, columns = dark.any(dim=1).nonzero().view(-1), dark.any(dim=0).nonzero().view(-1)
+    assert cut.shape == (3, 32, 32)
+    assert 25 <= len(rows) <= 28  # of 32: ten twelfths
+    for inked in (rows, columns):
+        assert abs(int(inked[0]) - (31 - int(inked[-1]))) <= 1  # in the middle
+    elsewhere = drawing(sheet(paper, ink, (240, 20, 260, 100)))
+    assert torch.equal(elsewhere, cut)
+
+
+def test_an_empty_canvas_says_so() -> None:
+    for paper in ("#eeeeee", "#111111"):
+        with pytest.raises(UserError, match="canvas is empty"):
+            drawing(sheet(paper, None))

@@ -1,0 +1,108 @@
+"""A loaded model says what is wrong with what it is handed over, and answers the same for pictures in either form."""
+
+import numpy as np
+import pytest
+import torch
+from support import composed
+from torch import Tensor
+
+from housenumbers.config.schema import to_dict
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.evaluation.occlusion import occlusion
+from housenumbers.evaluation.trained_model import Trained, load_trained, rebuild_model
+from housenumbers.runtime.errors import InputError
+from housenumbers.training.build import build_model
+from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
+
+PICTURES = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(5)
+
+
+@pytest.fixture(scope="module", params=["model=resnet31 model.width=4 model.blocks=[1]", "model=fastnet"])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    config = composed("data=digits", "threads=1", *request.param.split())
+    torch.manual_seed(0)
+    model = build_model(config.model, torch.device("cpu"))
+    file = tmp_path_factory.mktemp("trained") / "model.pt"
+    save_checkpoint(file, {"config": to_dict(config), "model": model.state_dict()})
+    return load_trained(file)
+
+
+def test_floats_on_the_same_scale_give_the_same(trained: Trained) -> None:
+    expected = trained.logits(PICTURES)
+    for floats in (PICTURES.float(), PICTURES.double(), PICTURES.float().clone(memory_format=torch.channels_last)):
+        assert torch.equal(trained.logits(floats), expected)
+        torch.testing.assert_close(trained.model(images=floats), trained.model(PICTURES))  # layouts round otherwise
+    black = torch.zeros(1, 3, 32, 32)
+    assert torch.equal(trained.logits(black), trained.logits(black.to(torch.uint8)))
+    assert trained.logits(PICTURES[:0]).shape == (0, 10)
+    dark = torch.ones(1, 3, 32, 32, dtype=torch.uint8)  # of bytes there is but one scale
+    maps, _ = occlusion(trained.logits, dark, torch.tensor([3]))
+    assert maps.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (PICTURES / 255, "multiply them by 255"),
+        ((PICTURES > 99).float(), "multiply them by 255"),
+        ((PICTURES / 255).half(), "multiply them by 255"),
+        ((PICTURES / 255 - 0.5) / 0.5, "undo their normalization"),
+        (PICTURES.float() * 257, "0..255"),
+        (PICTURES.float().index_fill(0, torch.tensor([2]), torch.nan), "finite"),
+        (PICTURES.float().index_fill(0, torch.tensor([2]), torch.inf), "finite"),
+        (PICTURES.long(), "int64"),
+        (PICTURES > 99, "bool"),
+        (PICTURES.permute(0, 2, 3, 1), r"movedim\(-1, -3\)"),
+        (PICTURES[0].permute(1, 2, 0), r"movedim\(-1, -3\)"),
+        (PICTURES[0], r"batch one picture by \[None\]"),
+        (PICTURES[:, :1], "expand"),
+        (torch.cat([PICTURES, PICTURES[:, :1]], dim=1), "RGB"),
+        (PICTURES[None], "N, 3, H, W"),
+        (PICTURES.numpy(), "ndarray"),
+        (np.zeros((1, 3, 32, 32)), "ndarray"),
+        ([PICTURES], "list"),
+    ],
+)
+def test_what_are_no_pictures_is_refused_at_every_door(trained: Trained, images: Tensor, said: str) -> None:
+    for door in (
+        trained.model,
+        trained.logits,
+        lambda given: trained.model(images=given),
+        lambda given: trained.predict(LabeledImages(given, LABELS)),
+    ):
+        with pytest.raises(InputError, match=said):
+            door(images)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (LABELS[:4], r"one for each picture, not \[4\]"),
+        (LABELS + 0.5, "whole"),
+        (LABELS * torch.nan, "0..9"),
+        (LABELS[:, None], r"one for each picture, not \[5, 1\]"),
+        (LABELS + 6, r"0\.\.9, not 6\.\.10"),
+        (LABELS - 1, "not -1"),
+        (LABELS - 100, "not -100"),  # which a cross entropy leaves out
+    ],
+)
+def test_what_are_no_labels_is_refused(trained: Trained, labels: Tensor, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        trained.predict(LabeledImages(PICTURES, labels))
+
+
+def test_a_path_may_be_text(trained: Trained) -> None:
+    assert torch.equal(load_trained(str(trained.file)).logits(PICTURES), trained.logits(PICTURES))
+
+
+def test_a_model_from_a_checkpoint_is_as_careful(trained: Trained) -> None:
+    model = rebuild_model(load_checkpoint(trained.file), trained.file, torch.device("cpu")).eval()
+    torch.testing.assert_close(model(PICTURES.float()), model(PICTURES))
+    with pytest.raises(InputError, match="multiply them by 255"):
+        model(PICTURES / 255)
+
+
+def test_it_can_still_be_compiled(trained: Trained) -> None:
+    traced = torch.compile(trained.model, backend="eager", fullgraph=True)
+    assert torch.equal(traced(PICTURES), trained.model(PICTURES))

@@ -1,0 +1,191 @@
+"""Picture files in, labels and calibrated probabilities out."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import termios
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from support import TINY, Command, command_line, environment, run_in
+
+from housenumbers.data.digits import read_digits
+from housenumbers.evaluation.trained_model import load_trained
+from housenumbers.metrics import predict
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Twelve test digits as files, in two folders."""
+    images, _ = read_digits(None, "test")  # type: ignore[arg-type]
+    home = tmp_path / "pictures"
+    (home / "more").mkdir(parents=True)
+    for number in range(12):
+        folder = home / "more" if number >= 8 else home
+        Image.fromarray(images.images[number].permute(1, 2, 0).numpy()).save(folder / f"{number:02d}, ü.png")
+    (home / ".DS_Store").write_text("the system's own")
+    return home
+
+
+def in_order(pictures: Path) -> list[Path]:
+    return sorted(path for path in pictures.rglob("*.png"))
+
+
+def rows(output: str) -> list[dict]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def test_probabilities_are_the_models_own_divided_by_its_temperature(
+    finished: Path, pictures: Path, command: Command
+) -> None:
+    done = command("predict", f"run={finished}", f"images={pictures}", "format=jsonl")
+    assert done.returncode == 0, done.stderr
+    trained = load_trained(finished)
+    images = read_digits(trained.config.data, "test")[0].images[:12]
+    logits, _ = predict(trained.model, [(images, torch.zeros(12))])
+    expected = (logits / trained.content["calibration"]["temperature"]).softmax(dim=1)
+    found = rows(done.stdout)
+    by_name = {Path(row["file"]).name[:2]: row for row in found}
+    in_their_order = [by_name[f"{number:02d}"] for number in range(12)]
+    assert torch.allclose(torch.tensor([row["probabilities"] for row in in_their_order]), expected, atol=1e-5)
+    assert [row["label"] for row in in_their_order] == logits.argmax(dim=1).tolist()
+    assert all(row["confidence"] == row["probabilities"][row["label"]] for row in found)
+    assert [row["file"] for row in found] == list(map(str, in_order(pictures)))
+    assert f"temperature {trained.temperature:.3f}" in done.stderr
+
+
+def test_a_run_with_several_views_can_be_asked_for_one(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    run = tmp_path / "alone.pt"
+    whole = torch.load(finished / "checkpoints/best.pt", weights_only=True)
+    torch.save({**whole, "config": {**whole["config"], "tta": 2, "tta_invert": True}}, run)
+    words = (f"images={pictures}", "format=jsonl")
+    several, one, plain = (
+        rows(run_in(tmp_path, "predict", f"run={where}", *words, *more).stdout)
+        for where, more in ((run, ()), (run, ("tta=0", "tta_invert=false")), (finished, ()))
+    )
+    assert one == plain
+    assert several != plain
+
+
+def test_csv_and_table_say_the_same(finished: Path, pictures: Path, command: Command) -> None:
+    words = (f"run={finished}/checkpoints/best.pt", f"images={pictures}/**/*.png")
+    plain = rows(command("predict", *words, "format=jsonl").stdout)
+    as_csv = list(csv.DictReader(io.StringIO(command("predict", *words, "format=csv").stdout)))
+    as_table = command("predict", *words).stdout.splitlines()
+    assert len(plain) == len(as_csv) == len(as_table) - 1 == 12
+    for row, fields, line in zip(plain, as_csv, as_table[1:], strict=True):
+        assert fields["file"] == row["file"]
+        assert [float(fields[f"p{label}"]) for label in range(10)] == row["probabilities"]
+        assert line.split()[0] == fields["label"] == str(row["label"])
+        assert line.endswith(row["file"])
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["images=[pictures/more,pictures/00, ü.png]"], None),  # a comma in a name needs a word of its own
+        (["images=[pictures/more]", "images=pictures/00, ü.png"], 5),
+        (["images=pictures/*"], 12),
+        (["images=pictures/0?*"], 8),
+    ],
+)
+def test_files_folders_and_patterns(
+    finished: Path, pictures: Path, command: Command, words: list[str], count: int | None
+) -> None:
+    assert pictures.exists()
+    done = command("predict", f"run={finished}", *words, "format=jsonl")
+    assert done.returncode == (2 if count is None else 0), done.stderr
+    assert len(rows(done.stdout)) == (count or 0)
+
+
+def test_paths_come_from_standard_input_and_names_may_be_any_bytes(finished: Path, pictures: Path) -> None:
+    odd = bytes(pictures / "more") + b"/\xff.png"
+    shutil.copy(in_order(pictures)[0], odd)
+    done = subprocess.run(
+        command_line("predict", f"run={finished}", "images=-", "format=csv"),
+        input=odd + b"\n\n" + bytes(pictures / "00, ü.png") + b"\nnowhere.png\n",
+        env=environment(), capture_output=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1].startswith(odd + b",")
+    assert len(lines) == 3
+    assert b"nowhere.png: cannot be read" in done.stderr
+
+
+def test_a_terminal_shows_a_bar_while_the_lines_go_to_a_file(finished: Path, pictures: Path, tmp_path: Path) -> None:
+    terminal, screen = os.openpty()
+    termios.tcsetwinsize(screen, (24, 80))
+    with (tmp_path / "labels.csv").open("w") as file:
+        words = [f"run={finished}", f"images={pictures}", "format=csv"]
+        done = subprocess.run(command_line("predict", *words), stdout=file, stderr=screen, env=environment())
+    os.close(screen)
+    seen = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert done.returncode == 0, seen
+    assert "12/12" in seen
+    assert len((tmp_path / "labels.csv").read_text().splitlines()) == 13
+
+
+def test_unreadable_files_are_told_and_skipped(finished: Path, pictures: Path, command: Command) -> None:
+    (pictures / "03 empty.png").touch()
+    (pictures / "05 torn.png").write_bytes(in_order(pictures)[0].read_bytes()[:100])
+    done = command("predict", f"run={finished}", f"images={pictures}", "format=jsonl")
+    assert done.returncode == 1
+    assert len(rows(done.stdout)) == 12
+    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert [Path(line.split(": ")[1]).name for line in told] == ["03 empty.png", "05 torn.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "images=FILES"),
+        (["images=nowhere.png"], "nowhere.png"),
+        (["images=nowhere/*.png"], "nowhere/*.png"),
+        (["images=[]"], "images"),
+        (["images=.", "format=xml"], "format=xml"),
+        (["images=[-,.]"], "standard input"),
+        (["images=.", "run=nowhere"], "run=nowhere"),
+        (["images=.", "run=last"], "train one"),
+        (["images=.", "data.root=x"], "data.root"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, command: Command, words: list[str], said: str) -> None:
+    (tmp_path / "file.png").touch()
+    done = command("predict", *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+
+
+def test_without_validation_the_temperature_is_1_and_it_says_so(tmp_path: Path, pictures: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    assert run_in(home, "train", *TINY, "epochs=1", "data.val_fraction=0").returncode == 0
+    done = run_in(home, "predict", f"images={pictures}")
+    assert done.returncode == 0, done.stderr
+    assert "not calibrated, for want of a validation part (data.val_fraction=0)" in done.stderr
+    refused = run_in(home, "evaluate", "split=validation", "calibrate=true")
+    assert refused.returncode == 2
+    assert "no validation part" in refused.stderr
+
+
+def test_calibrating_on_demand_gives_what_the_end_of_the_run_gave(finished: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    file = run / "checkpoints/best.pt"
+    whole = torch.load(file, weights_only=True)
+    assert json.loads((run / "run.json").read_text())["calibration"] == whole["calibration"]
+    calibration = whole.pop("calibration")
+    torch.save(whole, file)
+    assert load_trained(run).temperature == 1
+    done = run_in(tmp_path, "evaluate", f"run={run}", "split=validation", "calibrate=true")
+    assert done.returncode == 0, done.stderr
+    assert f"temperature {calibration['temperature']:.3f}" in done.stdout
+    assert torch.load(file, weights_only=True)["calibration"] == calibration
+    assert run_in(tmp_path, "evaluate", f"run={run}", "calibrate=true").returncode == 2

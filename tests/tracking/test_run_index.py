@@ -1,0 +1,85 @@
+"""The list of runs, whatever lies in their folders."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from housenumbers.tracking.run_index import all_runs, caption, newest_run, table
+
+GOOD = {"status": "completed", "name": "good", "best": {"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0}}
+
+
+def write(home: Path, name: str, text: str) -> None:
+    (home / name).mkdir(parents=True)
+    (home / name / "run.json").write_text(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"config": ' * 100_000,
+        '{"name": ' + "[" * 400 + "]" * 400 + "}",  # which the json module reads and cannot write
+        '{"status": "runn',
+        "[]",
+        "\udcff\udcfe",
+        json.dumps(GOOD | {"best": {"epoch": 1, "val_accuracy": "x"}}),
+        json.dumps(GOOD | {"best": {"epoch": 1, "val_accuracy": float("nan")}}),
+        json.dumps(GOOD | {"best": {"epoch": 1, "val_accuracy": True}}),
+        json.dumps(GOOD | {"best": [1, 2]}),
+        '{"best": {"epoch": 1, "val_accuracy": 1' + "0" * 400 + "}}",
+        json.dumps(GOOD | {"train_seconds": {}}),
+        json.dumps(GOOD | {"test": 5}),
+        json.dumps(GOOD | {"calibration": {"temperature": "x"}}),
+    ],
+)
+def test_one_damaged_record_is_listed_beside_the_others(tmp_path: Path, text: str) -> None:
+    write(tmp_path, "good", json.dumps(GOOD))
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "run.json").write_bytes(text.encode(errors="surrogateescape"))
+    runs = all_runs([tmp_path])
+    assert [run["status"] for run in runs] == ["completed", "damaged"]
+    json.dumps(runs, indent=2)
+    assert len(table(runs).splitlines()) == 3
+
+
+def test_a_pipe_or_a_folder_called_run_json_ends_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "good", json.dumps(GOOD))
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "run.json")
+    (tmp_path / "folder" / "run.json").mkdir(parents=True)
+    runs = {Path(run["folder"]).name: run for run in all_runs([tmp_path])}
+    assert {name: run["status"] for name, run in runs.items()} == {
+        "good": "completed", "pipe": "damaged", "folder": "unreadable",
+    }  # fmt: skip
+
+
+def test_a_record_that_may_not_be_read_is_no_damaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "run", json.dumps(GOOD))
+
+    def refuse(path: object, *_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    (run,) = all_runs([tmp_path])
+    assert run["status"] == "unreadable"
+    assert "permit access" in run["error"]
+
+
+def test_no_name_breaks_the_table(tmp_path: Path) -> None:
+    name = "two\nlines\x1b[2J" + "wide" * 1000
+    write(tmp_path, "ru\udcffn", json.dumps(GOOD | {"name": name, "model": {"name": [name]}, "status": name}))
+    runs = all_runs([tmp_path])
+    lines = table(runs).splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) < 400
+    assert all(text.isprintable() and text.encode() for text in (*lines, caption(runs[0])))
+
+
+def test_the_newest_run_is_no_trial(tmp_path: Path) -> None:
+    for day, trial in enumerate((None, None, {"study": "s", "number": 0})):
+        write(tmp_path, str(day), json.dumps(GOOD | {"started": f"2026-01-0{day}", "trial": trial, "config": {}}))
+    assert newest_run("resume=last", [tmp_path]).name == "1"
