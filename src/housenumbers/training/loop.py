@@ -13,15 +13,15 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from housenumbers.config.schema import TrainConfig, options
-from housenumbers.data.batches import batch_count, micro_batch_count, rows_of, training_batches
+from housenumbers.data.batches import batch_count, training_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.random_streams import MODEL, stream_seed
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import DivergedError, UserError
 from housenumbers.training import distributed
 from housenumbers.training.averaging import WeightAverage, averaged_weights
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler
 from housenumbers.training.checkpoint import load_weights
+from housenumbers.training.gradient_accumulation import micro_batches
 from housenumbers.training.history import Record, should_stop
 from housenumbers.training.progressive import check_progressive, due, freeze_stages_due, pictures_of_size_due
 from housenumbers.training.reproducibility import computes_in_bfloat16
@@ -160,34 +160,24 @@ def train_epoch(
     epoch: int,
     on_step: Callable[[float | None], None],
 ) -> float:
-    """One pass over the training part. Gives the mean loss over its pictures.
+    """One pass over the training part. Returns the mean loss over its images.
 
-    The `network` is the state's model, or the part of it that is trained, on features in the place of pictures. Where
-    there are several processes or micro-batches, the gradient is summed over them: it is that of the whole batch.
+    The `network` is the state's model, or the part of it that is trained, on features instead of images.
     """
     model, optimizer = train_mode(network), state.optimizer
-    device = train.images.device
-    total_loss = torch.zeros((), device=device)
-    seen = 0
+    loss_sum = torch.zeros((), device=train.images.device)
     steps = batch_count(train, config.data.batch_size)
-    rank, world_size = processes.rank(), processes.world_size()
-    batches = training_batches(train, config.data.batch_size, config.augment, config.seed, epoch, rank, world_size)
+    batches = training_batches(
+        train, config.data.batch_size, config.augment, config.seed, epoch, processes.rank(), processes.world_size()
+    )
     for step, (images, labels) in enumerate(batches):
-        size = min(config.data.batch_size, len(train.labels) - seen)  # of the batch, of which this may be a part
-        own = len(rows_of(size, rank, world_size))
+        seen = min((step + 1) * config.data.batch_size, len(train.labels))  # by all processes
+        batch_size = seen - step * config.data.batch_size
         optimizer.zero_grad()
-        count = micro_batch_count(size, world_size, config.micro_batches)
-        parts = list(zip(images.tensor_split(count), labels.tensor_split(count), strict=True))
-        for number, (pictures, targets) in enumerate(parts):
-            part = rank * config.micro_batches + number
-            key = (config.seed, epoch, step, part) if part else (config.seed, epoch, step)  # as of a whole batch
-            torch.manual_seed(stream_seed(MODEL, *key))  # for dropout, where a model has it
-            weight = own * len(targets) / len(labels)  # the pictures that count, so that all make the batch's mean
-            with distributed.gradients_stay(model, here=number + 1 < len(parts)):
-                loss = batch_loss(config, model, pictures, targets)
-                (loss * (weight * world_size / size)).backward()
-            total_loss += loss.detach() * weight
-        seen += size
+        for part in micro_batches(config, model, images, labels, batch_size, epoch, step):  # one, by default
+            loss = batch_loss(config, model, part.images, part.labels)
+            (loss * part.gradient_scale).backward()
+            loss_sum += loss.detach() * part.size
         if config.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad_norm)
         with scaled_rates(optimizer, warmup_factor(config.scheduler, (epoch - 1) * steps + step, steps)):
@@ -196,15 +186,15 @@ def train_epoch(
             state.scheduler.step()
         if state.average is not None:
             state.average.update(epochs_done=epoch - 1 + (step + 1) / steps)
-
-        mean_loss = None
-        if step % _LOOK_EVERY == 0:
-            mean_loss = distributed.total(total_loss).item() / seen
-            check_finite(mean_loss, f"training loss in epoch {epoch}")
-        on_step(mean_loss)
+        on_step(_mean_loss(loss_sum, seen, epoch) if step % _LOOK_EVERY == 0 else None)
     if state.interval == "epoch":
         state.scheduler.step()
-    mean_loss = distributed.total(total_loss).item() / seen
+    return _mean_loss(loss_sum, len(train.labels), epoch)
+
+
+def _mean_loss(loss_sum: Tensor, seen: int, epoch: int) -> float:
+    """The mean over the images that all processes have seen. Raises DivergedError where it is not finite."""
+    mean_loss = distributed.total(loss_sum).item() / seen
     check_finite(mean_loss, f"training loss in epoch {epoch}")
     return mean_loss
 

@@ -1,0 +1,42 @@
+"""One batch in several parts: micro-batches, in each of the processes that torchrun starts."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from housenumbers.config.schema import TrainConfig
+from housenumbers.data.batches import micro_batch_count, rows_of
+from housenumbers.data.random_streams import MODEL, stream_seed
+from housenumbers.runtime import processes
+from housenumbers.training import distributed
+
+
+class MicroBatch(NamedTuple):
+    images: Tensor  # [M, 3, H, W]
+    labels: Tensor  # [M], or [M, 10] with mixup
+    size: float  # how many images count: fewer than M where this process has none of its own in a small last batch
+    gradient_scale: float  # what its mean loss is multiplied by, so that all gradients add up to the batch's own
+
+
+def micro_batches(
+    config: TrainConfig, model: nn.Module, images: Tensor, labels: Tensor, batch_size: int, epoch: int, step: int
+) -> Iterator[MicroBatch]:
+    """The parts, at most `config.micro_batches`, in which this process computes its rows of a batch.
+
+    `images` and `labels` are this process's rows of the batch, `batch_size` is the number of all its rows. The gradients
+    that the caller computes are those of the whole batch: DistributedDataParallel averages them over the processes
+    after the last part only. Seeds the generator, from which dropout draws, anew for each part.
+    """
+    rank, world_size = processes.rank(), processes.world_size()
+    own_rows = len(rows_of(batch_size, rank, world_size))
+    count = micro_batch_count(batch_size, world_size, config.micro_batches)
+    parts = zip(images.tensor_split(count), labels.tensor_split(count), strict=True)
+    for number, (part_images, part_labels) in enumerate(parts):
+        part = rank * config.micro_batches + number
+        key = (config.seed, epoch, step, part) if part else (config.seed, epoch, step)  # as of a whole batch
+        torch.manual_seed(stream_seed(MODEL, *key))
+        size = own_rows * len(part_labels) / len(labels)
+        with distributed.gradients_stay(model, here=number + 1 < count):
+            yield MicroBatch(part_images, part_labels, size, size * world_size / batch_size)
