@@ -20,12 +20,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.compose import composed_from
-from housenumbers.data.batches import batch_count, plain_batches
+from housenumbers.config.compose import compose_config
+from housenumbers.data.batches import eval_batches, steps_per_epoch
 from housenumbers.data.load import load_splits
-from housenumbers.metrics import accuracy_and_loss, predict
+from housenumbers.metrics import accuracy_and_loss, predict_logits
 from housenumbers.runtime.errors import DivergedError, UserError, one_line_errors
-from housenumbers.runtime.memory import keep_freed_memory
+from housenumbers.runtime.memory import disable_malloc_trimming
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.reproducibility import seed_everything
 
@@ -105,7 +105,7 @@ def main() -> None:
             if getattr(arguments, key) < 1:
                 raise UserError(f"{key}={getattr(arguments, key)}: must be 1 or more")
         torch.set_num_threads(arguments.threads)
-        keep_freed_memory()
+        disable_malloc_trimming()
         print(machine(arguments.threads))
 
         more = [*COMMON, f"threads={arguments.threads}", *overrides]
@@ -151,11 +151,11 @@ def run(job: Job) -> dict[str, float]:
 
     A run whose loss is not finite is as good as chance.
     """
-    config = composed_from(ROOT / "conf", [*job.words, f"seed={job.seed}", f"data.split_seed={job.fold}"])
+    config = compose_config(ROOT / "conf", [*job.words, f"seed={job.seed}", f"data.split_seed={job.fold}"])
     splits = load_splits(config.data)
     seed_everything(config.seed)
-    steps = batch_count(splits.train, config.data.batch_size)
-    state = TrainingState.fresh(config, steps, torch.device("cpu"))
+    steps = steps_per_epoch(splits.train, config.data.batch_size)
+    state = TrainingState.initial(config, steps, torch.device("cpu"))
     try:
         for _ in fit(config, state, splits.stages, None, lambda _: None):
             pass
@@ -163,7 +163,7 @@ def run(job: Job) -> dict[str, float]:
         return {"accuracy": 0.1, "seconds": state.seconds}
     assert splits.validation is not None
     state.model.load_state_dict(state.weights())
-    scored = predict(state.model, plain_batches(splits.validation), config.tta, config.tta_invert)
+    scored = predict_logits(state.model, eval_batches(splits.validation), config.tta, config.tta_invert)
     return {"accuracy": accuracy_and_loss(*scored)[0], "seconds": state.seconds}
 
 

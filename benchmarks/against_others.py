@@ -24,8 +24,8 @@ from others import CONTESTANTS, Task, accuracy_of
 from rounds import Turns, machine, median_and_span, ratio_of_rounds, take_turns
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.compose import composed_from
-from housenumbers.config.schema import TrainConfig, to_dict
+from housenumbers.config.compose import compose_config
+from housenumbers.config.schema import TrainConfig, config_to_dict
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
@@ -99,7 +99,7 @@ class Arguments:
 def configuration(name: str, arguments: Arguments, overrides: list[str], epochs: int, seed: int = 0) -> TrainConfig:
     threads = "null" if arguments.threads is None else arguments.threads
     fixed = [f"epochs={epochs}", f"seed={seed}", f"threads={threads}", "device=cpu", "data.download=false"]
-    return composed_from(CONF, [*SETTINGS[name].words, *fixed, *overrides])
+    return compose_config(CONF, [*SETTINGS[name].words, *fixed, *overrides])
 
 
 def learning_rates(name: str, key: str) -> tuple[float | None, ...]:
@@ -157,7 +157,7 @@ def measure_accuracy(name: str, arguments: Arguments, overrides: list[str], chos
 
         def trained(key: str, rate: float | None, epochs: int, seed: int, *more: str) -> dict[str, float]:
             config = configuration(name, arguments, [*overrides, *more], epochs, seed)
-            run = {"contestant": key, "learning_rate": rate, "border": BORDER, "config": to_dict(config)}
+            run = {"contestant": key, "learning_rate": rate, "border": BORDER, "config": config_to_dict(config)}
             result: dict[str, float] = notes.result(run, partial(alone, key, Task(config, rate, WORKERS[0], BORDER)))
             bar.update()
             return result

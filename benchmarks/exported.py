@@ -19,13 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from rounds import Turns, machine, median_and_span, pictures, ratio_of_rounds, take_turns
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.compose import composed_from
-from housenumbers.config.schema import to_dict
+from housenumbers.config.compose import compose_config
+from housenumbers.config.schema import config_to_dict
 from housenumbers.data.load import load_splits
-from housenumbers.evaluation.trained_model import load_trained, rebuild_model
-from housenumbers.metrics import predict
+from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model
+from housenumbers.metrics import predict_logits
 from housenumbers.prediction.export import export
-from housenumbers.prediction.export_formats import check
+from housenumbers.prediction.export_formats import check_export_format
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.training.build import build_model
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
@@ -61,7 +61,7 @@ def write_model(name: str, folder: Path, threads: int) -> Path:
     What its weights are does not change the speed.
     """
     words = [f"model={name}", "data=synthetic", "data.size=2000", "data.val_fraction=0", f"threads={threads}"]
-    config = composed_from(CONF, words)
+    config = compose_config(CONF, words)
     train = load_splits(config.data).train
     seed_everything(0)
     model = build_model(config.model, CPU).train()
@@ -69,13 +69,13 @@ def write_model(name: str, folder: Path, threads: int) -> Path:
     with torch.no_grad():
         for batch in train.images[:512].split(64):
             model(batch)
-    save_checkpoint(folder / f"{name}.pt", {"config": to_dict(config), "model": model.state_dict()})
-    export(load_trained(folder / f"{name}.pt"), "onnx", folder / f"{name}.onnx")
+    save_checkpoint(folder / f"{name}.pt", {"config": config_to_dict(config), "model": model.state_dict()})
+    export(load_trained_model(folder / f"{name}.pt"), "onnx", folder / f"{name}.onnx")
     return folder / f"{name}.pt"
 
 
 def batches_of(count: int, size: int, root: str | None) -> tuple[Tensor, ...]:
-    config = None if root is None else composed_from(CONF, [f"data.root={root}", "data.download=false"]).data
+    config = None if root is None else compose_config(CONF, [f"data.root={root}", "data.download=false"]).data
     return pictures(count, config, seed=0).images.contiguous().split(size)
 
 
@@ -95,8 +95,10 @@ def race(
         turns.take(lambda: [session.run(None, {"images": array}) for array in arrays])
         return
     plain = contestant == "plain"
-    model = rebuild_model(load_checkpoint(checkpoint), checkpoint, CPU) if plain else load_trained(checkpoint).model
-    turns.take(lambda: predict(model, [(batch, batch) for batch in batches]))
+    model = (
+        rebuild_model(load_checkpoint(checkpoint), checkpoint, CPU) if plain else load_trained_model(checkpoint).model
+    )
+    turns.take(lambda: predict_logits(model, [(batch, batch) for batch in batches]))
 
 
 CONTESTANTS = ("plain", "folded", "onnx runtime")
@@ -109,7 +111,7 @@ def main() -> None:
             raise UserError("rounds, threads: must be 1 or more")
         if arguments.only not in (None, *NETWORKS):
             raise UserError(f"only={arguments.only}: must be one of {', '.join(NETWORKS)}")
-        check("onnx", None)
+        check_export_format("onnx", None)
         names = [arguments.only] if arguments.only else list(NETWORKS)
         root = overrides[-1].partition("=")[2] if overrides else None
         batches_of(1, 1, root)  # a folder that is not there is better found before the first process starts

@@ -18,13 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from rounds import Turns, machine, median_and_span, pictures, ratio_of_rounds, take_turns
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.compose import composed_from
-from housenumbers.data.batches import plain_batches
+from housenumbers.config.compose import compose_config
+from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.metrics import predict
-from housenumbers.models.fold_batch_norm import folded
+from housenumbers.metrics import predict_logits
+from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.errors import UserError, one_line_errors
-from housenumbers.runtime.memory import keep_freed_memory
+from housenumbers.runtime.memory import disable_malloc_trimming
 from housenumbers.training.build import build_model
 from housenumbers.training.reproducibility import seed_everything
 
@@ -60,7 +60,7 @@ class Arguments:
 def network(name: str) -> nn.Module:
     """With the statistics of a few random batches; what its weights are does not change the speed."""
     seed_everything(0)
-    model = build_model(composed_from(CONF, NETWORKS[name][0]).model, CPU).train()
+    model = build_model(compose_config(CONF, NETWORKS[name][0]).model, CPU).train()
     with torch.no_grad():
         for batch in torch.randint(256, (8, 64, 3, 32, 32), dtype=torch.uint8):
             model(batch)
@@ -68,7 +68,7 @@ def network(name: str) -> nn.Module:
 
 
 def pictures_of(name: str, root: str | None) -> LabeledImages:
-    config = None if root is None else composed_from(CONF, [f"data.root={root}", "data.download=false"]).data
+    config = None if root is None else compose_config(CONF, [f"data.root={root}", "data.download=false"]).data
     return pictures(NETWORKS[name][1], config, seed=0)
 
 
@@ -77,11 +77,11 @@ def race(keeping: bool, folding: bool, name: str, root: str | None, threads: int
     if threads is not None:
         torch.set_num_threads(threads)
     if keeping:
-        keep_freed_memory()
+        disable_malloc_trimming()
     model, data = network(name), pictures_of(name, root)
     if folding:
-        model = folded(model)
-    turns.take(lambda: predict(model, plain_batches(data)))
+        model = fold_batch_norms(model)
+    turns.take(lambda: predict_logits(model, eval_batches(data)))
 
 
 CONTESTANTS = {
@@ -93,7 +93,7 @@ CONTESTANTS = {
 
 def labels_that_differ(name: str, root: str | None) -> int:
     model, data = network(name), pictures_of(name, root)
-    labels = [predict(each, plain_batches(data))[0].argmax(dim=1) for each in (model, folded(model))]
+    labels = [predict_logits(each, eval_batches(data))[0].argmax(dim=1) for each in (model, fold_batch_norms(model))]
     return int((labels[0] != labels[1]).sum())
 
 

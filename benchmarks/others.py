@@ -18,15 +18,15 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR, Se
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from housenumbers.config.schema import TrainConfig, options
-from housenumbers.data.batches import batch_count, plain_batches
+from housenumbers.config.schema import TrainConfig, option_dict
+from housenumbers.data.batches import eval_batches, steps_per_epoch
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.metrics import accuracy_and_loss, predict
-from housenumbers.models.fold_batch_norm import folded
-from housenumbers.runtime.memory import keep_freed_memory
+from housenumbers.metrics import accuracy_and_loss, predict_logits
+from housenumbers.models.fold_batch_norm import fold_batch_norms
+from housenumbers.runtime.memory import disable_malloc_trimming
 from housenumbers.training.build import build_model
 from housenumbers.training.loop import TrainingState, fit, initialize_from_data
-from housenumbers.training.reproducibility import computes_in_bfloat16, seed_everything
+from housenumbers.training.reproducibility import seed_everything, uses_bfloat16
 
 CPU = torch.device("cpu")
 HALF = (0.5, 0.5, 0.5)  # mean and standard deviation, as in our Normalize
@@ -41,7 +41,7 @@ class Task:
 
     @property
     def bfloat16(self) -> bool:
-        return computes_in_bfloat16(self.config.autocast, CPU)
+        return uses_bfloat16(self.config.autocast, CPU)
 
 
 class Clock(Protocol):
@@ -55,17 +55,17 @@ Contestant = Callable[[Task, LabeledImages, Clock], nn.Module]
 
 
 def accuracy_of(model: nn.Module, test: LabeledImages, task: Task) -> float:
-    ready, config = folded(model.to(memory_format=torch.channels_last)), task.config
-    logits, labels = predict(ready, plain_batches(test), config.tta, config.tta_invert)
+    ready, config = fold_batch_norms(model.to(memory_format=torch.channels_last)), task.config
+    logits, labels = predict_logits(ready, eval_batches(test), config.tta, config.tta_invert)
     return accuracy_and_loss(logits, labels)[0]
 
 
 def ours(task: Task, train: LabeledImages, clock: Clock) -> nn.Module:
     """The project's own loop."""
-    keep_freed_memory()
+    disable_malloc_trimming()
     seed_everything(task.config.seed)
-    steps = batch_count(train, task.config.data.batch_size)
-    state = TrainingState.fresh(task.config, steps, CPU)
+    steps = steps_per_epoch(train, task.config.data.batch_size)
+    state = TrainingState.initial(task.config, steps, CPU)
     epochs = fit(task.config, state, [train], None, lambda _: None)
     for _ in range(task.config.epochs):
         clock.begin()
@@ -216,7 +216,7 @@ def without_normalizing(task: Task, train: LabeledImages) -> tuple[nn.Module, Ca
 
 def loader_of(task: Task, train: LabeledImages) -> DataLoader[tuple[Tensor, Tensor]]:
     """Pictures one at a time through torchvision's transforms, which make the changes that our augmentation makes."""
-    augment, pixels = options(task.config.augment), train.images.shape[-1]
+    augment, pixels = option_dict(task.config.augment), train.images.shape[-1]
     pipeline = transforms.Compose(
         [
             transforms.RandomAffine(

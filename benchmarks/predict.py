@@ -18,11 +18,11 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.compose import composed_from
-from housenumbers.config.schema import to_dict
-from housenumbers.data.image_files import files_below
+from housenumbers.config.compose import compose_config
+from housenumbers.config.schema import config_to_dict
+from housenumbers.data.image_files import list_files
 from housenumbers.data.load import load_splits
-from housenumbers.evaluation.trained_model import load_trained
+from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.prediction.predict_files import predict_files
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.training.build import build_model
@@ -51,7 +51,7 @@ class Arguments:
 def write_files(folder: Path, arguments: Arguments, views: Sequence[str]) -> Path:
     """`n` files in folders of a thousand, and a checkpoint, whose path is given."""
     words = ["data=synthetic", "data.size=2000", "data.val_fraction=0", "model=fastnet", f"threads={arguments.threads}"]
-    config = composed_from(ROOT / "conf", [*words, *views])
+    config = compose_config(ROOT / "conf", [*words, *views])
     train = load_splits(config.data).train
     for number in range(arguments.n):
         file = folder / "pictures" / str(number // 1000) / f"{number}.png"
@@ -59,7 +59,7 @@ def write_files(folder: Path, arguments: Arguments, views: Sequence[str]) -> Pat
         Image.fromarray(train.images[number % len(train.images)].permute(1, 2, 0).numpy()).save(file)
     model = build_model(config.model, torch.device("cpu"))
     initialize_from_data(model, train)
-    save_checkpoint(folder / "untrained.pt", {"config": to_dict(config), "model": model.state_dict()})
+    save_checkpoint(folder / "untrained.pt", {"config": config_to_dict(config), "model": model.state_dict()})
     return folder / "untrained.pt"
 
 
@@ -76,7 +76,7 @@ def command_seconds(checkpoint: Path, pictures: Path, count: int) -> float:
 
 def inside_seconds(checkpoint: Path, pictures: Path) -> float:
     """The time from a loaded model and a list of files to the last prediction, in this process."""
-    trained, files = load_trained(checkpoint), files_below(pictures)
+    trained, files = load_trained_model(checkpoint), list_files(pictures)
     started = time.perf_counter()
     for _ in predict_files(trained, files, lambda file, why: sys.exit(f"{file}: {why}")):
         pass
@@ -85,7 +85,7 @@ def inside_seconds(checkpoint: Path, pictures: Path) -> float:
 
 def model_seconds(checkpoint: Path, count: int) -> float:
     """The time that the model alone takes for as many crops in memory."""
-    trained = load_trained(checkpoint)
+    trained = load_trained_model(checkpoint)
     images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
     started = time.perf_counter()
     trained.logits(images)

@@ -125,7 +125,11 @@ class Pictures(Dataset[tuple[Any, int]]):
 def machine(threads: int | None = None) -> str:
     """What was measured on; and with how many `threads`, where all had so many."""
     measured = environment(torch.device("cpu"))
-    used = f"{processes.cores()} cores" if threads is None else f"{threads} threads of {processes.cores()} cores"
+    used = (
+        f"{processes.available_cores()} cores"
+        if threads is None
+        else f"{threads} threads of {processes.available_cores()} cores"
+    )
     return f"{measured['cpu']}, {used}, torch {measured['versions']['torch']}"
 
 

@@ -8,8 +8,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from housenumbers.config.compose import composed_from
-from housenumbers.config.schema import TrainConfig, dotted, to_dict
+from housenumbers.config.compose import compose_config
+from housenumbers.config.schema import TrainConfig, config_to_dict, flatten
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import RunFolder
 
@@ -22,7 +22,7 @@ def completed_run(folder: Path, words: list[str]) -> dict[str, Any]:
     run = RunFolder(folder)
     record = run.record()
     if record:
-        _check_equal(run.config(), composed_from(ROOT / "conf", words), folder)
+        _check_equal(run.config(), compose_config(ROOT / "conf", words), folder)
     if record.get("status") != "completed":
         go_on = [f"resume={folder}"] if record else [*words, f"hydra.run.dir={folder}"]
         done = subprocess.run([sys.executable, ROOT / "src/train.py", *go_on], capture_output=True, text=True)
@@ -32,7 +32,7 @@ def completed_run(folder: Path, words: list[str]) -> dict[str, Any]:
 
 
 def _check_equal(found: TrainConfig, wanted: TrainConfig, folder: Path) -> None:
-    old, new = dotted(to_dict(found)), dotted(to_dict(wanted))
+    old, new = flatten(config_to_dict(found)), flatten(config_to_dict(wanted))
     for key in sorted(old.keys() | new.keys()):
         if key != "data.root" and old.get(key) != new.get(key):  # the same data may lie elsewhere
             now = f"{key}={new.get(key)}, was {old.get(key)}"

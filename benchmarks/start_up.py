@@ -128,7 +128,7 @@ def data_config(overrides: list[str]) -> DataConfig:
     """The configuration of SVHN, from files that need not be the official ones, with `overrides` for their folder."""
     with initialize_config_dir(str(ROOT / "conf")):
         composed = compose("train", ["data.verify=false", "data.download=false"])
-    return schema.from_saved(composed, "conf/train.yaml", overrides).data
+    return schema.load_saved_config(composed, "conf/train.yaml", overrides).data
 
 
 def main() -> None:
@@ -137,7 +137,7 @@ def main() -> None:
         n = arguments.n
         if n < 1:
             raise UserError(f"n={n}: must be 1 or more")
-        schema.register()
+        schema.register_schemas()
         files = {"made-up file": data_config([f"data.root={made_up}"])}
         if overrides:
             files["data.root"] = data_config(overrides)

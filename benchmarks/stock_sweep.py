@@ -35,11 +35,11 @@ class Unheard:
 def train(composed: DictConfig) -> Any:
     from housenumbers.runs.run import run
 
-    return run(schema.checked(composed), Path(HydraConfig.get().runtime.output_dir), Unheard())
+    return run(schema.validate_config(composed), Path(HydraConfig.get().runtime.output_dir), Unheard())
 
 
 if __name__ == "__main__":
-    schema.register()
+    schema.register_schemas()
     ConfigStore.instance().store(
         group="hydra/sweeper", name="stock", node=OptunaSweeperConf(direction=Direction.maximize)
     )

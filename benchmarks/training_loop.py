@@ -27,12 +27,12 @@ from rounds import Pictures, Turns, machine, pictures, take_turns
 
 from housenumbers.config import schema
 from housenumbers.config.command_line import parse
-from housenumbers.config.compose import composed_from
+from housenumbers.config.compose import compose_config
 from housenumbers.config.schema import TrainConfig
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.models.resnet import ResNet
 from housenumbers.runtime.errors import UserError, one_line_errors
-from housenumbers.runtime.memory import keep_freed_memory
+from housenumbers.runtime.memory import disable_malloc_trimming
 from housenumbers.training.build import build_model, build_optimizer
 from housenumbers.training.loop import TrainingState, batch_loss, train_epoch
 from housenumbers.training.reproducibility import seed_everything
@@ -94,8 +94,8 @@ SETTINGS = [
 
 def ours(config: TrainConfig, setting: Setting, train: LabeledImages) -> Contestant:
     """The project's own loop, with all that a run does between two steps."""
-    keep_freed_memory()
-    state = TrainingState.fresh(config, setting.batches, CPU)
+    disable_malloc_trimming()
+    state = TrainingState.initial(config, setting.batches, CPU)
     epochs = itertools.count(1)
 
     def run() -> None:
@@ -106,7 +106,7 @@ def ours(config: TrainConfig, setting: Setting, train: LabeledImages) -> Contest
 
 def bare_step(config: TrainConfig, setting: Setting, train: LabeledImages) -> Contestant:
     """Forward, backward and optimizer step, built as the project builds them, on one batch that is ready."""
-    keep_freed_memory()
+    disable_malloc_trimming()
     model = build_model(config.model, CPU).train()
     optimizer = build_optimizer(config.optimizer, model, CPU)
     images = train.images[: setting.batch_size].float().contiguous(memory_format=torch.channels_last)
@@ -130,9 +130,9 @@ def usual_loop(config: TrainConfig, setting: Setting, train: LabeledImages, work
     loader = DataLoader(
         Pictures(train, changes), setting.batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0
     )
-    model = ResNet(schema.options(config.model)["width"]).train()
+    model = ResNet(schema.option_dict(config.model)["width"]).train()
     model.normalize = nn.Identity()  # type: ignore[assignment]  # the transforms do it
-    optimizer = torch.optim.Adam(model.parameters(), lr=schema.options(config.optimizer)["lr"])
+    optimizer = torch.optim.Adam(model.parameters(), lr=schema.option_dict(config.optimizer)["lr"])
 
     def run() -> None:
         total_loss, correct, seen = 0.0, 0, 0
@@ -185,11 +185,11 @@ def measure(config: TrainConfig, setting: Setting, real: bool, rounds: int, bar:
     return {name: [setting.pictures / taken for taken in values] for name, values in seconds.items()}
 
 
-def compose_config(setting: Setting, threads: int | None, overrides: list[str]) -> TrainConfig:
+def config_for(setting: Setting, threads: int | None, overrides: list[str]) -> TrainConfig:
     """The configuration of this setting, with `overrides` for the data's folder."""
     chosen = [*setting.words, f"data.batch_size={setting.batch_size}"]
     fixed = ["device=cpu", f"threads={'null' if threads is None else threads}", "data.download=false"]
-    return composed_from(CONF, [*chosen, *fixed, *overrides])
+    return compose_config(CONF, [*chosen, *fixed, *overrides])
 
 
 # ---- Reporting
@@ -234,7 +234,7 @@ def main() -> None:
             names = ", ".join(setting.name for setting in SETTINGS)
             raise UserError(f"only={arguments.only}: must be one of {names}")
 
-        configs = [compose_config(setting, arguments.threads, overrides) for setting in settings]
+        configs = [config_for(setting, arguments.threads, overrides) for setting in settings]
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
         real = bool(overrides)

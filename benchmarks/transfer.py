@@ -14,16 +14,16 @@ from rounds import machine
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.compose import composed_from
+from housenumbers.config.compose import compose_config
 from housenumbers.config.schema import TrainConfig
-from housenumbers.data.batches import batch_count
+from housenumbers.data.batches import steps_per_epoch
 from housenumbers.data.load import load_splits
 from housenumbers.runtime.errors import UserError, one_line_errors
-from housenumbers.runtime.memory import keep_freed_memory
+from housenumbers.runtime.memory import disable_malloc_trimming
 from housenumbers.tracking.spread import mean_and_deviation
 from housenumbers.training import distributed
 from housenumbers.training.loop import TrainingState, train_epoch
-from housenumbers.training.transfer import frozen_features
+from housenumbers.training.transfer import cache_frozen_features
 from runs import ROOT, completed_run
 
 CPU = torch.device("cpu")
@@ -81,12 +81,12 @@ def accuracy(home: Path, seeds: int, overrides: list[str], of_rendered: list[str
 
 def caching(config: TrainConfig) -> list[str]:
     """An epoch of the frozen run on features that were computed before, against one that computes them, in turn."""
-    distributed.begin(config)  # its threads
-    keep_freed_memory()  # as every run does
+    distributed.setup_device(config)  # its threads
+    disable_malloc_trimming()  # as every run does
     train = load_splits(config.data).train
-    state = TrainingState.fresh(config, batch_count(train, config.data.batch_size), CPU)
+    state = TrainingState.initial(config, steps_per_epoch(train, config.data.batch_size), CPU)
     began = time.perf_counter()
-    network, features, _ = frozen_features(config, state.model, train, None)
+    network, features, _ = cache_frozen_features(config, state.model, train, None)
     once = time.perf_counter() - began
     times: dict[str, list[float]] = {"cached": [], "computed": []}
     for epoch in range(1, 4):
@@ -117,7 +117,7 @@ def main() -> None:
             lines = accuracy(Path(arguments.folder).absolute(), arguments.seeds, overrides, of_rendered)
             print(*lines, sep="\n", flush=True)
         if arguments.only != "accuracy":
-            config = composed_from(ROOT / "conf", ["experiment=transfer_frozen", "scheduler=none", *overrides])
+            config = compose_config(ROOT / "conf", ["experiment=transfer_frozen", "scheduler=none", *overrides])
             print(*caching(config), sep="\n")
 
 

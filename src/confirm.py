@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.schema import PLACE_KEYS
+from housenumbers.config.schema import MACHINE_KEYS
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.runtime.text import plural
@@ -33,9 +33,9 @@ class Arguments:
 
 
 def main() -> None:
-    signals.install()
+    signals.install_handlers()
     with one_line_errors():
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=PLACE_KEYS)
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=MACHINE_KEYS)
         for key in ("top", "seeds"):
             if getattr(arguments, key) < 1:
                 raise UserError(f"{key}={getattr(arguments, key)}: must be 1 or more")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.compose import composed_from
-from housenumbers.config.schema import PLACE_KEYS, SCORES
+from housenumbers.config.compose import compose_config
+from housenumbers.config.schema import MACHINE_KEYS, SCORES
 from housenumbers.runtime.errors import UserError, one_line_errors
 
 
@@ -41,7 +41,7 @@ class Arguments:
 def main() -> None:
     with one_line_errors():
         elsewhere = any(word.startswith("data=") for word in sys.argv[1:])  # whose keys are then free
-        arguments, overrides = parse(Arguments, sys.argv[1:], [*PLACE_KEYS, "data.*"] if elsewhere else PLACE_KEYS)
+        arguments, overrides = parse(Arguments, sys.argv[1:], [*MACHINE_KEYS, "data.*"] if elsewhere else MACHINE_KEYS)
         if arguments.split not in (None, "test", "validation"):
             raise UserError(f"split={arguments.split}: must be test or validation")
         if elsewhere and arguments.split == "validation":
@@ -52,17 +52,17 @@ def main() -> None:
 
         choice = find_run(arguments.run)
         folder = choice.path
-        from housenumbers.evaluation.score import calibrate_again, default_split, evaluate
+        from housenumbers.evaluation.score import default_split, evaluate_run, recalibrate
 
         if arguments.calibrate:
-            calibrate_again(folder, overrides)
+            recalibrate(folder, overrides)
         other = None
         if elsewhere:
             conf = Path(__file__).absolute().parents[1] / "conf"
-            other = composed_from(conf, [f"data={arguments.data}", *overrides]).data
+            other = compose_config(conf, [f"data={arguments.data}", *overrides]).data
             overrides = [word for word in overrides if not word.startswith("data.")]
         split = arguments.split or ("test" if elsewhere else default_split(folder))
-        score, tell = evaluate, _print_scores
+        score, tell = evaluate_run, _print_scores
         if arguments.corruptions:
             from housenumbers.evaluation.robustness import evaluate_corruptions  # draws: only here that is waited for
 

@@ -29,24 +29,24 @@ class Arguments:
 
 
 def main() -> None:
-    signals.install()  # a file that is half written is removed when SIGTERM comes, too
-    with one_line_errors(), signals.reported():
+    signals.install_handlers()  # a file that is half written is removed when SIGTERM comes, too
+    with one_line_errors(), signals.one_line_exit():
         others = ["threads", "data.root", "data.cache", "data.verify"]
         arguments, overrides = parse(Arguments, sys.argv[1:], others)
         file = None if arguments.file is None else Path(arguments.file)
-        from housenumbers.prediction.export_formats import check, missing_folder
+        from housenumbers.prediction.export_formats import check_export_format, topmost_missing_folder
 
-        check(arguments.format, file)
+        check_export_format(arguments.format, file)
         from housenumbers.tracking.run_selection import find_run
 
         choice = find_run(arguments.run)
-        from housenumbers.evaluation.trained_model import load_trained
+        from housenumbers.evaluation.trained_model import load_trained_model
         from housenumbers.prediction.export import export, summary
 
-        trained = load_trained(choice.path, [*overrides, "device=cpu"])
+        trained = load_trained_model(choice.path, [*overrides, "device=cpu"])
         choice.tell()
         print(trained.about_temperature, file=sys.stderr)
-        folder = None if file is None else missing_folder(file)
+        folder = None if file is None else topmost_missing_folder(file)
         exported = export(trained, arguments.format, file)
         if folder is not None:
             print(f"{folder}: this folder was made", file=sys.stderr)

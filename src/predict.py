@@ -6,7 +6,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from housenumbers.config.command_line import parse
-from housenumbers.data.image_files import find_pictures, named
+from housenumbers.data.image_files import find_images, split_names
 from housenumbers.runtime.errors import UserError, one_line_errors
 
 
@@ -40,16 +40,16 @@ def main() -> None:
             raise UserError(f"format={arguments.format}: must be table, jsonl or csv")
         if not images:
             raise UserError("images=FILES: must be given: files, folders, a pattern, or - (--help says more)")
-        files = find_pictures([word for value in images for word in named(value)])
+        files = find_images([word for value in images for word in split_names(value)])
         from housenumbers.tracking.run_selection import find_run
 
         choice = find_run(arguments.run)
         from tqdm import tqdm
 
-        from housenumbers.evaluation.trained_model import load_trained
-        from housenumbers.prediction.predict_files import lines, predict_files
+        from housenumbers.evaluation.trained_model import load_trained_model
+        from housenumbers.prediction.predict_files import format_predictions, predict_files
 
-        trained = load_trained(choice.path, [word for word in others if not word.startswith("images=")])
+        trained = load_trained_model(choice.path, [word for word in others if not word.startswith("images=")])
         choice.tell()
         print(trained.about_temperature, file=sys.stderr)
         unreadable: list[Path] = []
@@ -61,7 +61,7 @@ def main() -> None:
         total = len(files) if isinstance(files, list) else None
         hidden = True if sys.stdout.isatty() else None  # lines on the screen tell of progress themselves
         found = tqdm(predict_files(trained, files, tell), total=total, unit="file", disable=hidden)
-        for line in lines(found, arguments.format):
+        for line in format_predictions(found, arguments.format):
             print(line)
         sys.stdout.flush()
         raise SystemExit(1 if unreadable else 0)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.compose import composed_from
-from housenumbers.config.schema import PLACE_KEYS
+from housenumbers.config.compose import compose_config
+from housenumbers.config.schema import MACHINE_KEYS
 from housenumbers.runtime.errors import UserError, one_line_errors
 
 
@@ -43,7 +43,7 @@ _OWN = {"run": ("split",), "runs": ("split", "folder"), "study": ("storage",), "
 
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.*", "seed", *PLACE_KEYS])
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.*", "seed", *MACHINE_KEYS])
         given = [key for key in _OWN if getattr(arguments, key) is not None]
         if len(given) != 1:
             raise UserError(
@@ -60,7 +60,7 @@ def _check(what: str, arguments: Arguments, overrides: list[str]) -> None:
             raise UserError(f"{key}: does not go with {what}= (--help says more)")
     for word in overrides:
         key = word.partition("=")[0]
-        good = {"run": key in PLACE_KEYS, "runs": key in PLACE_KEYS, "study": False}
+        good = {"run": key in MACHINE_KEYS, "runs": key in MACHINE_KEYS, "study": False}
         if not good.get(what, key.startswith("data.") or key == "seed"):
             raise UserError(f"{word}: does not go with {what}= (--help says more)")
     if arguments.split not in (None, "test", "validation"):
@@ -93,15 +93,15 @@ def _runs(arguments: Arguments, overrides: list[str]) -> Path:
 def _study(arguments: Arguments, _: list[str]) -> Path:
     from housenumbers.sweeps.database import one_line_database_errors, storage_name
     from housenumbers.sweeps.study import find_study
-    from housenumbers.sweeps.study_page import write_report
+    from housenumbers.sweeps.study_page import write_study_page
 
     with one_line_database_errors(storage_name("storage", arguments.storage)):
-        return write_report(*find_study(str(arguments.study), arguments.storage))
+        return write_study_page(*find_study(str(arguments.study), arguments.storage))
 
 
 def _data(arguments: Arguments, overrides: list[str]) -> Path:
     conf = Path(__file__).absolute().parents[1] / "conf"
-    config = composed_from(conf, [f"data={arguments.data}", *overrides])
+    config = compose_config(conf, [f"data={arguments.data}", *overrides])
     from housenumbers.reports.data_page import write_data_page
 
     return write_data_page(config.data, _folder(arguments))

@@ -17,38 +17,38 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from housenumbers.config import schema
-from housenumbers.config.compose import composing, hydra_words, quoted
-from housenumbers.config.overrides import check_words
+from housenumbers.config.compose import hydra_arguments, one_line_hydra_errors, quote_paths
+from housenumbers.config.overrides import check_arguments
 from housenumbers.config.targets import ALLOWED_TARGETS
 from housenumbers.runtime import processes, signals
 from housenumbers.runtime.errors import UserError, one_line_errors
-from housenumbers.sweeps.multirun import outcome
-from housenumbers.sweeps.trial import current
-from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
+from housenumbers.sweeps.multirun import run_objective
+from housenumbers.sweeps.trial import current_trial
+from housenumbers.tracking.run_folder import FINISHED, RunFolder
 
 
 @hydra.main(config_path="../conf", config_name="train", execution_whitelist=ALLOWED_TARGETS)
 def train(composed: DictConfig) -> Any:
     settings = HydraConfig.get()
-    alone, trial = settings.mode == RunMode.RUN, current()
+    alone, trial = settings.mode == RunMode.RUN, current_trial()
     folder = RunFolder(Path(settings.runtime.output_dir))
     # Here, before Hydra sees them, who adds a line of its own; what a trial fails of is told by its sweeper.
     with one_line_errors() if alone else failure_told(folder.path) if trial is None else nullcontext():
         if alone or trial is not None:
             folder.check_free()
         with chdir(settings.runtime.cwd):  # for relative paths, with hydra.job.chdir=true too
-            config = schema.checked(composed)
-        going_on = not alone and trial is None and folder.holds(config)
-        if going_on and folder.status() in ENDED_WELL:
+            config = schema.validate_config(composed)
+        going_on = not alone and trial is None and folder.has_run_of(config)
+        if going_on and folder.status() in FINISHED:
             print(f"{folder.path}: completed already", flush=True)
-            return outcome(folder, config.objective)
-        with signals.undisturbed():  # torn while it loads NumPy, torch would go on with half of it
+            return run_objective(folder, config.objective)
+        with signals.deferred_signals():  # torn while it loads NumPy, torch would go on with half of it
             from housenumbers.reports.after_training import page_after_training
             from housenumbers.runs.run import run
 
         def save() -> None:
             if not going_on:
-                folder.save_composition(composed, settings)
+                folder.save_hydra_config(composed, settings)
 
         value = run(config, folder.path, trial, resuming=going_on, prepare=save)
         if alone:
@@ -67,13 +67,13 @@ def failure_told(folder: Path) -> Iterator[None]:
 
 
 def main() -> None:
-    processes.end_with_torchrun()
+    processes.terminate_with_torchrun()
     with one_line_errors():
         if processes.rank() > 0:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once, as SIGTERM does: there is nothing to save
-            from housenumbers.runs.ddp_worker import follow
+            from housenumbers.runs.ddp_worker import run_ddp_worker
 
-            follow()
+            run_ddp_worker()
             sys.stdout.flush()
             os._exit(0)  # Gloo's threads outlive the connection (torch 2.14), and may abort an interpreter that ends
         try:
@@ -82,23 +82,23 @@ def main() -> None:
             if end.code:
                 raise
         if processes.world_size() > 1:
-            from housenumbers.training.distributed import release
+            from housenumbers.training.distributed import release_workers
 
-            release()
+            release_workers()
 
 
 def run_main_process() -> None:
     """What the only process does, or the first one of torchrun's: composes the configuration and trains."""
-    signals.install()
+    signals.install_handlers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and one_line_errors prints them in one line
-    schema.register()
+    schema.register_schemas()
     for word in sys.argv[1:]:
         command, _, run = word.partition("=")
         if command in ("resume", "repeat"):
             raise SystemExit(resume_or_repeat(command, run, [other for other in sys.argv[1:] if other != word]))
-    check_words(sys.argv[1:])
-    sys.argv[1:] = quoted(hydra_words(sys.argv[1:]))
-    with composing():
+    check_arguments(sys.argv[1:])
+    sys.argv[1:] = quote_paths(hydra_arguments(sys.argv[1:]))
+    with one_line_hydra_errors():
         train()
 
 

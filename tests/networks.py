@@ -9,7 +9,7 @@ import torch
 from support import TINY, composed
 from torch import Tensor, nn
 
-from housenumbers.config.schema import to_dict
+from housenumbers.config.schema import config_to_dict
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
 
 
@@ -59,7 +59,7 @@ def as_if_it_had_learnt(
     shutil.copytree(finished, folder)
     config = composed(*TINY, *words)
     content = load_checkpoint(folder / "checkpoints/best.pt")
-    content["config"], content["model"] = to_dict(config), dict(weights)
+    content["config"], content["model"] = config_to_dict(config), dict(weights)
     content["calibration"] = {**content["calibration"], "temperature": temperature}
     save_checkpoint(folder / "checkpoints/best.pt", content)
     record = json.loads((folder / "run.json").read_text())

@@ -18,7 +18,7 @@ import pytest
 import scipy.io
 from warm import run_script
 
-from housenumbers.config.compose import composed_from
+from housenumbers.config.compose import compose_config
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.sections import DataConfig
 
@@ -95,7 +95,7 @@ def only_run(home: Path) -> Path:
 
 def composed(*overrides: str) -> TrainConfig:
     """The checked configuration that these command-line words compose."""
-    return composed_from(ROOT / "conf", overrides)
+    return compose_config(ROOT / "conf", overrides)
 
 
 def data_config(root: Path, **more: object) -> DataConfig:

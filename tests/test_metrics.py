@@ -6,14 +6,14 @@ import torch
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 from housenumbers.evaluation import figures
-from housenumbers.metrics import confident_mistakes, precision_recall, predict, score
+from housenumbers.metrics import classification_scores, confident_mistakes, precision_recall, predict_logits
 
 
 def test_score_agrees_with_scikit_learn() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 9, (500,), generator=generator)  # no picture of class 9
     logits = torch.randn(500, 10, generator=generator) + 2 * torch.nn.functional.one_hot(labels, 10)
-    scores = score(logits, labels)
+    scores = classification_scores(logits, labels)
     predicted = logits.argmax(dim=1)
     assert scores["confusion"] == confusion_matrix(labels, predicted, labels=range(10)).tolist()
     assert scores["accuracy"] == (labels == predicted).sum().item() / 500
@@ -26,8 +26,8 @@ def test_score_agrees_with_scikit_learn() -> None:
 def test_predict_does_not_depend_on_the_batch_and_leaves_eval_mode() -> None:
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 10), torch.nn.Dropout(0.5))
     images, labels = torch.rand(7, 3, 2, 2), torch.arange(7)
-    logits, targets = predict(model, [(images[:4], labels[:4]), (images[4:], labels[4:])])
-    whole, _ = predict(model, [(images, labels)])
+    logits, targets = predict_logits(model, [(images[:4], labels[:4]), (images[4:], labels[4:])])
+    whole, _ = predict_logits(model, [(images, labels)])
     torch.testing.assert_close(logits, whole)
     assert torch.equal(targets, labels)
     assert not model.training
@@ -55,8 +55,10 @@ def test_test_time_augmentation_is_the_mean_over_shifts_that_repeat_the_border_a
              ((0, 0), (-2, 0), (2, 0), (0, -2), (0, 2))]  # fmt: skip
     shifted = torch.stack([model(view) for view in views]).mean(dim=0)
     inverted = torch.stack([model(255 - view) for view in views]).mean(dim=0)
-    torch.testing.assert_close(predict(model, batches, shift=2)[0], shifted.float())
-    torch.testing.assert_close(predict(model, batches, shift=2, invert=True)[0], ((shifted + inverted) / 2).float())
+    torch.testing.assert_close(predict_logits(model, batches, shift=2)[0], shifted.float())
+    torch.testing.assert_close(
+        predict_logits(model, batches, shift=2, invert=True)[0], ((shifted + inverted) / 2).float()
+    )
 
 
 def test_precision_and_recall_are_those_of_scikit_learn() -> None:
@@ -64,7 +66,7 @@ def test_precision_and_recall_are_those_of_scikit_learn() -> None:
     labels = torch.randint(0, 9, (500,), generator=generator)  # no 9
     logits = torch.randn(500, 10, generator=generator)
     logits[:, 8] = -9  # never predicted
-    found = precision_recall(score(logits, labels)["confusion"])
+    found = precision_recall(classification_scores(logits, labels)["confusion"])
     expected = precision_recall_fscore_support(labels, logits.argmax(dim=1), labels=range(10), zero_division=np.nan)
     for place in (0, 1):
         values = [np.nan if pair[place] is None else pair[place] for pair in found]

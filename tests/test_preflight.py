@@ -6,7 +6,7 @@ import pytest
 from support import Command
 
 from housenumbers.config.sections import DataConfig
-from housenumbers.preflight import check_places
+from housenumbers.preflight import check_files_and_device
 from housenumbers.runtime.errors import UserError
 
 
@@ -67,10 +67,10 @@ def test_the_test_file_of_svhn_is_looked_for_too(svhn_folder: Path) -> None:
         "root": str(svhn_folder), "download": False, "verify": False, "use_extra": "true", "cache": None,
     }  # fmt: skip
     data = DataConfig(**values)  # type: ignore[arg-type]
-    check_places(data, False, "cpu")
+    check_files_and_device(data, False, "cpu")
     (svhn_folder / "test_32x32.mat").unlink()
     with pytest.raises(UserError, match=r"test_32x32\.mat: no such file"):
-        check_places(data, False, "cpu")
+        check_files_and_device(data, False, "cpu")
 
 
 def test_a_device_that_is_not_there_leaves_no_folder(command: Command, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The house's own rules: who may import whom, one list of dependencies, and sizes."""
+"""The structure's rules: who may import whom, one list of dependencies, and sizes."""
 
 import ast
 import re
@@ -11,61 +11,46 @@ from support import ROOT
 
 PACKAGE = ROOT / "src" / "housenumbers"
 
-# Whom a room may import besides itself. The ground floor (config, errors, files, command_line) is open to the rooms
-# that are listed with it.
-GROUND = {
-    "common", "composition", "config", "device", "errors", "files", "groups", "interrupts", "messages", "processes",
-    "sections", "targets", "words",
-}  # fmt: skip
-MAY_IMPORT = {
+# The packages from the lowest layer up, and which others each may import: only lower ones.
+MAY_IMPORT: dict[str, set[str]] = {
+    "runtime": set(),
     "models": set(),
-    "evaluation": set(),
-    "data": GROUND,
-    "tracking": GROUND,
-    "preflight": GROUND | {"data"},
-    "sweeps": GROUND | {"preflight", "tracking"},
-    "training": GROUND | {"data", "models", "evaluation", "preflight", "tracking"},
-    "reports": GROUND | {"data", "evaluation", "tracking", "training"},
-    "inference": GROUND | {"data", "models", "evaluation", "tracking", "training"},
-    "demo": GROUND | {"data", "evaluation", "tracking", "training", "inference", "reports"},
-    "composition": {"config", "errors", "messages"},
-    "common": {"groups"},
-    "config": {"common", "errors", "groups", "messages", "processes", "sections"},
-    "sections": {"groups"},
-    "device": {"errors", "interrupts", "messages"},
-    "groups": {"errors", "messages"},
-    "errors": {"processes"},
-    "files": {"errors"},
-    "interrupts": set(),
-    "processes": set(),
-    "messages": set(),
-    "words": {"config", "errors", "messages"},
-    "targets": {"errors", "messages"},
-    "command_line": {"config", "errors", "messages"},
+    "metrics": set(),
+    "config": {"runtime"},
+    "data": {"config", "runtime"},
+    "tracking": {"config", "runtime"},
+    "preflight": {"config", "data", "runtime"},
+    "training": {"config", "data", "metrics", "models", "runtime", "tracking"},
+    "sweeps": {"config", "preflight", "runtime", "tracking"},
+    "evaluation": {"config", "data", "metrics", "models", "runtime", "tracking", "training"},
+    "runs": {"config", "data", "evaluation", "metrics", "models", "preflight", "runtime", "tracking", "training"},
+    "prediction": {"config", "data", "evaluation", "metrics", "runtime", "tracking", "training"},
+    "reports": {"config", "data", "evaluation", "metrics", "runtime", "tracking"},
+    "demo": {"data", "evaluation", "prediction", "reports", "runtime", "tracking"},
 }
 
 
-def _room(path: Path) -> str:
+def _package(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def _imported_rooms(path: Path) -> set[str]:
-    rooms = set()
+def _imported_packages(path: Path) -> set[str]:
+    packages = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "housenumbers":
             words = node.module.split(".")[1:]
-            rooms |= {words[0]} if words else {alias.name for alias in node.names}
+            packages |= {words[0]} if words else {alias.name for alias in node.names}
         elif isinstance(node, ast.Import):
-            rooms |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("housenumbers.")}
-    return rooms
+            packages |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("housenumbers.")}
+    return packages
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_rooms_import_only_whom_they_may(path: Path) -> None:
-    room = _room(path)
-    if room == "__init__":
+def test_packages_import_only_lower_layers(path: Path) -> None:
+    package = _package(path)
+    if package == "__init__":
         return
-    assert _imported_rooms(path) <= MAY_IMPORT[room] | {room}
+    assert _imported_packages(path) <= MAY_IMPORT[package] | {package}
 
 
 def test_environment_yml_has_the_dependencies_of_pyproject() -> None:
@@ -84,7 +69,7 @@ def test_sources_stay_small() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) < 200
 
 
-def test_every_module_says_which_room_it_is() -> None:
+def test_every_module_has_a_docstring() -> None:
     for path in (ROOT / "src").rglob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text())), path
 

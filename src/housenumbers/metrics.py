@@ -11,7 +11,7 @@ CLASSES = 10
 
 
 @torch.inference_mode()
-def predict(
+def predict_logits(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], shift: int = 0, invert: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Logits, float32 `[N, 10]`, and labels `[N]` of all batches, on the CPU. Leaves the model in eval mode.
@@ -21,14 +21,14 @@ def predict(
     model.eval()
     logits, labels = [], []
     for images, targets in batches:
-        seen = views(images, shift, invert)
+        seen = test_time_views(images, shift, invert)
         of_each = [model(view.contiguous(memory_format=torch.channels_last)).float() for view in seen]
         logits.append(torch.stack(of_each).mean(dim=0))
         labels.append(targets)
     return torch.cat(logits).cpu(), torch.cat(labels).cpu()
 
 
-def views(images: Tensor, shift: int, invert: bool) -> list[Tensor]:
+def test_time_views(images: Tensor, shift: int, invert: bool) -> list[Tensor]:
     """The pictures themselves; with a `shift` above 0 also moved by so many pixels in each of four directions.
 
     The pixels at the border are repeated. With `invert` all these once more, light and dark having changed places
@@ -51,7 +51,7 @@ def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     return correct / len(labels), F.cross_entropy(logits, labels).item()
 
 
-def score(logits: Tensor, labels: Tensor) -> dict[str, Any]:
+def classification_scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
     """`accuracy`, `loss`, `n`, `per_class_accuracy` (null for a class with no picture) and `confusion`.
 
     `confusion[i][j]` counts pictures of class i that were taken for j.

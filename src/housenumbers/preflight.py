@@ -9,7 +9,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
 from housenumbers.config.groups import SCHEMAS
-from housenumbers.config.schema import TrainConfig, checked, options
+from housenumbers.config.schema import TrainConfig, option_dict, validate_config
 from housenumbers.config.sections import DataConfig
 from housenumbers.config.targets import check_allowed
 from housenumbers.data.class_folders import check_layout
@@ -50,19 +50,19 @@ class CheckConfig(Callback):
                 raise UserError("hydra/sweeper=optuna: a search is a multirun: add -m")
         with one_line_errors(), read_write(ours), open_dict(ours):
             del ours["hydra"]
-            check_here(checked(ours))
+            check_before_run(validate_config(ours))
 
 
-def check_here(config: TrainConfig) -> None:
+def check_before_run(config: TrainConfig) -> None:
     """`check_targets`, and raises UserError for files or devices that are not there on this machine."""
     check_targets(config)
-    check_places(config.data, options(config.model).get("pretrained"), config.device)
+    check_files_and_device(config.data, option_dict(config.model).get("pretrained"), config.device)
 
 
 def check_targets(config: TrainConfig) -> None:
     """Raises UserError where a run would call what it may not, or needs a package that is missing. Imports nothing."""
     for group in SCHEMAS:
-        check_allowed(group, options(getattr(config, group))["_target_"])
+        check_allowed(group, option_dict(getattr(config, group))["_target_"])
     named = {"augment.transforms": config.augment.transforms}
     named |= {key: getattr(config, key) for key in ("logger", "metrics", "callbacks")}
     for key, entries in named.items():
@@ -73,7 +73,7 @@ def check_targets(config: TrainConfig) -> None:
                 raise UserError(f"{key}={name}: {package} is not installed: pip install -e '.[{package}]'")
 
 
-def check_places(data: DataConfig, pretrained: Any, device: str) -> None:
+def check_files_and_device(data: DataConfig, pretrained: Any, device: str) -> None:
     """Raises UserError where files that the configuration names are not there, or the device is not.
 
     For data=folder, that the folders are those that it reads. What is in files is seen later, as is whether a missing

@@ -81,7 +81,7 @@ def main() -> None:
     with one_line_errors():
         arguments, _ = parse(Arguments, sys.argv[1:])
         cases = _cases(arguments)
-        jobs = arguments.jobs or processes.cores()
+        jobs = arguments.jobs or processes.available_cores()
         keep = Path(arguments.keep) if arguments.keep else None
         from chaos_support.cases import Cases  # loads much, for which a mistake above should not wait
         from chaos_support.commands import left_behind

@@ -16,7 +16,8 @@ from typing import Any
 
 # Code whose functions are watched, by parts of its files' paths: all that writes or decides what is written.
 WATCHED = (
-    "/housenumbers/files.py", "/housenumbers/tracking/", "/housenumbers/training/", "/housenumbers/data/cache.py",
+    "/housenumbers/runtime/files.py", "/housenumbers/tracking/", "/housenumbers/training/", "/housenumbers/runs/",
+    "/housenumbers/evaluation/score.py", "/housenumbers/data/cache.py",
     "/housenumbers/reports/after_training.py", "/torch/utils/tensorboard/writer.py", "/tensorboard/summary/writer/",
     "/filelock/_unix.py",
 )  # fmt: skip

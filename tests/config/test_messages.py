@@ -1,6 +1,6 @@
 """Words that several messages are made of."""
 
-from housenumbers.config.messages import shown
+from housenumbers.config.messages import as_typed
 from housenumbers.runtime.text import plural
 
 
@@ -10,4 +10,4 @@ def test_a_noun_follows_its_number() -> None:
 
 
 def test_a_value_is_shown_as_one_types_it() -> None:
-    assert [shown(value) for value in (None, True, False, 0.5, "None")] == ["null", "true", "false", "0.5", "None"]
+    assert [as_typed(value) for value in (None, True, False, 0.5, "None")] == ["null", "true", "false", "0.5", "None"]

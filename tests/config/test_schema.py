@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from support import Command, composed
 
-from housenumbers.config.overrides import check_words, contradictions
-from housenumbers.config.schema import from_saved, to_dict
+from housenumbers.config.overrides import check_arguments, preset_conflicts
+from housenumbers.config.schema import config_to_dict, load_saved_config
 from housenumbers.preflight import check_targets
 from housenumbers.runtime.errors import UserError
 
@@ -123,22 +123,22 @@ def test_what_the_code_reads_of_an_option_without_a_schema_is_checked_too(
         "model": {"_target_": "housenumbers.models.some.Network", "name": "some"},
         "optimizer": {"_target_": "torch.optim.RMSprop", "lr": 0.1},
     }
-    saved = to_dict(composed()) | {group: targets[group] | option}
+    saved = config_to_dict(composed()) | {group: targets[group] | option}
     with pytest.raises(UserError) as caught:
-        from_saved(saved, "here")
+        load_saved_config(saved, "here")
     assert str(caught.value).startswith(group)
     assert named in str(caught.value)
 
 
 def test_a_saved_configuration_may_not_call_what_is_not_on_the_list() -> None:
-    saved = to_dict(composed()) | {"optimizer": {"_target_": "os.system", "lr": 0.1}}
+    saved = config_to_dict(composed()) | {"optimizer": {"_target_": "os.system", "lr": 0.1}}
     with pytest.raises(UserError, match=r"optimizer: os\.system: a configuration may not call this"):
-        check_targets(from_saved(saved, "here"))
+        check_targets(load_saved_config(saved, "here"))
 
 
 def test_an_option_without_a_schema_keeps_the_keys_of_its_own() -> None:
     option = {"_target_": "torch.optim.RMSprop", "lr": "0.5", "alpha": 0.9}
-    kept = from_saved(to_dict(composed()) | {"optimizer": option}, "here").optimizer
+    kept = load_saved_config(config_to_dict(composed()) | {"optimizer": option}, "here").optimizer
     assert kept == option | {"lr": 0.5}
 
 
@@ -167,7 +167,7 @@ def test_help_needs_no_torch(command: Command, no_torch: str) -> None:
 
 
 def test_defaults_are_the_studys_best_setting() -> None:
-    config = to_dict(composed())
+    config = config_to_dict(composed())
     assert config["model"] | {"width": 64, "blocks": [2, 2, 2]} == config["model"]
     assert config["optimizer"] | {"_target_": "torch.optim.Adam", "lr": 0.0013} == config["optimizer"]
     assert config["scheduler"] | {"step_size": 10, "gamma": 0.1, "interval": "epoch"} == config["scheduler"]
@@ -181,23 +181,23 @@ def test_split_seed_follows_seed_unless_it_is_set() -> None:
 
 
 def test_a_keyword_added_with_plus_reaches_the_optimizer() -> None:
-    assert to_dict(composed("+optimizer.amsgrad=true"))["optimizer"]["amsgrad"] is True
+    assert config_to_dict(composed("+optimizer.amsgrad=true"))["optimizer"]["amsgrad"] is True
 
 
 def test_a_saved_configuration_comes_back_equal() -> None:
     config = composed("experiment=quickstart", "objective=[val_loss,train_seconds]", "data.use_extra=only")
-    assert to_dict(from_saved(to_dict(config), "here")) == to_dict(config)
+    assert config_to_dict(load_saved_config(config_to_dict(config), "here")) == config_to_dict(config)
 
 
 def test_the_best_epoch_is_that_of_the_first_objective_that_an_epoch_has() -> None:
-    assert composed("objective=[train_seconds,val_loss]").best_by == "val_loss"
-    assert composed("objective=[val_accuracy,val_loss]").best_by == "val_accuracy"
-    assert composed("objective=train_seconds").best_by == "val_accuracy"
+    assert composed("objective=[train_seconds,val_loss]").selection_metric == "val_loss"
+    assert composed("objective=[val_accuracy,val_loss]").selection_metric == "val_accuracy"
+    assert composed("objective=train_seconds").selection_metric == "val_accuracy"
 
 
 def test_a_saved_configuration_of_another_kind_is_refused() -> None:
     with pytest.raises(UserError, match="here: not a configuration"):
-        from_saved({"colour": "red"}, "here")
+        load_saved_config({"colour": "red"}, "here")
 
 
 def test_what_is_no_name_of_an_option_is_said_wherever_words_are_composed() -> None:
@@ -271,17 +271,17 @@ def test_a_message_says_what_to_type(words: list[str], said: str) -> None:
 )
 def test_words_that_hydra_would_misread_are_refused(words: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        check_words(words)
+        check_arguments(words)
 
 
 def test_words_that_hydra_takes_are_left_alone() -> None:
-    check_words(
+    check_arguments(
         ["-m", "model.blocks=[1,1]", "--config-dir", "conf", "seed=1,2", "--cfg=job", "experiment=null", "name="]
     )
 
 
 def test_presets_that_contradict_each_other_are_told() -> None:
-    assert contradictions(["experiment=[run2_batch16,run3]", "seed=1"]) == [
+    assert preset_conflicts(["experiment=[run2_batch16,run3]", "seed=1"]) == [
         "note: experiment=[run2_batch16,run3]: run2_batch16 and run3 differ in epochs, name: run3 wins"
     ]
-    assert contradictions(["experiment=fast", "seed=[1,2]"]) == []
+    assert preset_conflicts(["experiment=fast", "seed=[1,2]"]) == []

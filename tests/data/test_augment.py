@@ -5,9 +5,9 @@ import torch
 
 from housenumbers.config.sections import AugmentConfig
 from housenumbers.data.augment import augment
-from housenumbers.data.batches import mixed, plain_batches, training_batches
+from housenumbers.data.batches import eval_batches, mixup, training_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.random_streams import stream
+from housenumbers.data.random_streams import generator_for
 from housenumbers.runtime.errors import UserError
 
 
@@ -20,13 +20,13 @@ def pictures(count: int = 40) -> LabeledImages:
 
 def test_nothing_to_do_is_the_same_tensor() -> None:
     images = pictures().images
-    assert augment(images, AugmentConfig(), stream(0)) is images
+    assert augment(images, AugmentConfig(), generator_for(0)) is images
 
 
 def test_every_picture_moves_by_its_own_amount_within_bounds() -> None:
     dot = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
     dot[:, :, 15:17, 15:17] = 255
-    moved = augment(dot, AugmentConfig(translate=3), stream(1))
+    moved = augment(dot, AugmentConfig(translate=3), generator_for(1))
     mass = moved.sum(dim=(1, 2, 3))
     axis = torch.arange(32.0)
     columns = (moved.sum(dim=(1, 2)) * axis).sum(dim=1) / mass - 15.5
@@ -43,15 +43,15 @@ def test_rotation_is_the_studys_about_the_centre() -> None:
 
     images = torch.nn.functional.avg_pool2d(pictures(1).images.float(), 5, stride=1, padding=2)
     config = AugmentConfig(degrees=10)
-    (draw,) = torch.rand(1, 3, generator=stream(5))[:, 0] * 2 - 1
+    (draw,) = torch.rand(1, 3, generator=generator_for(5))[:, 0] * 2 - 1
     expected = rotate(images, 10 * draw.item(), InterpolationMode.BILINEAR)
-    torch.testing.assert_close(augment(images.to(torch.uint8), config, stream(5)), expected, atol=3, rtol=0)
+    torch.testing.assert_close(augment(images.to(torch.uint8), config, generator_for(5)), expected, atol=3, rtol=0)
 
 
 def test_padding_fills_the_border() -> None:
     white = torch.full((50, 3, 32, 32), 255, dtype=torch.uint8)
-    assert augment(white, AugmentConfig(translate=4, padding="zeros"), stream(2)).min() < 1
-    assert augment(white, AugmentConfig(translate=4, padding="border"), stream(2)).min() > 254.9
+    assert augment(white, AugmentConfig(translate=4, padding="zeros"), generator_for(2)).min() < 1
+    assert augment(white, AugmentConfig(translate=4, padding="border"), generator_for(2)).min() > 254.9
 
 
 def test_an_epoch_has_every_picture_once_in_an_order_of_its_own() -> None:
@@ -80,7 +80,7 @@ def test_batches_do_not_depend_on_global_random_state() -> None:
 
 def test_plain_batches_keep_order_and_pixels() -> None:
     data = pictures()
-    images, labels = zip(*plain_batches(data, 16), strict=True)
+    images, labels = zip(*eval_batches(data, 16), strict=True)
     assert torch.equal(torch.cat(images), data.images)
     assert torch.equal(torch.cat(labels), data.labels)
 
@@ -93,12 +93,12 @@ def white_square(count: int = 300) -> torch.Tensor:
 
 
 def test_scale_changes_the_area_both_ways_and_shear_does_not() -> None:
-    area = augment(white_square(), AugmentConfig(scale=0.5), stream(1)).mean(dim=1).sum(dim=(1, 2)) / 255
+    area = augment(white_square(), AugmentConfig(scale=0.5), generator_for(1)).mean(dim=1).sum(dim=(1, 2)) / 255
     assert area.max() < 100 * 1.5**2 + 1
     assert area.max() > 190
     assert area.min() > 100 / 1.5**2 - 1
     assert area.min() < 53
-    sheared = augment(white_square(), AugmentConfig(shear=30), stream(1)).mean(dim=1)
+    sheared = augment(white_square(), AugmentConfig(shear=30), generator_for(1)).mean(dim=1)
     assert (sheared.sum(dim=(1, 2)) / 255 - 100).abs().max() < 6
     rows = sheared.sum(dim=2).gt(0).sum(dim=1)
     assert rows.max() <= 12, "its height stays"
@@ -107,26 +107,26 @@ def test_scale_changes_the_area_both_ways_and_shear_does_not() -> None:
 
 def test_color_and_inversion_keep_to_the_scale() -> None:
     grey = torch.full((300, 3, 4, 4), 100, dtype=torch.uint8)
-    coloured = augment(grey, AugmentConfig(color=0.4), stream(1))[:, :, 0, 0]
+    coloured = augment(grey, AugmentConfig(color=0.4), generator_for(1))[:, :, 0, 0]
     assert coloured.min() >= 0.6 * 0.8 * 100 - 0.01
     assert coloured.max() <= 1.4 * 1.2 * 100 + 0.01
     assert coloured.std(dim=1).max() > 5, "channels differ"
-    inverted = augment(grey, AugmentConfig(invert=0.3), stream(1))[:, 0, 0, 0]
+    inverted = augment(grey, AugmentConfig(invert=0.3), generator_for(1))[:, 0, 0, 0]
     assert set(inverted.tolist()) == {100.0, 155.0}
     assert 0.2 < (inverted == 155).float().mean() < 0.4
 
 
 def test_cutout_hides_one_square_anywhere() -> None:
     images = torch.full((500, 3, 32, 32), 255, dtype=torch.uint8)
-    hidden = (augment(images, AugmentConfig(cutout=8), stream(1))[:, 0] == 127.5).sum(dim=(1, 2))
+    hidden = (augment(images, AugmentConfig(cutout=8), generator_for(1))[:, 0] == 127.5).sum(dim=(1, 2))
     assert hidden.max() == 64
     assert hidden.min() >= 16, "a quarter where its centre lies in a corner"
 
 
 def test_switching_one_on_leaves_the_others_as_they_were() -> None:
     images = pictures().images
-    moved = augment(images, AugmentConfig(degrees=10, translate=2), stream(1))
-    also = augment(images, AugmentConfig(degrees=10, translate=2, invert=1.0), stream(1))
+    moved = augment(images, AugmentConfig(degrees=10, translate=2), generator_for(1))
+    also = augment(images, AugmentConfig(degrees=10, translate=2, invert=1.0), generator_for(1))
     torch.testing.assert_close(also, 255 - moved)
 
 
@@ -150,8 +150,8 @@ def test_mixup_mixes_pictures_and_labels_by_one_share_for_each_batch() -> None:
 
 
 def test_the_loss_of_mixed_labels_is_the_mean_of_both_losses() -> None:
-    logits, labels = torch.randn(6, 10, generator=stream(1)), torch.arange(6)
-    _, targets = mixed(torch.zeros(6, 3, 2, 2), labels, 0.3)
+    logits, labels = torch.randn(6, 10, generator=generator_for(1)), torch.arange(6)
+    _, targets = mixup(torch.zeros(6, 3, 2, 2), labels, 0.3)
     cross_entropy = torch.nn.functional.cross_entropy
     own, other = (cross_entropy(logits, each, label_smoothing=0.1) for each in (labels, labels.roll(1)))
     torch.testing.assert_close(cross_entropy(logits, targets, label_smoothing=0.1), 0.3 * own + 0.7 * other)
@@ -160,14 +160,14 @@ def test_the_loss_of_mixed_labels_is_the_mean_of_both_losses() -> None:
 @pytest.mark.parametrize("side", [28, 32, 64, 224])
 def test_strength_nought_is_the_exact_identity(side: int) -> None:
     """Not so for grid_sample on affine_grid's identity, which gives a grey less than it got in most sizes."""
-    images = torch.randint(0, 256, (4, 3, side, side), dtype=torch.uint8, generator=stream(1))
+    images = torch.randint(0, 256, (4, 3, side, side), dtype=torch.uint8, generator=generator_for(1))
     beyond = AugmentConfig(cutout=side // 4)
-    hidden = augment(images, beyond, stream(1))
+    hidden = augment(images, beyond, generator_for(1))
     seen = hidden != 127.5
     assert 0.5 < seen.float().mean() < 1
     assert torch.equal(hidden[seen], images.float()[seen])
     for config in (AugmentConfig(mixup=0.5), AugmentConfig(padding="border"), AugmentConfig(invert=1e-9)):
-        assert torch.equal(augment(images, config, stream(2)).to(torch.uint8), images)
+        assert torch.equal(augment(images, config, generator_for(2)).to(torch.uint8), images)
 
 
 def own(**option: object) -> AugmentConfig:

@@ -12,7 +12,7 @@ from support import TINY, Command, data_config
 
 from housenumbers.config.sections import DataConfig
 from housenumbers.data import folder, svhn
-from housenumbers.data.folder import read_folder, read_picture
+from housenumbers.data.folder import read_folder, read_image
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.runtime.errors import UserError
 
@@ -86,7 +86,7 @@ def test_a_second_start_reads_no_picture_and_a_changed_one_is_noticed(
 def test_formats(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"picture.{suffix}"
     digit(5).save(file)
-    pixels = read_picture(file)
+    pixels = read_image(file)
     assert (pixels.dtype, tuple(pixels.shape)) == (torch.uint8, (3, 32, 32))
     expected = torch.tensor([20, 30, 200]).view(3, 1, 1)
     assert (pixels[:, 0:1, 0:1].int() - expected).abs().max() < 12
@@ -105,7 +105,7 @@ def test_modes_are_converted_as_one_would_expect(tmp_path: Path, mode: str) -> N
         picture = Image.fromarray(values).convert("RGB" if mode == "CMYK" else "L").convert(mode)
     file = tmp_path / ("picture.tif" if mode in ("CMYK", "F") else "picture.png")
     picture.save(file)
-    pixels = read_picture(file)
+    pixels = read_image(file)
     assert (pixels[:, 16, 16] > 250).all()
     assert (pixels[:, 1, 1] < 5).all()
 
@@ -124,25 +124,25 @@ def test_every_grey_stays_what_it_is(tmp_path: Path, mode: str, size: tuple[int,
         else:
             picture = Image.fromarray(values).convert(mode)
         picture.save(tmp_path / "a.tif")
-        assert (read_picture(tmp_path / "a.tif")[:, -1, -1] == grey).all()
+        assert (read_image(tmp_path / "a.tif")[:, -1, -1] == grey).all()
 
 
 def test_transparency_lies_on_white(tmp_path: Path) -> None:
     Image.new("RGBA", (32, 32), (0, 0, 0, 0)).save(tmp_path / "glass.png")
-    assert (read_picture(tmp_path / "glass.png") == 255).all()
+    assert (read_image(tmp_path / "glass.png") == 255).all()
 
 
 def test_the_first_frame_of_an_animation_counts(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (32, 32), shade) for shade in ("red", "blue")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    assert read_picture(tmp_path / "moving.gif")[:, 0, 0].tolist() == [255, 0, 0]
+    assert read_image(tmp_path / "moving.gif")[:, 0, 0].tolist() == [255, 0, 0]
 
 
 def test_proportions_are_kept_and_borders_continued(tmp_path: Path) -> None:
     wide = Image.new("RGB", (20_000, 5_000), "green")
     ImageDraw.Draw(wide).rectangle((0, 0, 20_000, 1_250), fill="yellow")
     wide.save(tmp_path / "wide.png")
-    pixels = read_picture(tmp_path / "wide.png")
+    pixels = read_image(tmp_path / "wide.png")
     assert pixels[:, 0, 16].tolist() == pixels[:, 12, 16].tolist() == [254, 254, 0]  # above the picture, and its top
     assert pixels[:, 31, 16].tolist() == [0, 128, 0]
 
@@ -153,7 +153,7 @@ def test_a_picture_that_a_camera_turned_is_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     picture.save(tmp_path / "turned.jpg", exif=exif)
-    pixels = read_picture(tmp_path / "turned.jpg")
+    pixels = read_image(tmp_path / "turned.jpg")
     assert pixels[0, 4, 16] < 10
     assert pixels[0, 28, 16] > 245
 
@@ -178,14 +178,14 @@ def test_a_png_is_read_only_if_its_checksums_fit(tmp_path: Path) -> None:
     """Pillow would decode it: here nothing but the checksum of the pixels is another one."""
     digit(3).save(tmp_path / "whole.png")
     content = bytearray((tmp_path / "whole.png").read_bytes())
-    whole = read_picture(tmp_path / "whole.png")
-    assert torch.equal(read_picture(io.BytesIO(content)), whole)
+    whole = read_image(tmp_path / "whole.png")
+    assert torch.equal(read_image(io.BytesIO(content)), whole)
     content[-16] ^= 1  # before the last chunk, of twelve bytes
     (tmp_path / "damaged.png").write_bytes(content)
     assert np.array_equal(Image.open(tmp_path / "damaged.png"), Image.open(tmp_path / "whole.png"))
     for file in (tmp_path / "damaged.png", io.BytesIO(content)):
         with pytest.raises(SyntaxError, match="bad header checksum"):
-            read_picture(file)
+            read_image(file)
 
 
 @pytest.mark.parametrize("name", ["pics ü (x)", "a=b", 'say "5"'])

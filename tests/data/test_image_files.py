@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from housenumbers.data.image_files import files_below, find_pictures
+from housenumbers.data.image_files import find_images, list_files
 
 NOT_THE_USERS = (
     ".git/objects/a.png", ".ipynb_checkpoints/000-checkpoint.png", "more/.thumbnails/a.png", ".a.png", "._a.png",
@@ -26,22 +26,22 @@ def write(home: Path) -> None:
 def test_hidden_is_what_is_hidden_below_the_root(tmp_path: Path, root: str) -> None:
     home = tmp_path / root
     write(home)
-    assert files_below(home) == sorted(home / name for name in USERS)
-    assert find_pictures([str(home)]) == files_below(home)
+    assert list_files(home) == sorted(home / name for name in USERS)
+    assert find_images([str(home)]) == list_files(home)
 
 
 def test_patterns_find_nothing_hidden_that_they_do_not_name(tmp_path: Path) -> None:
     write(tmp_path)
-    assert set(find_pictures([f"{tmp_path}/**"])) == {tmp_path / name for name in USERS}
-    assert set(find_pictures([f"{tmp_path}/*"])) == {tmp_path / name for name in USERS}
-    assert set(find_pictures([f"{tmp_path}/**/*.png"])) == {tmp_path / name for name in USERS if name.endswith("png")}
-    assert find_pictures([f"{tmp_path}/@eaDir/*.png/*"]) == [tmp_path / "@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg"]
-    assert find_pictures([f"{tmp_path}/.ipynb_checkpoints/*"]) == [tmp_path / ".ipynb_checkpoints/000-checkpoint.png"]
+    assert set(find_images([f"{tmp_path}/**"])) == {tmp_path / name for name in USERS}
+    assert set(find_images([f"{tmp_path}/*"])) == {tmp_path / name for name in USERS}
+    assert set(find_images([f"{tmp_path}/**/*.png"])) == {tmp_path / name for name in USERS if name.endswith("png")}
+    assert find_images([f"{tmp_path}/@eaDir/*.png/*"]) == [tmp_path / "@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg"]
+    assert find_images([f"{tmp_path}/.ipynb_checkpoints/*"]) == [tmp_path / ".ipynb_checkpoints/000-checkpoint.png"]
 
 
 def test_a_hidden_file_that_is_named_is_read(tmp_path: Path) -> None:
     write(tmp_path)
-    assert find_pictures([f"{tmp_path}/.a.png"]) == [tmp_path / ".a.png"]
+    assert find_images([f"{tmp_path}/.a.png"]) == [tmp_path / ".a.png"]
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -54,4 +54,4 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     (home / "loop").symlink_to(home)
     (home / "nowhere.png").symlink_to("gone.png")
     os.mkfifo(home / "pipe.png")
-    assert files_below(home) == [home / "first/a.png", home / "nowhere.png"]
+    assert list_files(home) == [home / "first/a.png", home / "nowhere.png"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from support import composed
 
-from housenumbers.data.splits import block_split, leak_of, random_split, reduced
+from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
 from housenumbers.runtime.errors import UserError
 
 
@@ -47,10 +47,10 @@ def test_too_few_crops_for_blocks() -> None:
 
 def test_reduced_keeps_every_classs_share(labels: torch.Tensor) -> None:
     uneven = labels[torch.arange(1000) % 20 < 15]
-    kept = reduced(torch.arange(len(uneven)), uneven, 0.1, seed=0)
+    kept = stratified_subset(torch.arange(len(uneven)), uneven, 0.1, seed=0)
     assert (uneven[kept].bincount() * 10).tolist() == pytest.approx(uneven.bincount().tolist(), abs=10)
     assert kept.tolist() == sorted(kept.tolist())
-    assert reduced(kept, uneven, 1.0, seed=0) is kept
+    assert stratified_subset(kept, uneven, 1.0, seed=0) is kept
 
 
 def test_a_class_with_one_member_is_one_line() -> None:
@@ -72,5 +72,5 @@ def test_a_class_with_one_member_is_one_line() -> None:
     ],
 )
 def test_a_leak_is_told_of_data_that_are_known_alone(words: list[str], said: str | None) -> None:
-    leak = leak_of(composed(*words).data)
+    leak = leakage_warning(composed(*words).data)
     assert leak is None if said is None else leak.startswith(f"data.split=random {said}:")

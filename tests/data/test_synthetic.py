@@ -147,7 +147,7 @@ def test_there_is_no_extra_part(tmp_path: Path) -> None:
         load_splits(config(tmp_path, "data.use_extra=true"))
 
 
-@pytest.mark.skipif(processes.cores() < 2, reason="a single core renders in the process itself")
+@pytest.mark.skipif(processes.available_cores() < 2, reason="a single core renders in the process itself")
 def test_a_render_that_is_interrupted_ends_at_once(tmp_path: Path) -> None:
     """Ctrl-C while processes render: exit code 130, no half entry in the cache, and no process left."""
     import os

@@ -28,12 +28,12 @@ from support import Command, run_folders
 from visit import Visit
 
 from housenumbers.data.digits import read_digits
-from housenumbers.data.folder import read_picture
-from housenumbers.demo.answers import Models, answer
+from housenumbers.data.folder import read_image
+from housenumbers.demo.answers import Models, answer_image
 from housenumbers.demo.image_input import MOST_BYTES
 from housenumbers.demo.server import application
 from housenumbers.demo.server_socket import check_installed, listen
-from housenumbers.evaluation.trained_model import load_trained, rebuild_model
+from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.checkpoint import load_checkpoint
 
@@ -64,7 +64,7 @@ def write_digit(file: Path) -> None:
 def assert_answered(page: Visit, run: Path, said: str) -> None:
     """What the page has told is what the run's model makes of the picture that the page shows."""
     picture = torch.tensor(page.pixels("picture")).permute(2, 0, 1)
-    expected = answer(load_trained(run), picture)
+    expected = answer_image(load_trained_model(run), picture)
     assert said == f"{expected['label']} {100 * max(expected['probabilities']):.1f} % sure"
     assert page.percents() == pytest.approx([100 * each for each in expected["probabilities"]], abs=0.051)
     attention = Image.open(io.BytesIO(base64.b64decode(expected["attention"].partition(",")[2])))
@@ -112,7 +112,7 @@ def test_a_visit(visit: Callable[[str], Visit], home: Path) -> None:  # one, sin
             page.hand_in("drop", home / "digit.png"),
         ):
             assert_answered(page, good, said)
-        assert (page.pixels("picture") == read_picture(home / "digit.png").permute(1, 2, 0).numpy()).all()
+        assert (page.pixels("picture") == read_image(home / "digit.png").permute(1, 2, 0).numpy()).all()
         assert "good/checkpoints/best.pt: temperature" in page.element("#about").text
 
         assert_answered(page, good, page.draw(SEVEN))

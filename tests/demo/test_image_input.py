@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from housenumbers.data.folder import read_picture
-from housenumbers.demo.image_input import MOST_BYTES, drawing, picture
+from housenumbers.data.folder import read_image
+from housenumbers.demo.image_input import MOST_BYTES, decode_drawing, decode_image
 from housenumbers.runtime.errors import UserError
 
 
@@ -27,7 +27,7 @@ def sheet(paper: str, ink: str | None, box: tuple[int, int, int, int] = (40, 200
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_a_picture_is_read_as_files_are(form: str) -> None:
     content = as_file(Image.effect_noise((50, 40), 80).convert("RGB"), form)
-    assert torch.equal(picture(content), read_picture(io.BytesIO(content)))
+    assert torch.equal(decode_image(content), read_image(io.BytesIO(content)))
 
 
 @pytest.mark.parametrize(
@@ -43,25 +43,25 @@ def test_a_picture_is_read_as_files_are(form: str) -> None:
     ],
 )
 def test_what_is_refused(content: bytes, said: str) -> None:
-    for read in (picture, drawing):
+    for read in (decode_image, decode_drawing):
         with pytest.raises(UserError, match=said):
             read(content)
 
 
 @pytest.mark.parametrize(("paper", "ink"), [("#eeeeee", "#111111"), ("#111111", "#eeeeee")])
 def test_a_drawing_is_cut_to_a_square_about_its_strokes(paper: str, ink: str) -> None:
-    cut = drawing(sheet(paper, ink))
+    cut = decode_drawing(sheet(paper, ink))
     dark = (cut.float().mean(dim=0) < 127) == (ink == "#111111")
     rows, columns = dark.any(dim=1).nonzero().view(-1), dark.any(dim=0).nonzero().view(-1)
     assert cut.shape == (3, 32, 32)
     assert 25 <= len(rows) <= 28  # of 32: ten twelfths
     for inked in (rows, columns):
         assert abs(int(inked[0]) - (31 - int(inked[-1]))) <= 1  # in the middle
-    elsewhere = drawing(sheet(paper, ink, (240, 20, 260, 100)))
+    elsewhere = decode_drawing(sheet(paper, ink, (240, 20, 260, 100)))
     assert torch.equal(elsewhere, cut)
 
 
 def test_an_empty_canvas_says_so() -> None:
     for paper in ("#eeeeee", "#111111"):
         with pytest.raises(UserError, match="canvas is empty"):
-            drawing(sheet(paper, None))
+            decode_drawing(sheet(paper, None))

@@ -7,7 +7,13 @@ import pytest
 import torch
 from sklearn.calibration import calibration_curve
 
-from housenumbers.evaluation.calibration import calibrate, doubts, fit_temperature, probabilities, reliability
+from housenumbers.evaluation.calibration import (
+    calibrate,
+    calibration_caveat,
+    fit_temperature,
+    probabilities,
+    reliability,
+)
 
 
 def sharp_logits(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,18 +90,20 @@ def test_perfect_pictures_make_a_net_only_as_sure_as_their_number_allows(count: 
     assert fit_temperature(logits, labels) < found["temperature"] < 1
     confidence = probabilities(logits, found["temperature"]).amax(dim=1).mean()
     assert confidence == pytest.approx((count + 1) / (count + 2), abs=1e-4)
-    assert "no mistake among them" in doubts(found)
+    assert "no mistake among them" in calibration_caveat(found)
     assert calibrate(*spread(count, 20.0))["temperature"] == 1  # nor is it made less sure
 
 
 def test_a_temperature_that_is_little_worth_is_said_to_be_so() -> None:
     logits, labels = honest(20_000)
-    assert doubts(calibrate(logits, labels)) == ""
-    assert doubts(calibrate(logits[:99], labels[:99])).startswith("fewer than 100 crops")
+    assert calibration_caveat(calibrate(logits, labels)) == ""
+    assert calibration_caveat(calibrate(logits[:99], labels[:99])).startswith("fewer than 100 crops")
     for factor, wrong in ((1.0, labels.roll(1)), (1e-4, labels)):
         found = calibrate(factor * logits, wrong)
-        assert doubts(found).startswith("at the end of its range, 0.05 to 20")
-    assert doubts({"temperature": 1.2, "n": 900, "error": 0.0, "error_before": 0.0}) == ""  # of before `mistakes`
+        assert calibration_caveat(found).startswith("at the end of its range, 0.05 to 20")
+    assert (
+        calibration_caveat({"temperature": 1.2, "n": 900, "error": 0.0, "error_before": 0.0}) == ""
+    )  # of before `mistakes`
 
 
 @pytest.mark.parametrize(

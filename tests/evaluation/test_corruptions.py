@@ -10,7 +10,7 @@ from torch import Tensor
 
 from housenumbers.data.load import load_test
 from housenumbers.evaluation.corruption_figure import _apart, corruption_figure
-from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupted
+from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupt
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_at_least_the_kinds_that_matter_are_there() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_stronger_the_farther_from_the_picture(kind: str, crops: Tensor) -> None:
     before = crops.clone()
-    worse = [corrupted(crops, kind, strength) for strength in (0, *STRENGTHS)]
+    worse = [corrupt(crops, kind, strength) for strength in (0, *STRENGTHS)]
     assert torch.equal(crops, before)
     assert torch.equal(worse[0], crops)
     assert all(images.dtype == torch.uint8 and images.shape == crops.shape for images in worse)
@@ -51,33 +51,33 @@ def test_the_stronger_the_farther_from_the_picture(kind: str, crops: Tensor) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_is_corrupted_alike_whatever_comes_with_it(kind: str, crops: Tensor) -> None:
-    whole = corrupted(crops, kind, 3)
+    whole = corrupt(crops, kind, 3)
     torch.manual_seed(1)
     np.random.seed(1)
-    parts = [corrupted(crops[first : first + 7], kind, 3, first) for first in range(0, len(crops), 7)]
+    parts = [corrupt(crops[first : first + 7], kind, 3, first) for first in range(0, len(crops), 7)]
     assert torch.equal(torch.cat(parts), whole)
 
 
 @pytest.mark.parametrize("kind", ["gaussian_noise", "shot_noise", "impulse_noise", "rotation", "shift", "occlusion"])
 def test_chance_differs_from_picture_to_picture(kind: str, crops: Tensor) -> None:
     same = crops[:1].expand(20, -1, -1, -1)
-    assert len(corrupted(same, kind, 5).unique(dim=0)) > 1
+    assert len(corrupt(same, kind, 5).unique(dim=0)) > 1
 
 
 def test_brightness_raises_the_value_and_keeps_the_hue() -> None:
-    assert corrupted(plain(100, 50, 0), "brightness", 1)[0, :, 9, 9].tolist() == [
+    assert corrupt(plain(100, 50, 0), "brightness", 1)[0, :, 9, 9].tolist() == [
         113,
         56,
         0,
     ]  # 100 + 0.05 * 255 = 112.75
-    assert corrupted(plain(0, 0, 0), "brightness", 5).unique().tolist() == [76]  # 0.3 * 255 = 76.5, to even
-    assert corrupted(plain(250, 125, 0), "brightness", 5)[0, :, 0, 0].tolist() == [255, 128, 0]
+    assert corrupt(plain(0, 0, 0), "brightness", 5).unique().tolist() == [76]  # 0.3 * 255 = 76.5, to even
+    assert corrupt(plain(250, 125, 0), "brightness", 5)[0, :, 0, 0].tolist() == [255, 128, 0]
 
 
 def test_contrast_draws_each_channel_to_its_mean() -> None:
     image = plain(0, 0, 200)
     image[:, 0, :16] = 200  # so that its mean is 100
-    worse = corrupted(image, "contrast", 2)  # half of it is left
+    worse = corrupt(image, "contrast", 2)  # half of it is left
     assert worse[0, 0, :16].unique().tolist() == [150]
     assert worse[0, 0, 16:].unique().tolist() == [50]
     assert worse[0, 1].unique().tolist() == [0]
@@ -85,7 +85,7 @@ def test_contrast_draws_each_channel_to_its_mean() -> None:
 
 
 def test_shift_moves_by_whole_pixels_and_repeats_the_border(crops: Tensor) -> None:
-    moved = corrupted(crops, "shift", 2)  # by four pixels
+    moved = corrupt(crops, "shift", 2)  # by four pixels
     wanted = [
         torch.cat([crops[:, :, 4:], crops[:, :, -1:].expand(-1, -1, 4, -1)], dim=2),
         torch.cat([crops[:, :, :1].expand(-1, -1, 4, -1), crops[:, :, :-4]], dim=2),
@@ -102,7 +102,7 @@ def test_occlusion_covers_one_square_by_the_mean_colour(strength: int) -> None:
     image = plain(0, 0, 0)
     image[..., ::2] = 200
     for place in range(20):
-        covered = (corrupted(image, "occlusion", strength, place)[0] == 100).all(dim=0).nonzero()
+        covered = (corrupt(image, "occlusion", strength, place)[0] == 100).all(dim=0).nonzero()
         side = KINDS["occlusion"].amounts[strength - 1]
         assert len(covered) == side**2
         assert (covered.amax(dim=0) - covered.amin(dim=0) + 1).tolist() == [side, side]
@@ -113,7 +113,7 @@ def test_rotation_is_by_its_angle_about_the_centre() -> None:
     image[..., 15:17, 16:] = 250  # a hand that points to the right
     angles = set()
     for place in range(10):
-        rows, columns = (corrupted(image, "rotation", 3, place)[0, 0, 4:28, 4:28] > 120).nonzero().double().T
+        rows, columns = (corrupt(image, "rotation", 3, place)[0, 0, 4:28, 4:28] > 120).nonzero().double().T
         up = (11.5 - rows).mean() / (columns - 11.5).mean()
         angles.add(round(float(torch.rad2deg(up.atan()))))
     assert len(angles) == 2
@@ -124,12 +124,12 @@ def test_noise_has_its_deviation_and_its_fraction() -> None:
     grey = plain(128, 128, 128).expand(40, -1, -1, -1)
     for strength in STRENGTHS:
         place = strength - 1
-        gaussian = corrupted(grey, "gaussian_noise", strength).double() / 255
+        gaussian = corrupt(grey, "gaussian_noise", strength).double() / 255
         assert gaussian.std().item() == pytest.approx(KINDS["gaussian_noise"].amounts[place], rel=0.02)
         assert gaussian.mean().item() == pytest.approx(128 / 255, abs=1e-3)
-        shot = corrupted(grey, "shot_noise", strength).double() / 255
+        shot = corrupt(grey, "shot_noise", strength).double() / 255
         assert shot.std().item() == pytest.approx((128 / 255 / KINDS["shot_noise"].amounts[place]) ** 0.5, rel=0.02)
-        impulse = corrupted(grey, "impulse_noise", strength)
+        impulse = corrupt(grey, "impulse_noise", strength)
         for extreme in (0, 255):
             share = (impulse == extreme).double().mean().item()
             assert share == pytest.approx(KINDS["impulse_noise"].amounts[place] / 2, rel=0.1)
@@ -140,7 +140,7 @@ def test_blur_is_that_of_scipy(crops: Tensor) -> None:
     from scipy.ndimage import gaussian_filter
 
     blurred = gaussian_filter(crops.double().numpy(), sigma=(0, 0, 1, 1), mode="mirror")
-    assert np.abs(blurred - corrupted(crops, "gaussian_blur", 5).numpy()).max() < 0.51
+    assert np.abs(blurred - corrupt(crops, "gaussian_blur", 5).numpy()).max() < 0.51
 
 
 def test_labels_of_the_figure_do_not_overlap(crops: Tensor) -> None:
@@ -165,11 +165,11 @@ def test_labels_of_the_figure_do_not_overlap(crops: Tensor) -> None:
 def test_what_a_corruption_leaves_alone_stays_to_the_bit(side: int) -> None:
     """At strength 0 all of it; and floats become bytes by rounding, since cutting off would make pictures darker."""
     images = torch.arange(4 * 3 * side * side, dtype=torch.int64).mul(7).to(torch.uint8).view(4, 3, side, side)
-    assert all(torch.equal(corrupted(images, kind, 0), images) for kind in KINDS)
-    covered = corrupted(images, "occlusion", 1)
+    assert all(torch.equal(corrupt(images, kind, 0), images) for kind in KINDS)
+    covered = corrupt(images, "occlusion", 1)
     assert (covered == images).float().mean() > 1 - (8 / side) ** 2 - 0.01
-    (rows, columns) = corrupted(images, "shift", 1)[0, 0].shape
-    moved = corrupted(images, "shift", 1)[0, :, 2 : rows - 2, 2 : columns - 2]
+    (rows, columns) = corrupt(images, "shift", 1)[0, 0].shape
+    moved = corrupt(images, "shift", 1)[0, :, 2 : rows - 2, 2 : columns - 2]
     steps = ((0, 2), (0, -2), (2, 0), (-2, 0))
     assert any(torch.equal(images[0].roll(step, (1, 2))[:, 2 : rows - 2, 2 : columns - 2], moved) for step in steps)
 
@@ -177,4 +177,4 @@ def test_what_a_corruption_leaves_alone_stays_to_the_bit(side: int) -> None:
 @pytest.mark.parametrize("kind", ["rotation", "shift", "occlusion", "gaussian_blur", "contrast"])
 def test_a_plain_picture_keeps_its_grey(kind: str) -> None:
     greys = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1).expand(256, 3, 28, 28).contiguous()
-    assert all(torch.equal(corrupted(greys, kind, strength), greys) for strength in STRENGTHS)
+    assert all(torch.equal(corrupt(greys, kind, strength), greys) for strength in STRENGTHS)

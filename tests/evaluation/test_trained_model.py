@@ -6,10 +6,10 @@ import torch
 from support import composed
 from torch import Tensor
 
-from housenumbers.config.schema import to_dict
+from housenumbers.config.schema import config_to_dict
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.occlusion import occlusion
-from housenumbers.evaluation.trained_model import Trained, load_trained, rebuild_model
+from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model, rebuild_model
 from housenumbers.runtime.errors import InputError
 from housenumbers.training.build import build_model
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
@@ -19,16 +19,16 @@ LABELS = torch.arange(5)
 
 
 @pytest.fixture(scope="module", params=["model=resnet31 model.width=4 model.blocks=[1]", "model=fastnet"])
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     config = composed("data=digits", "threads=1", *request.param.split())
     torch.manual_seed(0)
     model = build_model(config.model, torch.device("cpu"))
     file = tmp_path_factory.mktemp("trained") / "model.pt"
-    save_checkpoint(file, {"config": to_dict(config), "model": model.state_dict()})
-    return load_trained(file)
+    save_checkpoint(file, {"config": config_to_dict(config), "model": model.state_dict()})
+    return load_trained_model(file)
 
 
-def test_floats_on_the_same_scale_give_the_same(trained: Trained) -> None:
+def test_floats_on_the_same_scale_give_the_same(trained: TrainedModel) -> None:
     expected = trained.logits(PICTURES)
     for floats in (PICTURES.float(), PICTURES.double(), PICTURES.float().clone(memory_format=torch.channels_last)):
         assert torch.equal(trained.logits(floats), expected)
@@ -64,7 +64,7 @@ def test_floats_on_the_same_scale_give_the_same(trained: Trained) -> None:
         ([PICTURES], "list"),
     ],
 )
-def test_what_are_no_pictures_is_refused_at_every_door(trained: Trained, images: Tensor, said: str) -> None:
+def test_what_are_no_pictures_is_refused_at_every_door(trained: TrainedModel, images: Tensor, said: str) -> None:
     for door in (
         trained.model,
         trained.logits,
@@ -87,22 +87,22 @@ def test_what_are_no_pictures_is_refused_at_every_door(trained: Trained, images:
         (LABELS - 100, "not -100"),  # which a cross entropy leaves out
     ],
 )
-def test_what_are_no_labels_is_refused(trained: Trained, labels: Tensor, said: str) -> None:
+def test_what_are_no_labels_is_refused(trained: TrainedModel, labels: Tensor, said: str) -> None:
     with pytest.raises(InputError, match=said):
         trained.predict(LabeledImages(PICTURES, labels))
 
 
-def test_a_path_may_be_text(trained: Trained) -> None:
-    assert torch.equal(load_trained(str(trained.file)).logits(PICTURES), trained.logits(PICTURES))
+def test_a_path_may_be_text(trained: TrainedModel) -> None:
+    assert torch.equal(load_trained_model(str(trained.file)).logits(PICTURES), trained.logits(PICTURES))
 
 
-def test_a_model_from_a_checkpoint_is_as_careful(trained: Trained) -> None:
+def test_a_model_from_a_checkpoint_is_as_careful(trained: TrainedModel) -> None:
     model = rebuild_model(load_checkpoint(trained.file), trained.file, torch.device("cpu")).eval()
     torch.testing.assert_close(model(PICTURES.float()), model(PICTURES))
     with pytest.raises(InputError, match="multiply them by 255"):
         model(PICTURES / 255)
 
 
-def test_it_can_still_be_compiled(trained: Trained) -> None:
+def test_it_can_still_be_compiled(trained: TrainedModel) -> None:
     traced = torch.compile(trained.model, backend="eager", fullgraph=True)
     assert torch.equal(traced(PICTURES), trained.model(PICTURES))

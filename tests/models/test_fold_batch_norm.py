@@ -6,7 +6,7 @@ from networks import blurred, used
 from support import ROOT, composed
 from torch import Tensor, nn
 
-from housenumbers.models.fold_batch_norm import folded
+from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.training.build import build_model
 
 # How many batch norms stay in each option of conf/model: those behind sums, concatenations, or a padding of their own.
@@ -32,7 +32,7 @@ def batch_norms(model: nn.Module) -> int:
 
 def assert_equal_labels(model: nn.Module, images: Tensor) -> nn.Module:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    other = folded(model)
+    other = fold_batch_norms(model)
     with torch.inference_mode():
         logits, ours = model(images), other(images)
     rounding = 1e-3 * logits.std(dim=0).mean()  # a small part of what tells pictures apart

@@ -23,13 +23,13 @@ from support import ROOT, Command, composed, environment, run_in
 from torch import Tensor
 from torch.nn import functional as F
 
-from housenumbers.config.schema import to_dict
+from housenumbers.config.schema import config_to_dict
 from housenumbers.data import glyphs, render
 from housenumbers.data.digits import read_digits
-from housenumbers.data.folder import read_picture
+from housenumbers.data.folder import read_image
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.calibration import probabilities
-from housenumbers.evaluation.trained_model import Trained, load_trained
+from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.models.resnet import ResNet
 from housenumbers.prediction.export import METADATA_FILE, export
 from housenumbers.prediction.export_formats import SUFFIXES
@@ -87,7 +87,7 @@ def run_file(file: Path) -> Callable[[Tensor], Tensor]:
     return lambda images: torch.from_numpy(session.run(["probabilities"], {"images": images.numpy()})[0])
 
 
-def own(trained: Trained, images: Tensor) -> Tensor:
+def own(trained: TrainedModel, images: Tensor) -> Tensor:
     logits, _ = trained.predict(LabeledImages(images, torch.zeros(len(images))))
     return probabilities(logits, trained.temperature)
 
@@ -97,7 +97,7 @@ def test_the_file_gives_the_runs_own_probabilities_in_batches_of_any_size(
     form: str, exported: dict[str, tuple[Path, str]], finished: Path
 ) -> None:
     file, printed = exported[form]
-    trained = load_trained(finished)
+    trained = load_trained_model(finished)
     assert trained.temperature != 1
     images = digits()
     run, expected = run_file(file), own(trained, images)
@@ -169,7 +169,7 @@ def test_the_documented_lines_do_what_predict_does_for_any_size_and_mode(
 ) -> None:
     (tmp_path / "pictures").mkdir()
     files = write_pictures(tmp_path / "pictures")
-    expected = [each.probabilities for each in predict_files(load_trained(finished), files, pytest.fail)]
+    expected = [each.probabilities for each in predict_files(load_trained_model(finished), files, pytest.fail)]
     for form, name in (("onnx", "digits.onnx"), ("torch", "model.pt2")):
         shutil.copy(exported[form][0], tmp_path / name)
     monkeypatch.chdir(tmp_path)
@@ -178,7 +178,7 @@ def test_the_documented_lines_do_what_predict_does_for_any_size_and_mode(
     for file, probabilities_told in zip(files, expected, strict=True):
         shutil.copy(file, "photo.png")
         exec(use, names)
-        assert (names["images"][0] == read_picture(file).numpy()).all(), file
+        assert (names["images"][0] == read_image(file).numpy()).all(), file
         assert names["probabilities"][0] == pytest.approx(probabilities_told, abs=1e-5), file
     exec(about, names)
     found = names["program"].module()(torch.from_numpy(names["images"]))[0]
@@ -192,7 +192,7 @@ def test_the_files_say_what_they_are(exported: dict[str, tuple[Path, str]], fini
     metadata = json.loads(content[METADATA_FILE])
     session = onnxruntime.InferenceSession(exported["onnx"][0])
     assert session.get_modelmeta().custom_metadata_map == metadata
-    record, trained = json.loads((finished / "run.json").read_text()), load_trained(finished)
+    record, trained = json.loads((finished / "run.json").read_text()), load_trained_model(finished)
     assert float(metadata["temperature"]) == trained.temperature
     assert float(metadata["test_accuracy"]) == record["test"]["accuracy"]
     assert float(metadata["validation_accuracy"]) == record["best"]["val_accuracy"]
@@ -233,7 +233,7 @@ def checkpoint(file: Path, *words: str) -> Path:
     torch.manual_seed(0)
     model = sure(build_model(config.model, torch.device("cpu")), colourful()[:40])
     calibration = {"temperature": 1.7, "n": 40, "error_before": 0.0, "error": 0.0}
-    save_checkpoint(file, {"config": to_dict(config), "model": model.state_dict(), "calibration": calibration})
+    save_checkpoint(file, {"config": config_to_dict(config), "model": model.state_dict(), "calibration": calibration})
     return file
 
 
@@ -247,7 +247,7 @@ def checkpoint(file: Path, *words: str) -> Path:
 def test_every_option_of_conf_model_can_be_exported(name: str, tmp_path: Path) -> None:
     if name == "efficientnet_lite0":
         pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra .[lite]")
-    trained = load_trained(checkpoint(tmp_path / "alone.pt", f"model={name}", *SMALL.get(name, [])))
+    trained = load_trained_model(checkpoint(tmp_path / "alone.pt", f"model={name}", *SMALL.get(name, [])))
     images = colourful()[40:]
     expected = own(trained, images)
     assert expected.std(dim=0).mean() > 0.05
@@ -259,7 +259,7 @@ def test_every_option_of_conf_model_can_be_exported(name: str, tmp_path: Path) -
 
 def test_without_its_data_it_is_checked_on_rendered_digits(tmp_path: Path) -> None:
     words = ("data=svhn", "data.download=true", "data.root=nowhere", "data.cache=nowhere")
-    made = export(load_trained(checkpoint(tmp_path / "alone.pt", *TINY_NET, *words)), "torch")
+    made = export(load_trained_model(checkpoint(tmp_path / "alone.pt", *TINY_NET, *words)), "torch")
     assert "rendered digits" in made.crops
     assert "non-commercial" in made.metadata["data_licence"]
     assert not {"test_accuracy", "validation_accuracy", "git_commit"} & made.metadata.keys()  # it lies alone

@@ -15,8 +15,8 @@ from PIL import Image
 from support import TINY, Command, command_line, environment, run_in
 
 from housenumbers.data.digits import read_digits
-from housenumbers.evaluation.trained_model import load_trained
-from housenumbers.metrics import predict
+from housenumbers.evaluation.trained_model import load_trained_model
+from housenumbers.metrics import predict_logits
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def test_probabilities_are_the_models_own_divided_by_its_temperature(
 ) -> None:
     done = command("predict", f"run={finished}", f"images={pictures}", "format=jsonl")
     assert done.returncode == 0, done.stderr
-    trained = load_trained(finished)
+    trained = load_trained_model(finished)
     images = read_digits(trained.config.data, "test")[0].images[:12]
-    logits, _ = predict(trained.model, [(images, torch.zeros(12))])
+    logits, _ = predict_logits(trained.model, [(images, torch.zeros(12))])
     expected = (logits / trained.content["calibration"]["temperature"]).softmax(dim=1)
     found = rows(done.stdout)
     by_name = {Path(row["file"]).name[:2]: row for row in found}
@@ -183,7 +183,7 @@ def test_calibrating_on_demand_gives_what_the_end_of_the_run_gave(finished: Path
     assert json.loads((run / "run.json").read_text())["calibration"] == whole["calibration"]
     calibration = whole.pop("calibration")
     torch.save(whole, file)
-    assert load_trained(run).temperature == 1
+    assert load_trained_model(run).temperature == 1
     done = run_in(tmp_path, "evaluate", f"run={run}", "split=validation", "calibrate=true")
     assert done.returncode == 0, done.stderr
     assert f"temperature {calibration['temperature']:.3f}" in done.stdout

@@ -11,7 +11,7 @@ from networks import always, as_if_it_had_learnt
 from scipy.stats import binomtest
 from support import Report, composed, laid_out, rendered, run_folders
 
-from housenumbers.evaluation.score import load_part, load_trained
+from housenumbers.evaluation.score import load_part, load_trained_model
 from housenumbers.runs.run import run
 
 
@@ -49,7 +49,7 @@ def test_it_renders_and_its_counts_and_test_are_right(trio: Path, report: Report
 
     rights = []
     for name in names:
-        trained = load_trained(trio / run_named(trio, name) / "checkpoints" / "best.pt", [])
+        trained = load_trained_model(trio / run_named(trio, name) / "checkpoints" / "best.pt", [])
         logits, labels = trained.predict(load_part(trained, "test"))
         rights.append(logits.argmax(dim=1) == labels)
     for name, right in zip(names, rights, strict=True):

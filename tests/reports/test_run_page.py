@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from support import TINY, Command, Report, composed, laid_out, only_run, rendered, run_folders, run_in
 
 from housenumbers.evaluation.calibration import reliability
-from housenumbers.evaluation.score import load_part, load_trained
+from housenumbers.evaluation.score import load_part, load_trained_model
 from housenumbers.reports.after_training import LONG, page_after_training
 from housenumbers.reports.run_page import confidence_verdict
 from housenumbers.runs.run import run
@@ -76,7 +76,7 @@ def test_it_is_readable_on_a_phone_and_in_the_dark(explained: Path) -> None:
 
 
 def test_its_numbers_are_those_of_scikit_learn(explained: Path) -> None:
-    trained = load_trained(explained.parent / "checkpoints" / "best.pt", [])
+    trained = load_trained_model(explained.parent / "checkpoints" / "best.pt", [])
     logits, labels = trained.predict(load_part(trained, "validation"))
     raw_error = reliability(logits, labels).error
     logits = logits / trained.temperature  # as predict.py does

@@ -11,7 +11,7 @@ import pytest
 import torch
 from support import composed
 
-from housenumbers.evaluation.trained_model import load_trained
+from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.runs.run import run
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.runtime.files import write_json
@@ -90,9 +90,9 @@ def test_another_runs_best_weights_are_refused(folder: RunFolder, tmp_path: Path
     with pytest.raises(UserError, match=r"best\.pt: is of another run"):
         resume(folder)
     with pytest.raises(UserError, match=r"best\.pt: is of another run"):
-        load_trained(folder.path)
+        load_trained_model(folder.path)
     shutil.copy(other.best, tmp_path / "alone.pt")
-    load_trained(tmp_path / "alone.pt")
+    load_trained_model(tmp_path / "alone.pt")
 
 
 def test_weights_of_another_epoch_are_not_taken_for_the_best(finished: Path, tmp_path: Path) -> None:
@@ -100,12 +100,12 @@ def test_weights_of_another_epoch_are_not_taken_for_the_best(finished: Path, tmp
     whole, last = run.best.read_bytes(), run.last.read_bytes()
     change(run.best, lambda content: content["record"].update(epoch=99))
     with pytest.raises(UserError, match=r"best\.pt: is not of epoch \d"):
-        load_trained(run.path)
+        load_trained_model(run.path)
     run.best.write_bytes(last)
     run.last.write_bytes(whole)
     for file in (run.best, run.last):
         with pytest.raises(UserError, match=rf"is not a run's {file.name}"):
-            load_trained(file)
+            load_trained_model(file)
 
 
 def test_missing_best_weights_are_noticed_before_any_training(folder: RunFolder) -> None:
@@ -166,13 +166,13 @@ def test_a_temperature_that_cannot_be_is_refused(folder: RunFolder, temperature:
     calibration = {"temperature": temperature, "n": 5, "error_before": 0.1, "error": 0.1}
     change(folder.best, lambda content: content.update(calibration=calibration))
     with pytest.raises(UserError, match=r"best\.pt.*temperature"):
-        load_trained(folder.path)
+        load_trained_model(folder.path)
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "weights", "run.json"])
 def test_a_file_is_a_checkpoint_whatever_its_name(folder: RunFolder, tmp_path: Path, name: str) -> None:
     shutil.copy(folder.best, tmp_path / name)
-    assert load_trained(tmp_path / name).file == tmp_path / name
+    assert load_trained_model(tmp_path / name).file == tmp_path / name
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE])
@@ -227,6 +227,6 @@ def test_a_model_too_large_for_any_machine_is_a_line(folder: RunFolder, tmp_path
         shutil.copy(folder.best, tmp_path / "alone.pt")
         change(tmp_path / "alone.pt", lambda content, width=width: content["config"]["model"].update(width=width))
         with pytest.raises(UserError, match=r"alone\.pt: its model needs more memory"):
-            load_trained(tmp_path / "alone.pt")
+            load_trained_model(tmp_path / "alone.pt")
     with pytest.raises(UserError, match="out of memory"):
         run(composed(*WORDS, "model.input_size=10000000000"), tmp_path / "huge")

@@ -13,7 +13,7 @@ from filelock import FileLock
 from support import ROOT, environment
 
 from housenumbers.runtime import file_lock
-from housenumbers.runtime.file_lock import one_at_a_time
+from housenumbers.runtime.file_lock import exclusive_lock
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +28,8 @@ def test_a_stopped_process_is_waited_for_with_a_word_and_an_end(
 ) -> None:
     lock = tmp_path / "entry.lock"
     code = (
-        "import sys, time; from pathlib import Path; from housenumbers.runtime.file_lock import one_at_a_time\n"
-        "with one_at_a_time(Path(sys.argv[1]), 'it works'):\n    print('has it', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from housenumbers.runtime.file_lock import exclusive_lock\n"
+        "with exclusive_lock(Path(sys.argv[1]), 'it works'):\n    print('has it', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(lock)], env=environment(PYTHONPATH=str(ROOT / "src")), stdout=subprocess.PIPE
@@ -38,7 +38,7 @@ def test_a_stopped_process_is_waited_for_with_a_word_and_an_end(
         assert holder.stdout is not None
         holder.stdout.readline()
         os.kill(holder.pid, signal.SIGSTOP)
-        with caplog.at_level("INFO"), one_at_a_time(lock, "it makes the entry"):
+        with caplog.at_level("INFO"), exclusive_lock(lock, "it makes the entry"):
             pass
     finally:
         holder.kill()
@@ -51,7 +51,7 @@ def test_a_holder_that_is_alive_is_waited_for_however_long_it_takes(tmp_path: Pa
     order = []
 
     def slow() -> None:
-        with one_at_a_time(tmp_path / "lock", "it works"):
+        with exclusive_lock(tmp_path / "lock", "it works"):
             order.append("has it")
             time.sleep(4)
             order.append("is done")
@@ -60,7 +60,7 @@ def test_a_holder_that_is_alive_is_waited_for_however_long_it_takes(tmp_path: Pa
     thread.start()
     while not order:
         time.sleep(0.01)
-    with one_at_a_time(tmp_path / "lock", "it works"):
+    with exclusive_lock(tmp_path / "lock", "it works"):
         order.append("the next")
     thread.join()
     assert order == ["has it", "is done", "the next"]
@@ -69,12 +69,12 @@ def test_a_holder_that_is_alive_is_waited_for_however_long_it_takes(tmp_path: Pa
 
 def test_a_lock_held_by_something_else_ends_too(tmp_path: Path) -> None:
     begin = time.monotonic()
-    with FileLock(tmp_path / "lock"), one_at_a_time(tmp_path / "lock", "it works"):
+    with FileLock(tmp_path / "lock"), exclusive_lock(tmp_path / "lock", "it works"):
         pass
     assert time.monotonic() - begin < 20
 
 
 def test_where_no_lock_can_be_made_the_work_goes_on(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with one_at_a_time(tmp_path / "file" / "lock", "it works"):
+    with exclusive_lock(tmp_path / "file" / "lock", "it works"):
         pass

@@ -11,7 +11,7 @@ import pytest
 from support import environment
 
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.files import read_text, remove_leftovers, write_text
+from housenumbers.runtime.files import read_text, remove_temporary_files, write_text
 
 WRITING = """import sys, time
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_the_next_write_removes_what_a_killed_one_left(tmp_path: Path, monkeypat
     (left,) = temporaries(tmp_path)
     write_text(tmp_path / "model.onnx", "another's")
     assert temporaries(tmp_path) == [left]  # it may still come to its end
-    remove_leftovers(tmp_path)
+    remove_temporary_files(tmp_path)
     assert temporaries(tmp_path) == [left]
     process.kill()
     process.communicate()

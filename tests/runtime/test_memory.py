@@ -35,7 +35,7 @@ def page_faults(call: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 def test_after_some_steps_no_new_pages_are_needed() -> None:
-    ours = "from housenumbers.runtime.memory import keep_freed_memory; keep_freed_memory()"
+    ours = "from housenumbers.runtime.memory import disable_malloc_trimming; disable_malloc_trimming()"
     without = page_faults("")
     assert without > 10_000, "16 blocks of 40 MB are mapped anew"
     assert page_faults(ours) < without / 4

@@ -19,7 +19,7 @@ STARTED = """
 import os, sys, time
 from housenumbers.runtime import processes
 time.sleep(float(sys.argv[1]))
-processes.end_with([int(os.environ["STARTERS"])] if len(sys.argv) < 3 else [os.getppid(), int(sys.argv[2])])
+processes.terminate_with([int(os.environ["STARTERS"])] if len(sys.argv) < 3 else [os.getppid(), int(sys.argv[2])])
 time.sleep(60)
 """
 

@@ -9,7 +9,7 @@ from support import ROOT, environment
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
-    program = f"import os, signal\nfrom housenumbers.runtime import signals\nsignals.install()\n{code}"
+    program = f"import os, signal\nfrom housenumbers.runtime import signals\nsignals.install_handlers()\n{code}"
     return subprocess.run(
         [sys.executable, "-c", program], env=environment(PYTHONPATH=str(ROOT / "src")),
         capture_output=True, text=True, timeout=60,
@@ -34,7 +34,7 @@ def test_a_second_signal_does_not_disturb_the_cleanup() -> None:
 
 def test_what_is_undisturbed_is_finished_first() -> None:
     kill = KILL.format(name="SIGTERM")
-    done = run(f"with signals.undisturbed():\n    {kill}\n    print('finished')\nprint('went on')")
+    done = run(f"with signals.deferred_signals():\n    {kill}\n    print('finished')\nprint('went on')")
     assert (done.returncode, done.stdout) == (143, "finished\n")
 
 
@@ -42,7 +42,7 @@ def test_an_exception_that_python_drops_is_raised_at_the_next_check() -> None:
     """What is raised while an object is finalised is forgotten."""
     kill = KILL.format(name="SIGTERM")
     dying = f"class Dying:\n    def __del__(self):\n        {kill}\nDying()\n"
-    done = run(f"{dying}print('went on')\nsignals.check()\nprint('too far')")
+    done = run(f"{dying}print('went on')\nsignals.exit_if_received()\nprint('too far')")
     assert (done.returncode, done.stdout, done.stderr) == (143, "went on\n", "")
 
 

@@ -11,7 +11,7 @@ import pytest
 from studies import made_up_study
 from support import ROOT, Command, command_line, environment, run_in, sweep
 
-from housenumbers.config.schema import TrainConfig, to_dict
+from housenumbers.config.schema import TrainConfig, config_to_dict
 from housenumbers.runs.run import run as train
 from housenumbers.runtime.errors import DivergedError
 from housenumbers.sweeps.confirm import confirm
@@ -141,7 +141,7 @@ def test_of_several_objectives_no_dominated_trial_is_taken(tmp_path: Path) -> No
     def run(config: TrainConfig, path: Path, **_: bool) -> None:
         score = {"val_accuracy": config.optimizer.lr + config.seed / 1e6, "val_loss": 1.0, "epoch": 1}
         record = {"status": "completed", "best": score, "test": {"accuracy": 0.5}, "train_seconds": float(config.seed)}
-        RunFolder(path).update(config=to_dict(config), **record)
+        RunFolder(path).update(config=config_to_dict(config), **record)
 
     result = confirm(study, tmp_path, ROOT / "conf", run, top=3, seeds=2, overrides=())
     assert [row["trial"] for row in result["rows"]] == [0, 2]
@@ -158,7 +158,7 @@ def test_runs_that_do_not_differ_leave_no_winner(tmp_path: Path) -> None:
     def run(config: TrainConfig, path: Path, **_: bool) -> None:
         noise = 0.01 * (config.seed % 2)
         score = {"val_accuracy": 0.9 + noise + config.optimizer.lr / 10, "val_loss": 1.0, "epoch": 1}
-        RunFolder(path).update(config=to_dict(config), status="completed", best=score, test={"accuracy": 0.5})
+        RunFolder(path).update(config=config_to_dict(config), status="completed", best=score, test={"accuracy": 0.5})
 
     result = confirm(study, tmp_path, ROOT / "conf", run, top=2, seeds=2, overrides=())
     first, second = result["rows"]

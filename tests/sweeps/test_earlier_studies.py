@@ -10,8 +10,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState
 from support import TINY, run_in
 
-from housenumbers.sweeps.earlier_studies import studies_like, trials_that_fit
-from housenumbers.sweeps.first_trials import begin
+from housenumbers.sweeps.earlier_studies import earlier_studies, reusable_trials
+from housenumbers.sweeps.first_trials import enqueue_first_trials
 from housenumbers.sweeps.samplers import make_sampler
 from housenumbers.sweeps.space import Space
 
@@ -42,7 +42,7 @@ def rates(low: float, high: float) -> Space:
 
 
 def fitting(study: optuna.Study, space: Space, **fixed: Any) -> list[dict[str, Any]]:
-    return [trial.params for trial in trials_that_fit(iter([study]), ["val_accuracy"], FIXED | fixed, space)]
+    return [trial.params for trial in reusable_trials(iter([study]), ["val_accuracy"], FIXED | fixed, space)]
 
 
 def test_only_what_the_new_space_may_draw_fits(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_options_that_are_searched_fit_with_what_belongs_to_them(tmp_path: Path)
 def test_other_objectives_and_times_are_not_taken_over(tmp_path: Path) -> None:
     study = made(tmp_path / "s.db", "s", rates(0.001, 0.1), {"optimizer.lr": 0.01})
     for objectives in (["val_loss"], ["train_seconds"], ["val_accuracy", "train_seconds"]):
-        assert trials_that_fit(iter([study]), objectives, FIXED, rates(0.001, 0.1)) == []
+        assert reusable_trials(iter([study]), objectives, FIXED, rates(0.001, 0.1)) == []
 
 
 def test_a_study_that_another_program_made_has_nothing_that_fits(tmp_path: Path) -> None:
@@ -92,14 +92,16 @@ def test_a_study_that_another_program_made_has_nothing_that_fits(tmp_path: Path)
 
 
 def begun(study: optuna.Study, space: Space, folder: Path, earlier: list[FrozenTrial]) -> list[FrozenTrial]:
-    begin(study, space, folder, SAMPLER, partial(make_sampler, SAMPLER, space), 20, False, lambda: earlier)
+    enqueue_first_trials(
+        study, space, folder, SAMPLER, partial(make_sampler, SAMPLER, space), 20, False, lambda: earlier
+    )
     return study.get_trials(deepcopy=False)
 
 
 def test_whenever_it_is_killed_each_trial_is_taken_over_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     space = rates(0.001, 0.1)
     old = made(tmp_path / "old.db", "old", space, *[{"optimizer.lr": rate} for rate in (0.01, 0.02, 0.03)])
-    earlier = trials_that_fit(iter([old]), ["val_accuracy"], FIXED, rates(0.015, 1))
+    earlier = reusable_trials(iter([old]), ["val_accuracy"], FIXED, rates(0.015, 1))
     study = made(tmp_path / "new.db", "new", rates(0.015, 1))
     add, written = study.add_trial, []
 
@@ -127,7 +129,7 @@ def test_studies_of_other_models_and_data_are_not_looked_at(tmp_path: Path) -> N
     for name in ("net_digits_a", "net_digits_b", "net_svhn_a", "mine"):
         (tmp_path / name).mkdir()
         made(tmp_path / name / "study.db", name, rates(0.001, 0.1))
-    found = studies_like("net_digits_b", lambda name: tmp_path / name, None, "net_digits_")
+    found = earlier_studies("net_digits_b", lambda name: tmp_path / name, None, "net_digits_")
     assert [study.study_name for study in found] == ["net_digits_a"]
 
 

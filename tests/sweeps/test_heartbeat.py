@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 from support import ROOT, environment
 
-from housenumbers.sweeps.heartbeat import give_back_orphans, mark_owner, meanwhile
-from housenumbers.sweeps.study import counts
+from housenumbers.sweeps.heartbeat import call_periodically, record_owner, requeue_dead_trials
+from housenumbers.sweeps.study import counts_as_trial
 
 
 @pytest.fixture
@@ -36,21 +36,21 @@ def move_far_away(trial: optuna.Trial) -> None:
 
 def test_a_process_that_died_before_its_first_epoch_is_noticed_from_another_machine(study: optuna.Study) -> None:
     trial = study.ask()
-    mark_owner(trial)
+    record_owner(trial)
     move_far_away(trial)
-    assert give_back_orphans(study) == []
+    assert requeue_dead_trials(study) == []
     time.sleep(2.5)
-    assert give_back_orphans(study) == [0]
-    assert give_back_orphans(study) == []
+    assert requeue_dead_trials(study) == [0]
+    assert requeue_dead_trials(study) == []
 
 
 def test_parameters_that_wait_are_not_lost_where_a_process_dies_before_it_draws_them(study: optuna.Study) -> None:
     study.enqueue_trial({"optimizer.lr": 0.25}, user_attrs={"continues": 7, "continues_after": 3})
     trial = study.ask()
-    mark_owner(trial)
+    record_owner(trial)
     move_far_away(trial)
     time.sleep(2.5)
-    assert give_back_orphans(study) == [0]
+    assert requeue_dead_trials(study) == [0]
     (waiting,) = study.get_trials(states=(TrialState.WAITING,))
     assert waiting.user_attrs["continues_after"] == 3
     assert study.ask().suggest_float("optimizer.lr", 0, 1) == 0.25
@@ -63,14 +63,14 @@ def test_whenever_what_gives_a_trial_back_is_killed_one_goes_on_with_it(tmp_path
         study = optuna.create_study(study_name="s", storage=opened(url))
         trial = study.ask()
         trial.suggest_float("optimizer.lr", 0, 1)
-        mark_owner(trial)
+        record_owner(trial)
         host, process, created = trial.user_attrs["owner"]
         trial.set_user_attr("owner", [host, process, created - 1])  # an earlier process, which is gone
         killed = subprocess.run(
             [sys.executable, "-c", GIVES_BACK, url, str(kill_at)],
             env=environment(PYTHONPATH=str(ROOT / "src")), capture_output=True, text=True,
         )  # fmt: skip
-        give_back_orphans(study)
+        requeue_dead_trials(study)
         stopped, heir = study.trials
         assert stopped.state is TrialState.FAIL
         assert stopped.user_attrs["interrupted"]
@@ -89,21 +89,21 @@ def test_of_two_machines_that_give_back_one_trial_at_once_one_succeeds(
     """The other one does all of it just before the first, which has found no heir, enqueues its own."""
     trial = study.ask()
     trial.suggest_float("optimizer.lr", 0, 1)
-    mark_owner(trial)
+    record_owner(trial)
     move_far_away(trial)
     time.sleep(2.5)
     elsewhere = optuna.load_study(study_name=study.study_name, storage=opened(f"sqlite:///{tmp_path}/study.db"))
     enqueue = study.enqueue_trial
 
     def enqueue_late(*arguments: Any, **more: Any) -> None:
-        assert give_back_orphans(elsewhere) == [0]
+        assert requeue_dead_trials(elsewhere) == [0]
         enqueue(*arguments, **more)
 
     monkeypatch.setattr(study, "enqueue_trial", enqueue_late)
-    assert give_back_orphans(study) == []
+    assert requeue_dead_trials(study) == []
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.FAIL, TrialState.WAITING, TrialState.FAIL]
-    assert [counts(trial) for trial in study.trials] == [False] * 3
+    assert [counts_as_trial(trial) for trial in study.trials] == [False] * 3
 
 
 # Gives the orphans back, and is killed before so many commits.
@@ -111,7 +111,7 @@ GIVES_BACK = """
 import optuna, os, signal, sys
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from housenumbers.sweeps.heartbeat import give_back_orphans
+from housenumbers.sweeps.heartbeat import requeue_dead_trials
 from housenumbers.sweeps.database import open_storage
 
 _, url, left = sys.argv
@@ -125,7 +125,7 @@ def look(_):
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
 
-assert give_back_orphans(study) == [0]
+assert requeue_dead_trials(study) == [0]
 """
 
 
@@ -140,6 +140,6 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_the_talk(recwarn: pyt
             often.set()
         raise OperationalError("select 1", {}, Exception("the connection is lost"))
 
-    with meanwhile(ask, 0.01):
+    with call_periodically(ask, 0.01):
         assert often.wait(5)
     assert not list(recwarn)  # pytest makes a warning of what a thread dies of

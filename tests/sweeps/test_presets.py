@@ -10,8 +10,8 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from support import ROOT, TINY, run_in
 
-from housenumbers.config.schema import register
-from housenumbers.sweeps.presets import Params, params_of
+from housenumbers.config.schema import register_schemas
+from housenumbers.sweeps.presets import Params, search_params
 
 PRESETS: dict[str, Any] = {
     "own_space": {"hydra": {"sweeper": {"params": {"optimizer": {"lr": "interval(0.1,0.2)"}}}}},
@@ -26,7 +26,7 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> ConfigLoader:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.utils import create_config_search_path
 
-    register()
+    register_schemas()
     Plugins.instance()
     more = tmp_path_factory.mktemp("more")
     (more / "experiment").mkdir()
@@ -41,7 +41,7 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> ConfigLoader:
 
 def params(loader: ConfigLoader, *words: str) -> Params:
     composed = loader.load_configuration("train", ["hydra/sweeper=optuna", *words], RunMode.MULTIRUN)
-    return params_of(loader, composed)
+    return search_params(loader, composed)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from studies import made_up_study
 from support import rendered, run_in, sweep
 
 from housenumbers.sweeps.study_figures import figures
-from housenumbers.sweeps.study_page import write_report
+from housenumbers.sweeps.study_page import write_study_page
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def confirmed(best: int | None, *rows: tuple[int, str], objective: str = "val_ac
 def test_after_confirming_it_leads_with_the_same_trial_and_claims_no_more_than_the_test(tmp_path: Path) -> None:
     rows = ((2, "no difference shown (p = 0.64)"), (1, "the highest mean"), (0, "worse (p = 0.01)"))
     (tmp_path / "confirmed.json").write_text(confirmed(1, *rows))
-    page = write_report(made_up_study([[0.5], [0.89], [0.9]]), tmp_path).read_text()
+    page = write_study_page(made_up_study([[0.5], [0.89], [0.9]]), tmp_path).read_text()
     text = " ".join(re.sub(r"<[^>]*>", " ", page.partition("<body>")[2]).split())
     first = text.partition("Learning curves")[0]
     assert "Trial 1 has the highest mean of val_accuracy. Trial 2: no difference" in re.sub(" (?=[.])", "", first)
@@ -171,7 +171,7 @@ def test_after_confirming_it_leads_with_the_same_trial_and_claims_no_more_than_t
 
 def test_what_the_search_found_since_it_was_confirmed_is_shown_too(tmp_path: Path) -> None:
     (tmp_path / "confirmed.json").write_text(confirmed(1, (1, "the highest mean")))
-    page = write_report(made_up_study([[0.5], [0.89], [0.9]]), tmp_path).read_text()
+    page = write_study_page(made_up_study([[0.5], [0.89], [0.9]]), tmp_path).read_text()
     assert page.index("Confirmed on fresh seeds") < page.index("Highest val_accuracy of the search")
 
 
@@ -179,7 +179,7 @@ def test_confirmed_trials_of_several_objectives_have_no_leader(tmp_path: Path) -
     rows = ((0, "val_accuracy the highest mean, train_seconds worse (p = 0.01)"), (1, "val_accuracy worse (p = 0.02)"))
     (tmp_path / "confirmed.json").write_text(confirmed(None, *rows, objective="val_accuracy, train_seconds"))
     study = made_up_study([[0.9, 20.0], [0.5, 10.0]], ("val_accuracy", "train_seconds"))
-    page = write_report(study, tmp_path).read_text()
+    page = write_study_page(study, tmp_path).read_text()
     assert " has the highest mean" not in page
     assert "val_accuracy the highest mean, train_seconds worse" in page
 

@@ -19,7 +19,7 @@ from support import SEARCHED, SWEEP, TINY, Command, begin_sweep, command_line, e
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.trial import Trial
-from housenumbers.sweeps.worker import Worker, set_aside, too_many_failed
+from housenumbers.sweeps.worker import Worker, move_aside, too_many_failed
 
 
 def study(home: Path) -> optuna.Study:
@@ -265,14 +265,14 @@ def test_folders_of_trials_that_a_restored_study_does_not_know_are_set_aside(tmp
 def test_a_folder_that_a_process_is_at_work_in_is_not_set_aside(tmp_path: Path) -> None:
     folder = tmp_path / "trial_0001"
     folder.mkdir()
-    set_aside(folder)  # an empty one stays
+    move_aside(folder)  # an empty one stays
     (folder / "run.json").write_text('{"status": "running"}')
     with FileLock(folder / ".lock"), pytest.raises(UserError, match="another process is at work there"):
-        set_aside(folder)
+        move_aside(folder)
     for number in (1, 2):
         folder.mkdir(exist_ok=True)
         (folder / "run.json").write_text("{}")
-        set_aside(folder)
+        move_aside(folder)
         assert (tmp_path / f"trial_0001_old{number}/run.json").exists()
     assert not folder.exists()
 

@@ -147,7 +147,7 @@ def test_workers_end_with_a_command_that_is_killed_before_they_look_for_it(tmp_p
 
 def test_what_a_launcher_gets_can_be_sent_to_another_process() -> None:
     """joblib and Ray pickle it. What Hydra makes of `_partial_: true` cannot be pickled, the grid sampler say."""
-    job = pickle.loads(pickle.dumps(worker_pool.job([sys.executable, "-c", "raise SystemExit(7)"])))
+    job = pickle.loads(pickle.dumps(worker_pool.launcher_job([sys.executable, "-c", "raise SystemExit(7)"])))
     assert job(None) == 7
 
 

@@ -9,7 +9,7 @@ from support import composed
 
 from housenumbers.config.schema import TrainConfig
 from housenumbers.runtime.errors import UserError
-from housenumbers.tracking.callbacks import Observers
+from housenumbers.tracking.callbacks import LoggersAndCallbacks
 
 MODULE = """
 heard = []
@@ -70,7 +70,7 @@ def recorder(**options: Any) -> dict[str, Any]:
 
 
 def test_loggers_and_callbacks_hear_of_each_epoch_once(heard: list[Any], tmp_path: Path) -> None:
-    with Observers(config(logger=recorder(), callbacks={"note": NOTE}), tmp_path / "run") as observers:
+    with LoggersAndCallbacks(config(logger=recorder(), callbacks={"note": NOTE}), tmp_path / "run") as observers:
         observers.begin([RECORD])
         observers.after_epoch(record := RECORD | {"epoch": 2})
         observers.scores({"test_accuracy": 0.5}, epoch=2)
@@ -83,7 +83,10 @@ def test_loggers_and_callbacks_hear_of_each_epoch_once(heard: list[Any], tmp_pat
 def test_a_logger_that_fails_says_so_once_and_the_run_goes_on(
     heard: list[Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING), Observers(config(logger=recorder(fails_at=1)), tmp_path) as observers:
+    with (
+        caplog.at_level(logging.WARNING),
+        LoggersAndCallbacks(config(logger=recorder(fails_at=1)), tmp_path) as observers,
+    ):
         observers.begin([])
         for epoch in (1, 2):
             observers.after_epoch(RECORD | {"epoch": epoch})
@@ -98,7 +101,7 @@ def test_a_callback_that_fails_ends_the_run_in_one_line(heard: list[Any], tmp_pa
     chosen = config(logger=recorder(), callbacks=failing)
     with (
         pytest.raises(UserError, match=r"callbacks\.bad: ZeroDivisionError: .*my_observers\.py, line \d+\)"),
-        Observers(chosen, tmp_path) as observers,
+        LoggersAndCallbacks(chosen, tmp_path) as observers,
     ):
         observers.after_epoch(RECORD)
     assert heard[-1] == "failed"
@@ -107,14 +110,14 @@ def test_a_callback_that_fails_ends_the_run_in_one_line(heard: list[Any], tmp_pa
 def test_what_cannot_be_called_is_one_line(heard: list[Any], tmp_path: Path) -> None:
     assert heard == []
     with pytest.raises(UserError, match=r"callbacks\.bad: gives a NoneType"):
-        Observers(config(callbacks={"bad": {"_target_": "my_observers.nothing"}}), tmp_path)
+        LoggersAndCallbacks(config(callbacks={"bad": {"_target_": "my_observers.nothing"}}), tmp_path)
     with pytest.raises(UserError, match=r"callbacks\.bad: .*my_observers\.missing"):
-        Observers(config(callbacks={"bad": {"_target_": "my_observers.missing"}}), tmp_path)
+        LoggersAndCallbacks(config(callbacks={"bad": {"_target_": "my_observers.missing"}}), tmp_path)
     with pytest.raises(UserError, match=r"logger\.mine: .*colour"):
-        Observers(config(logger=recorder(colour="red")), tmp_path)
+        LoggersAndCallbacks(config(logger=recorder(colour="red")), tmp_path)
 
 
 def test_without_permission_nothing_of_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("housenumbers.config.targets.PERMITTED", "")
     with pytest.raises(UserError, match=r"callbacks\.note: my_observers\.note: .*HOUSENUMBERS_ALLOW=my_observers\.\*"):
-        Observers(config(callbacks={"note": NOTE}), tmp_path)
+        LoggersAndCallbacks(config(callbacks={"note": NOTE}), tmp_path)

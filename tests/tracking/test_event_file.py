@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from boards import LOADERS, opened, scalars, shown_by
 
-from housenumbers.tracking.event_file import EventFile, event_files
+from housenumbers.tracking.event_file import EventFile, list_event_files
 
 WHOLE = {"Loss/train": [(1, 0.5), (2, 0.25), (3, 0.125)]}
 
@@ -32,7 +32,7 @@ def test_a_second_writer_replaces_what_the_first_one_said(
     assert scalars(tmp_path, loader) == WHOLE
     write(tmp_path, 3)
     assert scalars(tmp_path, loader) == WHOLE
-    assert len(event_files(tmp_path)) == 2  # this one, and the empty one before it
+    assert len(list_event_files(tmp_path)) == 2  # this one, and the empty one before it
 
 
 def test_links_and_pipes_in_the_place_of_an_event_file_are_replaced(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_links_and_pipes_in_the_place_of_an_event_file_are_replaced(tmp_path: Pa
         (run / f"events.out.tfevents.{number}.host.1.0").symlink_to(target)
     os.mkfifo(run / "events.out.tfevents.3.host.1.0")
     write(run, 3)
-    assert len(event_files(run)) == 1
+    assert len(list_event_files(run)) == 1
     assert scalars(run, LOADERS[0]) == WHOLE
     assert other.read_text() == "somebody else's"
 
@@ -82,5 +82,5 @@ def test_a_file_that_cannot_grow_is_an_error_of_the_call_that_names_the_file(tmp
 
 
 def events_size(folder: Path) -> int:
-    (file,) = event_files(folder)
+    (file,) = list_event_files(folder)
     return file.stat().st_size

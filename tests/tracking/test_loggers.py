@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support import composed
 
-from housenumbers.config.schema import to_dict
+from housenumbers.config.schema import config_to_dict
 from housenumbers.preflight import check_targets
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.loggers import CSVLogger, Logger, MLflowLogger, WandbLogger
@@ -18,7 +18,7 @@ HISTORY = [
 
 
 def log(logger: Logger, epochs: int, status: str = "success") -> None:
-    logger.log_hyperparams(to_dict(composed("optimizer.lr=0.5")))
+    logger.log_hyperparams(config_to_dict(composed("optimizer.lr=0.5")))
     for step, metrics in enumerate(HISTORY[:epochs], start=1):
         logger.log_metrics(metrics, step=step)
     if epochs == len(HISTORY):

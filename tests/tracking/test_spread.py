@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support import TINY, Command
 
-from housenumbers.tracking.spread import differences, mean_and_deviation, seed_table
+from housenumbers.tracking.spread import compare_means, mean_and_deviation, seed_summary
 
 
 def test_mean_and_sample_standard_deviation() -> None:
@@ -23,7 +23,7 @@ def test_mean_and_sample_standard_deviation() -> None:
     ],
 )
 def test_differences_are_told_from_noise(other: list[float], said: str) -> None:
-    best, others = differences({"a": other, "b": [0.91, 0.93, 0.92]}, "val_accuracy")
+    best, others = compare_means({"a": other, "b": [0.91, 0.93, 0.92]}, "val_accuracy")
     assert best == "b"
     assert said in others["a"]
 
@@ -43,19 +43,19 @@ def test_differences_are_told_from_noise(other: list[float], said: str) -> None:
 def test_equal_and_nearly_equal_scores_are_judged_without_a_warning(
     best: list[float], other: list[float], said: str
 ) -> None:
-    assert differences({"a": best, "b": other}, "val_accuracy") == ("a", {"b": said})
+    assert compare_means({"a": best, "b": other}, "val_accuracy") == ("a", {"b": said})
 
 
 def test_a_loss_is_better_where_it_is_lower() -> None:
-    assert differences({"a": [0.5, 0.6], "b": [0.4, 0.5]}, "val_loss")[0] == "b"
+    assert compare_means({"a": [0.5, 0.6], "b": [0.4, 0.5]}, "val_loss")[0] == "b"
 
 
 def test_more_candidates_need_stronger_evidence() -> None:
     """Two groups of noise and a slightly better one: with each further group the same difference says less."""
     groups = {"best": [0.920, 0.930, 0.925], "other": [0.910, 0.918, 0.914]}
-    assert "worse" in differences(groups, "val_accuracy")[1]["other"]
+    assert "worse" in compare_means(groups, "val_accuracy")[1]["other"]
     many = groups | {str(number): [0.900, 0.910, 0.915] for number in range(4)}
-    assert "no difference" in differences(many, "val_accuracy")[1]["other"]
+    assert "no difference" in compare_means(many, "val_accuracy")[1]["other"]
 
 
 def test_a_multirun_over_seeds_ends_with_their_spread(command: Command) -> None:
@@ -117,7 +117,7 @@ def test_a_group_in_which_some_runs_fail_says_how_many(command: Command, tmp_pat
     assert done.returncode == 0, done.stderr
     file = tmp_path / "runs/1_seed=2/run.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "failed", "best": None, "error": "nan"}))
-    _, group, _, line = seed_table(tmp_path / "runs")
+    _, group, _, line = seed_summary(tmp_path / "runs")
     assert group.endswith("n = 2; 1 of 3 runs failed")
     assert line == "  1_seed=2: nan"
 
@@ -136,4 +136,4 @@ def test_a_damaged_record_has_no_part_in_the_means(tmp_path: Path) -> None:
         (tmp_path / name / ".hydra").mkdir(parents=True)
         (tmp_path / name / ".hydra" / "overrides.yaml").write_text("{: not yaml")
         (tmp_path / name / "run.json").write_text("[" * 100_000)
-    assert seed_table(tmp_path) == []
+    assert seed_summary(tmp_path) == []

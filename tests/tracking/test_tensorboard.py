@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.program import TensorBoard
 from torch.utils.tensorboard import SummaryWriter
 
-from housenumbers.config.schema import to_dict
+from housenumbers.config.schema import config_to_dict
 from housenumbers.tracking.tensorboard import hyperparameters, log_hyperparameters, log_scores
 
 RUNS = {
@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> str:
     home = tmp_path_factory.mktemp("runs")
     for name, words in RUNS.items():
         with SummaryWriter(str(home / name)) as writer:
-            log_hyperparameters(writer, to_dict(composed("data=digits", *words)), {"validation_accuracy": 0.9})
+            log_hyperparameters(writer, config_to_dict(composed("data=digits", *words)), {"validation_accuracy": 0.9})
     board = TensorBoard()
     board.configure(argv=[None, f"--logdir={home}", "--port=0", "--host=127.0.0.1", "--load_fast=false"])
     url = board.launch()
@@ -57,7 +57,7 @@ def test_it_has_the_keys_of_all_runs_and_their_metrics(server: str) -> None:
     experiment = asked(server, "experiment")
     columns = {info["name"] for info in experiment["hparamInfos"]}
     for words in RUNS.values():
-        assert hyperparameters(to_dict(composed("data=digits", *words))).keys() <= columns
+        assert hyperparameters(config_to_dict(composed("data=digits", *words))).keys() <= columns
     assert {"optimizer.momentum", "optimizer.betas", "scheduler.max_lr", "model.channels", "clip_grad_norm"} <= columns
     assert "hparam/validation_accuracy" in [info["name"]["tag"] for info in experiment["metricInfos"]]
 

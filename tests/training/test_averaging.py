@@ -13,8 +13,8 @@ from torch import nn
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.sections import AveragingConfig
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.evaluation.score import evaluate
-from housenumbers.metrics import accuracy_and_loss, predict
+from housenumbers.evaluation.score import evaluate_run
+from housenumbers.metrics import accuracy_and_loss, predict_logits
 from housenumbers.models.normalize import Normalize
 from housenumbers.training.averaging import WeightAverage
 from housenumbers.training.checkpoint import load_checkpoint, weights_sha256
@@ -31,7 +31,7 @@ def pictures(count: int = 40) -> LabeledImages:
 
 def fresh(config: TrainConfig) -> TrainingState:
     torch.manual_seed(0)
-    return TrainingState.fresh(config, 3, CPU)
+    return TrainingState.initial(config, 3, CPU)
 
 
 def trained(config: TrainConfig, state: TrainingState, epochs: int | None = None) -> TrainingState:
@@ -92,7 +92,7 @@ def test_after_swa_batch_norms_have_the_statistics_of_the_averaged_weights(freez
     state.model.load_state_dict(state.weights())
     seen = []
     state.model.get_submodule("stem.0").register_forward_hook(lambda _, __, output: seen.append(output))
-    predict(state.model, [tuple(pictures())])
+    predict_logits(state.model, [tuple(pictures())])
     norm = state.model.get_submodule("stem.1")
     torch.testing.assert_close(norm.running_mean, seen[0].mean(dim=(0, 2, 3)))
     torch.testing.assert_close(norm.running_var, seen[0].var(dim=(0, 2, 3)), rtol=1e-3, atol=1e-5)
@@ -111,7 +111,7 @@ def test_what_is_validated_is_what_is_kept(method: str, frozen: tuple[str, ...])
     unchanged = {name for name, value in state.weights().items() if torch.equal(value, before[name])}
     assert bool(frozen) == ("stem.0.weight" in unchanged) == ("stem.1.running_mean" in unchanged)
     state.model.load_state_dict(state.weights())
-    accuracy, loss = accuracy_and_loss(*predict(state.model, [tuple(pictures())]))
+    accuracy, loss = accuracy_and_loss(*predict_logits(state.model, [tuple(pictures())]))
     assert state.history[-1]["val_accuracy"] == accuracy
     assert state.history[-1]["val_loss"] == pytest.approx(loss, rel=1e-4)
 
@@ -138,7 +138,7 @@ def test_each_technique_goes_on_to_the_bit_and_changes_the_weights(technique: st
         torch.save(trained(config, fresh(config), epochs).state_dict(), saved)
         saved.seek(0)
         torch.manual_seed(1)  # a new process draws other initial weights, if any
-        resumed = TrainingState.fresh(config, 3, CPU)
+        resumed = TrainingState.initial(config, 3, CPU)
         resumed.load_state_dict(torch.load(saved, weights_only=True))
         trained(config, resumed)
         assert weights_sha256(resumed.weights()) == weights_sha256(whole.weights())
@@ -155,5 +155,5 @@ def test_a_runs_files_hold_the_average_and_it_is_what_is_tested(command: Command
     record = json.loads((folder / "run.json").read_text())
     best, last = (load_checkpoint(folder / f"checkpoints/{name}.pt") for name in ("best", "last"))
     assert record["weights_sha256"] == weights_sha256(best["model"]) != weights_sha256(last["model"])
-    scores, _ = evaluate(folder / "checkpoints/last.pt", "test", [])
+    scores, _ = evaluate_run(folder / "checkpoints/last.pt", "test", [])
     assert scores["loss"] == record["test"]["loss"]

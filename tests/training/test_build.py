@@ -10,7 +10,7 @@ from support import composed
 
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler
-from housenumbers.training.schedules import scaled_rates, warmup_factor
+from housenumbers.training.schedules import scaled_learning_rates, warmup_factor
 
 CPU = torch.device("cpu")
 
@@ -24,7 +24,7 @@ def learning_rates(*overrides: str, epochs: int = 4, steps: int = 5) -> list[flo
     rates = []
     for _ in range(epochs):
         for _ in range(steps):
-            with scaled_rates(optimizer, warmup_factor(config.scheduler, len(rates), steps)):
+            with scaled_learning_rates(optimizer, warmup_factor(config.scheduler, len(rates), steps)):
                 rates.append(optimizer.param_groups[0]["lr"])
                 optimizer.step()
             if interval == "batch":

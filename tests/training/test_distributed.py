@@ -15,9 +15,9 @@ import pytest
 import torch
 from support import ROOT, TINY, composed, environment, only_run, run_folders
 
-from housenumbers.data.batches import micro_batch_count, rows_of, smallest_part, training_batches
+from housenumbers.data.batches import micro_batch_count, rank_rows, smallest_micro_batch, training_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.runtime.processes import cores
+from housenumbers.runtime.processes import available_cores
 from housenumbers.tracking.run_folder import RunFolder
 
 # Without batch norm, whose statistics would depend on how a batch is divided.
@@ -152,7 +152,7 @@ def process_of_rank(torchrun: subprocess.Popen, rank: int) -> psutil.Process:
 
 @pytest.mark.parametrize(("size", "world_size"), [(43, 2), (1, 2), (10, 4), (3, 4), (8, 8), (7, 1)])
 def test_each_row_belongs_to_one_process(size: int, world_size: int) -> None:
-    shares = [rows_of(size, rank, world_size) for rank in range(world_size)]
+    shares = [rank_rows(size, rank, world_size) for rank in range(world_size)]
     assert [row for rows in shares for row in rows] == list(range(size))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     assert len(shares[0]) > 0
@@ -166,7 +166,7 @@ def test_the_parts_of_a_batch_are_those_of_the_whole(mixup: float) -> None:
     whole = list(training_batches(data, 10, augmentation, 1, 2))
     parts = [list(training_batches(data, 10, augmentation, 1, 2, rank, 3)) for rank in range(3)]
     for step, (pictures, labels) in enumerate(whole):
-        there = [rank for rank in range(3) if len(rows_of(len(labels), rank, 3)) > 0]
+        there = [rank for rank in range(3) if len(rank_rows(len(labels), rank, 3)) > 0]
         assert torch.equal(torch.cat([parts[rank][step][1] for rank in there]), labels)
         torch.testing.assert_close(torch.cat([parts[rank][step][0] for rank in there]), pictures)
     assert [len(part[-1][1]) for part in parts] == [1, 1, 1]  # the last batch has one picture; all take the step
@@ -175,11 +175,11 @@ def test_the_parts_of_a_batch_are_those_of_the_whole(mixup: float) -> None:
 @pytest.mark.parametrize("world_size", [1, 2, 3, 8])
 def test_all_processes_divide_a_batch_into_equally_many_parts(world_size: int) -> None:
     for size in range(1, 40):
-        rows = [max(1, len(rows_of(size, rank, world_size))) for rank in range(world_size)]
+        rows = [max(1, len(rank_rows(size, rank, world_size))) for rank in range(world_size)]
         for wanted in (1, 2, 4, 7):
             count = micro_batch_count(size, world_size, wanted)
             parts = [len(part) for own in rows for part in torch.arange(own).tensor_split(count)]
-            assert min(parts) == smallest_part(size, size, world_size, wanted) >= 1
+            assert min(parts) == smallest_micro_batch(size, size, world_size, wanted) >= 1
             assert count == wanted or count == min(rows) < wanted
 
 
@@ -209,7 +209,7 @@ def test_three_processes_of_micro_batches_share_the_cores(checkout: Path, in_one
     done = run(tmp_path, checkout, *WORDS, "micro_batches=4", "threads=null", processes=3)
     assert done.returncode == 0, done.stderr
     assert_equal_but_for_noise(only_run(tmp_path), in_one_process)
-    assert record(only_run(tmp_path))["threads"] == max(1, cores() // 3)
+    assert record(only_run(tmp_path))["threads"] == max(1, available_cores() // 3)
 
 
 def test_a_mistake_is_one_line_and_leaves_nothing(checkout: Path, tmp_path: Path) -> None:

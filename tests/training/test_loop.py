@@ -7,7 +7,7 @@ import torch
 from support import composed
 
 from housenumbers.config.schema import TrainConfig
-from housenumbers.data.batches import batch_count
+from housenumbers.data.batches import steps_per_epoch
 from housenumbers.data.load import Splits, load_splits
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.checkpoint import weights_sha256
@@ -21,7 +21,7 @@ FALLING = ("scheduler=plateau", "scheduler.patience=0", "scheduler.threshold=100
 
 def begun(config: TrainConfig, splits: Splits) -> TrainingState:
     seed_everything(config.seed)
-    return TrainingState.fresh(config, batch_count(splits.train, config.data.batch_size), torch.device("cpu"))
+    return TrainingState.initial(config, steps_per_epoch(splits.train, config.data.batch_size), torch.device("cpu"))
 
 
 def trained(config: TrainConfig, state: TrainingState, splits: Splits, epochs: int = 9) -> TrainingState:

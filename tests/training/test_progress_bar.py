@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from housenumbers.training.progress_bar import Progress
+from housenumbers.training.progress_bar import ProgressBar
 
 
 def said(
@@ -13,7 +13,7 @@ def said(
     """What a run says whose steps take so many seconds each."""
     now = 0.0
     monkeypatch.setattr("time.perf_counter", lambda: now)
-    with caplog.at_level(logging.INFO), Progress(epochs, steps, 0) as progress:
+    with caplog.at_level(logging.INFO), ProgressBar(epochs, steps, 0) as progress:
         for taken in seconds:
             now += taken
             progress.step(None)

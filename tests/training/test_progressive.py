@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.loop import TrainingState, fit
-from housenumbers.training.progressive import check_batches, check_progressive, due, freeze_stages_due
+from housenumbers.training.progressive import check_batch_shapes, check_progressive, freeze_stages, value_for_epoch
 
 CPU = torch.device("cpu")
 SMALL = ("model.width=2", "model.blocks=[1,1]", "model.input_size=16", "data.batch_size=20", "epochs=4")
@@ -24,7 +24,7 @@ def pictures() -> LabeledImages:
 
 def test_the_network_sees_each_size_for_its_share_and_is_scored_at_its_own() -> None:
     config = composed(*SMALL, "progressive.sizes=[8,12]")
-    state = TrainingState.fresh(config, 1, CPU)
+    state = TrainingState.initial(config, 1, CPU)
     seen: dict[bool, list[int]] = {True: [], False: []}
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -38,7 +38,7 @@ def test_the_network_sees_each_size_for_its_share_and_is_scored_at_its_own() -> 
 
 def test_a_stage_stops_after_its_share_statistics_included() -> None:
     config = composed(*SMALL, "progressive.freeze_after=[0.3,0.75]", "optimizer.weight_decay=0.1")
-    state = TrainingState.fresh(config, 1, CPU)
+    state = TrainingState.initial(config, 1, CPU)
     stages = {"stem.": [], "stages.0.": [], "stages.1.": [], "head.": []}
     before = {name: value.clone() for name, value in state.model.state_dict().items()}
     for _ in fit(config, state, [pictures()], None, lambda _: None):
@@ -56,10 +56,10 @@ def test_a_stage_stops_after_its_share_statistics_included() -> None:
 
 def test_a_share_that_is_no_binary_fraction_ends_with_its_epoch() -> None:
     config = composed(*SMALL, "progressive.freeze_after=[0.55]", "epochs=100")
-    model = TrainingState.fresh(config, 1, CPU).model
+    model = TrainingState.initial(config, 1, CPU).model
     learning = []
     for epoch in (55, 56):
-        freeze_stages_due(config, model, epoch)
+        freeze_stages(config, model, epoch)
         learning.append(model.get_parameter("stem.0.weight").requires_grad)
     assert learning == [True, False]
 
@@ -77,13 +77,13 @@ def test_a_share_that_is_no_binary_fraction_ends_with_its_epoch() -> None:
 def test_what_a_model_cannot_do_is_said_before_the_first_step(words: tuple[str, ...], said: str) -> None:
     config = composed(*words)
     with pytest.raises(UserError, match=f"progressive.*{said}"):
-        check_batches(config, TrainingState.fresh(config, 1, CPU).model, pictures().images)
+        check_batch_shapes(config, TrainingState.initial(config, 1, CPU).model, pictures().images)
 
 
 def test_the_last_size_is_not_left_out_where_there_are_fewer_epochs_than_sizes() -> None:
-    assert due([16, 24, 32], 1, 1) == 32
-    assert [due([16, 24, 32], epoch, 2) for epoch in (1, 2)] == [24, 32]
-    assert [due([16, 24, 32], epoch, 6) for epoch in range(1, 7)] == [16, 16, 24, 24, 32, 32]
+    assert value_for_epoch([16, 24, 32], 1, 1) == 32
+    assert [value_for_epoch([16, 24, 32], epoch, 2) for epoch in (1, 2)] == [24, 32]
+    assert [value_for_epoch([16, 24, 32], epoch, 6) for epoch in range(1, 7)] == [16, 16, 24, 24, 32, 32]
 
 
 @pytest.mark.parametrize(("batch_size", "micro_batches", "works"), [(16, 1, False), (17, 1, True), (9, 8, False)])

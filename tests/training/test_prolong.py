@@ -7,7 +7,7 @@ import pytest
 import torch
 from support import composed
 
-from housenumbers.config.schema import depends_on_length
+from housenumbers.config.schema import setting_tied_to_epochs
 from housenumbers.runs.resume import resume
 from housenumbers.runs.run import run
 from housenumbers.runtime.errors import UserError
@@ -56,19 +56,19 @@ def test_a_longer_run_has_the_bits_of_one_that_was_as_long_from_the_start(short:
     ],
 )
 def test_what_is_spread_over_all_epochs_is_known(words: list[str], key: str) -> None:
-    assert key in str(depends_on_length(composed(*WORDS, *words)))
+    assert key in str(setting_tied_to_epochs(composed(*WORDS, *words)))
 
 
 @pytest.mark.parametrize(
     "words", [[], ["scheduler=none"], ["scheduler=cosine", "scheduler.T_max=9"], ["averaging=ema"]]
 )
 def test_what_is_the_same_in_any_number_of_epochs_is_known(words: list[str]) -> None:
-    assert depends_on_length(composed(*WORDS, *words)) is None
+    assert setting_tied_to_epochs(composed(*WORDS, *words)) is None
 
 
 def test_a_run_whose_epochs_would_have_been_others_is_not_made_longer(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.started(composed(*WORDS, "scheduler=cosine", "epochs=2"))
+    folder.record_start(composed(*WORDS, "scheduler=cosine", "epochs=2"))
     folder.update(status="completed", epochs=2)
     before = folder.record()
     with pytest.raises(UserError, match=r"CosineAnnealingLR.*train anew with epochs=4"):
@@ -78,7 +78,7 @@ def test_a_run_whose_epochs_would_have_been_others_is_not_made_longer(tmp_path: 
 
 def test_a_run_that_stopped_early_is_not_made_longer(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.started(composed(*WORDS, "early_stopping.enabled=true", "epochs=9"))
+    folder.record_start(composed(*WORDS, "early_stopping.enabled=true", "epochs=9"))
     folder.update(status="completed", epochs=5)
     with pytest.raises(UserError, match="stopped early, after 5 epochs"):
         resume(tmp_path, ["epochs=12"])

@@ -16,16 +16,16 @@ from support import TINY, Command, command_line, composed, environment, only_run
 from torch import Tensor, nn
 
 from housenumbers.config.schema import TrainConfig
-from housenumbers.data.batches import plain_batches
+from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits
-from housenumbers.metrics import accuracy_and_loss, predict
+from housenumbers.metrics import accuracy_and_loss, predict_logits
 from housenumbers.models.torchvision_classifier import TorchvisionClassifier
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.build import build_optimizer, build_scheduler
 from housenumbers.training.checkpoint import load_checkpoint
 from housenumbers.training.loop import TrainingState, fit, initialize_from_data
-from housenumbers.training.transfer import freeze, frozen_features, load_pretrained
+from housenumbers.training.transfer import cache_frozen_features, freeze, load_pretrained
 
 CPU = torch.device("cpu")
 SHUFFLENET = ("model=torchvision", "model.architecture=shufflenet_v2_x0_5", "epochs=2", "augment=none")
@@ -63,7 +63,7 @@ def test_a_run_begins_with_the_best_weights_of_another_and_needs_it_no_more(comm
     done = command("train", *TINY, "epochs=1", "hydra.run.dir=first")
     assert done.returncode == 0, done.stderr
     config = composed(*TINY, f"model.pretrained=run:{tmp_path}/first")
-    model = TrainingState.fresh(config, 1, CPU).model
+    model = TrainingState.initial(config, 1, CPU).model
     assert not changed(load_checkpoint(tmp_path / "first/checkpoints/best.pt")["model"], model)
 
     done = command("train", *TINY, "epochs=1", "hydra.run.dir=second", "model.pretrained=run:first")
@@ -167,12 +167,12 @@ def test_a_frozen_backbone_stays_as_it_is_statistics_included(
     words: tuple[str, ...], head: set[str], augment: str
 ) -> None:
     config = composed(*words, "model.freeze=true", "data.batch_size=8", f"augment={augment}")
-    state = TrainingState.fresh(config, 3, CPU)
+    state = TrainingState.initial(config, 3, CPU)
     initialize_from_data(state.model, pictures())
     before = copied(state.model)
     fitted(config, state, pictures())
     assert changed(before, state.model) == head
-    whole = accuracy_and_loss(*predict(state.model, [tuple(pictures())]))
+    whole = accuracy_and_loss(*predict_logits(state.model, [tuple(pictures())]))
     assert state.history[-1]["val_accuracy"] == whole[0]
     assert state.history[-1]["val_loss"] == pytest.approx(whole[1], rel=1e-4)
 
@@ -181,7 +181,7 @@ def test_a_frozen_backbone_stays_as_it_is_statistics_included(
 def test_features_are_computed_once_where_nothing_is_augmented(augment: str, passes: int) -> None:
     """Passes through the backbone: each part once, or in each of two epochs three batches and one of validation."""
     config = composed(*SHUFFLENET, "model.freeze=true", "data.batch_size=8", f"augment={augment}")
-    state = TrainingState.fresh(config, 3, CPU)
+    state = TrainingState.initial(config, 3, CPU)
     seen = []
     state.model.get_submodule("network.conv1").register_forward_hook(lambda *_: seen.append(1))
     fitted(config, state, pictures())
@@ -195,7 +195,7 @@ def test_features_are_not_kept_of_a_model_that_goes_on_behind_its_head() -> None
 
     model = Doubling("shufflenet_v2_x0_5")
     freeze(model, True)
-    network, data, _ = frozen_features(composed("augment=none", "model.freeze=true"), model, pictures(), None)
+    network, data, _ = cache_frozen_features(composed("augment=none", "model.freeze=true"), model, pictures(), None)
     assert network is model
     assert torch.equal(data.images, pictures().images)
 
@@ -221,14 +221,14 @@ def test_weights_of_a_network_that_asks_for_their_version_load(command: Command,
     done = command("train", *words, "model.architecture=mnasnet0_5", "model.pretrained=mnasnet.pth")
     assert done.returncode == 0, done.stderr
     assert command("evaluate", "run=last").returncode == 0
-    state = TrainingState.fresh(composed(*words, "model.architecture=mnasnet0_5"), 1, CPU)
+    state = TrainingState.initial(composed(*words, "model.architecture=mnasnet0_5"), 1, CPU)
     state.load_state_dict(load_checkpoint(only_run(tmp_path) / "checkpoints/last.pt"))
     assert len(state.history) == 1
 
 
 def test_the_first_stages_alone_can_be_frozen() -> None:
     config = composed("model.width=4", "model.freeze=2", "epochs=1", "data.batch_size=8")
-    state = TrainingState.fresh(config, 3, CPU)
+    state = TrainingState.initial(config, 3, CPU)
     before = copied(state.model)
     fitted(config, state, pictures())
     still = before.keys() - changed(before, state.model)
@@ -258,7 +258,7 @@ def test_stages_of_torchvision_networks(architecture: str, stages: int) -> None:
 
 def test_the_backbone_learns_more_slowly_than_the_head() -> None:
     config = composed("model.width=4", "optimizer.lr=0.01", "optimizer.backbone_lr_ratio=0.1", "scheduler=onecycle")
-    model = TrainingState.fresh(config, 3, CPU).model
+    model = TrainingState.initial(config, 3, CPU).model
     optimizer = build_optimizer(config.optimizer, model, CPU)
     assert [group["lr"] for group in optimizer.param_groups] == [0.01, pytest.approx(0.001)]
     assert len(optimizer.param_groups[0]["params"]) == 2
@@ -293,11 +293,11 @@ def test_a_frozen_net_learns_more_from_the_features_of_all_its_layers(tmp_path: 
     for features in ("last", "all"):
         words = (f"model.features={features}", "model.freeze=true", "optimizer.lr=0.001", "scheduler=none", "epochs=10")
         config = composed("model=efficientnet_lite0", *words, "data=synthetic", "data.batch_size=64")
-        state = TrainingState.fresh(config, 1, CPU)
+        state = TrainingState.initial(config, 1, CPU)
         backbone = copied(state.model)
         fitted(config, state, data.train)
         assert changed(backbone, state.model) == {"network._fc.weight", "network._fc.bias"}
-        reached[features], _ = accuracy_and_loss(*predict(state.model, plain_batches(data.validation)))
+        reached[features], _ = accuracy_and_loss(*predict_logits(state.model, eval_batches(data.validation)))
     assert state.model.network._fc.in_features == 8512 + 32 * 4  # type: ignore[union-attr]
     assert reached["all"] > reached["last"] + 0.1
 

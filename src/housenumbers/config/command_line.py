@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from housenumbers.config.messages import kinds_of, one_line
+from housenumbers.config.messages import expected_types, one_line
 from housenumbers.runtime.errors import UserError
 
 Arguments = TypeVar("Arguments")
@@ -38,7 +38,7 @@ def parse(schema: type[Arguments], argv: Sequence[str], others: Sequence[str] = 
             else:
                 raise UserError(f"{key}: no such key: use one of {', '.join([*map(str, known), *others])}")
         except OmegaConfBaseException as error:
-            raise UserError(one_line(error, kinds_of(schema))) from None
+            raise UserError(one_line(error, expected_types(schema))) from None
     for key in map(str, OmegaConf.missing_keys(config)):
         raise UserError(f"{key}={key.upper()}: must be given (--help says more)")
     return cast(Arguments, OmegaConf.to_object(config)), more

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers.config.messages import one_line
-from housenumbers.config.schema import TrainConfig, checked, known_keys, register
+from housenumbers.config.schema import TrainConfig, known_keys, register_schemas, validate_config
 from housenumbers.runtime.errors import UserError
 
 # How Hydra begins what it raises, as a ValueError, for flags in a form that `hydra_words` does not take apart: -mc job.
@@ -21,19 +21,19 @@ _ABOUT_FLAGS = ("Only one of --run", "The --resolve flag", "--experimental-rerun
 _PATH_KEYS = ("data.root", "data.cache", "data.fonts", "model.pretrained", "hydra.run.dir", "hydra.sweep.dir")
 
 
-def composed_from(conf: Path, words: Sequence[str], config_dir: Path | None = None) -> TrainConfig:
+def compose_config(conf: Path, words: Sequence[str], config_dir: Path | None = None) -> TrainConfig:
     """What train.py composes of the folder `conf`, perhaps with `--config-dir`, and these words, checked.
 
     Raises UserError as it does.
     """
-    register()
+    register_schemas()
     more = [] if config_dir is None else [f"hydra.searchpath=[{_in_quotes(f'file://{config_dir}')}]"]
-    with composing(), initialize_config_dir(str(conf)):
-        return checked(compose("train", [*more, *quoted(words)]))
+    with one_line_hydra_errors(), initialize_config_dir(str(conf)):
+        return validate_config(compose("train", [*more, *quote_paths(words)]))
 
 
 @contextmanager
-def composing() -> Iterator[None]:
+def one_line_hydra_errors() -> Iterator[None]:
     """Turns what Hydra raises for words that it cannot compose into a UserError."""
     try:
         yield
@@ -49,12 +49,12 @@ def composing() -> Iterator[None]:
         raise
 
 
-def hydra_words(words: Sequence[str]) -> list[str]:
+def hydra_arguments(words: Sequence[str]) -> list[str]:
     """The command line in the form that Hydra takes: what its flags mean together is settled here.
 
     With -m, `--cfg` and `--info` show what the runs of a multirun share. Raises UserError for flags that clash.
     """
-    flags = get_args_parser().parse_intermixed_args(list(words))  # which check_words has looked at
+    flags = get_args_parser().parse_intermixed_args(list(words))  # which check_arguments has looked at
     shown = [f"--{name.replace('_', '-')}" for name in ("cfg", "info", "shell_completion") if getattr(flags, name)]
     if len(shown) > 1:
         _refuse(f"{' and '.join(shown)}: one at a time")
@@ -93,7 +93,7 @@ def _in_quotes(text: str) -> str:
     return f'"{escaped}"'
 
 
-def quoted(words: Sequence[str]) -> list[str]:
+def quote_paths(words: Sequence[str]) -> list[str]:
     """The words, those paths in quotes that Hydra's grammar does not take: with letters beyond ASCII, `(` or `=`."""
     parser = OverridesParser.create()
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from housenumbers.config.messages import shown
+from housenumbers.config.messages import as_typed
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 
 
 def require(condition: bool, key: str, value: Any, want: str) -> None:
     if not condition:
-        raise UserError(f"{key}={shown(value)}: must be {want}")
+        raise UserError(f"{key}={as_typed(value)}: must be {want}")
 
 
 def require_named_targets(key: str, named: dict[str, Any]) -> None:
@@ -29,12 +29,12 @@ def require_named_targets(key: str, named: dict[str, Any]) -> None:
         require(good, f"{key}.{name}", option, "{_target_: the full name of a class or a function, option: value}")
 
 
-def is_place(path: str) -> bool:
+def is_folder_path(path: str) -> bool:
     """Whether a path is more than a word for nothing, which would become a folder of that name."""
     return path.strip().lower() not in ("", "none", "null", "false", "true", "no", "yes")
 
 
-def absolute(path: str) -> str:
+def absolute_path(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
@@ -48,11 +48,13 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         require(self.input_size >= 8, "model.input_size", self.input_size, "8 pixels or more")
-        good = isinstance(self.pretrained, bool) or (isinstance(self.pretrained, str) and is_place(self.pretrained))
+        good = isinstance(self.pretrained, bool) or (
+            isinstance(self.pretrained, str) and is_folder_path(self.pretrained)
+        )
         require(good, "model.pretrained", self.pretrained, "false, true, a file or run:DIR")
         if isinstance(self.pretrained, str):  # a run outlives its working folder
             prefix = "run:" if self.pretrained.startswith("run:") else ""
-            self.pretrained = prefix + absolute(self.pretrained.removeprefix(prefix))
+            self.pretrained = prefix + absolute_path(self.pretrained.removeprefix(prefix))
         good = isinstance(self.freeze, int) and self.freeze >= 0
         require(good, "model.freeze", self.freeze, "false, true or a number of stages")
 

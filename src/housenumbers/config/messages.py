@@ -41,17 +41,17 @@ _LISTS: dict[Any, str] = {
 }  # fmt: skip
 
 
-def shown(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """A value as one types it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def kinds_of(schema: type, prefix: str = "") -> dict[str, str]:
+def expected_types(schema: type, prefix: str = "") -> dict[str, str]:
     """What each key of a schema has to be, in words, by its dotted name; empty where no type says it."""
     kinds: dict[str, str] = {}
     for key, hint in get_type_hints(schema).items():
         if is_dataclass(hint):
-            kinds |= kinds_of(hint, f"{prefix}{key}.")  # type: ignore[arg-type]  # it is a class
+            kinds |= expected_types(hint, f"{prefix}{key}.")  # type: ignore[arg-type]  # it is a class
         else:
             kinds[prefix + key] = _kind(hint)
     return kinds
@@ -78,7 +78,7 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
         return _no_such_option(cause)
     unknown = str(getattr(cause, "full_key", None) or "") if isinstance(cause, ConfigKeyError | AttributeError) else ""
     if unknown and " not in " in str(cause) and not unknown.startswith("hydra."):
-        return no_such_key(prefix + unknown, kinds or {}, addable="not in struct" in str(cause))
+        return unknown_key_message(prefix + unknown, kinds or {}, addable="not in struct" in str(cause))
     if isinstance(cause, ValidationError) and cause.full_key and kinds:
         said = _of_a_value(prefix + re.sub(r"\[\d+\]$", "", str(cause.full_key)), cause.value, kinds)
         if said:
@@ -99,7 +99,7 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
     return prefix + _joined(error)
 
 
-def no_such_key(key: str, kinds: Iterable[str], addable: bool = False) -> str:
+def unknown_key_message(key: str, kinds: Iterable[str], addable: bool = False) -> str:
     """That there is no such key, and which one may have been meant."""
     known = list(kinds)
     section, _, last = key.rpartition(".")
@@ -137,9 +137,9 @@ def _of_a_value(key: str, value: Any, kinds: Mapping[str, str]) -> str:
     """What is wrong with a value of another type; nothing where the key is none of `kinds`."""
     below = [other for other in kinds if other.startswith(f"{key}.")]
     if below:
-        enabled = f"{key}.enabled" in below and shown(value).lower() in ("true", "false", "yes", "no", "on", "off")
-        keys = f"{key}.enabled={shown(value)}" if enabled else "one of " + ", ".join(below)
-        return f"{key}={shown(value)}: is a section, with keys of its own: set {keys}"
+        enabled = f"{key}.enabled" in below and as_typed(value).lower() in ("true", "false", "yes", "no", "on", "off")
+        keys = f"{key}.enabled={as_typed(value)}" if enabled else "one of " + ", ".join(below)
+        return f"{key}={as_typed(value)}: is a section, with keys of its own: set {keys}"
     kind = kinds.get(key)
     if not kind:
         return ""
@@ -148,7 +148,7 @@ def _of_a_value(key: str, value: Any, kinds: Mapping[str, str]) -> str:
         hint = f": write {key}=null"
     elif kind.startswith("a number") and re.fullmatch(r"[\d.]+%", str(value)):
         hint = f": write {float(str(value)[:-1]) / 100:g}"
-    return f"{key}={shown(value)}: must be {kind}{hint}"
+    return f"{key}={as_typed(value)}: must be {kind}{hint}"
 
 
 def _joined(error: BaseException) -> str:

@@ -11,8 +11,8 @@ from typing import NoReturn
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
-from housenumbers.config.messages import no_such_key
-from housenumbers.config.schema import dotted, known_keys
+from housenumbers.config.messages import unknown_key_message
+from housenumbers.config.schema import flatten, known_keys
 from housenumbers.runtime.errors import UserError
 
 _CONF = Path(__file__).absolute().parents[3] / "conf"
@@ -20,7 +20,7 @@ _VERBS = ("resume", "repeat")
 _NO_OPTION = ("", "null", "none", "true", "false", "yes", "no")
 
 
-def check_words(words: Sequence[str]) -> None:
+def check_arguments(words: Sequence[str]) -> None:
     """Raises UserError for flags that there are not, words that a space has cut, and groups without an option.
 
     Says on standard error which presets contradict each other, of which the last one wins.
@@ -29,7 +29,7 @@ def check_words(words: Sequence[str]) -> None:
         if not word.startswith("-"):
             _check_setting(word, words[number + 1 :])
     _check_flags(words)
-    for note in contradictions(words):
+    for note in preset_conflicts(words):
         print(note, file=sys.stderr)
 
 
@@ -47,8 +47,8 @@ def _check_flags(words: Sequence[str]) -> None:
         near = difflib.get_close_matches(flag, flags, 1, 0.8)
         if near:
             raise UserError(f"{flag}: no such flag: did you mean {near[0]}?")
-        known = {**known_keys(), **dict.fromkeys(groups(), "")}
-        meant = f"{key}=VALUE" if key in known else no_such_key(key, known).partition("no such key: ")[2]
+        known = {**known_keys(), **dict.fromkeys(config_groups(), "")}
+        meant = f"{key}=VALUE" if key in known else unknown_key_message(key, known).partition("no such key: ")[2]
         raise UserError(f"{flag}: no such flag: settings are words, KEY=VALUE: {meant}")
 
     parser.error = refuse  # type: ignore[method-assign]
@@ -67,7 +67,7 @@ def _check_setting(word: str, following: Sequence[str]) -> None:
         raise UserError(f"{word}: a space has cut it: write {word}{following[0]}")
     if not equals and following and following[0].startswith("="):
         raise UserError(f"{word}: a space has cut it: write {word}{''.join(following[: 1 + (following[0] == '=')])}")
-    if equals and key in groups() and value.strip().lower() in _NO_OPTION:
+    if equals and key in config_groups() and value.strip().lower() in _NO_OPTION:
         options = sorted(file.stem for file in (_CONF / key).glob("*.yaml"))
         if value not in options and key != "experiment":
             raise UserError(f"{word}: must be one of the options {', '.join(options)}")
@@ -77,12 +77,12 @@ def _is_open(word: str) -> bool:
     return word.count("[") > word.count("]") or word.count("{") > word.count("}")
 
 
-def groups() -> list[str]:
+def config_groups() -> list[str]:
     """The groups of the configuration."""
     return sorted(folder.name for folder in _CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
 
 
-def contradictions(words: Sequence[str]) -> list[str]:
+def preset_conflicts(words: Sequence[str]) -> list[str]:
     """For each experiment=[a,b] among the words, in what the presets differ: the last one wins."""
     notes = []
     for word in words:
@@ -105,4 +105,4 @@ def _settings(preset: Path) -> dict[str, object]:
     options = {str(key).rpartition("/")[2]: value for item in chosen for key, value in item.items()}
     plain = OmegaConf.to_container(OmegaConf.create(values))
     assert isinstance(plain, dict)
-    return options | dotted({str(key): value for key, value in plain.items()})
+    return options | flatten({str(key): value for key, value in plain.items()})

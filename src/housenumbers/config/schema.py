@@ -16,8 +16,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers.config.common_keys import COMMON
-from housenumbers.config.groups import SCHEMAS, PlateauConfig, absolute, require, require_named_targets
-from housenumbers.config.messages import kinds_of, no_such_key, one_line
+from housenumbers.config.groups import SCHEMAS, PlateauConfig, absolute_path, require, require_named_targets
+from housenumbers.config.messages import expected_types, one_line, unknown_key_message
 from housenumbers.config.sections import (
     AugmentConfig,
     AveragingConfig,
@@ -29,16 +29,16 @@ from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError
 
 # Keys that say where a run happens, and change nothing of what is computed.
-PLACE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "data.verify")
+MACHINE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "data.verify")
 
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds": "minimize"}
 
 # What all scores have.
 SCORES = {"accuracy", "loss", "n", "per_class_accuracy", "confusion", "temperature", "calibration_error"}
-LABEL = "usable as a part of a folder's name, and at most 100 characters long"
+VALID_NAME = "usable as a part of a folder's name, and at most 100 characters long"
 
 
-def is_label(text: str) -> bool:
+def is_valid_name(text: str) -> bool:
     """Whether the text is a LABEL."""
     fits = 1 <= len(text) <= 100 and len(text.encode()) <= 200
     return fits and text.isprintable() and not set(text) & set('/\\:*?"<>|') and text not in (".", "..")
@@ -92,14 +92,14 @@ class TrainConfig:
         good = 1 <= self.micro_batches <= self.data.batch_size
         require(good, "micro_batches", self.micro_batches, f"from 1 to data.batch_size={self.data.batch_size}")
         require(0 <= self.tta <= 16, "tta", self.tta, "from 0 to 16 pixels")
-        require(is_label(self.name), "name", repr(self.name), LABEL)
+        require(is_valid_name(self.name), "name", repr(self.name), VALID_NAME)
         given = isinstance(self.objective, str | list)
         good = given and bool(self.objectives) and all(objective in OBJECTIVES for objective in self.objectives)
         require(good, "objective", self.objective, f"{', '.join(OBJECTIVES)} or a list of these")
         for group in ("model", "optimizer", "scheduler"):
-            chosen = isinstance(options(getattr(self, group)).get("_target_"), str)
+            chosen = isinstance(option_dict(getattr(self, group)).get("_target_"), str)
             require(chosen, group, getattr(self, group), f"an option of conf/{group}/ with a _target_")
-        warmup = options(self.scheduler).get("warmup_epochs", 0)
+        warmup = option_dict(self.scheduler).get("warmup_epochs", 0)
         require(warmup <= self.epochs, "scheduler.warmup_epochs", warmup, f"at most epochs={self.epochs}")
         for key in ("logger", "metrics", "callbacks"):
             require_named_targets(key, getattr(self, key))
@@ -115,21 +115,21 @@ class TrainConfig:
         return [self.objective] if isinstance(self.objective, str) else list(self.objective)
 
     @property
-    def best_by(self) -> str:
+    def selection_metric(self) -> str:
         """What decides which epoch's weights are the best ones: the first objective that an epoch has."""
         return next((name for name in self.objectives if name != "train_seconds"), "val_accuracy")
 
 
-def options(group: Any) -> dict[str, Any]:
+def option_dict(group: Any) -> dict[str, Any]:
     """The keys and values of a group's chosen option, those added with `+` included, with a schema or without."""
     return dict(group) if isinstance(group, dict) else dict(vars(group))
 
 
-def to_dict(config: TrainConfig) -> dict[str, Any]:
+def config_to_dict(config: TrainConfig) -> dict[str, Any]:
     """The configuration as plain numbers, strings, lists and dictionaries."""
 
     def plain(value: Any) -> Any:
-        return {key: plain(item) for key, item in options(value).items()} if _is_group(value) else value
+        return {key: plain(item) for key, item in option_dict(value).items()} if _is_group(value) else value
 
     return plain(config)
 
@@ -140,30 +140,30 @@ def known_keys() -> dict[str, str]:
     kinds: dict[str, str] = {}
     for group, schemas in SCHEMAS.items():
         for schema, _ in schemas.values():
-            kinds = kinds_of(schema, f"{group}.") | kinds
-    return kinds_of(TrainConfig) | kinds
+            kinds = expected_types(schema, f"{group}.") | kinds
+    return expected_types(TrainConfig) | kinds
 
 
-def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested values as one dictionary with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
 
 
-def differing(one: TrainConfig, other: TrainConfig, aside: Sequence[str] = ()) -> list[str]:
-    """The dotted keys that have other values, apart from PLACE_KEYS and those named in `aside`."""
-    first, second = dotted(to_dict(one)), dotted(to_dict(other))
+def differing_keys(one: TrainConfig, other: TrainConfig, aside: Sequence[str] = ()) -> list[str]:
+    """The dotted keys that have other values, apart from MACHINE_KEYS and those named in `aside`."""
+    first, second = flatten(config_to_dict(one)), flatten(config_to_dict(other))
     keys = [*first, *(key for key in second if key not in first)]
-    ignored = {*PLACE_KEYS, *aside}
+    ignored = {*MACHINE_KEYS, *aside}
     absent = object()
     return [key for key in keys if key not in ignored and first.get(key, absent) != second.get(key, absent)]
 
 
-def depends_on_length(config: TrainConfig) -> str | None:
+def setting_tied_to_epochs(config: TrainConfig) -> str | None:
     """What makes an epoch of the run another one where `epochs` is another number; None where nothing does."""
-    scheduler = options(config.scheduler)
+    scheduler = option_dict(config.scheduler)
     for key in ("T_max", "total_steps"):
         if key in scheduler and scheduler[key] is None:
             return f"the learning rate of {str(scheduler['_target_']).rpartition('.')[2]} (scheduler.{key}=null)"
@@ -175,12 +175,12 @@ def depends_on_length(config: TrainConfig) -> str | None:
     return f"data.curriculum={config.data.curriculum}" if config.data.curriculum else None
 
 
-def computed(config: Mapping[str, Any]) -> dict[str, Any]:
+def without_machine_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a configuration computes: its dotted keys without those that only say where it runs."""
-    return {key: value for key, value in dotted(config).items() if key not in PLACE_KEYS}
+    return {key: value for key, value in flatten(config).items() if key not in MACHINE_KEYS}
 
 
-def checked(composed: Any) -> TrainConfig:
+def validate_config(composed: Any) -> TrainConfig:
     """Resolves a composed configuration and checks every range.
 
     Raises UserError that names the key. Relative folders are made absolute, since a run outlives its working folder.
@@ -204,11 +204,11 @@ def checked(composed: Any) -> TrainConfig:
     }
     for prefix, part in parts.items():
         for key in vars(part).keys() - {item.name for item in fields(part)}:  # added with +
-            raise UserError(no_such_key(prefix + key, known_keys()))
-    config.data.root = absolute(config.data.root)
-    config.data.cache = config.data.cache and absolute(config.data.cache)
+            raise UserError(unknown_key_message(prefix + key, known_keys()))
+    config.data.root = absolute_path(config.data.root)
+    config.data.cache = config.data.cache and absolute_path(config.data.cache)
     if config.data.fonts not in ("", "matplotlib", "system"):
-        config.data.fonts = absolute(config.data.fonts)
+        config.data.fonts = absolute_path(config.data.fonts)
     return config
 
 
@@ -247,7 +247,7 @@ def _schema_of(group: str, target: Any) -> type | None:
     return next((schema for schema, targets in SCHEMAS[group].values() if target in targets), None)
 
 
-def from_saved(saved: Any, source: str, overrides: Sequence[str] = ()) -> TrainConfig:
+def load_saved_config(saved: Any, source: str, overrides: Sequence[str] = ()) -> TrainConfig:
     """The configuration that a run or a checkpoint saved, checked as if it were new, with KEY=VALUE `overrides`.
 
     Raises UserError that names `source` where it is no such configuration, or the key that cannot be overridden so.
@@ -257,7 +257,7 @@ def from_saved(saved: Any, source: str, overrides: Sequence[str] = ()) -> TrainC
     except (OmegaConfBaseException, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{source}: not a configuration of this version: {one_line(error)}") from None
     try:
-        return checked(OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides))))
+        return validate_config(OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides))))
     except OmegaConfBaseException as error:
         raise UserError(one_line(error, known_keys())) from None
 
@@ -266,7 +266,7 @@ def _is_group(value: Any) -> bool:
     return isinstance(value, dict) or is_dataclass(value)
 
 
-def register() -> None:
+def register_schemas() -> None:
     """Makes the schemas known to Hydra: the files in `conf/` name them in their defaults lists."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig, replace=True)

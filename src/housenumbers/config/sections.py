@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from housenumbers.config.groups import is_place, require, require_named_targets
+from housenumbers.config.groups import is_folder_path, require, require_named_targets
 
 
 @dataclass
@@ -73,8 +73,8 @@ class DataConfig:
         require(self.split in ("random", "blocks"), "data.split", self.split, "random or blocks")
         self.use_extra = self.use_extra.lower()  # YAML's true arrives as "True"
         require(self.use_extra in ("false", "true", "only"), "data.use_extra", self.use_extra, "false, true or only")
-        require(is_place(self.root), "data.root", self.root, "a folder")
-        good = self.cache is None or is_place(self.cache)
+        require(is_folder_path(self.root), "data.root", self.root, "a folder")
+        good = self.cache is None or is_folder_path(self.cache)
         require(good, "data.cache", self.cache, "a folder, or null for the user's cache folder")
         self._check_synthetic()
 

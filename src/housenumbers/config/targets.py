@@ -57,7 +57,7 @@ def check_allowed(key: str, target: Any) -> None:
     raise UserError(_refused(key, target))
 
 
-def call(key: str, arguments: Mapping[str, Any], **more: Any) -> Any:
+def instantiate_target(key: str, arguments: Mapping[str, Any], **more: Any) -> Any:
     """What the `_target_` of the option `key` gives for its other keys, and `more`.
 
     Raises UserError where the target is not allowed or not there, does not take these keys, or refuses their values.
@@ -83,17 +83,17 @@ def call(key: str, arguments: Mapping[str, Any], **more: Any) -> Any:
         raise UserError(_why_not(key, str(target), error)) from None
 
 
-def call_in(folder: Path, key: str, option: Mapping[str, Any]) -> Any:
+def instantiate_in_run(folder: Path, key: str, option: Mapping[str, Any]) -> Any:
     """What the option gives, which is told the run's `folder` where it has a parameter of that name."""
     check_allowed(key, option["_target_"])
     more: dict[str, Any] = {}
     with suppress(ImportError, TypeError, ValueError):  # `call` says it; some of C's have no signature
         if "folder" in inspect.signature(get_object(option["_target_"])).parameters:
             more["folder"] = folder
-    return call(key, option, **more)
+    return instantiate_target(key, option, **more)
 
 
-def failure(key: str, error: Exception) -> str:
+def failure_message(key: str, error: Exception) -> str:
     """What went wrong in code that a configuration named, and where, in one line."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{key}: {type(error).__name__}: {one_line(error)} ({last.filename}, line {last.lineno})"

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from housenumbers.config.sections import AugmentConfig
-from housenumbers.config.targets import call, failure
+from housenumbers.config.targets import failure_message, instantiate_target
 from housenumbers.runtime.errors import UserError
 
 
@@ -53,16 +53,16 @@ def augment(
     return images
 
 
-def own_transforms(config: AugmentConfig) -> dict[str, Callable[[Tensor], Any]]:
+def build_transforms(config: AugmentConfig) -> dict[str, Callable[[Tensor], Any]]:
     """The transforms that `config.transforms` names, by their keys, made anew: what one remembers ends with the epoch.
 
     Raises UserError where one cannot be made.
     """
     named = {f"augment.transforms.{name}": option for name, option in config.transforms.items()}
-    return {key: call(key, option) for key, option in named.items()}
+    return {key: instantiate_target(key, option) for key, option in named.items()}
 
 
-def transformed(images: Tensor, transforms: Mapping[str, Callable[[Tensor], Any]], seed: int) -> Tensor:
+def apply_transforms(images: Tensor, transforms: Mapping[str, Callable[[Tensor], Any]], seed: int) -> Tensor:
     """What the transforms make, one after the other, of a batch of pictures, uint8 `[N, 3, H, W]`.
 
     Meanwhile the global generators of torch, NumPy and Python are those of the `seed`.
@@ -88,7 +88,7 @@ def _applied(key: str, transform: Callable[[Tensor], Any], images: Tensor) -> An
     try:
         return transform(images)
     except Exception as error:
-        raise UserError(failure(key, error)) from None
+        raise UserError(failure_message(key, error)) from None
 
 
 def _checked(key: str, images: Tensor, made: Any) -> Tensor:

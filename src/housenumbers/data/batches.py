@@ -11,20 +11,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from housenumbers.config.sections import AugmentConfig
-from housenumbers.data.augment import augment, own_transforms, transformed
+from housenumbers.data.augment import apply_transforms, augment, build_transforms
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.random_streams import AUGMENT, MIXUP, ORDER, TRANSFORMS, stream, stream_seed
+from housenumbers.data.random_streams import AUGMENT, MIXUP, ORDER, TRANSFORMS, generator_for, seed_for
 from housenumbers.runtime import signals
 
 _CLASSES = 10
 
 
-def rows_of(size: int, rank: int, world_size: int) -> range:
+def rank_rows(size: int, rank: int, world_size: int) -> range:
     """The rows of `size` that are the rank's: numbers that differ by one at most, none where there are too few."""
     return range(-(-size * rank // world_size), -(-size * (rank + 1) // world_size))
 
 
-def smallest_part(size: int, batch_size: int, world_size: int, micro_batches: int) -> int:
+def smallest_micro_batch(size: int, batch_size: int, world_size: int, micro_batches: int) -> int:
     """How few of `size` pictures a model may get to see at once in an epoch: the fewest of its last batches' parts."""
     batches = [batch for batch in (min(size, batch_size), size % batch_size) if batch]
     return min(max(1, batch // world_size) // micro_batch_count(batch, world_size, micro_batches) for batch in batches)
@@ -37,7 +37,7 @@ def micro_batch_count(size: int, world_size: int, wanted: int) -> int:
     return min(wanted, max(1, size // world_size))
 
 
-def batch_count(data: LabeledImages, batch_size: int) -> int:
+def steps_per_epoch(data: LabeledImages, batch_size: int) -> int:
     """How many batches `training_batches` makes of the data: the steps of an epoch."""
     return -(-len(data.labels) // batch_size)
 
@@ -59,27 +59,27 @@ def training_batches(
     has none in a small last batch gets one picture of it, since all have to take each step.
     """
     whole = augmentation.mixup > 0 or bool(augmentation.transforms)
-    transforms = own_transforms(augmentation)
-    order = torch.randperm(len(data.labels), generator=stream(ORDER, seed, epoch)).to(data.labels.device)
+    transforms = build_transforms(augmentation)
+    order = torch.randperm(len(data.labels), generator=generator_for(ORDER, seed, epoch)).to(data.labels.device)
     for step, indices in enumerate(order.split(batch_size)):
-        signals.check()
-        own = rows_of(len(indices), rank, world_size) or range(1)
+        signals.exit_if_received()
+        own = rank_rows(len(indices), rank, world_size) or range(1)
         # With mixup the whole batch, since a picture is mixed with its neighbour, which may be another rank's; and with
         # transforms of one's own, whose random numbers need not be one picture's each.
         rows = range(len(indices)) if whole else own
         batch = data.subset(indices[rows.start : rows.stop])
-        images = transformed(batch.images, transforms, stream_seed(TRANSFORMS, seed, epoch, step))
-        images = augment(images, augmentation, stream(AUGMENT, seed, epoch, step), rows, len(indices))
+        images = apply_transforms(batch.images, transforms, seed_for(TRANSFORMS, seed, epoch, step))
+        images = augment(images, augmentation, generator_for(AUGMENT, seed, epoch, step), rows, len(indices))
         labels = batch.labels
         if augmentation.mixup > 0:
-            generator = np.random.default_rng(stream_seed(MIXUP, seed, epoch, step))
-            images, labels = mixed(images, labels, generator.beta(augmentation.mixup, augmentation.mixup))
+            generator = np.random.default_rng(seed_for(MIXUP, seed, epoch, step))
+            images, labels = mixup(images, labels, generator.beta(augmentation.mixup, augmentation.mixup))
         if whole:
             images, labels = images[own.start : own.stop], labels[own.start : own.stop]
         yield images, labels
 
 
-def mixed(images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
+def mixup(images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
     """So much of each picture, and for the rest its neighbour in the batch, which the order has made a random one.
 
     Float pictures, and labels `[B, 10]` that hold both classes by their shares, so that the cross entropy with them is
@@ -89,8 +89,8 @@ def mixed(images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]
     return images.lerp(images.roll(1, 0), 1 - share), targets.lerp(targets.roll(1, 0), 1 - share)
 
 
-def plain_batches(data: LabeledImages, batch_size: int = 250) -> Iterator[tuple[Tensor, Tensor]]:
+def eval_batches(data: LabeledImages, batch_size: int = 250) -> Iterator[tuple[Tensor, Tensor]]:
     """All pictures once, in their own order and as they are: for validation and test."""
     for batch in zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True):
-        signals.check()
+        signals.exit_if_received()
         yield batch

@@ -16,7 +16,7 @@ from PIL import features
 from platformdirs import user_cache_dir
 
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.runtime.file_lock import one_at_a_time
+from housenumbers.runtime.file_lock import exclusive_lock
 from housenumbers.runtime.files import write_atomically
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledIm
     entry = root / f"{name}-{key[:16]}.pt"
     if (stored := _stored(entry, key)) is not None:
         return stored
-    with one_at_a_time(entry.with_name(f"{entry.name}.lock"), f"it makes {entry}"):
+    with exclusive_lock(entry.with_name(f"{entry.name}.lock"), f"it makes {entry}"):
         # A process that began at the same time may have made it meanwhile.
         if (stored := _stored(entry, key, say=True)) is not None:
             return stored

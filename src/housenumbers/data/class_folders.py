@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from housenumbers.config.sections import DataConfig
-from housenumbers.data.image_files import each_file_below, files_below, hidden
+from housenumbers.data.image_files import is_hidden, iter_files, list_files
 from housenumbers.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ _LAYOUT = (
 )
 
 
-def is_split(root: Path) -> bool:
+def has_split_folders(root: Path) -> bool:
     """Whether the root holds parts, train and so on, and not the classes themselves."""
     return (root / "train").is_dir() or (bool(_parts_in(root)) and not _holds_classes(root))
 
@@ -31,7 +31,7 @@ def validation_folder(root: Path) -> Path | None:
 
     Raises UserError where there are several.
     """
-    found = [root / name for name in _VALIDATION if is_split(root) and (root / name).is_dir()]
+    found = [root / name for name in _VALIDATION if has_split_folders(root) and (root / name).is_dir()]
     if len(found) > 1:
         raise UserError(
             f"{root}: holds {' and '.join(path.name for path in found)}: only one can be the validation part"
@@ -39,12 +39,12 @@ def validation_folder(root: Path) -> Path | None:
     return found[0] if found else None
 
 
-def home_of(root: Path, part: str) -> Path:
+def class_root(root: Path, part: str) -> Path:
     """The folder that holds the classes of the `part`: train, validation, test or extra.
 
     Raises UserError where there is none, or it is not clear which it is.
     """
-    if is_split(root):
+    if has_split_folders(root):
         home = validation_folder(root) or root / "validation" if part == "validation" else root / part
     else:
         home = root
@@ -67,7 +67,7 @@ def check_layout(config: DataConfig) -> None:
     if config.val_fraction > 0 and has_validation(config):
         parts.append("validation")
     for part in parts:
-        _refuse_ten(home_of(root, part))
+        _refuse_ten(class_root(root, part))
 
 
 def labelled_files(home: Path) -> list[tuple[Path, int]]:
@@ -76,13 +76,13 @@ def labelled_files(home: Path) -> list[tuple[Path, int]]:
     Raises UserError where there is a folder 10 with files: SVHN calls the digit 0 so.
     """
     _refuse_ten(home)
-    found = [(path, label) for label, name in enumerate(CLASSES) for path in files_below(home / name)]
+    found = [(path, label) for label, name in enumerate(CLASSES) for path in list_files(home / name)]
     return sorted(found, key=lambda each: (each[0].name, str(each[0])))
 
 
 def _refuse_ten(home: Path) -> None:
     ten = home / "10"
-    if ten.is_dir() and any(each_file_below(ten)):
+    if ten.is_dir() and any(iter_files(ten)):
         raise UserError(
             f"{ten}: no class of ours: rename it to 0 if it holds zeros, as label 10 of SVHN, or move it away"
         )
@@ -93,11 +93,11 @@ def has_validation(config: DataConfig) -> bool:
     return validation_folder(Path(config.root)) is not None
 
 
-def warn_of_left_out(config: DataConfig) -> None:
+def log_unused_files(config: DataConfig) -> None:
     """Logs what below `data.root` is not read, and which classes have no pictures: a line for each folder."""
     root = Path(config.root)
     homes = [root]
-    if is_split(root):
+    if has_split_folders(root):
         homes = [root / name for name in _parts_in(root)]
         _warn_of_others(root, _SPLITS)
         if (root / "extra").is_dir() and config.use_extra == "false":
@@ -113,14 +113,14 @@ def warn_of_left_out(config: DataConfig) -> None:
         )
     for home in homes:
         _warn_of_others(home, CLASSES)
-        empty = [name for name in CLASSES if not any(each_file_below(home / name))]
+        empty = [name for name in CLASSES if not any(iter_files(home / name))]
         if 0 < len(empty) < len(CLASSES):
             log.warning("%s: holds no pictures of %s", home, ", ".join(empty))
 
 
 def _warn_of_others(folder: Path, used: Sequence[str]) -> None:
     """Logs what else lies in the folder: other folders, and pictures beside them."""
-    others = sorted(path for path in folder.iterdir() if path.name not in used and not hidden(path.name))
+    others = sorted(path for path in folder.iterdir() if path.name not in used and not is_hidden(path.name))
     folders = [f"{path.name}/" for path in others if path.is_dir()]
     pictures = [path.name for path in others if path.is_file() and _looks_like_a_picture(path)]
     if names := folders + pictures:

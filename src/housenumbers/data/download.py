@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
-from housenumbers.runtime.file_lock import one_at_a_time
+from housenumbers.runtime.file_lock import exclusive_lock
 
 _STALLED = 60.0  # seconds without a byte after which a download is given up
 
@@ -21,7 +21,7 @@ def download(path: Path, fetch: Callable[[Path], object]) -> None:
     Raises what `fetch` does, and OSError for all that goes wrong on the network: TimeoutError (perhaps within an
     URLError) where the server stops sending.
     """
-    with one_at_a_time(path.with_name(f".{path.name}.lock"), f"it downloads {path}"):
+    with exclusive_lock(path.with_name(f".{path.name}.lock"), f"it downloads {path}"):
         if path.is_file():
             return
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.cache import cached, file_state, pillow_build
-from housenumbers.data.class_folders import home_of, is_split, labelled_files
+from housenumbers.data.class_folders import class_root, has_split_folders, labelled_files
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.splits import stratified
+from housenumbers.data.splits import stratified_split
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 
@@ -35,17 +35,19 @@ def read_folder(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     Raises UserError where there are no such folders, there is one class alone, or files cannot be read.
     """
     root = Path(config.root)
-    home = home_of(root, part)
+    home = class_root(root, part)
     files = labelled_files(home)
     if len({label for _, label in files}) < 2:
         raise UserError(f"{home}: holds pictures of one class alone, or none: there is nothing to tell apart")
     # What the decoded pictures depend on: the names and states of all files, and what reads them.
     states = [(str(path.relative_to(home)), *(file_state(path) if path.exists() else ())) for path, _ in files]
-    key = [states, pillow_build(), inspect.getsource(sys.modules[read_picture.__module__])]
+    key = [states, pillow_build(), inspect.getsource(sys.modules[read_image.__module__])]
     data, sha256 = cached(home.resolve().name, f"{home.resolve()} {key}", config.cache, lambda: _read(files))
-    if is_split(root):
+    if has_split_folders(root):
         return data, sha256
-    train, test = stratified(torch.arange(len(files)), data.labels, _TEST_FRACTION, 0, "data=folder: its test part")
+    train, test = stratified_split(
+        torch.arange(len(files)), data.labels, _TEST_FRACTION, 0, "data=folder: its test part"
+    )
     data = data.subset(train if part == "train" else test)
     return data, data.sha256()
 
@@ -58,9 +60,9 @@ def _read(files: list[tuple[Path, int]]) -> LabeledImages:
     with warnings.catch_warnings(action="ignore"):
         for position, (path, _) in enumerate(bar):
             try:
-                images[position] = read_picture(path)
+                images[position] = read_image(path)
             except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
-                bad.append(f"{path} ({reason(error)})")
+                bad.append(f"{path} ({error_reason(error)})")
     if bad:
         more = f", and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
         raise UserError(
@@ -70,7 +72,7 @@ def _read(files: list[tuple[Path, int]]) -> LabeledImages:
     return LabeledImages(images, torch.tensor([label for _, label in files]))
 
 
-def read_picture(file: Path | IO[bytes]) -> torch.Tensor:
+def read_image(file: Path | IO[bytes]) -> torch.Tensor:
     """A picture file as uint8 `[3, 32, 32]` RGB: upright, the first frame of several, on white where it is transparent.
 
     What is not square keeps its proportions, and its border is continued. Raises what Pillow does where it cannot be
@@ -110,7 +112,7 @@ def _check_sums(file: Path | IO[bytes]) -> None:
         file.seek(0)
 
 
-def reason(error: Exception) -> str:
+def error_reason(error: Exception) -> str:
     """Why a picture could not be read, in one line."""
     return " ".join(str(error).split()) or type(error).__name__
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from housenumbers.data.image_files import files_below
+from housenumbers.data.image_files import list_files
 from housenumbers.data.strokes import drawn_digits
 from housenumbers.runtime.errors import UserError
 
@@ -50,7 +50,7 @@ def font_files(choice: str) -> list[Path]:
     Raises UserError where the folder holds none.
     """
     if choice not in ("matplotlib", "system"):
-        files = [path for path in files_below(Path(choice)) if path.suffix.lower() in (".ttf", ".otf")]
+        files = [path for path in list_files(Path(choice)) if path.suffix.lower() in (".ttf", ".otf")]
         if not files:
             raise UserError(f"data.fonts={choice}: a folder with .ttf or .otf files, or matplotlib, or system")
         return files

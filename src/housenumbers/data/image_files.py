@@ -16,7 +16,7 @@ _OF_THE_SYSTEM = {
 }  # fmt: skip
 
 
-def hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is no data of the user's: hidden, or the system's own."""
     return name.startswith(".") or _of_the_system(name)
 
@@ -25,7 +25,7 @@ def _of_the_system(name: str) -> bool:
     return name.casefold() in _OF_THE_SYSTEM or name.startswith("~$")
 
 
-def each_file_below(folder: Path) -> Iterator[Path]:
+def iter_files(folder: Path) -> Iterator[Path]:
     """All files in the folder and those below it, also through links, but for what is hidden below it.
 
     Each folder once, whatever links lead to it. Links that lead nowhere are among the files: who reads them can say so.
@@ -44,26 +44,26 @@ def each_file_below(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not hidden(name))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(names):
             path = Path(place, name)
-            if not hidden(name) and (path.is_file() or (path.is_symlink() and not path.exists())):
+            if not is_hidden(name) and (path.is_file() or (path.is_symlink() and not path.exists())):
                 yield path
 
 
-def files_below(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """`each_file_below`, in the order of their paths."""
-    return sorted(each_file_below(folder))
+    return sorted(iter_files(folder))
 
 
-def named(images: str) -> list[str]:
+def split_names(images: str) -> list[str]:
     """What `images=` names: one thing, or several as `[a.png,folder]`; a file whose own name has brackets is one."""
     if images.startswith("[") and images.endswith("]") and not Path(images).exists():
         return [word for part in images[1:-1].split(",") if (word := part.strip())]
     return [images]
 
 
-def find_pictures(images: Sequence[str]) -> Iterable[Path]:
+def find_images(images: Sequence[str]) -> Iterable[Path]:
     """The files that these words name: files, folders and patterns (`*`, `?`, `**`), or `-`: paths on standard input.
 
     Raises UserError for a word that names nothing. Lines of standard input are taken as they come, a path each.
@@ -86,7 +86,7 @@ def _files_of(word: str) -> list[Path]:
         found = _matches(path)
     else:
         raise UserError(f"images={word}: no such file or folder")
-    files = [file for each in found for file in (files_below(each) if each.is_dir() else [each])]
+    files = [file for each in found for file in (list_files(each) if each.is_dir() else [each])]
     if not files:
         raise UserError(f"images={word}: no file is there, or none that fits the pattern")
     return list(dict.fromkeys(files))  # `**` names a file, and the folder that it is in
@@ -106,4 +106,4 @@ def _from_standard_input() -> Iterator[Path]:
     for line in sys.stdin:
         if word := line.rstrip("\r\n"):
             path = Path(word)
-            yield from files_below(path) if path.is_dir() else [path]
+            yield from list_files(path) if path.is_dir() else [path]

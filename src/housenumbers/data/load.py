@@ -9,11 +9,11 @@ from typing import NamedTuple
 import torch
 
 from housenumbers.config.sections import DataConfig
-from housenumbers.data.class_folders import has_validation, warn_of_left_out
+from housenumbers.data.class_folders import has_validation, log_unused_files
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_folder
 from housenumbers.data.labeled_images import LabeledImages, concatenate
-from housenumbers.data.splits import block_split, leak_of, random_split, reduced
+from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
 from housenumbers.data.synthetic import read_synthetic
 from housenumbers.runtime.errors import UserError
@@ -63,7 +63,7 @@ def load_splits(config: DataConfig) -> Splits:
     if own_validation:
         read_parts.append(_read(config, "validation"))
     if config.name == "folder":
-        warn_of_left_out(config)
+        log_unused_files(config)
     pool = main if len(read_parts) == 1 else concatenate([data for data, _ in read_parts])
 
     train = torch.arange(len(main.labels))
@@ -73,9 +73,9 @@ def load_splits(config: DataConfig) -> Splits:
     elif config.val_fraction > 0:
         train, validation = _split(config, main)
     if validation is not None:
-        validation = reduced(validation, pool.labels, config.reduce, config.split_seed)
+        validation = stratified_subset(validation, pool.labels, config.reduce, config.split_seed)
     joined = torch.cat([train, torch.arange(len(main.labels), trainable)])
-    train = reduced(joined, pool.labels, config.reduce, config.split_seed)
+    train = stratified_subset(joined, pool.labels, config.reduce, config.split_seed)
 
     stages = [pool]
     fingerprints = [sha256 for _, sha256 in read_parts]
@@ -105,7 +105,7 @@ def load_test(config: DataConfig) -> LabeledImages:
     return _read(config, "test")[0]
 
 
-def prepare_test(config: DataConfig) -> None:
+def check_test_readable(config: DataConfig) -> None:
     """Makes sure that the test part can be read, and looks no further: better to fail before the training than after.
 
     Raises UserError where its file is missing or damaged.
@@ -128,6 +128,6 @@ def _read(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
 def _split(config: DataConfig, data: LabeledImages) -> tuple[torch.Tensor, torch.Tensor]:
     if config.split == "blocks":
         return block_split(len(data.labels), config.val_fraction, config.split_seed)
-    if leak := leak_of(config):
+    if leak := leakage_warning(config):
         log.warning(leak)
     return random_split(data.labels, config.val_fraction, config.split_seed)

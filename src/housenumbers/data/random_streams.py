@@ -10,11 +10,11 @@ import torch
 ORDER, AUGMENT, MODEL, MIXUP, TRANSFORMS = range(5)
 
 
-def stream_seed(*key: int) -> int:
+def seed_for(*key: int) -> int:
     """A seed of 64 well-mixed bits for a key of non-negative integers."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
 
 
-def stream(*key: int) -> torch.Generator:
+def generator_for(*key: int) -> torch.Generator:
     """A generator on the CPU that depends on nothing but the key."""
-    return torch.Generator().manual_seed(stream_seed(*key))
+    return torch.Generator().manual_seed(seed_for(*key))

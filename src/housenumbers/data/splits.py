@@ -19,10 +19,10 @@ def random_split(labels: Tensor, val_fraction: float, seed: int) -> tuple[Tensor
     It leaks: neighbouring crops of SVHN come from one photo, overlap, and land on both sides.
     Raises UserError where a class is too small to be on both sides.
     """
-    return stratified(torch.arange(len(labels)), labels, val_fraction, seed, f"data.val_fraction={val_fraction}")
+    return stratified_split(torch.arange(len(labels)), labels, val_fraction, seed, f"data.val_fraction={val_fraction}")
 
 
-def leak_of(config: DataConfig) -> str | None:
+def leakage_warning(config: DataConfig) -> str | None:
     """A sentence on the leak of a split at random, where one is known or to be expected; none of other data."""
     either = "validation looks better than it is (data.split=blocks does not leak)"
     if config.split != "random" or config.val_fraction == 0:
@@ -57,15 +57,17 @@ def block_split(count: int, val_fraction: float, seed: int) -> tuple[Tensor, Ten
     return (~near).nonzero().view(-1), validates.nonzero().view(-1)
 
 
-def reduced(indices: Tensor, labels: Tensor, fraction: float, seed: int) -> Tensor:
+def stratified_subset(indices: Tensor, labels: Tensor, fraction: float, seed: int) -> Tensor:
     """A stratified `fraction` of `indices` (into `labels`), in their order. Raises UserError where a class vanishes."""
     if fraction == 1:
         return indices
-    _, kept = stratified(indices, labels[indices], fraction, seed, f"data.reduce={fraction}")
+    _, kept = stratified_split(indices, labels[indices], fraction, seed, f"data.reduce={fraction}")
     return kept
 
 
-def stratified(indices: Tensor, labels: Tensor, fraction: float, seed: int, setting: str) -> tuple[Tensor, Tensor]:
+def stratified_split(
+    indices: Tensor, labels: Tensor, fraction: float, seed: int, setting: str
+) -> tuple[Tensor, Tensor]:
     """Splits off a stratified `fraction` of `indices`: the others, then these, each in their order.
 
     Raises UserError that names the `setting` that asks for it where a class is too small to be on both sides.

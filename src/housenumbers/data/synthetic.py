@@ -49,7 +49,7 @@ def _render(config: DataConfig, part: str, count: int) -> LabeledImages:
     images = torch.empty(count, 3, render.SIZE, render.SIZE, dtype=torch.uint8)
     with tqdm(total=count, desc=f"rendering the {part} part", unit="crop", leave=False, disable=None) as bar:
         for chunk, pixels in zip(chunks, workers(joblib.delayed(one)(chunk) for chunk in chunks), strict=True):
-            signals.check()
+            signals.exit_if_received()
             images[chunk.start : chunk.stop] = torch.from_numpy(pixels).permute(0, 3, 1, 2)
             bar.update(len(chunk))
     return LabeledImages(images, torch.from_numpy(np.arange(count) % 10))

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from housenumbers.data import glyphs, render
-from housenumbers.evaluation.occlusion import highlighted, occlusion
-from housenumbers.evaluation.trained_model import Trained, checkpoint_of, load_trained
-from housenumbers.prediction.predict_files import predictions
+from housenumbers.evaluation.occlusion import occlusion, overlay_importance
+from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
+from housenumbers.prediction.predict_files import predict_images
 from housenumbers.reports.page import png
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_index import all_runs, caption
@@ -36,33 +36,33 @@ class Models:
 
     def choices(self) -> dict[str, str]:
         """The captions of all runs that have a best checkpoint by now, by their folders, the first one first."""
-        saved = {run["folder"]: run for run in all_runs() if checkpoint_of(Path(run["folder"])).exists()}
+        saved = {run["folder"]: run for run in all_runs() if checkpoint_path(Path(run["folder"])).exists()}
         first = next((folder for folder in saved if Path(folder).resolve() == self._first.resolve()), str(self._first))
         offered = {folder: caption(run) for folder, run in saved.items() if self._trials or not run.get("trial")}
         choices = {first: caption(saved[first]) if first in saved else str(self._first)} | offered
         self._offered |= set(choices)
         return choices
 
-    def load(self, run: str) -> Trained:
+    def load(self, run: str) -> TrainedModel:
         """The model of a run that was offered. Raises UserError for another, and for a checkpoint gone or damaged."""
         if run not in self._offered:
             raise UserError(f"{run}: no saved run: load this page again")
-        file = checkpoint_of(Path(run))
+        file = checkpoint_path(Path(run))
         return self._load(file, file.stat().st_mtime_ns if file.exists() else 0)
 
-    def _load_version(self, file: Path, _: int) -> Trained:
-        return load_trained(file, self._overrides)
+    def _load_version(self, file: Path, _: int) -> TrainedModel:
+        return load_trained_model(file, self._overrides)
 
 
-def answer(trained: Trained, image: Tensor) -> dict[str, Any]:
+def answer_image(trained: TrainedModel, image: Tensor) -> dict[str, Any]:
     """What the model makes of a picture, uint8 `[3, 32, 32]`: what predict.py tells, and where the model looks."""
-    (prediction,) = predictions([""], image[None], trained)
+    (prediction,) = predict_images([""], image[None], trained)
     maps, _ = occlusion(trained.logits, image[None], torch.tensor([prediction.label]))
     return {
         "label": prediction.label,
         "probabilities": prediction.probabilities,
         "picture": png(image),
-        "attention": png(highlighted(image, maps[0])),
+        "attention": png(overlay_importance(image, maps[0])),
         "about": trained.about_temperature,
     }
 

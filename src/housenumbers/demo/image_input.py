@@ -5,7 +5,7 @@ import io
 import torch
 from PIL import Image, ImageChops, UnidentifiedImageError
 
-from housenumbers.data.folder import read_picture, reason
+from housenumbers.data.folder import error_reason, read_image
 from housenumbers.runtime.errors import UserError
 
 MOST_BYTES = 10_000_000
@@ -14,7 +14,7 @@ _FAINT = 32  # shades of grey that ink differs from its paper by, at least
 _MARGIN = 0.1  # of the strokes' longer side, around them
 
 
-def picture(content: bytes) -> torch.Tensor:
+def decode_image(content: bytes) -> torch.Tensor:
     """A picture's bytes as uint8 `[3, 32, 32]`. Raises UserError where they are none, or it is too large."""
     if len(content) > MOST_BYTES:
         raise UserError(f"This file is too large: {MOST_BYTES // 10**6} MB at most.")
@@ -24,7 +24,7 @@ def picture(content: bytes) -> torch.Tensor:
                 raise Image.DecompressionBombError
             if opened.format == "EPS":
                 raise UserError("This is an EPS file, which is a program, and not run here.")
-        return read_picture(io.BytesIO(content))
+        return read_image(io.BytesIO(content))
     except UserError:
         raise
     except Image.DecompressionBombError:
@@ -32,15 +32,15 @@ def picture(content: bytes) -> torch.Tensor:
     except UnidentifiedImageError:
         raise UserError("This is no picture that can be read here. PNG, JPEG, WebP and the like can.") from None
     except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
-        raise UserError(f"This picture is damaged: {reason(error)}") from None
+        raise UserError(f"This picture is damaged: {error_reason(error)}") from None
 
 
-def drawing(content: bytes) -> torch.Tensor:
+def decode_drawing(content: bytes) -> torch.Tensor:
     """The same for a picture of strokes on paper of one shade: a square about the strokes, as crops are cut to a digit.
 
     Dark on light or light on dark. Raises UserError where nothing is drawn, too.
     """
-    picture(content)
+    decode_image(content)
     with Image.open(io.BytesIO(content)) as opened:
         canvas = opened.convert("L")
     paper = canvas.getpixel((0, 0))
@@ -54,4 +54,4 @@ def drawing(content: bytes) -> torch.Tensor:
     square.paste(strokes, ((side - strokes.width) // 2, (side - strokes.height) // 2))
     file = io.BytesIO()
     square.save(file, "PNG")
-    return picture(file.getvalue())
+    return decode_image(file.getvalue())

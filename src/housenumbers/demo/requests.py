@@ -37,7 +37,7 @@ def check_length(request: Request) -> None:
         raise _too_large()
 
 
-async def body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The request's body. Raises RefusedError where it is too large or slow, ClientDisconnect where it breaks off."""
     content = bytearray()
     try:

@@ -17,9 +17,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from housenumbers.demo.answers import Models, answer, examples
-from housenumbers.demo.image_input import MOST_BYTES, drawing, picture
-from housenumbers.demo.requests import EndsQuietly, Refusal, RefusedError, body, check_length, check_sender
+from housenumbers.demo.answers import Models, answer_image, examples
+from housenumbers.demo.image_input import MOST_BYTES, decode_drawing, decode_image
+from housenumbers.demo.requests import EndsQuietly, Refusal, RefusedError, check_length, check_sender, read_body
 from housenumbers.reports.page import render
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError
@@ -60,7 +60,7 @@ def serve(models: Models, listener: socket.socket) -> None:
         timeout_graceful_shutdown=3,
     )
     logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Cancel "))
-    with signals.undisturbed(), warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
+    with signals.deferred_signals(), warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
         _Server(config).run(sockets=[listener])
 
 
@@ -88,13 +88,13 @@ def application(models: Models, host: str) -> Starlette:
             raise RefusedError(400, "No model is named: ask for /answer?run=FOLDER with a folder that the page offers.")
         check_length(request)
         async with places:
-            content = await body(request)
+            content = await read_body(request)
             async with at_work:
                 if await request.is_disconnected():
                     raise ClientDisconnect
                 trained = await run_in_threadpool(models.load, run)
-                read = drawing if request.query_params.get("drawn") else picture
-                return JSONResponse(await run_in_threadpool(lambda: answer(trained, read(content))))
+                read = decode_drawing if request.query_params.get("drawn") else decode_image
+                return JSONResponse(await run_in_threadpool(lambda: answer_image(trained, read(content))))
 
     async def mistaken(_: Request, error: Exception) -> Response:
         return JSONResponse({"error": str(error)})

@@ -84,7 +84,7 @@ def calibrate(logits: Tensor, labels: Tensor) -> dict[str, float]:
     }
 
 
-def doubts(calibration: Mapping[str, float]) -> str:
+def calibration_caveat(calibration: Mapping[str, float]) -> str:
     """Why the temperature that `calibrate` gave is little worth, in a few words; empty where it is not."""
     why = []
     if calibration["n"] < _FEW:

@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 from sklearn.isotonic import isotonic_regression
 from torch import Tensor
 
-from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupted
+from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupt
 from housenumbers.evaluation.figures import MARK, RUNS
 
 _FAMILIES = dict(zip(dict.fromkeys(kind.family for kind in KINDS.values()), RUNS, strict=False))
@@ -83,7 +83,7 @@ def _examples(axes: Axes, scores: Mapping[str, Any], image: Tensor) -> None:
         axes.plot([-0.8 * width, -0.15 * width], [top + height / 2] * 2, _look(name), ms=4, color=_color(name))
         axes.text(-0.95 * width, top + height / 2, KINDS[name].title, ha="right", va="center", fontsize=9)
         for strength, accuracy in enumerate([scores["accuracy"], *kind["accuracy"]]):
-            worse = corrupted(image[None], name, strength)[0]
+            worse = corrupt(image[None], name, strength)[0]
             left = strength * wide
             axes.imshow(worse.permute(1, 2, 0).numpy(), extent=(left, left + width, top + height, top))
             axes.text(left + width / 2, top + height + 1, f"{accuracy:.1%}", ha="center", va="top", fontsize=7)

@@ -24,7 +24,7 @@ _DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 Generators = Sequence[np.random.Generator]  # one for each picture
 
 
-def corrupted(images: Tensor, kind: str, strength: int, first: int = 0) -> Tensor:
+def corrupt(images: Tensor, kind: str, strength: int, first: int = 0) -> Tensor:
     """Pictures, uint8 `[N, 3, H, W]` on the CPU, corrupted by one of KINDS; `strength` is 1 to 5, or 0 for none.
 
     What is random about a picture is a pure function of the kind and the picture's place in the whole part, of which

@@ -150,7 +150,7 @@ def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor, mistakes:
     return figure
 
 
-def whole_numbers() -> MaxNLocator:
+def integer_ticks() -> MaxNLocator:
     """Ticks for what is counted, of one epoch too, where matplotlib would put eight of them between 0.95 and 1.05."""
     return MaxNLocator(integer=True, min_n_ticks=1)
 
@@ -159,7 +159,7 @@ def _curves(title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(6.4, 4.0))
     axes = figure.add_axes((0.12, 0.13, 0.84, 0.7))
     axes.set(title=title, xlabel="epoch")
-    axes.xaxis.set_major_locator(whole_numbers())
+    axes.xaxis.set_major_locator(integer_ticks())
     axes.grid(alpha=0.3)
     axes.margins(y=0.1)
     return figure, axes

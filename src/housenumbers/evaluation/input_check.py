@@ -6,24 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from housenumbers.models.normalize import checked_layout
+from housenumbers.models.normalize import check_image_tensor
 from housenumbers.runtime.errors import InputError
 
 _ROUNDING = 0.5  # what is cut off where floats become bytes
 
 
-def check_input_of(model: nn.Module) -> None:
+def register_input_check(model: nn.Module) -> None:
     """Makes each call of the model raise InputError for what are no pictures: see `check_pictures`."""
     model.register_forward_pre_hook(_check_call, with_kwargs=True)
 
 
-def check_pictures(images: Tensor) -> None:
+def check_images(images: Tensor) -> None:
     """Raises InputError where these are no pictures, or floats on another scale than 0..255.
 
     Only floats are looked at pixel by pixel: uint8 is on the right scale.
     """
     try:
-        checked_layout(images)
+        check_image_tensor(images)
     except (TypeError, ValueError) as error:
         raise InputError(str(error)) from None
     if not images.is_floating_point() or not images.numel():
@@ -40,4 +40,4 @@ def check_pictures(images: Tensor) -> None:
 def _check_call(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
     if not torch.compiler.is_compiling():  # an exported program checks its input itself
         for images in [*args, *named.values()][:1]:
-            check_pictures(images)
+            check_images(images)

@@ -39,7 +39,7 @@ def occlusion(logits: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor
     return total / times, left_over.amin(dim=0).exp()
 
 
-def highlighted(picture: Tensor, importance: Tensor) -> Tensor:
+def overlay_importance(picture: Tensor, importance: Tensor) -> Tensor:
     """The picture in grey, and over it orange, the more the greater the importance `[H, W]`, which is scaled to 1.
 
     Takes and gives uint8 `[3, H, W]`.

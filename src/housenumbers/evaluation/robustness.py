@@ -11,9 +11,9 @@ from tqdm import tqdm
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.corruption_figure import corruption_figure
-from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupted
-from housenumbers.evaluation.score import file_name, part_of
-from housenumbers.evaluation.trained_model import Trained, load_trained
+from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupt
+from housenumbers.evaluation.score import load_part_or_other_data, scores_file_name
+from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics import accuracy_and_loss
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import read_text, write_atomically, write_json
@@ -30,10 +30,10 @@ def evaluate_corruptions(
 
     Gives the scores and the file that they were written to, `corruptions_SPLIT.json`, with a picture of that name in
     `figures/`. `accuracy` is that of the pictures as they are, `mean` that over all kinds and strengths; `kinds` has
-    the `accuracy` of each strength and their `mean`. For `overrides`, and what is raised, see `load_trained`.
+    the `accuracy` of each strength and their `mean`. For `overrides`, and what is raised, see `load_trained_model`.
     """
-    trained = load_trained(run, overrides)
-    data = part_of(trained, split, elsewhere)
+    trained = load_trained_model(run, overrides)
+    data = load_part_or_other_data(trained, split, elsewhere)
     clean, _ = accuracy_and_loss(*trained.predict(data))
     kinds: dict[str, dict[str, Any]] = {}
     total = len(KINDS) * len(STRENGTHS) * len(data.labels)
@@ -49,7 +49,7 @@ def evaluate_corruptions(
         "mean": sum(kind["mean"] for kind in kinds.values()) / len(kinds),
         "kinds": kinds,
     }
-    file = trained.home / file_name("corruptions", trained, split, elsewhere)
+    file = trained.home / scores_file_name("corruptions", trained, split, elsewhere)
     try:
         write_json(file, scores)
         figure = corruption_figure(scores, data.images[0])
@@ -72,7 +72,7 @@ def corruption_rows(scores: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def recorded_corruptions(run: Path, split: str) -> dict[str, Any] | None:
+def saved_corruption_scores(run: Path, split: str) -> dict[str, Any] | None:
     """What `evaluate_corruptions` wrote of a run's own part; null where it did not. Raises UserError if damaged."""
     file = run / f"corruptions_{split}.json"
     try:
@@ -88,11 +88,11 @@ def recorded_corruptions(run: Path, split: str) -> dict[str, Any] | None:
     return scores
 
 
-def _accuracy(trained: Trained, data: LabeledImages, kind: str, strength: int, bar: "tqdm[Any]") -> float:
+def _accuracy(trained: TrainedModel, data: LabeledImages, kind: str, strength: int, bar: "tqdm[Any]") -> float:
     right = 0
     for first in range(0, len(data.labels), _AT_ONCE):
         some = LabeledImages(*(part[first : first + _AT_ONCE] for part in data))
-        worse = corrupted(some.images, kind, strength, first)
+        worse = corrupt(some.images, kind, strength, first)
         logits, labels = trained.predict(some._replace(images=worse))
         right += int((logits.argmax(dim=1) == labels).sum())
         bar.update(len(labels))

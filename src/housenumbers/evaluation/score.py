@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from housenumbers.config.sections import DataConfig
-from housenumbers.data.class_folders import warn_of_left_out
+from housenumbers.data.class_folders import log_unused_files
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits, load_test
-from housenumbers.evaluation.calibration import calibrate, doubts, reliability
-from housenumbers.evaluation.trained_model import Trained, checkpoint_of, load_trained
-from housenumbers.metrics import score
+from housenumbers.evaluation.calibration import calibrate, calibration_caveat, reliability
+from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
+from housenumbers.metrics import classification_scores
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import save_checkpoint
-from housenumbers.training.checkpoint_owner import run_around
-from housenumbers.training.custom_metrics import own_metrics
+from housenumbers.training.checkpoint_owner import enclosing_run
+from housenumbers.training.custom_metrics import custom_metrics
 
 log = logging.getLogger(__name__)
 
 
-def evaluate(
+def evaluate_run(
     run: Path, split: str, overrides: Sequence[str], elsewhere: DataConfig | None = None
 ) -> tuple[dict[str, Any], Path]:
     """Scores the best weights of a run folder, or those in a .pt file, on the `test` or `validation` part.
@@ -32,15 +32,15 @@ def evaluate(
     Gives the scores and the file that they were written to: `evaluation_SPLIT.json` in the run's folder, or beside a
     lone .pt file; with the data's name where they are not the run's own but those of `elsewhere`.
     The model comes from the checkpoint alone; the test part needs only its own file. For `overrides`, and what is
-    raised, see `load_trained`.
+    raised, see `load_trained_model`.
     """
-    trained = load_trained(run, overrides)
-    logits, labels = trained.predict(part_of(trained, split, elsewhere))
-    scores = {**score(logits, labels), **own_metrics(trained.config.metrics, logits, labels)}
+    trained = load_trained_model(run, overrides)
+    logits, labels = trained.predict(load_part_or_other_data(trained, split, elsewhere))
+    scores = {**classification_scores(logits, labels), **custom_metrics(trained.config.metrics, logits, labels)}
     scores["parameters"] = trained.parameters
     scores["temperature"] = trained.temperature
     scores["calibration_error"] = reliability(logits / trained.temperature, labels).error
-    file = trained.home / file_name("evaluation", trained, split, elsewhere)
+    file = trained.home / scores_file_name("evaluation", trained, split, elsewhere)
     try:
         write_json(file, {"split": split, "checkpoint": str(trained.file), **scores})
     except OSError as error:
@@ -50,45 +50,47 @@ def evaluate(
 
 def default_split(run: Path) -> str:
     """The part that is scored where none is named: test; of a sweep's trial validation, since a search may go on."""
-    around = run_around(checkpoint_of(run))
+    around = enclosing_run(checkpoint_path(run))
     return "validation" if around and RunFolder(around).record().get("trial") else "test"
 
 
-def part_of(trained: Trained, split: str, elsewhere: DataConfig | None) -> LabeledImages:
+def load_part_or_other_data(trained: TrainedModel, split: str, elsewhere: DataConfig | None) -> LabeledImages:
     """The part that is to be scored: of the model's own data, see `load_part`, or the test part of `elsewhere`."""
     if elsewhere is None:
         return load_part(trained, split)
     if elsewhere.name == "folder":
-        warn_of_left_out(elsewhere)
+        log_unused_files(elsewhere)
     return load_test(elsewhere)
 
 
-def file_name(what: str, trained: Trained, split: str, elsewhere: DataConfig | None) -> str:
+def scores_file_name(what: str, trained: TrainedModel, split: str, elsewhere: DataConfig | None) -> str:
     """Of a file of scores: it says what was scored on which part, of other data, and with the last weights."""
     name = f"{what}_{split}"
     name += f"_on_{elsewhere.name}" if elsewhere else ""
     return name + ("_last.json" if trained.file.stem == "last" else ".json")
 
 
-def calibrate_again(run: Path, overrides: Sequence[str]) -> dict[str, float]:
+def recalibrate(run: Path, overrides: Sequence[str]) -> dict[str, float]:
     """Fits the temperature on the run's validation part and writes it into the checkpoint, as the end of a run does.
 
     For a run that did not come to its end, or a checkpoint of before there was a temperature. Raises as `evaluate`, and
     where a process is at work on the run.
     """
-    file = checkpoint_of(run)
-    folder = run_around(file) if file.exists() else None  # the lock would make the folder of a file that is not there
+    file = checkpoint_path(run)
+    folder = (
+        enclosing_run(file) if file.exists() else None
+    )  # the lock would make the folder of a file that is not there
     with RunFolder(folder).locked() if folder else nullcontext():
-        trained = load_trained(run, overrides)
+        trained = load_trained_model(run, overrides)
         calibration = calibrate(*trained.predict(load_part(trained, "validation")))
         save_checkpoint(trained.file, {**trained.content, "calibration": calibration})
-    if why := doubts(calibration):
+    if why := calibration_caveat(calibration):
         crops = plural(int(calibration["n"]), "crop")
         log.warning("temperature %.3f, fitted on %s: %s", calibration["temperature"], crops, why)
     return calibration
 
 
-def load_part(trained: Trained, split: str) -> LabeledImages:
+def load_part(trained: TrainedModel, split: str) -> LabeledImages:
     """The `test` or `validation` part of the data that the model was trained on.
 
     Warns where the test part is another one than the run was tested on. Raises UserError where the others are not
@@ -96,7 +98,7 @@ def load_part(trained: Trained, split: str) -> LabeledImages:
     """
     config = trained.config.data
     if split == "test":
-        test, around = load_test(config), run_around(trained.file)
+        test, around = load_test(config), enclosing_run(trained.file)
         recorded = RunFolder(around).record().get("test_sha256") if around else None
         if recorded not in (None, test.sha256()):
             log.warning("%s: holds another test part than the run was tested on: scores differ", config.root)

@@ -8,25 +8,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from housenumbers.config.schema import TrainConfig, from_saved
-from housenumbers.data.batches import plain_batches
+from housenumbers.config.schema import TrainConfig, load_saved_config
+from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.evaluation.calibration import doubts
-from housenumbers.evaluation.input_check import check_input_of, check_pictures
-from housenumbers.metrics import predict
-from housenumbers.models.fold_batch_norm import folded
+from housenumbers.evaluation.calibration import calibration_caveat
+from housenumbers.evaluation.input_check import check_images, register_input_check
+from housenumbers.metrics import predict_logits
+from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import InputError, UserError
-from housenumbers.runtime.memory import enough_memory, is_out_of_memory, keep_freed_memory
+from housenumbers.runtime.memory import disable_malloc_trimming, is_out_of_memory, one_line_memory_errors
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import build_model, parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, load_weights, weights_in
-from housenumbers.training.checkpoint_owner import check_owner, run_around
+from housenumbers.training.checkpoint_owner import check_owner, enclosing_run
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A model on `device`, made ready for prediction, and what its checkpoint says of it."""
 
     model: nn.Module
@@ -42,14 +42,14 @@ class Trained:
         Raises InputError where `data` are no such pictures and labels, float pictures on 0..255 being as good as uint8;
         and UserError where the logits are not finite numbers.
         """
-        check_pictures(data.images)
+        check_images(data.images)
         try:
             data.check_labels()
         except ValueError as error:
             raise InputError(str(error)) from None
-        batches = plain_batches(data.to(self.device))
-        with enough_memory():
-            logits, labels = predict(self.model, batches, self.config.tta, self.config.tta_invert)
+        batches = eval_batches(data.to(self.device))
+        with one_line_memory_errors():
+            logits, labels = predict_logits(self.model, batches, self.config.tta, self.config.tta_invert)
         if not logits.isfinite().all():
             raise UserError(f"{self.file}: gives no finite numbers: its training has diverged: use another one")
         return logits, labels
@@ -57,10 +57,10 @@ class Trained:
     def logits(self, images: Tensor) -> Tensor:
         """Logits `[N, 10]` of pictures `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities.
 
-        Pictures are uint8, or float on 0..255; of another size than 32x32 they are stretched, which `read_picture` does
+        Pictures are uint8, or float on 0..255; of another size than 32x32 they are stretched, which `read_image` does
         not do. Raises as `predict` does.
         """
-        check_pictures(images)
+        check_images(images)
         return self.predict(LabeledImages(images, torch.zeros(len(images), dtype=torch.long)))[0] / self.temperature
 
     @property
@@ -85,38 +85,38 @@ class Trained:
             )
         crops = plural(int(self.calibration["n"]), "validation crop")
         said = f"{self.file}: temperature {self.temperature:.3f}, fitted on {crops}"
-        return f"{said} ({why})" if (why := doubts(self.calibration)) else said
+        return f"{said} ({why})" if (why := calibration_caveat(self.calibration)) else said
 
     @property
     def home(self) -> Path:
         """Where files that belong to it go: the run's folder, or that of a checkpoint alone."""
-        return run_around(self.file) or self.file.parent
+        return enclosing_run(self.file) or self.file.parent
 
 
-def checkpoint_of(run: Path) -> Path:
+def checkpoint_path(run: Path) -> Path:
     """The file of the best weights of a run folder; `run` itself where it is a file, whatever its name."""
     is_file = not run.is_dir() and (run.exists() or run.suffix == ".pt")
     return run if is_file else RunFolder(run).best
 
 
-def load_trained(run: Path | str, overrides: Sequence[str] = ()) -> Trained:
+def load_trained_model(run: Path | str, overrides: Sequence[str] = ()) -> TrainedModel:
     """The best weights of a run folder, or those in a checkpoint alone, as a model made for inference.
 
     The model comes from the checkpoint alone. `overrides` are keys of the saved configuration that change no result:
     `device`, `threads`, and where the data lie. Raises UserError for what a user can mend.
     """
-    file = checkpoint_of(Path(run))
+    file = checkpoint_path(Path(run))
     content = load_checkpoint(file)
     check_owner(content, file)
-    config = from_saved(content["config"], str(file), overrides)
+    config = load_saved_config(content["config"], str(file), overrides)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
-    keep_freed_memory()
+    disable_malloc_trimming()
     whole = rebuild_model(content, file, device)
-    model = folded(whole).requires_grad_(False)
-    check_input_of(model)  # again, since folding makes another module
-    return Trained(model, config, device, file, content, parameter_count(whole))
+    model = fold_batch_norms(whole).requires_grad_(False)
+    register_input_check(model)  # again, since folding makes another module
+    return TrainedModel(model, config, device, file, content, parameter_count(whole))
 
 
 def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) -> nn.Module:
@@ -134,5 +134,5 @@ def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) 
         load_weights(model, weights_in(content))
     except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{path}: its weights do not fit its model: {error}") from None
-    check_input_of(model)
+    register_input_check(model)
     return model

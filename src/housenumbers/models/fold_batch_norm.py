@@ -7,7 +7,7 @@ from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
 
 
-def folded(model: nn.Module) -> nn.Module:
+def fold_batch_norms(model: nn.Module) -> nn.Module:
     """A copy of the model, in eval mode, whose batch norms are folded into the convolutions before them.
 
     Its logits differ by rounding alone. A batch norm stays where its input is not the output of one convolution alone:

@@ -12,7 +12,7 @@ class Normalize(nn.Module):
     """Turns pictures, uint8 or float on 0..255, `[N, 3, H, W]`, into float `[N, 3, input_size, input_size]`.
 
     Pixels are divided by 255, then `mean` is taken off and the rest divided by `std` (RGB each). All three settings are
-    buffers, so that a checkpoint carries them. For what `forward` raises, see `checked_layout`.
+    buffers, so that a checkpoint carries them. For what `forward` raises, see `check_image_tensor`.
     """
 
     mean: Tensor
@@ -31,12 +31,12 @@ class Normalize(nn.Module):
         self.register_load_state_dict_post_hook(_read_size)
 
     def forward(self, images: Tensor) -> Tensor:
-        images = _resized(checked_layout(images).to(self.mean.dtype) / 255, self.size)
+        images = _resized(check_image_tensor(images).to(self.mean.dtype) / 255, self.size)
         return (images - self.mean) / self.std
 
 
 @fx.wrap  # nothing of its pictures is known where a network is traced
-def checked_layout(images: Tensor) -> Tensor:
+def check_image_tensor(images: Tensor) -> Tensor:
     """`images`, where their type and shape are those of pictures, uint8 or float `[N, 3, H, W]`. Looks at no pixel.
 
     Raises TypeError where they are no tensor, and ValueError for any other type or shape.

@@ -17,19 +17,19 @@ from torch.export import Dim, ExportedProgram
 from tqdm import tqdm
 
 import housenumbers
-from housenumbers.config.schema import options
+from housenumbers.config.schema import option_dict
 from housenumbers.data import glyphs, render
 from housenumbers.data.load import load_test
 from housenumbers.evaluation.calibration import probabilities
-from housenumbers.evaluation.trained_model import Trained
-from housenumbers.metrics import CLASSES, views
+from housenumbers.evaluation.trained_model import TrainedModel
+from housenumbers.metrics import CLASSES, test_time_views
 from housenumbers.prediction.export_formats import SUFFIXES
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_atomically
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import checked_record
+from housenumbers.tracking.run_index import read_record
 from housenumbers.training.checkpoint import weights_in, weights_sha256
-from housenumbers.training.checkpoint_owner import run_around
+from housenumbers.training.checkpoint_owner import enclosing_run
 
 TOLERANCE = 1e-4  # of a probability: rounding differs by some 1e-7, anything else by much more
 METADATA_FILE = "housenumbers.json"  # in a .pt2 file; in an ONNX file each entry is one of its own
@@ -60,20 +60,20 @@ class _Format(NamedTuple):
 class _Classifier(nn.Module):
     """All that lies between a picture and its probabilities."""
 
-    def __init__(self, trained: Trained, layout: torch.memory_format) -> None:
+    def __init__(self, trained: TrainedModel, layout: torch.memory_format) -> None:
         super().__init__()
         self.model = copy.deepcopy(trained.model).to(memory_format=layout)
         self.shift, self.invert = trained.config.tta, trained.config.tta_invert
         self.temperature, self.layout = trained.temperature, layout
 
     def forward(self, images: Tensor) -> Tensor:
-        seen = views(images, self.shift, self.invert)
+        seen = test_time_views(images, self.shift, self.invert)
         # All views as one batch: a network for each would be as many times the graph.
         logits = self.model(torch.cat(seen).contiguous(memory_format=self.layout)).float()
         return probabilities(logits.view(len(seen), -1, CLASSES).mean(dim=0), self.temperature)
 
 
-def export(trained: Trained, form: str, file: Path | None = None) -> Exported:
+def export(trained: TrainedModel, form: str, file: Path | None = None) -> Exported:
     """Writes `trained`, which is on the CPU, to `file`, by default into its run's folder, as `form`: onnx or torch.
 
     The program takes `images`, uint8 `[N, 3, 32, 32]` RGB, N from 1 up, and gives `probabilities`, float32 `[N, 10]`:
@@ -108,10 +108,10 @@ def export(trained: Trained, form: str, file: Path | None = None) -> Exported:
     return Exported(file, metadata, crops, differences[0], chosen.snippet.format(file=str(file)))
 
 
-def describe(trained: Trained) -> dict[str, str]:
+def describe(trained: TrainedModel) -> dict[str, str]:
     """What a user of the file needs to know of the model; what is not known is left out."""
-    run = run_around(trained.file)
-    record = checked_record(RunFolder(run)) if run else {}
+    run = enclosing_run(trained.file)
+    record = read_record(RunFolder(run)) if run else {}
     test = record.get("test") if trained.file.stem == "best" else None
     own = trained.content.get("record") or {}
     known = {
@@ -120,7 +120,7 @@ def describe(trained: Trained) -> dict[str, str]:
         "output": "probabilities: float32 [N, 10], of each class; calibrated by the temperature",
         "classes": json.dumps([str(label) for label in range(CLASSES)]),
         "run": trained.config.name,
-        "model": options(trained.config.model).get("name"),
+        "model": option_dict(trained.config.model).get("name"),
         "parameters": trained.parameters,
         "data": trained.config.data.name,
         "data_licence": _LICENCES.get(trained.config.data.name),
@@ -152,7 +152,7 @@ def summary(exported: Exported) -> str:
     )
 
 
-def _traced(trained: Trained, layout: torch.memory_format) -> ExportedProgram:
+def _traced(trained: TrainedModel, layout: torch.memory_format) -> ExportedProgram:
     example = torch.zeros(3, 3, render.SIZE, render.SIZE, dtype=torch.uint8)
     shapes = {"images": {0: Dim("N", min=1)}}
     program = torch.export.export(_Classifier(trained, layout).eval(), (example,), dynamic_shapes=shapes)
@@ -161,7 +161,7 @@ def _traced(trained: Trained, layout: torch.memory_format) -> ExportedProgram:
     return program
 
 
-def _crops(trained: Trained) -> tuple[str, Tensor]:
+def _crops(trained: TrainedModel) -> tuple[str, Tensor]:
     """What there is to compare on, and as many pictures as _BATCHES take: test crops, or rendered digits."""
     count = sum(_BATCHES)
     try:

@@ -10,7 +10,7 @@ SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
-def check(form: str, file: Path | None) -> None:
+def check_export_format(form: str, file: Path | None) -> None:
     """Raises UserError where there is no such format, `file` is not named so or cannot be written where it is to go, or
     what writes it is not installed."""
     if form not in SUFFIXES:
@@ -27,6 +27,6 @@ def check(form: str, file: Path | None) -> None:
         raise UserError("format=onnx: is not installed: pip install -e '.[onnx]', or use format=torch")
 
 
-def missing_folder(file: Path) -> Path | None:
+def topmost_missing_folder(file: Path) -> Path | None:
     """The topmost folder that has to be made for `file`; none where its folder is there."""
     return next((folder for folder in reversed(file.parents) if not folder.exists()), None)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from housenumbers.data.folder import read_picture, reason
-from housenumbers.evaluation.trained_model import Trained
+from housenumbers.data.folder import error_reason, read_image
+from housenumbers.evaluation.trained_model import TrainedModel
 from housenumbers.metrics import CLASSES
 
 FORMATS = ("table", "jsonl", "csv")
@@ -31,17 +31,17 @@ class Prediction(NamedTuple):
 
 
 def predict_files(
-    trained: Trained, files: Iterable[Path], on_unreadable: Callable[[Path, str], None]
+    trained: TrainedModel, files: Iterable[Path], on_unreadable: Callable[[Path, str], None]
 ) -> Iterator[Prediction]:
     """A prediction for each file that can be read, in their order. The others and why go to `on_unreadable`."""
     remaining = iter(files)
     while batch := list(islice(remaining, _BATCH)):
         if read := _readable(batch, on_unreadable):
             paths, pictures = zip(*read, strict=True)
-            yield from predictions(list(map(str, paths)), torch.stack(pictures), trained)
+            yield from predict_images(list(map(str, paths)), torch.stack(pictures), trained)
 
 
-def lines(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
+def format_predictions(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
     """The predictions as lines of a table for people, of JSON, or of CSV; all but JSON begin with a header."""
     labels = range(CLASSES)
     if form == "table":
@@ -58,7 +58,7 @@ def lines(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
             yield _csv_line([each.file, each.label, each.confidence, *each.probabilities])
 
 
-def predictions(names: Sequence[str], pictures: Tensor, trained: Trained) -> Iterator[Prediction]:
+def predict_images(names: Sequence[str], pictures: Tensor, trained: TrainedModel) -> Iterator[Prediction]:
     """What the model makes of pictures, uint8 `[N, 3, 32, 32]`, that have these names."""
     of_all = trained.logits(pictures).softmax(dim=1).double()
     for name, row, label in zip(names, of_all.tolist(), of_all.argmax(dim=1).tolist(), strict=True):
@@ -75,9 +75,9 @@ def _readable(paths: list[Path], on_unreadable: Callable[[Path, str], None]) -> 
     with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
         for path in paths:
             try:
-                read.append((path, read_picture(path)))
+                read.append((path, read_image(path)))
             except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
-                on_unreadable(path, reason(error))
+                on_unreadable(path, error_reason(error))
     return read
 
 

@@ -13,17 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from housenumbers.config.schema import to_dict
+from housenumbers.config.schema import config_to_dict
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation import figures
 from housenumbers.evaluation.calibration import reliability
-from housenumbers.evaluation.robustness import recorded_corruptions
+from housenumbers.evaluation.robustness import saved_corruption_scores
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.significance import holm, mcnemar, wilson
-from housenumbers.evaluation.trained_model import load_trained
+from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.metrics import accuracy_and_loss
 from housenumbers.reports.page import as_text, percent, png, render, svg
-from housenumbers.reports.run_page import AT_HAND, recorded
+from housenumbers.reports.run_page import AT_HAND, read_run_record
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
 from housenumbers.tracking.run_folder import RunFolder
@@ -76,7 +76,7 @@ def write_comparison_page(
         raise UserError(f"runs=[{listed}]: from 2 to {len(_LABELS)} runs can be compared")
     if len({path.resolve() for path in paths}) < len(paths):
         raise UserError(f"runs=[{listed}]: the same run twice: name different ones")
-    records = [recorded(path) for path in paths]
+    records = [read_run_record(path) for path in paths]
     split = split or ("validation" if any(record.get("trial") for record in records) else "test")
     runs, data = _scored(paths, records, split, overrides)
     labels = data.labels.cpu()
@@ -106,7 +106,7 @@ def _scored(
     common, fingerprint = None, ""
     for label, path, record in zip(_LABELS, paths, records, strict=False):
         folder = RunFolder(path)
-        trained = load_trained(folder.best, [AT_HAND, *overrides])
+        trained = load_trained_model(folder.best, [AT_HAND, *overrides])
         data = load_part(trained, split)
         if common is None:
             common, fingerprint = data, data.sha256()
@@ -116,7 +116,7 @@ def _scored(
                 f"{path}: its {split} part holds other pictures than that of {paths[0]}: {remedy}"
                 "compare runs on the same data"
             )
-        settings = as_text(to_dict(trained.config))
+        settings = as_text(config_to_dict(trained.config))
         logits, _ = trained.predict(data)
         runs.append(
             _Run(label, path, record, settings, folder.history(), trained.parameters, logits, trained.temperature)
@@ -130,7 +130,7 @@ def _row(run: _Run, labels: Tensor, split: str) -> dict[str, Any]:
     low, high = wilson(int(run.right(labels).sum()), len(labels))
     seconds = run.record.get("train_seconds")
     best = run.record.get("best")
-    corrupted = recorded_corruptions(run.path, split)
+    corrupted = saved_corruption_scores(run.path, split)
     return {
         "run": run,
         "accuracy": percent(accuracy),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.evaluation.figures import TEST, TRAINING, VALIDATION, legend_above, whole_numbers
+from housenumbers.evaluation.figures import TEST, TRAINING, VALIDATION, integer_ticks, legend_above
 from housenumbers.reports.data_facts import Pair, grey
 
 COLORS = {"train": TRAINING, "validation": VALIDATION, "test": TEST}
@@ -24,7 +24,7 @@ def counts(parts: Mapping[str, LabeledImages]) -> Figure:
         bars = torch.bincount(data.labels, minlength=10)
         axes.bar(np.arange(10) + (place - (len(parts) - 1) / 2) * width, bars, width, color=COLORS[name], label=name)
     axes.set(title="Crops per class", xlabel="class", ylabel="crops", xticks=range(10))
-    axes.yaxis.set_major_locator(whole_numbers())
+    axes.yaxis.set_major_locator(integer_ticks())
     axes.grid(axis="y", alpha=0.3)
     legend_above(axes)
     return figure
@@ -90,7 +90,7 @@ def neighbours(apart: Mapping[int, float], any_two: float) -> Figure:
     axes.axhline(any_two, color="black", ls=":", label="crops far apart")
     axes.set(title="Are neighbours in the file from one photo?", xlabel="places apart")
     axes.set(ylabel="difference of the borders, 0 to 255", ylim=(0, None))
-    axes.xaxis.set_major_locator(whole_numbers())
+    axes.xaxis.set_major_locator(integer_ticks())
     axes.grid(alpha=0.3)
     legend_above(axes)
     return figure

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from housenumbers.config.schema import dotted
+from housenumbers.config.schema import flatten
 from housenumbers.tracking.run_index import duration
 
 _HERE = Path(__file__).parent
@@ -68,7 +68,7 @@ def png(image: Tensor) -> str:
     return data_url(buffer.getvalue())
 
 
-def crop(image: Tensor, *lines: str, look: str = "") -> dict[str, Any]:
+def gallery_item(image: Tensor, *lines: str, look: str = "") -> dict[str, Any]:
     """What a page's gallery shows: a picture, uint8 `[3, H, W]`, with lines below; `look` is "right", "wrong" or ""."""
     return {"url": png(image), "lines": lines, "look": look}
 
@@ -80,4 +80,4 @@ def data_url(picture: bytes) -> str:
 
 def as_text(values: Mapping[str, Any]) -> dict[str, str]:
     """Nested values as dotted keys and text."""
-    return {key: "null" if value is None else str(value) for key, value in dotted(values).items()}
+    return {key: "null" if value is None else str(value) for key, value in flatten(values).items()}

@@ -9,24 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from housenumbers.config.schema import to_dict
+from housenumbers.config.schema import config_to_dict
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.splits import leak_of
+from housenumbers.data.splits import leakage_warning
 from housenumbers.evaluation import figures
 from housenumbers.evaluation.calibration import reliability
 from housenumbers.evaluation.corruption_figure import corruption_figure
 from housenumbers.evaluation.label_errors import likely_label_errors
-from housenumbers.evaluation.occlusion import highlighted, occlusion
-from housenumbers.evaluation.robustness import corruption_rows, recorded_corruptions
+from housenumbers.evaluation.occlusion import occlusion, overlay_importance
+from housenumbers.evaluation.robustness import corruption_rows, saved_corruption_scores
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.significance import wilson
-from housenumbers.evaluation.trained_model import Trained, load_trained
-from housenumbers.metrics import confident_mistakes, precision_recall, score
-from housenumbers.reports.page import as_text, crop, percent, render, svg
+from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
+from housenumbers.metrics import classification_scores, confident_mistakes, precision_recall
+from housenumbers.reports.page import as_text, gallery_item, percent, render, svg
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import checked_record
+from housenumbers.tracking.run_index import read_record
 
 AT_HAND = "data.download=false"  # a page is no reason to fetch anything
 _MISTAKES, _SUSPECTS, _EXPLAINED = 24, 24, 6
@@ -37,12 +37,12 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     """Writes `report.html` into a run's folder, and gives its path.
 
     Its pictures and scores are those of the `split`, "validation" or "test": null is validation where the run has
-    such a part, and where its data are not at hand, the page says so and goes without. `overrides` are PLACE_KEYS.
+    such a part, and where its data are not at hand, the page says so and goes without. `overrides` are MACHINE_KEYS.
     Raises UserError where there is no run, no checkpoint of it that can be read, or not the `split` that was asked for.
     """
     folder = RunFolder(run)
-    record = recorded(run)
-    trained = load_trained(folder.best, [AT_HAND, *overrides])
+    record = read_run_record(run)
+    trained = load_trained_model(folder.best, [AT_HAND, *overrides])
     history = folder.history()
     # Of a sweep's trial the test part is not looked at unless it is asked for.
     validates = trained.config.data.val_fraction > 0 or record.get("trial")
@@ -55,14 +55,14 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
         "status": folder.status(),
         "config": trained.config,
         "parameters": trained.parameters,
-        "typed": shlex.join(folder.typed()),
+        "typed": shlex.join(folder.overrides()),
         "split": split,
-        "leak": leak_of(trained.config.data),
+        "leak": leakage_warning(trained.config.data),
         "curves": [svg(figures.loss_curves, history, best_epoch)],
         "history": history,
         "timing": _timing(record, history),
         "environment": as_text({key: value for key, value in record.items() if key not in _HIDDEN}),
-        "settings": as_text(to_dict(trained.config)),
+        "settings": as_text(config_to_dict(trained.config)),
         "robustness": _robustness(run),
         "commands": _commands(run, split),
         "problem": None,
@@ -82,19 +82,19 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     return run / "report.html"
 
 
-def recorded(run: Path) -> dict[str, Any]:
+def read_run_record(run: Path) -> dict[str, Any]:
     """The record of a run. Raises UserError where `run` is not its folder."""
-    record = checked_record(RunFolder(run)) if run.is_dir() else {}
+    record = read_record(RunFolder(run)) if run.is_dir() else {}
     if not record:
         raise UserError(f"{run}: not a run's folder: it has no run.json")
     return record
 
 
-def _of_the_data(trained: Trained, data: LabeledImages, split: str) -> dict[str, Any]:
+def _of_the_data(trained: TrainedModel, data: LabeledImages, split: str) -> dict[str, Any]:
     """What the page shows of the scored part."""
     logits, labels = trained.predict(data)
     images = data.images.cpu()
-    scores = score(logits, labels)
+    scores = classification_scores(logits, labels)
     raw_error = reliability(logits, labels).error
     logits = logits / trained.temperature  # from here on the probabilities that predict.py gives
     bins = reliability(logits, labels)
@@ -141,7 +141,7 @@ def confidence_verdict(confidence: float, interval: tuple[float, float]) -> str:
 def _mistakes(images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
     probabilities = logits.softmax(dim=1)
     return [
-        crop(
+        gallery_item(
             images[index],
             f"true {labels[index]}: {percent(float(probabilities[index, labels[index]]), 1)}",
             f"said {logits[index].argmax()}: {percent(float(probabilities[index].max()), 1)}",
@@ -156,14 +156,14 @@ def _suspects(
 ) -> list[dict[str, Any]]:
     own = logits.softmax(dim=1)
     return [
-        crop(
+        gallery_item(
             images[index], f"label {labels[index]}: {percent(float(own[index, labels[index]]), 1)}", f"rather {other}?"
         )
         for index, other in zip(suspects.tolist(), suggested.tolist(), strict=False)
     ]
 
 
-def _explained(trained: Trained, images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
+def _explained(trained: TrainedModel, images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
     """Mistakes, then a right one of each class: the picture, and beside it what counts for the predicted label."""
     predicted = logits.argmax(dim=1)
     chosen = confident_mistakes(logits, labels)[:_EXPLAINED].tolist()
@@ -175,8 +175,8 @@ def _explained(trained: Trained, images: Tensor, logits: Tensor, labels: Tensor)
     maps, least = occlusion(trained.logits, some, predicted[chosen])
     whole = logits.softmax(dim=1).amax(dim=1)
     return [
-        crop(
-            torch.cat([picture, highlighted(picture, importance)], dim=2),
+        gallery_item(
+            torch.cat([picture, overlay_importance(picture, importance)], dim=2),
             f"true {labels[index]}, said {predicted[index]}",
             f"{percent(float(whole[index]), 1)}, at worst {percent(float(left), 1)}",
             look="right" if labels[index] == predicted[index] else "wrong",
@@ -187,7 +187,7 @@ def _explained(trained: Trained, images: Tensor, logits: Tensor, labels: Tensor)
 
 def _robustness(run: Path) -> list[dict[str, Any]]:
     """Of each part on which it was asked for: curves and a table."""
-    parts = {part: recorded_corruptions(run, part) for part in ("validation", "test")}
+    parts = {part: saved_corruption_scores(run, part) for part in ("validation", "test")}
     return [
         {"split": part, "scores": scores, "curves": svg(corruption_figure, scores), "rows": corruption_rows(scores)}
         for part, scores in parts.items()

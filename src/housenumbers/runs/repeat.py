@@ -6,7 +6,7 @@ from pathlib import Path
 
 from housenumbers.runs.resume import OVERRIDABLE, check_overridable
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.signals import undisturbed
+from housenumbers.runtime.signals import deferred_signals
 from housenumbers.tracking.run_folder import RunFolder
 
 # What may differ between two runs, and what it is called in their records.
@@ -32,7 +32,7 @@ def repeat(path: Path, overrides: Sequence[str]) -> int:
     config = first.config(overrides)
     if first.status() != "completed":
         raise UserError(f"{path}: this run is {first.status()}: only a completed run can be compared with")
-    with undisturbed():  # as in train.py
+    with deferred_signals():  # as in train.py
         from housenumbers.runs.run import run
 
     now = datetime.now()

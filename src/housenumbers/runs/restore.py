@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from housenumbers.config.schema import TrainConfig, depends_on_length
+from housenumbers.config.schema import TrainConfig, setting_tied_to_epochs
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.record_validation import checked_history, is_number
 from housenumbers.tracking.run_folder import RunFolder
@@ -38,7 +38,7 @@ def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device
         history = checked_history(last.get("history"), str(folder.last))
         if len(history) > config.epochs:
             raise UserError(f"{folder.last}: holds {len(history)} epochs, the run has {config.epochs}: use its own")
-        check_same_run(last, folder.last, run_id, config, aside=[] if depends_on_length(config) else ["epochs"])
+        check_same_run(last, folder.last, run_id, config, aside=[] if setting_tied_to_epochs(config) else ["epochs"])
         if (best := _best(config, history)) is not history[-1]:
             _check_best(folder.best, best, last)
     except UserError as error:
@@ -73,7 +73,7 @@ def _after_a_step(config: TrainConfig, state: TrainingState, steps: int) -> dict
     Optimizers do not look at the form of what they load: fused ones would compute with memory that is not theirs.
     """
     device = next(state.model.parameters()).device
-    probe = TrainingState.fresh(config, steps, device, pretrained=False)
+    probe = TrainingState.initial(config, steps, device, pretrained=False)
     for parameter in probe.model.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)
@@ -84,7 +84,7 @@ def _after_a_step(config: TrainConfig, state: TrainingState, steps: int) -> dict
 
 
 def _best(config: TrainConfig, history: list[Record]) -> Record:
-    return best_record(history, config.best_by) or history[-1]  # without validation the last is the best
+    return best_record(history, config.selection_metric) or history[-1]  # without validation the last is the best
 
 
 def _check_best(file: Path, best: Record, last: dict[str, Any]) -> None:

@@ -6,21 +6,21 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-from housenumbers.config.schema import TrainConfig, to_dict
-from housenumbers.data.batches import plain_batches
+from housenumbers.config.schema import TrainConfig, config_to_dict
+from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import Splits, load_test
 from housenumbers.evaluation import figures
-from housenumbers.evaluation.calibration import calibrate, doubts
+from housenumbers.evaluation.calibration import calibrate, calibration_caveat
 from housenumbers.evaluation.trained_model import rebuild_model
-from housenumbers.metrics import predict, score
-from housenumbers.models.fold_batch_norm import folded
+from housenumbers.metrics import classification_scores, predict_logits
+from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.files import write_atomically
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
-from housenumbers.training.custom_metrics import own_metrics
+from housenumbers.training.custom_metrics import custom_metrics
 from housenumbers.training.history import best_record
 from housenumbers.training.loop import TrainingState, check_finite
 
@@ -45,7 +45,7 @@ def write_results(
     device = splits.train.images.device
     checkpoint = load_checkpoint(folder.best, device)
     epoch = checkpoint["record"]["epoch"]
-    model = folded(rebuild_model(checkpoint, folder.best, device))  # as evaluate.py does, so to the same bits
+    model = fold_batch_norms(rebuild_model(checkpoint, folder.best, device))  # as evaluate.py does, so to the same bits
 
     parts: dict[str, LabeledImages] = {}
     if splits.validation is not None:
@@ -57,12 +57,12 @@ def write_results(
         parts["test"] = tested.to(device)
     scores: dict[str, dict[str, Any]] = {}
     for part, data in parts.items():
-        logits, labels = predict(model, plain_batches(data), config.tta, config.tta_invert)
-        scores[part] = {**score(logits, labels), **own_metrics(config.metrics, logits, labels)}
+        logits, labels = predict_logits(model, eval_batches(data), config.tta, config.tta_invert)
+        scores[part] = {**classification_scores(logits, labels), **custom_metrics(config.metrics, logits, labels)}
         check_finite(scores[part]["loss"], f"{part} loss with the weights of epoch {epoch}")
         if part == "validation":
             checkpoint["calibration"] = calibrate(logits, labels)
-            if why := doubts(checkpoint["calibration"]):
+            if why := calibration_caveat(checkpoint["calibration"]):
                 log.info("temperature %.3f of the probabilities: %s", checkpoint["calibration"]["temperature"], why)
             save_checkpoint(folder.best, checkpoint)
         if status != "pruned":  # a short trial would take longer to draw than to train, and nobody looks
@@ -76,9 +76,9 @@ def write_results(
 
     if scores:
         tensorboard.log_scores(writer, scores, epoch)
-    if outdated := folder.remove_outdated():
+    if outdated := folder.remove_derived_files():
         log.info("removed, as of earlier weights: %s", ", ".join(file.name for file in outdated))
-    best = best_record(state.history, config.best_by)
+    best = best_record(state.history, config.selection_metric)
     best_epoch = None if best is None else epoch
     _save(folder, "loss", figures.loss_curves(state.history, best_epoch))
     if best is not None:
@@ -86,7 +86,7 @@ def write_results(
     names = ("accuracy", "loss", *config.metrics)
     values = {f"{part}_{name}": scores[part][name] for part in scores for name in names}
     final = {key: value for key, value in values.items() if value is not None} | {"train_seconds": state.seconds}
-    tensorboard.log_hyperparameters(writer, to_dict(config), final)
+    tensorboard.log_hyperparameters(writer, config_to_dict(config), final)
 
     test = {name: scores["test"][name] for name in (*names, "n")} if "test" in scores else None
     best_names = ("epoch", "val_loss", "val_accuracy", *(f"val_{name}" for name in config.metrics))

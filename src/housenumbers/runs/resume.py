@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from housenumbers.config.schema import TrainConfig, depends_on_length
+from housenumbers.config.schema import TrainConfig, setting_tied_to_epochs
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.signals import undisturbed
-from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
+from housenumbers.runtime.signals import deferred_signals
+from housenumbers.tracking.run_folder import FINISHED, RunFolder
 from housenumbers.tracking.run_index import newest_run
 
 OVERRIDABLE = ("device", "threads", "data.root")
@@ -38,10 +38,10 @@ def resume(path: Path, overrides: Sequence[str]) -> int:
         raise UserError(f"{path}: a trial of the study {trial['study']}: the sweep's own command goes on with it")
     if config.epochs != before.epochs:
         _check_longer(folder, before, config)
-    elif status in ENDED_WELL:
+    elif status in FINISHED:
         print(f"{path}: this run is {status} already: there is nothing to resume (epochs=N makes it longer)")
         return 0
-    with undisturbed():  # as in train.py
+    with deferred_signals():  # as in train.py
         from housenumbers.runs.run import run
 
     run(config, path, resuming=True)
@@ -53,7 +53,7 @@ def _check_longer(folder: RunFolder, before: TrainConfig, config: TrainConfig) -
     word = f"epochs={config.epochs}"
     if config.epochs < before.epochs:
         raise UserError(f"{word}: this run has {before.epochs}: give more, or train anew")
-    if (reason := depends_on_length(before)) is not None:
+    if (reason := setting_tied_to_epochs(before)) is not None:
         raise UserError(f"{word}: {reason} is spread over all {before.epochs} epochs: train anew with {word}")
     done = folder.record().get("epochs", before.epochs)  # of a completed run
     if done < before.epochs:

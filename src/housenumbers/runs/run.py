@@ -13,19 +13,19 @@ from typing import Any, Protocol
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from housenumbers.config.schema import TrainConfig, to_dict
-from housenumbers.data.batches import batch_count, smallest_part, training_batches
-from housenumbers.data.load import Splits, load_splits, prepare_test
+from housenumbers.config.schema import TrainConfig, config_to_dict
+from housenumbers.data.batches import smallest_micro_batch, steps_per_epoch, training_batches
+from housenumbers.data.load import Splits, check_test_readable, load_splits
 from housenumbers.preflight import check_targets
 from housenumbers.runs.restore import last_checkpoint, restore
 from housenumbers.runs.results import write_results
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.memory import enough_memory, keep_freed_memory
-from housenumbers.runtime.signals import undisturbed
+from housenumbers.runtime.memory import disable_malloc_trimming, one_line_memory_errors
+from housenumbers.runtime.signals import deferred_signals
 from housenumbers.runtime.text import plural
 from housenumbers.tracking import tensorboard
-from housenumbers.tracking.callbacks import Observers
+from housenumbers.tracking.callbacks import LoggersAndCallbacks
 from housenumbers.tracking.event_file import EventFile
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.run_log import run_log
@@ -34,8 +34,8 @@ from housenumbers.training.build import parameter_count
 from housenumbers.training.checkpoint import save_checkpoint
 from housenumbers.training.history import Record, best_record
 from housenumbers.training.loop import TrainingState, fit
-from housenumbers.training.progress_bar import Progress
-from housenumbers.training.progressive import check_batches
+from housenumbers.training.progress_bar import ProgressBar
+from housenumbers.training.progressive import check_batch_shapes
 from housenumbers.training.reproducibility import environment, seed_everything
 
 log = logging.getLogger(__name__)
@@ -68,37 +68,37 @@ def run(
     """
     folder = RunFolder(path)
     check_targets(config)
-    observers = Observers(config, path)
+    observers = LoggersAndCallbacks(config, path)
     with (
-        _claimed(folder, resuming), run_log(folder.log_file), _recorded(folder, trial), enough_memory(),
-        distributed.together(),
+        _claimed(folder, resuming), run_log(folder.log_file), _recorded(folder, trial), one_line_memory_errors(),
+        distributed.process_group(),
     ):  # fmt: skip
         prepare()
         log.info("%s", folder.path)
-        distributed.from_first(config)
-        device = distributed.begin(config)
-        keep_freed_memory()
+        distributed.broadcast_object(config)
+        device = distributed.setup_device(config)
+        disable_malloc_trimming()
         conditions = {**environment(device), "git_commit": _git_commit()}
         last = last_checkpoint(folder, config, device)
         # A trial that goes on with an interrupted one has that one's checkpoints, and no record yet.
         run_id = last.get("run_id") or folder.record().get("run_id") or uuid.uuid4().hex
-        folder.started(config, run_id=run_id, **conditions, trial=trial and trial.identity)
+        folder.record_start(config, run_id=run_id, **conditions, trial=trial and trial.identity)
         if trial is None:
-            prepare_test(config.data)
+            check_test_readable(config.data)
         splits = load_splits(config.data).to(device)
         if last.get("data_sha256", splits.sha256) != splits.sha256:
             raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
         # A run whose parts ran under different conditions need not repeat: a resumed one has to say so.
         mixed = last.get("conditions_mixed", False) or last.get("conditions", conditions) != conditions
-        folder.update(data_sha256=distributed.from_first(splits.sha256), conditions_mixed=mixed)
+        folder.update(data_sha256=distributed.broadcast_object(splits.sha256), conditions_mixed=mixed)
 
         state = _start_or_resume(config, folder, splits, device, last)
         del last  # else the run would hold a second copy of its weights and moments to its end
-        distributed.share_state(state, device)
+        distributed.broadcast_state(state, device)
         folder.update(pretrained_sha256=state.pretrained_sha256)
         # From here on a signal is obeyed between batches: matplotlib and a study's database do not bear an exception in
         # the middle.
-        with undisturbed(), EventFile(path) as writer, observers:
+        with deferred_signals(), EventFile(path) as writer, observers:
             _write_so_far(config, state, splits, folder, writer)
             observers.begin(state.history)
             origin = {
@@ -108,7 +108,7 @@ def run(
                 "conditions_mixed": mixed,
             }
             pruned = _train(config, state, splits, folder, writer, observers, trial, origin)
-            distributed.leave()  # the other processes end here
+            distributed.destroy_process_group()  # the other processes end here
             scores = write_results(
                 config,
                 state,
@@ -127,11 +127,11 @@ def _start_or_resume(
 ) -> TrainingState:
     """The state before the first epoch or, where there is a `last` checkpoint, after the epoch that wrote it."""
     seed_everything(config.seed)
-    steps = batch_count(splits.train, config.data.batch_size)
-    state = TrainingState.fresh(config, steps, device, pretrained=not last)
+    steps = steps_per_epoch(splits.train, config.data.batch_size)
+    state = TrainingState.initial(config, steps, device, pretrained=not last)
     pictures = splits.train.images
-    fewest = smallest_part(len(pictures), config.data.batch_size, processes.world_size(), config.micro_batches)
-    check_batches(config, state.model, pictures[:fewest])
+    fewest = smallest_micro_batch(len(pictures), config.data.batch_size, processes.world_size(), config.micro_batches)
+    check_batch_shapes(config, state.model, pictures[:fewest])
     validating = 0 if splits.validation is None else len(splits.validation.labels)
     log.info(
         "%s, %s; %s to train, %s to validate; %s, %s",
@@ -150,7 +150,7 @@ def _write_so_far(
     """Writes all that follows from the configuration and the history: of a new run the beginning, of a resumed one
     everything again. A kill may have come between the checkpoint and what was to be written after it.
     """
-    tensorboard.log_configuration(writer, to_dict(config))
+    tensorboard.log_configuration(writer, config_to_dict(config))
     for epoch in (1, 2):  # two, so that one sees what augmentation varies
         images, _ = next(training_batches(splits.train, config.data.batch_size, config.augment, config.seed, epoch))
         tensorboard.log_sample_batch(writer, images, epoch)
@@ -167,7 +167,7 @@ def _train(
     splits: Splits,
     folder: RunFolder,
     writer: SummaryWriter,
-    observers: Observers,
+    observers: LoggersAndCallbacks,
     trial: Trial | None,
     origin: dict[str, Any],
 ) -> bool:
@@ -175,14 +175,18 @@ def _train(
 
     Checkpoints say where they come from: the configuration, and `origin`.
     """
-    common = {"config": to_dict(config), **origin}
+    common = {"config": config_to_dict(config), **origin}
     pictures = len(splits.train.labels)
     if trial is not None:
         for record in state.history:  # of an interrupted trial, which this one goes on with in a folder of its own
             _report(config, record, trial)
-    with Progress(config.epochs, batch_count(splits.train, config.data.batch_size), len(state.history)) as progress:
+    with ProgressBar(
+        config.epochs, steps_per_epoch(splits.train, config.data.batch_size), len(state.history)
+    ) as progress:
         for record in fit(config, state, splits.stages, splits.validation, progress.step):
-            best = best_record(state.history, config.best_by) or record  # without validation the last is the best
+            best = (
+                best_record(state.history, config.selection_metric) or record
+            )  # without validation the last is the best
             # The other way round, a kill in between could leave best.pt with an epoch that the run, gone on elsewhere,
             # does not come to again.
             save_checkpoint(folder.last, {**common, **state.state_dict()})
@@ -222,7 +226,7 @@ def _number(value: float | None) -> str:
 
 def _objective(config: TrainConfig, state: TrainingState) -> Any:
     """What a sweep is told: one number, or a list of them; None where there is no validation to measure it on."""
-    best = best_record(state.history, config.best_by) or {}
+    best = best_record(state.history, config.selection_metric) or {}
     values = [state.seconds if name == "train_seconds" else best.get(name) for name in config.objectives]
     return values[0] if isinstance(config.objective, str) else values
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.signals import undisturbed
+from housenumbers.runtime.signals import deferred_signals
 from housenumbers.runtime.text import plural
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ def choose_device(wanted: str) -> "torch.device":
 
     Raises UserError where this machine has no such device.
     """
-    with undisturbed():  # torn while it loads NumPy, torch would go on with half of it
+    with deferred_signals():  # torn while it loads NumPy, torch would go on with half of it
         import torch
 
     if wanted == "auto":

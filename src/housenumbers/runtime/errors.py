@@ -49,7 +49,7 @@ class DivergedError(UserError):
     """The loss is no longer a finite number."""
 
 
-def explained(error: OSError) -> str | None:
+def os_error_message(error: OSError) -> str | None:
     """What the operating system refused, in one line that says what to do; None where it may be a bug of ours.
 
     A refusal that names no file comes from other things than files too, unless its number tells.
@@ -71,7 +71,7 @@ def _working_folder_exists() -> bool:
     return True
 
 
-def fail(message: str) -> None:
+def exit_with_error(message: str) -> None:
     """Prints one line on standard error, once where torchrun started several processes, and exits with code 2."""
     sys.stdout.flush()
     if processes.is_first_to_fail():
@@ -85,13 +85,13 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        fail(str(error))
+        exit_with_error(str(error))
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if (explanation := explained(error)) is None:
+        if (explanation := os_error_message(error)) is None:
             raise
-        fail(explanation)
+        exit_with_error(explanation)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None

@@ -17,7 +17,7 @@ _PATIENCE = 30.0  # seconds without one after which the others go on without the
 
 
 @contextmanager
-def one_at_a_time(lock: Path, task: str) -> Iterator[None]:
+def exclusive_lock(lock: Path, task: str) -> Iterator[None]:
     """Holds the file `lock` meanwhile. While another process holds it, waits, and says that it waits for `task`.
 
     The holder shows that it is alive. If it does not, since it was stopped, say, this process goes on without the lock;

@@ -29,7 +29,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises OSError, and removes the temporary file, where the disk is full or the folder read-only.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path.parent, path.name, older_than=_JUST_MADE)
+    remove_temporary_files(path.parent, path.name, older_than=_JUST_MADE)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -56,7 +56,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def remove_leftovers(folder: Path, name: str | None = None, older_than: float = 0.0) -> None:
+def remove_temporary_files(folder: Path, name: str | None = None, older_than: float = 0.0) -> None:
     """Deletes the temporary files that a killed `write_atomically` left in `folder` itself, and no other files.
 
     Those of the file `name` alone where it is given: others may be at work on the rest. A file that a process is still

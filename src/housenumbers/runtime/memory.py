@@ -16,7 +16,7 @@ from housenumbers.runtime.errors import UserError
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
-def keep_freed_memory() -> None:
+def disable_malloc_trimming() -> None:
     """Tells the C library not to give freed memory back to the operating system, where it is one that listens (glibc).
 
     Activations are some megabytes each, and freed in every backward pass. By default glibc maps such blocks, or trims
@@ -39,7 +39,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def enough_memory() -> Iterator[None]:
+def one_line_memory_errors() -> Iterator[None]:
     """Raises UserError where the machine, or its GPU, has less memory than what runs inside asks for."""
     try:
         yield

@@ -31,7 +31,7 @@ def local_world_size() -> int:
     return _told("LOCAL_WORLD_SIZE", 1)
 
 
-def cores() -> int:
+def available_cores() -> int:
     """How many cores of this machine its processes may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -52,7 +52,7 @@ def is_first_to_fail() -> bool:
     return True
 
 
-def end_with(starters: Sequence[int]) -> None:
+def terminate_with(starters: Sequence[int]) -> None:
     """Ends this process by SIGTERM once one of the processes `starters`, which began before it, is gone.
 
     At once, where one is gone already: its number may be another process's by now, but that began later. The system's
@@ -71,12 +71,12 @@ def end_with(starters: Sequence[int]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def end_with_torchrun() -> None:
+def terminate_with_torchrun() -> None:
     """Ends this process with torchrun, if that started it. To be called early: until then its end is not noticed."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
     parent = os.getppid()
-    end_with([-1 if _is_foster_parent(parent) else parent])
+    terminate_with([-1 if _is_foster_parent(parent) else parent])
 
 
 def _began_before(process: int) -> bool:

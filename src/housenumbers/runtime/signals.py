@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 _received: int | None = None  # the signal that has come
-_protected = 0  # how many `undisturbed` blocks are open
+_protected = 0  # how many `deferred_signals` blocks are open
 _postponed = False  # it came inside one of them
 
 
-def install() -> None:
+def install_handlers() -> None:
     """Makes both signals end this process with exit code 128 + number. A second one must not disturb the ending."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _handle)
@@ -23,8 +23,8 @@ def received() -> bool:
     return _received is not None
 
 
-def check() -> None:
-    """Raises SystemExit if a signal has come: a loop's safe place to end, in an `undisturbed` block too.
+def exit_if_received() -> None:
+    """Raises SystemExit if a signal has come: a loop's safe place to end, in an `deferred_signals` block too.
 
     Outside of one the first SystemExit may have been lost: Python drops what a weak reference's callback raises, say.
     """
@@ -33,7 +33,7 @@ def check() -> None:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def deferred_signals() -> Iterator[None]:
     """A signal that comes meanwhile is obeyed afterwards, or at the next `check`.
 
     For what an exception at any line would tear: a database's transaction stays open, a queue loses count.
@@ -46,11 +46,11 @@ def undisturbed() -> Iterator[None]:
         _protected -= 1
         if _postponed and not _protected:
             _postponed = False
-            check()
+            exit_if_received()
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def one_line_exit() -> Iterator[None]:
     """Prints one line where a signal ends what is inside, for a command that has nothing more to say about it."""
     try:
         yield
@@ -68,7 +68,7 @@ def _handle(number: int, _: Any) -> None:
     if _protected:
         _postponed = True
     else:
-        check()
+        exit_if_received()
 
 
 def _report_unraisable(lost: Any) -> None:

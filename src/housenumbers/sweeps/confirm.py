@@ -7,15 +7,15 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from housenumbers.config.compose import composed_from
-from housenumbers.config.schema import TrainConfig, computed, to_dict
+from housenumbers.config.compose import compose_config
+from housenumbers.config.schema import TrainConfig, config_to_dict, without_machine_keys
 from housenumbers.runtime.errors import DivergedError, UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import plural
-from housenumbers.sweeps.study import best_first, best_trials, words_of
-from housenumbers.sweeps.study_page import write_report
-from housenumbers.tracking.run_folder import ENDED_WELL, RunFolder
-from housenumbers.tracking.spread import best_mean, differences, mean_and_deviation, score
+from housenumbers.sweeps.study import best_first, best_trials, trial_overrides
+from housenumbers.sweeps.study_page import write_study_page
+from housenumbers.tracking.run_folder import FINISHED, RunFolder
+from housenumbers.tracking.spread import best_mean, compare_means, mean_and_deviation, score
 
 Run = Callable[..., Any]  # housenumbers.runs.run.run
 
@@ -37,12 +37,14 @@ def confirm(
     that an interrupted command goes on. The test part is scored, but decides nothing. Writes confirmed.json and the
     report.
     A run that diverges is counted, and left out of the means. Raises UserError where no trial completed, and where a
-    folder holds a run of another configuration. `conf` and `config_dir` are those of `composed_from`.
+    folder holds a run of another configuration. `conf` and `config_dir` are those of `compose_config`.
     """
     trials = _candidates(study)[:top]
     if not trials:
         raise UserError(f"study={study.study_name}: no trial completed: there is nothing to confirm")
-    searched = {trial.number: composed_from(conf, words_of(study, trial.params), config_dir) for trial in trials}
+    searched = {
+        trial.number: compose_config(conf, trial_overrides(study, trial.params), config_dir) for trial in trials
+    }
     used = [trial.params["seed"] for trial in study.get_trials(deepcopy=False) if "seed" in trial.params]
     first = 1 + max([*used, *(config.seed for config in searched.values())])
     fresh = [first + index for index in range(seeds)]
@@ -50,8 +52,8 @@ def confirm(
     for position, seed in enumerate(fresh):
         for place, trial in enumerate(trials):
             own_split = f"data.split_seed={searched[trial.number].data.split_seed}"
-            config = composed_from(
-                conf, [*words_of(study, trial.params), f"seed={seed}", own_split, *overrides], config_dir
+            config = compose_config(
+                conf, [*trial_overrides(study, trial.params), f"seed={seed}", own_split, *overrides], config_dir
             )
             print(
                 f"run {position * len(trials) + place + 1} of {seeds * len(trials)}: trial {trial.number}, seed {seed}"
@@ -61,7 +63,7 @@ def confirm(
                 runs[trial.number].append(record)
     result = _summary(trials, runs, study.user_attrs["objectives"], fresh)
     write_json(folder / "confirmed.json", result)
-    write_report(study, folder)
+    write_study_page(study, folder)
     return result
 
 
@@ -79,9 +81,9 @@ def _candidates(study: optuna.Study) -> list[FrozenTrial]:
 def _ended(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any] | None:
     """The record of the run in `folder`, after running it, or what was left of it; none where it diverges."""
     before = folder.record()
-    if before and computed(before["config"]) != computed(to_dict(config)):
+    if before and without_machine_keys(before["config"]) != without_machine_keys(config_to_dict(config)):
         raise UserError(f"{folder.path}: holds a run of another configuration: move it away")
-    if folder.status() not in ENDED_WELL:
+    if folder.status() not in FINISHED:
         folder.save_config(config)
         try:
             run(config, folder.path, resuming=True)
@@ -102,7 +104,7 @@ def _summary(
     scores = {
         name: {number: [score(run, name) for run in own] for number, own in completed.items()} for name in objectives
     }
-    found = {name: differences(scores[name], name) for name in objectives} if completed else {}
+    found = {name: compare_means(scores[name], name) for name in objectives} if completed else {}
     rows = []
     for trial in trials:
         own = runs[trial.number]

@@ -14,11 +14,11 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.database import is_begun, one_line_database_errors, open_storage, sqlite_url
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS
 from housenumbers.sweeps.space import Space
-from housenumbers.sweeps.study import TAKEN_FROM, digest, is_ours
-from housenumbers.sweeps.study_validation import read_trials, readable
+from housenumbers.sweeps.study import COPIED_FROM, digest, is_ours
+from housenumbers.sweeps.study_validation import one_line_study_errors, read_trials
 
 
-def automatic_name(base: str, space: Space, stored_space: Any) -> str:
+def default_study_name(base: str, space: Space, stored_space: Any) -> str:
     """The study's name: `base` alone, or with a hash of the space where a study of another space has that name."""
     if stored_space in (None, space.identity()):
         return base
@@ -32,14 +32,14 @@ def stored_space(name: str, storage: RDBStorage | None) -> Any:
     return optuna.load_study(study_name=name, storage=storage).user_attrs.get("space")
 
 
-def storage_in(folder: Path) -> RDBStorage | None:
+def sweep_storage(folder: Path) -> RDBStorage | None:
     """The study.db of a sweep's folder, if there is a whole one: a process may have been killed when it made it."""
     database = folder / "study.db"
     with one_line_database_errors(str(database)):
         return open_storage(sqlite_url(database), 30, str(database)) if is_begun(database, str(database)) else None
 
 
-def trials_that_fit(
+def reusable_trials(
     studies: Iterator[optuna.Study], objectives: Sequence[str], fixed: Mapping[str, Any], space: Space
 ) -> list[FrozenTrial]:
     """The complete trials of these `studies` whose settings a new study may draw, as trials of that study.
@@ -56,14 +56,14 @@ def trials_that_fit(
             distributions = _drawn(setting, fixed, space) if trial.state is TrialState.COMPLETE else None
             if distributions is not None:
                 params = {key: _value(setting[key], distribution) for key, distribution in distributions.items()}
-                taken_from = trial.user_attrs.get(TAKEN_FROM, [study.study_name, trial.number])
+                taken_from = trial.user_attrs.get(COPIED_FROM, [study.study_name, trial.number])
                 found.setdefault(str(sorted(params.items())), _copied(trial, params, distributions, taken_from))
     return list(found.values())
 
 
 def _read(study: optuna.Study) -> tuple[dict[str, Any], list[FrozenTrial]]:
     """The study's attributes and trials; none where it is not ours, or damaged: the new one can do without."""
-    with suppress(UserError, *DATABASE_ERRORS), readable(study.study_name):
+    with suppress(UserError, *DATABASE_ERRORS), one_line_study_errors(study.study_name):
         if is_ours(study):
             return study.user_attrs, read_trials(study)
     return {}, []
@@ -99,12 +99,12 @@ def _copied(
     return FrozenTrial(
         number=-1, trial_id=-1, state=TrialState.COMPLETE, value=None, values=trial.values,
         datetime_start=trial.datetime_start, datetime_complete=trial.datetime_complete, params=params,
-        distributions=dict(distributions), user_attrs={TAKEN_FROM: taken_from}, system_attrs={},
+        distributions=dict(distributions), user_attrs={COPIED_FROM: taken_from}, system_attrs={},
         intermediate_values=trial.intermediate_values,
     )  # fmt: skip
 
 
-def studies_like(
+def earlier_studies(
     name: str, beside: Callable[[str], Path], storage: RDBStorage | None, prefix: str
 ) -> Iterator[optuna.Study]:
     """The other studies whose names begin with `prefix`: in `storage`, or in the folders beside the study's."""
@@ -113,7 +113,7 @@ def studies_like(
     for database in folders:
         there = None
         with suppress(UserError):  # a damaged one, which nothing is asked of here
-            there = storage_in(database.parent) if database.parent != own else None
+            there = sweep_storage(database.parent) if database.parent != own else None
         if there is not None:
             yield from _named(there, name, prefix)
     if storage is not None:
@@ -121,7 +121,7 @@ def studies_like(
 
 
 def _named(storage: RDBStorage, other_than: str, prefix: str) -> Iterator[optuna.Study]:
-    with suppress(UserError, *DATABASE_ERRORS), readable("studies"):
+    with suppress(UserError, *DATABASE_ERRORS), one_line_study_errors("studies"):
         found = [name for name in optuna.get_all_study_names(storage) if name.startswith(prefix)]
         for name in sorted(found):
             if name != other_than:

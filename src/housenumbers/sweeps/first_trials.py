@@ -10,16 +10,16 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from housenumbers.runtime.signals import undisturbed
+from housenumbers.runtime.signals import deferred_signals
 from housenumbers.sweeps.space import Space
-from housenumbers.sweeps.study import TAKEN_FROM
-from housenumbers.sweeps.worker import turn
+from housenumbers.sweeps.study import COPIED_FROM
+from housenumbers.sweeps.worker import trial_lock
 
 _START = "start"  # of a study: how many trials were enqueued at its start; of such a trial: which one it is
 _TAKEN = "taken_over"  # of a study: how many trials of earlier ones it began with
 
 
-def begin(
+def enqueue_first_trials(
     study: optuna.Study,
     space: Space,
     folder: Path,
@@ -46,11 +46,11 @@ def begin(
         time.sleep(0.2)
     if is_done():
         return
-    with undisturbed(), turn(folder):
+    with deferred_signals(), trial_lock(folder):
         if is_done():
             return
         trials = study.get_trials(deepcopy=False)
-        taken = [trial for trial in trials if TAKEN_FROM in trial.user_attrs and "owner" not in trial.user_attrs]
+        taken = [trial for trial in trials if COPIED_FROM in trial.user_attrs and "owner" not in trial.user_attrs]
         # A study that has begun without these marks is older than they are, or had another sampler.
         has_begun = len(taken) + sum(_START in trial.user_attrs for trial in trials) < len(trials)
         number = len(taken)
@@ -65,9 +65,9 @@ def begin(
 
 
 def _take_over(study: optuna.Study, trials: list[FrozenTrial], taken: list[FrozenTrial]) -> int:
-    there = [trial.user_attrs[TAKEN_FROM] for trial in taken]
+    there = [trial.user_attrs[COPIED_FROM] for trial in taken]
     for trial in trials:
-        if trial.user_attrs[TAKEN_FROM] not in there:
+        if trial.user_attrs[COPIED_FROM] not in there:
             study.add_trial(trial)
     return len(trials)
 

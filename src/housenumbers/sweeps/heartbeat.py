@@ -21,7 +21,7 @@ DATABASE_ERRORS = (StorageInternalError, SQLAlchemyError)  # the second where Op
 _MAX_DEATHS = 3  # of one configuration, no epoch finished in between: it has killed its process, for want of memory say
 
 
-def mark_owner(trial: optuna.Trial) -> None:
+def record_owner(trial: optuna.Trial) -> None:
     """Writes down which process is at work on the trial, and that it lives: other machines know it by that alone."""
     storage: Any = trial.study._storage
     storage.record_heartbeat(trial._trial_id)
@@ -29,7 +29,7 @@ def mark_owner(trial: optuna.Trial) -> None:
     trial.set_user_attr("owner", [HOST, process.pid, _began(process)])
 
 
-def give_back_orphans(study: optuna.Study) -> list[int]:
+def requeue_dead_trials(study: optuna.Study) -> list[int]:
     """Ends trials that say RUNNING though their process is dead, and enqueues their parameters again.
 
     A process of this machine is looked up; one of another machine is dead when its heartbeats stay away. Gives the
@@ -42,10 +42,10 @@ def give_back_orphans(study: optuna.Study) -> list[int]:
     silent = set(storage._get_stale_trial_ids(study._study_id))
     grace = timedelta(seconds=storage.get_heartbeat_interval() * MISSED_HEARTBEATS)
     orphans = [trial for trial in running if trial._trial_id in silent or _is_dead(trial, grace)]
-    return [trial.number for trial in orphans if give_back(study, trial, died=True)]
+    return [trial.number for trial in orphans if requeue_trial(study, trial, died=True)]
 
 
-def give_back(study: optuna.Study, trial: FrozenTrial, died: bool = False) -> bool:
+def requeue_trial(study: optuna.Study, trial: FrozenTrial, died: bool = False) -> bool:
     """Enqueues a trial that will go on where an interrupted one stopped, and ends that as FAIL.
 
     In this order: after a kill in between it still says RUNNING, and the next process that looks ends it.
@@ -78,12 +78,12 @@ def give_back(study: optuna.Study, trial: FrozenTrial, died: bool = False) -> bo
                 twin._trial_id,
                 TrialState.RUNNING,  # gives whether nobody else has claimed it
             ):
-                withdraw(study, twin._trial_id)
+                discard_trial(study, twin._trial_id)
         return False
     return True
 
 
-def withdraw(study: optuna.Study, trial_id: int) -> None:
+def discard_trial(study: optuna.Study, trial_id: int) -> None:
     """Ends a trial that was claimed, but is not needed."""
     study._storage.set_trial_user_attr(trial_id, "interrupted", True)
     study._storage.set_trial_state_values(trial_id, TrialState.FAIL)
@@ -98,12 +98,12 @@ def _heirs(trials: Sequence[FrozenTrial], number: int) -> list[FrozenTrial]:
 def heartbeats(study: optuna.Study, trial_id: int) -> Iterator[None]:
     """Meanwhile lets the study know, from a thread, that this process is alive."""
     storage: Any = study._storage
-    with meanwhile(partial(storage.record_heartbeat, trial_id), storage.get_heartbeat_interval()):
+    with call_periodically(partial(storage.record_heartbeat, trial_id), storage.get_heartbeat_interval()):
         yield
 
 
 @contextmanager
-def meanwhile(ask_or_tell: Callable[[], None], seconds: float) -> Iterator[None]:
+def call_periodically(ask_or_tell: Callable[[], None], seconds: float) -> Iterator[None]:
     """Talks to the study from a thread, at once and then every so many seconds.
 
     A database that is away for a moment does not matter: the next time will do.
@@ -116,7 +116,7 @@ def meanwhile(ask_or_tell: Callable[[], None], seconds: float) -> Iterator[None]
                 ask_or_tell()
             ended.wait(seconds)
 
-    thread = threading.Thread(target=repeat, name="meanwhile", daemon=True)
+    thread = threading.Thread(target=repeat, name="call_periodically", daemon=True)
     thread.start()
     try:
         yield

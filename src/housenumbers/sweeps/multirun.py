@@ -13,19 +13,19 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from housenumbers.config.schema import TrainConfig, checked, computed, to_dict
-from housenumbers.preflight import LAUNCHERS_HERE, check_here, check_targets
+from housenumbers.config.schema import TrainConfig, config_to_dict, validate_config, without_machine_keys
+from housenumbers.preflight import LAUNCHERS_HERE, check_before_run, check_targets
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.spread import seed_table
+from housenumbers.tracking.spread import seed_summary
 
 AUTOMATIC = "auto"  # the value of hydra.sweep.subdir that stands for the names that are made here
 _LONGEST = 100  # letters of a folder's name
 _Job = Sequence[str]  # the overrides of a run
 
 
-def sweep(
+def run_multirun(
     batches: Sequence[Sequence[_Job]], config: DictConfig, loader: ConfigLoader, launcher: Launcher
 ) -> list[Sequence[JobReturn]]:
     """Runs all jobs, each in a folder of its own below `hydra.sweep.dir`, and prints their spread over seeds.
@@ -38,7 +38,7 @@ def sweep(
     composed = [loader.load_sweep_config(config, list(job)) for job in jobs]
     configs = [_checked(each) for each in composed]
     for each in configs:
-        (check_here if type(launcher).__name__ in LAUNCHERS_HERE else check_targets)(each)
+        (check_before_run if type(launcher).__name__ in LAUNCHERS_HERE else check_targets)(each)
     home = Path(config.hydra.sweep.dir)
     wanted = _names(jobs, composed, configs)
     names = _places(home, wanted, configs)
@@ -53,7 +53,7 @@ def sweep(
             returned.append(launcher.launch(placed, initial_job_idx=first))
             first += len(batch)
     finally:  # what completed counts after an interruption, too
-        if lines := seed_table(home):
+        if lines := seed_summary(home):
             print(*lines, sep="\n", flush=True)
     _raise_failures([each for batch in returned for each in batch], names)
     return returned
@@ -63,7 +63,7 @@ def _checked(composed: DictConfig) -> TrainConfig:
     own = copy.deepcopy(composed)
     with read_write(own), open_dict(own):
         del own["hydra"]
-    return checked(own)
+    return validate_config(own)
 
 
 def _names(jobs: Sequence[_Job], composed: Sequence[DictConfig], configs: Sequence[TrainConfig]) -> list[str]:
@@ -96,10 +96,13 @@ def folder_name(number: int, words: Sequence[str]) -> str:
 def _places(home: Path, names: Sequence[str], configs: Sequence[TrainConfig]) -> list[str]:
     """The folder of each job below `home`: one that holds its run already, or the new one of that name."""
     runs = _runs({(home / name).parent for name in names})
-    there = {os.path.relpath(folder, home): computed(to_dict(RunFolder(folder).config())) for folder in runs}
+    there = {
+        os.path.relpath(folder, home): without_machine_keys(config_to_dict(RunFolder(folder).config()))
+        for folder in runs
+    }
     places = []
     for name, config in zip(names, configs, strict=True):
-        wanted = computed(to_dict(config))
+        wanted = without_machine_keys(config_to_dict(config))
         found = sorted((place for place, held in there.items() if held == wanted), key=lambda place: place != name)
         places.append(found[0] if found else name)
         if found:
@@ -134,7 +137,7 @@ def _raise_failures(returned: Sequence[JobReturn], names: Sequence[str]) -> None
         raise UserError(f"{len(failed)} of {len(returned)} {runs} failed, {', '.join(failed)}: see their train.log")
 
 
-def outcome(folder: RunFolder, objective: Any) -> Any:
+def run_objective(folder: RunFolder, objective: Any) -> Any:
     """What the ended run in `folder` gave its sweeper: one number, or a list of them; None where it has none."""
     record = folder.record()
     best = record.get("best") or {}

@@ -9,7 +9,7 @@ from hydra._internal.defaults_list import create_defaults_list
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from housenumbers.config.schema import dotted
+from housenumbers.config.schema import flatten
 
 _PARAMS = "hydra.sweeper.params"
 _SPACE = f"search@{_PARAMS}"
@@ -24,7 +24,7 @@ class Params:
     from_file: bool  # of conf/search, rather than a preset's own
 
 
-def params_of(loader: Any, config: DictConfig) -> Params:
+def search_params(loader: Any, config: DictConfig) -> Params:
     """The search space of a multirun's `config`, which Hydra's own `loader` composed.
 
     A preset's own space replaces the file's, but for a file that was typed. A preset's word on a key replaces the value
@@ -42,7 +42,7 @@ def params_of(loader: Any, config: DictConfig) -> Params:
         words = config.hydra.sweeper.params or {}
     plain: Any = OmegaConf.to_container(words, resolve=True) if isinstance(words, DictConfig) else dict(words)
     conditions, choose = plain.pop("where", None) or {}, plain.pop("choose", None) or {}
-    flat = dotted(plain)
+    flat = flatten(plain)
     for key in flat.keys() - {word.lstrip("+").partition("=")[0].removeprefix(f"{_PARAMS}.") for word in typed}:
         preset_wins = from_file and _is_value(flat[key]) and key in preset
         if preset_wins or not _holds(conditions.get(key), config, choose):
@@ -65,7 +65,7 @@ def _words_of_presets(loader: Any, name: str, typed: list[str]) -> dict[str, Any
         if file.package == "":
             words.merge_with(loader._load_single_config(file, repository).config)
     plain: Any = OmegaConf.to_container(words)
-    return dotted(plain)
+    return flatten(plain)
 
 
 def _composed_params(loader: Any, config: DictConfig, words: Sequence[str]) -> Any:

@@ -15,7 +15,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from housenumbers.config.schema import dotted
+from housenumbers.config.schema import flatten
 from housenumbers.runtime.errors import UserError
 
 Distributions = dict[str, BaseDistribution]  # by dotted key
@@ -121,7 +121,7 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
         space.options[group] = {option: _distributions(inner or {}) for option, inner in options.items()}
     fixed: dict[str, str] = {}
     removed: list[str] = []
-    unconditional = dotted({key: value for key, value in params.items() if key != "choose"})
+    unconditional = flatten({key: value for key, value in params.items() if key != "choose"})
     for word in [*(f"{key}={value}" for key, value in unconditional.items()), *arguments]:
         ranges, values, without = _parsed([word])
         for key, distribution in ranges.items():
@@ -148,5 +148,5 @@ def _parsed(words: list[str]) -> tuple[Distributions, dict[str, Any], list[str]]
 
 
 def _distributions(nested: Mapping[str, Any]) -> Distributions:
-    ranges, values, _ = _parsed([f"{key}={value}" for key, value in dotted(nested).items()])
+    ranges, values, _ = _parsed([f"{key}={value}" for key, value in flatten(nested).items()])
     return ranges | {key: CategoricalDistribution([value]) for key, value in values.items()}

@@ -13,30 +13,30 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from housenumbers.config.schema import OBJECTIVES, PLACE_KEYS, dotted
+from housenumbers.config.schema import MACHINE_KEYS, OBJECTIVES, flatten
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
 from housenumbers.sweeps.space import Space
-from housenumbers.sweeps.study_validation import read_trials, readable
+from housenumbers.sweeps.study_validation import one_line_study_errors, read_trials
 
 # Keys of the configuration that change neither results nor what is searched.
-_NOT_PART_OF_A_STUDY = ("name", *PLACE_KEYS)
+_NOT_PART_OF_A_STUDY = ("name", *MACHINE_KEYS)
 # And how those begin that say who hears of its epochs.
 _OBSERVERS = ("logger.", "callbacks.")
 # The attributes that make a study one of ours: what it searches, and what all its commands have in common.
 _IDENTITY = {"fixed": dict, "space": dict, "directions": list}
-TAKEN_FROM = "taken_from"  # of a trial that was not trained: the study and number of the one whose results it has
+COPIED_FROM = "taken_from"  # of a trial that was not trained: the study and number of the one whose results it has
 _OURS = _IDENTITY | {"objectives": list, "overrides": list}
 
 
-def fixed_part(config: Mapping[str, Any], overrides: Mapping[str, str], space: Space) -> dict[str, Any]:
+def fixed_config(config: Mapping[str, Any], overrides: Mapping[str, str], space: Space) -> dict[str, Any]:
     """The configuration that all trials of a study share, with dotted keys.
 
     Of a group whose option is searched only what the `overrides` say is shared.
     """
     searched = space.keys() | set(_NOT_PART_OF_A_STUDY)
     groups = tuple(f"{group}." for group in space.groups)
-    shared = {key: value for key, value in dotted(config).items() if not key.startswith(groups)}
+    shared = {key: value for key, value in flatten(config).items() if not key.startswith(groups)}
     shared |= {key: value for key, value in overrides.items() if key.startswith(groups)}
     return {
         key: value for key, value in sorted(shared.items()) if key not in searched and not key.startswith(_OBSERVERS)
@@ -72,7 +72,7 @@ def open_study(
     """
     directions: list[Any] = [OBJECTIVES[objective] for objective in objectives]
     identity = {"fixed": dict(fixed), "space": space.identity(), "directions": directions}
-    with readable(f"hydra.sweeper.study_name={name}"):
+    with one_line_study_errors(f"hydra.sweeper.study_name={name}"):
         try:
             study, is_new = optuna.create_study(study_name=name, storage=storage, directions=directions), True
         except DuplicatedStudyError:
@@ -114,25 +114,29 @@ def trial_folder(sweep_folder: Path, number: int) -> Path:
     return sweep_folder / f"trial_{number:04d}"
 
 
-def is_taken(trial: FrozenTrial) -> bool:
+def is_copied_trial(trial: FrozenTrial) -> bool:
     """Whether the trial was not trained, since an equal one was: it has no folder of its own."""
-    return TAKEN_FROM in trial.user_attrs
+    return COPIED_FROM in trial.user_attrs
 
 
-def counts(trial: FrozenTrial) -> bool:
+def counts_as_trial(trial: FrozenTrial) -> bool:
     """Whether a trial counts towards n_trials: it is complete, pruned, or failed by itself."""
     return trial.state.is_finished() and not trial.user_attrs.get("interrupted")
 
 
-def counted(study: optuna.Study) -> list[FrozenTrial]:
+def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that count towards n_trials."""
-    return [trial for trial in study.get_trials(deepcopy=False) if counts(trial)]
+    return [trial for trial in study.get_trials(deepcopy=False) if counts_as_trial(trial)]
 
 
-def described(trial: FrozenTrial, objectives: Sequence[str]) -> str:
+def describe_trial(trial: FrozenTrial, objectives: Sequence[str]) -> str:
     """How a trial ended, in words."""
     if trial.state is TrialState.COMPLETE:
-        taken = " of trial {1} of {0}, which is equal".format(*trial.user_attrs[TAKEN_FROM]) if is_taken(trial) else ""
+        taken = (
+            " of trial {1} of {0}, which is equal".format(*trial.user_attrs[COPIED_FROM])
+            if is_copied_trial(trial)
+            else ""
+        )
         return ", ".join(f"{name} {value:.4f}" for name, value in zip(objectives, trial.values, strict=True)) + taken
     if trial.state is TrialState.PRUNED:
         return f"pruned after epoch {trial.last_step}"
@@ -146,7 +150,7 @@ def assignments(params: Mapping[str, Any]) -> list[str]:
     return [f"{key}={value}" for key, value in params.items()]
 
 
-def quoted(text: object) -> str:
+def quote_value(text: object) -> str:
     """The text as a value in an override, whatever characters it has."""
     escaped = str(text).replace("'", "\\'")
     return f"'{escaped}'"
@@ -154,17 +158,17 @@ def quoted(text: object) -> str:
 
 def ended_line(trial: FrozenTrial, objectives: Sequence[str]) -> str:
     """What a sweep says of a trial that has ended."""
-    return f"trial {trial.number}: {' '.join(assignments(trial.params))}: {described(trial, objectives)}"
+    return f"trial {trial.number}: {' '.join(assignments(trial.params))}: {describe_trial(trial, objectives)}"
 
 
-def words_of(study: optuna.Study, params: Mapping[str, Any]) -> list[str]:
+def trial_overrides(study: optuna.Study, params: Mapping[str, Any]) -> list[str]:
     """The overrides that make a configuration of the study: those that all trials share, and its own."""
     return [*study.user_attrs["overrides"], *assignments(params)]
 
 
-def command(study: optuna.Study, params: Mapping[str, Any]) -> str:
+def repeat_command(study: optuna.Study, params: Mapping[str, Any]) -> str:
     """The command that runs a configuration of the study alone, outside it."""
-    return shlex.join(["python", "src/train.py", *words_of(study, params)])
+    return shlex.join(["python", "src/train.py", *trial_overrides(study, params)])
 
 
 def best_first(study: optuna.Study) -> list[FrozenTrial]:
@@ -194,7 +198,7 @@ def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]
         )
     called = storage_name("storage", url)
     storage = open_storage(url or sqlite_url(database.absolute()), 30, called, may_be_new=False)
-    with one_line_database_errors(called), readable(f"study={wanted}"):
+    with one_line_database_errors(called), one_line_study_errors(f"study={wanted}"):
         names = optuna.get_all_study_names(storage)
         name = wanted if wanted in names else folder.name
         if url is None and len(names) == 1:  # the folder's own, which may have been renamed

@@ -13,7 +13,7 @@ from optuna.distributions import IntDistribution
 from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
-from housenumbers.sweeps.study import counted
+from housenumbers.sweeps.study import counted_trials
 
 COLORS = {TrialState.COMPLETE: "#2563eb", TrialState.PRUNED: "#d97706", TrialState.FAIL: "#dc2626"}
 _FRONT, _BEHIND = "#dc2626", "#9ca3af"  # of the Pareto front, and of the trials that another one beats
@@ -31,7 +31,7 @@ def figures(study: optuna.Study, objectives: Sequence[str]) -> list[Described]:
     if len(objectives) > 1 and complete:
         hint = "Red: no trial beats one of these in every objective. Grey: one does."
         found.append(("Pareto front", hint, _front(study, objectives)))
-    if len(objectives) == 1 and any(trial.intermediate_values for trial in counted(study)):
+    if len(objectives) == 1 and any(trial.intermediate_values for trial in counted_trials(study)):
         hint = "The objective after each epoch. Dashed with a cross: pruned there."
         found.append(("Learning curves", hint, _learning_curves(study, objectives[0])))
     if len(complete) < 2:  # there is nothing to compare

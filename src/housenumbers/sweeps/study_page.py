@@ -14,7 +14,14 @@ from plotly.offline import get_plotlyjs
 
 from housenumbers.config.schema import OBJECTIVES
 from housenumbers.runtime.files import write_text
-from housenumbers.sweeps.study import best_first, best_trials, command, counted, described, trial_folder
+from housenumbers.sweeps.study import (
+    best_first,
+    best_trials,
+    counted_trials,
+    describe_trial,
+    repeat_command,
+    trial_folder,
+)
 from housenumbers.sweeps.study_figures import COLORS, figures, html
 from housenumbers.tracking.run_index import duration
 from housenumbers.tracking.spread import UNDECIDED, best_mean
@@ -22,10 +29,10 @@ from housenumbers.tracking.spread import UNDECIDED, best_mean
 _TEMPLATE = Path(__file__).with_name("report_template.html")
 
 
-def write_report(study: optuna.Study, folder: Path) -> Path:
+def write_study_page(study: optuna.Study, folder: Path) -> Path:
     """Writes `report.html` into the sweep's folder, and gives its path."""
     objectives = study.user_attrs["objectives"]
-    trials = counted(study)
+    trials = counted_trials(study)
     others = [trial for state in (TrialState.PRUNED, TrialState.FAIL) for trial in trials if trial.state is state]
     content = {
         "name": study.study_name,
@@ -60,10 +67,10 @@ def _leading(study: optuna.Study, objectives: Sequence[str], folder: Path) -> di
     extreme = "Highest" if study.directions[0] is StudyDirection.MAXIMIZE else "Lowest"
     return {
         "title": "Pareto front of the search" if len(objectives) > 1 else f"{extreme} {objectives[0]} of the search",
-        "best": [(_row(trial, objectives, folder), command(study, trial.params)) for trial in best],
+        "best": [(_row(trial, objectives, folder), repeat_command(study, trial.params)) for trial in best],
         "complete": sum(trial.state is TrialState.COMPLETE for trial in trials.values()),
         "confirmed": confirmed,
-        "leader": leader and (_row(leader, objectives, folder), command(study, leader.params)),
+        "leader": leader and (_row(leader, objectives, folder), repeat_command(study, leader.params)),
         "leading": best_mean(objectives[0]),
         "undecided": [row["trial"] for row in rows if row["difference"].startswith(UNDECIDED)],
     }
@@ -94,7 +101,7 @@ def _row(trial: FrozenTrial, objectives: Sequence[str], folder: Path) -> dict[st
     return {
         "number": trial.number,
         "state": trial.state.name.lower(),
-        "outcome": described(trial, objectives),
+        "outcome": describe_trial(trial, objectives),
         "params": params,
         "epochs": trial.last_step or "",
         "time": duration(_seconds(trial)),

@@ -18,7 +18,7 @@ _ATTRIBUTES = {
 
 
 @contextmanager
-def readable(name: str) -> Iterator[None]:
+def one_line_study_errors(name: str) -> Iterator[None]:
     """Makes a UserError, which calls the study `name`, of what Optuna or a check says of values that it reads."""
     try:
         yield
@@ -28,7 +28,10 @@ def readable(name: str) -> Iterator[None]:
 
 
 def read_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """All trials of the study. Raises one of the errors that `readable` expects where one is not as Optuna wrote it."""
+    """All trials of the study.
+
+    Raises one of the errors that `one_line_study_errors` expects where a trial is not as Optuna wrote it.
+    """
     trials = study.get_trials(deepcopy=False)
     for number, trial in enumerate(trials):
         if trial.number != number:

@@ -18,41 +18,48 @@ from omegaconf import DictConfig, open_dict, read_write
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from housenumbers.config.schema import LABEL, OBJECTIVES, TrainConfig, checked, is_label, to_dict
-from housenumbers.preflight import LAUNCHERS_HERE, check_here, check_targets
+from housenumbers.config.schema import (
+    OBJECTIVES,
+    VALID_NAME,
+    TrainConfig,
+    config_to_dict,
+    is_valid_name,
+    validate_config,
+)
+from housenumbers.preflight import LAUNCHERS_HERE, check_before_run, check_targets
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.sweeps import worker_pool
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
 from housenumbers.sweeps.earlier_studies import (
-    automatic_name,
-    storage_in,
+    default_study_name,
+    earlier_studies,
+    reusable_trials,
     stored_space,
-    studies_like,
-    trials_that_fit,
+    sweep_storage,
 )
-from housenumbers.sweeps.first_trials import begin
-from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, give_back_orphans
-from housenumbers.sweeps.presets import params_of
+from housenumbers.sweeps.first_trials import enqueue_first_trials
+from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, requeue_dead_trials
+from housenumbers.sweeps.presets import search_params
 from housenumbers.sweeps.samplers import check_sampler, grid_size, make_pruner, make_sampler
 from housenumbers.sweeps.space import Space, read_space
 from housenumbers.sweeps.study import (
-    TAKEN_FROM,
+    COPIED_FROM,
     best_trials,
-    command,
-    counted,
+    counted_trials,
     default_name,
     default_prefix,
-    described,
-    fixed_part,
-    is_taken,
+    describe_trial,
+    fixed_config,
+    is_copied_trial,
     open_study,
+    repeat_command,
     trial_folder,
 )
-from housenumbers.sweeps.study_validation import readable
-from housenumbers.sweeps.unused_parameters import drop_absent, idle
-from housenumbers.sweeps.worker import Worker, too_many_failed, turn
+from housenumbers.sweeps.study_validation import one_line_study_errors
+from housenumbers.sweeps.unused_parameters import drop_unknown_keys, unused_step_lr_parameters
+from housenumbers.sweeps.worker import Worker, too_many_failed, trial_lock
 
 _INSTEAD = {"direction": "it follows from objective=", "custom_search_space": "conf/search/models.yaml shows how"}
 _ENDED = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -76,23 +83,23 @@ class Sweep:
 
     def _run(self, arguments: list[str]) -> None:
         if worker_pool.is_worker():
-            worker_pool.end_with_starters()
+            worker_pool.terminate_with_starters()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # Optuna tells over several lines that it asks once more; if that fails too, one line of ours does.
         rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
         rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
         warnings.filterwarnings("ignore", message="Heartbeat of storage")  # liveness.py records them
         self._check_options()
-        params = params_of(self._context.config_loader, self._config)
+        params = search_params(self._context.config_loader, self._config)
         space, fixed, removed = read_space(params.words, arguments)
         overrides = [*(f"{key}={value}" for key, value in fixed.items()), *removed]
         composed = self._composed(overrides)
         typed = {word.partition("=")[0] for word in arguments}
-        said = [drop_absent(space, composed, typed)] if params.from_file else []
+        said = [drop_unknown_keys(space, composed, typed)] if params.from_file else []
         if not space.keys():
             raise UserError("nothing to search: give at least one range, optimizer.lr=interval(0.001,0.01) say")
         config = self._trial_config(composed)
-        said.append(idle(space, config))
+        said.append(unused_step_lr_parameters(space, config))
         for words in space.samples():  # whether there are such keys and options, and the overrides suit them
             self._composed([*overrides, *words])
         chosen = self._options["sampler"]
@@ -113,17 +120,17 @@ class Sweep:
             self._say("several objectives: no trial is pruned")
         self._say_taken(study)
         wanted = plural(self._options["n_trials"], "trial")
-        self._say(f"study {study.study_name}: {len(counted(study))} of {wanted} done")
+        self._say(f"study {study.study_name}: {len(counted_trials(study))} of {wanted} done")
         try:
             if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
                 self._worker(study, space, overrides, config, self._say).work()
-            elif len(counted(study)) < self._options["n_trials"]:
+            elif len(counted_trials(study)) < self._options["n_trials"]:
                 self._start_crew(study, config)
         finally:
-            from housenumbers.sweeps.study_page import write_report  # plotly takes a while, and workers do without
+            from housenumbers.sweeps.study_page import write_study_page  # plotly takes a while, and workers do without
 
             with suppress(OSError, *DATABASE_ERRORS):  # a full disk, which is the news, not the missing report
-                self._say(f"report: {write_report(study, self._folder)}")
+                self._say(f"report: {write_study_page(study, self._folder)}")
         self._conclude(study, config.objectives)
 
     def _check_options(self) -> None:
@@ -145,8 +152,8 @@ class Sweep:
         """The configuration that the trials share, checked; what is searched has its default in it."""
         with read_write(composed), open_dict(composed):
             del composed["hydra"]
-        config = checked(composed)
-        (check_here if self._launcher_name() in LAUNCHERS_HERE else check_targets)(config)
+        config = validate_config(composed)
+        (check_before_run if self._launcher_name() in LAUNCHERS_HERE else check_targets)(config)
         if config.data.val_fraction == 0 and set(config.objectives) != {"train_seconds"}:
             raise UserError("data.val_fraction=0: a search needs a validation part to judge by")
         return config
@@ -154,13 +161,13 @@ class Sweep:
     def _open(
         self, config: TrainConfig, typed: Mapping[str, str], space: Space, overrides: Sequence[str]
     ) -> optuna.Study:
-        fixed = fixed_part(to_dict(config), typed, space)
+        fixed = fixed_config(config_to_dict(config), typed, space)
         shared = None
         if self._options["storage"]:
             shared = open_storage(self._options["storage"], self._options["heartbeat_seconds"], self._called)
         name = self._options["study_name"] or self._automatic_name(default_name(fixed), space, shared)
-        if not is_label(name):
-            raise UserError(f"hydra.sweeper.study_name={name!r}: must be {LABEL}")
+        if not is_valid_name(name):
+            raise UserError(f"hydra.sweeper.study_name={name!r}: must be {VALID_NAME}")
         self._folder = self._folder_of(name)
         if shared is None:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -170,7 +177,7 @@ class Sweep:
         storage = shared or open_storage(own, self._options["heartbeat_seconds"], self._called)
         # In this order: another process may make the study and its first trial just now.
         has_trials = any(self._folder.glob("trial_*/run.json"))
-        with readable(self._called):
+        with one_line_study_errors(self._called):
             is_there = name in optuna.get_all_study_names(storage)
         if has_trials and not is_there:
             raise UserError(
@@ -183,13 +190,13 @@ class Sweep:
         self._folder.mkdir(parents=True, exist_ok=True)
 
         def earlier() -> list[FrozenTrial]:
-            studies = studies_like(name, self._folder_of, shared, default_prefix(fixed))
-            return trials_that_fit(studies, config.objectives, fixed, space)
+            studies = earlier_studies(name, self._folder_of, shared, default_prefix(fixed))
+            return reusable_trials(studies, config.objectives, fixed, space)
 
         chosen, automatic = self._options["sampler"], self._options["study_name"] is None
         is_grid = self._grid_size is not None  # which has its own order, and to which the first ones do not matter
         self._earlier = earlier() if automatic and is_grid else []
-        begin(
+        enqueue_first_trials(
             study, space, self._folder, chosen, partial(make_sampler, chosen, space), self._options["n_trials"],
             may_wait=not is_new and shared is not None, earlier=earlier if automatic and not is_grid else None,
         )  # fmt: skip
@@ -199,9 +206,9 @@ class Sweep:
 
     def _automatic_name(self, base: str, space: Space, shared: RDBStorage | None) -> str:
         """The study's name where none is given: another one where a study of another space has the usual one."""
-        with readable(self._called):
-            stored = stored_space(base, shared or storage_in(self._folder_of(base)))
-        return automatic_name(base, space, stored)
+        with one_line_study_errors(self._called):
+            stored = stored_space(base, shared or sweep_storage(self._folder_of(base)))
+        return default_study_name(base, space, stored)
 
     def _folder_of(self, name: str) -> Path:
         """The sweep's folder, if its study has that name."""
@@ -224,18 +231,20 @@ class Sweep:
     def _start_crew(self, study: optuna.Study, config: TrainConfig) -> None:
         """Has workers complete the study, in processes of this machine or wherever the launcher starts them."""
         workers = self._options["n_jobs"]
-        command = worker_pool.command_of_a_worker(self._threads(config))
-        with worker_pool.progress(study, config.objectives, self._options["n_trials"], self._say):
+        command = worker_pool.worker_command(self._threads(config))
+        with worker_pool.study_progress(study, config.objectives, self._options["n_trials"], self._say):
             if self._launcher_name() == "BasicLauncher":
-                worker_pool.run_here(command, workers)
+                worker_pool.run_local_workers(command, workers)
             else:
                 outlives = self._launcher_name() in _JOBS_OF_THEIR_OWN
                 launcher = Plugins.instance().instantiate_launcher(
-                    config=self._config, hydra_context=self._context, task_function=worker_pool.job(command, outlives)
+                    config=self._config,
+                    hydra_context=self._context,
+                    task_function=worker_pool.launcher_job(command, outlives),
                 )
-                worker_pool.run_by(launcher, workers)
-        with turn(self._folder):
-            give_back_orphans(study)
+                worker_pool.run_launcher_workers(launcher, workers)
+        with trial_lock(self._folder):
+            requeue_dead_trials(study)
 
     def _worker(
         self,
@@ -256,16 +265,16 @@ class Sweep:
         """The threads of each worker where they share this machine's cores and nothing else is asked for."""
         if config.threads is not None or self._launcher_name() not in LAUNCHERS_HERE:
             return None
-        return max(1, processes.cores() // self._options["n_jobs"])
+        return max(1, processes.available_cores() // self._options["n_jobs"])
 
     def _conclude(self, study: optuna.Study, objectives: list[str]) -> None:
         """Says what was found. Raises UserError where too many trials failed; exit code 1 where none completed."""
-        trials = counted(study)
+        trials = counted_trials(study)
         if too_many_failed(trials, self._options["max_failure_rate"]):
             failed = [trial for trial in trials if trial.state is TrialState.FAIL]
             raise UserError(
                 f"{len(failed)} of {plural(len(trials), 'trial')} failed, more than hydra.sweeper.max_failure_rate="
-                f"{self._options['max_failure_rate']} allows; the last one {described(failed[-1], objectives)}"
+                f"{self._options['max_failure_rate']} allows; the last one {describe_trial(failed[-1], objectives)}"
             )
         if len(trials) < self._options["n_trials"]:
             raise UserError(
@@ -279,13 +288,13 @@ class Sweep:
             raise SystemExit(1)
         self._say(", ".join(f"{number} {_ENDED[state]}" for state, number in count.items() if number))
         for best in best_trials(study):
-            place = "" if is_taken(best) else f": {trial_folder(self._folder, best.number)}"
-            self._say(f"best: trial {best.number}, {described(best, objectives)}{place}")
-            self._say(f"  {command(study, best.params)}")
+            place = "" if is_copied_trial(best) else f": {trial_folder(self._folder, best.number)}"
+            self._say(f"best: trial {best.number}, {describe_trial(best, objectives)}{place}")
+            self._say(f"  {repeat_command(study, best.params)}")
 
     def _say_taken(self, study: optuna.Study) -> None:
         """Says which trials the study began with that were trained for others."""
-        names = [trial.user_attrs[TAKEN_FROM][0] for trial in counted(study) if is_taken(trial)]
+        names = [trial.user_attrs[COPIED_FROM][0] for trial in counted_trials(study) if is_copied_trial(trial)]
         others = sorted(set(names) - {study.study_name})
         if others:
             number = sum(name in others for name in names)

@@ -33,13 +33,13 @@ class Trial:
 _current: Trial | None = None
 
 
-def current() -> Trial | None:
+def current_trial() -> Trial | None:
     """The trial that this process is at work on, if it is."""
     return _current
 
 
 @contextmanager
-def at_work_on(trial: Trial) -> Iterator[None]:
+def set_current_trial(trial: Trial) -> Iterator[None]:
     """Makes `trial` the current one."""
     global _current
     _current = trial

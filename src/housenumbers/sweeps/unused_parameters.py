@@ -3,14 +3,14 @@
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from housenumbers.config.schema import TrainConfig, options
+from housenumbers.config.schema import TrainConfig, option_dict
 from housenumbers.runtime.text import plural
 from housenumbers.sweeps.space import Space
 
 _STEP = ("scheduler.step_size", "scheduler.gamma")
 
 
-def drop_absent(space: Space, composed: DictConfig, typed: set[str]) -> str | None:
+def drop_unknown_keys(space: Space, composed: DictConfig, typed: set[str]) -> str | None:
     """Takes keys out of the space that the file has, but the configuration's options have not. Gives what to say of it.
 
     Keys that were `typed` stay, for Hydra to refuse.
@@ -32,10 +32,10 @@ def drop_absent(space: Space, composed: DictConfig, typed: set[str]) -> str | No
     return f"not searched: {', '.join(absent)}: {', '.join(named) or 'the configuration'} has no such key"
 
 
-def idle(space: Space, config: TrainConfig) -> str | None:
+def unused_step_lr_parameters(space: Space, config: TrainConfig) -> str | None:
     """What to say of a StepLR's parameters that are searched though no value changes the learning rate in time."""
     searched = [key for key in _STEP if key in space.always]
-    scheduler = options(config.scheduler)
+    scheduler = option_dict(config.scheduler)
     is_step = str(scheduler.get("_target_")).endswith(".StepLR") and scheduler.get("interval") == "epoch"
     if not searched or not is_step or {"epochs", "scheduler", "scheduler.interval"} & space.keys():
         return None

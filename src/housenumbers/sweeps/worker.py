@@ -25,18 +25,18 @@ from optuna.trial import FrozenTrial, TrialState
 from housenumbers.config.messages import one_line
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.signals import undisturbed
+from housenumbers.runtime.signals import deferred_signals
 from housenumbers.sweeps.heartbeat import (
     DATABASE_ERRORS,
-    give_back,
-    give_back_orphans,
+    discard_trial,
     heartbeats,
-    mark_owner,
-    withdraw,
+    record_owner,
+    requeue_dead_trials,
+    requeue_trial,
 )
 from housenumbers.sweeps.space import Space
-from housenumbers.sweeps.study import TAKEN_FROM, assignments, counts, ended_line, quoted, trial_folder
-from housenumbers.sweeps.trial import Trial, at_work_on
+from housenumbers.sweeps.study import COPIED_FROM, assignments, counts_as_trial, ended_line, quote_value, trial_folder
+from housenumbers.sweeps.trial import Trial, set_current_trial
 from housenumbers.tracking.run_folder import RunFolder
 
 _JUDGED_FROM = 4  # trials: before that a failure rate says little
@@ -62,12 +62,12 @@ class Worker:
     def work(self) -> None:
         """Runs trials until `n_trials` are there, those of other workers included, or too many have failed."""
         while True:
-            signals.check()
-            with undisturbed(), turn(self.folder):
-                for number in give_back_orphans(self.study):
+            signals.exit_if_received()
+            with deferred_signals(), trial_lock(self.folder):
+                for number in requeue_dead_trials(self.study):
                     self.say(f"trial {number} was interrupted: another one goes on from its checkpoint")
                 trials = self.study.get_trials(deepcopy=False)
-            done = [trial for trial in trials if counts(trial)]
+            done = [trial for trial in trials if counts_as_trial(trial)]
             if len(done) >= self.n_trials or too_many_failed(done, self.max_failure_rate):
                 return
             if any(trial.state is TrialState.WAITING for trial in trials) or _places_taken(trials) < self.n_trials:
@@ -78,31 +78,31 @@ class Worker:
     def _run_trial(self) -> None:
         live = None
         try:
-            with undisturbed(), turn(self.folder):
+            with deferred_signals(), trial_lock(self.folder):
                 live = self._ask()
             if live is None:
                 return
             if (equal := self._equal_to(live)) is not None:
-                with undisturbed():
+                with deferred_signals():
                     self._take_over(live, equal)
                     self.say(ended_line(self._frozen(live), self.objectives))
                 return
             folder = self._folder_for(live)
-            place = [f"hydra.sweep.dir={quoted(self.folder)}", f"hydra.sweep.subdir={folder.name}"]
+            place = [f"hydra.sweep.dir={quote_value(self.folder)}", f"hydra.sweep.subdir={folder.name}"]
             words = [*self.overrides, *assignments(live.params), *place]
             trial = Trial(live, len(self.objectives))
-            with at_work_on(trial), heartbeats(self.study, live._trial_id):
+            with set_current_trial(trial), heartbeats(self.study, live._trial_id):
                 returned = self._launch(words, live.number)
             if returned.status is JobStatus.FAILED:
-                signals.check()  # C code may have made another error of the interruption
+                signals.exit_if_received()  # C code may have made another error of the interruption
             if _no_fault_of_its_own(returned):
                 raise returned._return_value
         except BaseException:  # the sweep itself is being stopped
             if live is not None:
                 with suppress(*DATABASE_ERRORS):  # the database's disk may be the full one
-                    give_back(self.study, self._frozen(live))
+                    requeue_trial(self.study, self._frozen(live))
             raise
-        with undisturbed():
+        with deferred_signals():
             self._tell(trial, returned, folder)
             self.say(ended_line(self._frozen(live), self.objectives))
 
@@ -117,7 +117,7 @@ class Worker:
         """Tells the study the equal trial's results."""
         for epoch, value in equal.intermediate_values.items():
             live.report(value, epoch)
-        live.set_user_attr(TAKEN_FROM, equal.user_attrs.get(TAKEN_FROM, [self.study.study_name, equal.number]))
+        live.set_user_attr(COPIED_FROM, equal.user_attrs.get(COPIED_FROM, [self.study.study_name, equal.number]))
         self._tell_values(live, equal.values)
 
     def _launch(self, words: list[str], number: int) -> JobReturn:
@@ -136,16 +136,16 @@ class Worker:
         trials = self.study.get_trials(deepcopy=False)
         before = [trial for trial in trials if trial.number < live.number and trial.number != continued]
         if _places_taken(before) >= self.n_trials:
-            withdraw(self.study, live._trial_id)
+            discard_trial(self.study, live._trial_id)
             return None
-        mark_owner(live)
+        record_owner(live)
         self.space.draw(live)
         return live
 
     def _folder_for(self, live: optuna.Trial) -> Path:
         """The trial's folder, with the checkpoints of the interrupted trial that it goes on with, if it does."""
         folder = trial_folder(self.folder, live.number)
-        set_aside(folder)
+        move_aside(folder)
         trials = self.study.get_trials(deepcopy=False)
         stopped = live.user_attrs.get("continues")
         while stopped is not None:
@@ -192,14 +192,14 @@ class Worker:
 
 
 @contextmanager
-def turn(sweep_folder: Path) -> Iterator[None]:
+def trial_lock(sweep_folder: Path) -> Iterator[None]:
     """One process at a time claims trials or gives them back: SQLite itself would let two have the same one.
 
     The processes of other machines share a real database, which locks its rows.
     """
     lock = FileLock(sweep_folder / ".lock")
     while not lock.is_locked:
-        signals.check()  # the other process may have been stopped, and this one be told to end
+        signals.exit_if_received()  # the other process may have been stopped, and this one be told to end
         with suppress(Timeout):
             lock.acquire(timeout=1)
     try:
@@ -208,7 +208,7 @@ def turn(sweep_folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def set_aside(folder: Path) -> None:
+def move_aside(folder: Path) -> None:
     """Moves a trial's folder away that holds another trial: one that the study forgot when it was restored.
 
     Raises UserError where a process is at work there.
@@ -234,7 +234,7 @@ def _reason(error: Any, folder: Path) -> str:
 
 def _places_taken(trials: Sequence[FrozenTrial]) -> int:
     """How many of these count, are at work, or wait for a worker."""
-    return sum(counts(trial) or not trial.state.is_finished() for trial in trials)
+    return sum(counts_as_trial(trial) or not trial.state.is_finished() for trial in trials)
 
 
 def too_many_failed(trials: Sequence[FrozenTrial], max_failure_rate: float) -> bool:

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from housenumbers.config import targets
 from housenumbers.runtime import processes
-from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, HOST, meanwhile
-from housenumbers.sweeps.study import counted, counts, ended_line
+from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, HOST, call_periodically
+from housenumbers.sweeps.study import counted_trials, counts_as_trial, ended_line
 
 # Set in the environment of a worker: the numbers of the processes that started it, which it ends with.
 _WORKER = "HOUSENUMBERS_WORKER"
@@ -30,18 +30,18 @@ def is_worker() -> bool:
     return _WORKER in os.environ
 
 
-def end_with_starters() -> None:
+def terminate_with_starters() -> None:
     """Ends this worker, in order, once a process that started it is gone, even one that was killed before this call."""
-    processes.end_with([int(number) for number in os.environ[_WORKER].split(",")])
+    processes.terminate_with([int(number) for number in os.environ[_WORKER].split(",")])
 
 
-def command_of_a_worker(threads: int | None) -> list[str]:
+def worker_command(threads: int | None) -> list[str]:
     """The command that this process was started by, in one process, with so many threads; null: as configured."""
     more = [] if threads is None else [f"threads={threads}"]
     return [sys.executable, str(Path(sys.argv[0]).absolute()), *sys.argv[1:], *more]
 
 
-def run_here(command: Sequence[str], workers: int) -> None:
+def run_local_workers(command: Sequence[str], workers: int) -> None:
     """Runs `workers` processes at once, and returns when all have ended. Ends them, in order, if it is ended itself."""
     started = [_start(command, Path.cwd()) for _ in range(workers)]
     try:
@@ -54,7 +54,7 @@ def run_here(command: Sequence[str], workers: int) -> None:
             worker.wait()
 
 
-def job(command: Sequence[str], outlives_this: bool = False) -> TaskFunction:
+def launcher_job(command: Sequence[str], outlives_this: bool = False) -> TaskFunction:
     """What a launcher has to run to start a worker, in the present working folder.
 
     A worker ends with its job and, where it is on this machine and not said to outlive it, with this process.
@@ -63,7 +63,7 @@ def job(command: Sequence[str], outlives_this: bool = False) -> TaskFunction:
     return functools.partial(_job, command=command, folder=Path.cwd(), host=HOST, starters=starters)
 
 
-def run_by(launcher: Launcher, workers: int) -> None:
+def run_launcher_workers(launcher: Launcher, workers: int) -> None:
     """Runs `workers` jobs of a launcher that was set up with a `job`: processes of joblib's or Ray's, jobs of SLURM's.
 
     They find the package by PYTHONPATH. Raises what stopped a job from starting.
@@ -77,7 +77,7 @@ def run_by(launcher: Launcher, workers: int) -> None:
 def _job(_: Any, command: Sequence[str], folder: Path, host: str, starters: Sequence[int]) -> int:
     here = starters if host == HOST else ()
     if here:
-        processes.end_with(here)  # a launcher's idle process would stay for minutes
+        processes.terminate_with(here)  # a launcher's idle process would stay for minutes
     return _start(command, folder, here).wait()
 
 
@@ -93,13 +93,13 @@ def _start(command: Sequence[str], folder: Path, starters: Sequence[int] = ()) -
 
 
 @contextmanager
-def progress(
+def study_progress(
     study: optuna.Study, objectives: Sequence[str], n_trials: int, say: Callable[[str], None]
 ) -> Iterator[None]:
     """Meanwhile says how each trial ended, and shows a bar over all trials on a terminal."""
     seen = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
     bar = tqdm(
-        total=n_trials, initial=len(counted(study)), unit="trial", leave=False, dynamic_ncols=True,
+        total=n_trials, initial=len(counted_trials(study)), unit="trial", leave=False, dynamic_ncols=True,
         disable=not sys.stderr.isatty(),
     )  # fmt: skip
 
@@ -111,10 +111,10 @@ def progress(
                 if "owner" in trial.user_attrs:  # else it was given up before it began
                     with tqdm.external_write_mode():
                         say(ended_line(trial, objectives))
-        bar.update(sum(map(counts, trials)) - bar.n)
+        bar.update(sum(map(counts_as_trial, trials)) - bar.n)
 
     try:
-        with meanwhile(look, _LOOK_EVERY):
+        with call_periodically(look, _LOOK_EVERY):
             yield
     finally:
         with suppress(*DATABASE_ERRORS):  # the workers have told, if the database is away

@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from housenumbers.config.schema import TrainConfig, to_dict
-from housenumbers.config.targets import call_in, failure
+from housenumbers.config.schema import TrainConfig, config_to_dict
+from housenumbers.config.targets import failure_message, instantiate_in_run
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.loggers import Logger
 
 log = logging.getLogger(__name__)
 
 
-class Observers:
+class LoggersAndCallbacks:
     """Of one run. A context manager, which tells the loggers how the run ended.
 
     A logger that fails is left out from then on, with one line in the log: what it keeps is elsewhere, too. A callback
@@ -22,19 +22,20 @@ class Observers:
 
     def __init__(self, config: TrainConfig, folder: Path) -> None:
         """Raises UserError where one of them cannot be made."""
-        self._params = to_dict(config) if config.logger else {}
+        self._params = config_to_dict(config) if config.logger else {}
         self._loggers: dict[str, Logger] = {
-            f"logger.{name}": call_in(folder, f"logger.{name}", option) for name, option in config.logger.items()
+            f"logger.{name}": instantiate_in_run(folder, f"logger.{name}", option)
+            for name, option in config.logger.items()
         }
         self._callbacks: dict[str, Callable[[dict[str, Any]], object]] = {
-            f"callbacks.{name}": call_in(folder, f"callbacks.{name}", option)
+            f"callbacks.{name}": instantiate_in_run(folder, f"callbacks.{name}", option)
             for name, option in config.callbacks.items()
         }
         for key, callback in self._callbacks.items():
             if not callable(callback):
                 raise UserError(f"{key}: gives a {type(callback).__name__}, which cannot be called with a record")
 
-    def __enter__(self) -> "Observers":
+    def __enter__(self) -> "LoggersAndCallbacks":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -57,7 +58,7 @@ class Observers:
             try:
                 callback(dict(record))
             except Exception as error:
-                raise UserError(failure(key, error)) from None
+                raise UserError(failure_message(key, error)) from None
 
     def scores(self, scores: Mapping[str, Any], epoch: int) -> None:
         """Tells the loggers the final scores, at the last epoch."""
@@ -73,4 +74,4 @@ class Observers:
                 tell(logger)
             except Exception as error:  # whatever a library or a network meets
                 del self._loggers[key]
-                log.warning("%s: the run goes on without it", failure(key, error))
+                log.warning("%s: the run goes on without it", failure_message(key, error))

@@ -38,7 +38,7 @@ class EventFile(SummaryWriter):
         return writer
 
 
-def event_files(folder: Path) -> list[Path]:
+def list_event_files(folder: Path) -> list[Path]:
     """The event files in a folder itself, by name."""
     return sorted(folder.glob(f"{EVENTS}*"))
 
@@ -53,7 +53,7 @@ class _Records:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        earlier = event_files(folder)
+        earlier = list_event_files(folder)
         # A TensorBoard at work goes on to names that sort after those which it knows; the clock may have been set back.
         stamps = [file.name.removeprefix(EVENTS).partition(".")[0] for file in earlier]
         stamp = max([int(time.time()), *(int(before) + 1 for before in stamps if before.isdecimal())])

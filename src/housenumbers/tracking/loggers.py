@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock
 
-from housenumbers.config.schema import dotted
+from housenumbers.config.schema import flatten
 from housenumbers.runtime.files import write_text
 
 _TAG = "housenumbers_run"  # of MLflow's
@@ -126,7 +126,7 @@ class MLflowLogger:
             return
         tags = {_TAG: self._number}
         self._run = self._client.create_run(experiment, run_name=self._name, tags=tags).info.run_id
-        for key, value in dotted(params).items():
+        for key, value in flatten(params).items():
             self._client.log_param(self._run, key, value)
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:

@@ -15,14 +15,14 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from housenumbers.config.schema import TrainConfig, computed, from_saved, to_dict
+from housenumbers.config.schema import TrainConfig, config_to_dict, load_saved_config, without_machine_keys
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.files import read_text, remove_leftovers, write_json, write_text
+from housenumbers.runtime.files import read_text, remove_temporary_files, write_json, write_text
 from housenumbers.tracking.record_validation import checked_history, is_deep
 
 EVENTS = "events.out.tfevents."  # what the names of TensorBoard's files begin with
 _DERIVED = ("report.html", "evaluation_*.json", "corruptions_*")
-ENDED_WELL = ("completed", "pruned")
+FINISHED = ("completed", "pruned")
 
 
 class RunFolder:
@@ -66,9 +66,9 @@ class RunFolder:
                 saved = OmegaConf.create(read_text(self.path / ".hydra" / "config.yaml"))
         except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError, YAMLError):
             raise UserError(f"{self.path}: not a run's folder: it has no run.json and no .hydra/config.yaml") from None
-        return from_saved(saved, str(self.path), overrides)
+        return load_saved_config(saved, str(self.path), overrides)
 
-    def typed(self) -> list[str]:
+    def overrides(self) -> list[str]:
         """The words of the command line that started the run; none where they were not saved, or are damaged."""
         try:
             words = OmegaConf.create(read_text(self.path / ".hydra" / "overrides.yaml"))
@@ -84,22 +84,22 @@ class RunFolder:
         if event_files := sorted(self.path.glob(f"{EVENTS}*")):
             raise UserError(f"{event_files[0]}: is of another program, and would be replaced: choose another folder")
 
-    def holds(self, config: TrainConfig) -> bool:
+    def has_run_of(self, config: TrainConfig) -> bool:
         """Whether the folder holds a run of this configuration, ended or not.
 
         Raises UserError where it holds one of another configuration.
         """
         if not self.record() and not (self.path / ".hydra" / "config.yaml").exists():
             return False
-        if computed(to_dict(self.config())) != computed(to_dict(config)):
+        if without_machine_keys(config_to_dict(self.config())) != without_machine_keys(config_to_dict(config)):
             raise UserError(f"{self.path}: holds a run of another configuration: choose another folder")
         return True
 
     def save_config(self, config: TrainConfig) -> None:
         """Writes `.hydra/config.yaml` for a run that Hydra does not start."""
-        self._save("config", OmegaConf.create(to_dict(config)))
+        self._save("config", OmegaConf.create(config_to_dict(config)))
 
-    def save_composition(self, config: DictConfig, settings: HydraConf) -> None:
+    def save_hydra_config(self, config: DictConfig, settings: HydraConf) -> None:
         """Writes `.hydra/` for a run that Hydra starts: its configuration, Hydra's own, and the words given.
 
         Hydra itself would write over the configuration of a run that the folder holds. Only the process that holds the
@@ -129,14 +129,14 @@ class RunFolder:
             raise UserError(f"{self.metrics_file}: damaged ({error}): restore it from a backup") from None
         return checked_history(records, str(self.metrics_file))
 
-    def remove_outdated(self) -> list[Path]:
+    def remove_derived_files(self) -> list[Path]:
         """Deletes what other commands derived from earlier best weights of this run; gives what there was."""
         found = [file for pattern in _DERIVED for file in sorted(self.path.glob(pattern))]
         for file in found:
             file.unlink()
         return found
 
-    def started(self, config: TrainConfig, **values: Any) -> None:
+    def record_start(self, config: TrainConfig, **values: Any) -> None:
         """Writes the record of a run that begins, or goes on, perhaps with more epochs."""
         if self.record().get("config", {"epochs": config.epochs}).get("epochs") != config.epochs:
             self.save_config(config)
@@ -147,7 +147,7 @@ class RunFolder:
             started=self.record().get("started") or datetime.now(UTC).isoformat(timespec="microseconds"),
             host=platform.node(),
             process=os.getpid(),
-            config=to_dict(config),
+            config=config_to_dict(config),
             error=None,
             **values,
         )
@@ -169,7 +169,7 @@ class RunFolder:
             raise
         try:
             for folder in (self.path, self.path / ".hydra", self.best.parent, self.figures):
-                remove_leftovers(folder)
+                remove_temporary_files(folder)
             yield
         finally:
             lock.release()

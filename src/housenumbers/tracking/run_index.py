@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from housenumbers.runtime.errors import UserError, explained
+from housenumbers.runtime.errors import UserError, os_error_message
 from housenumbers.tracking.record_validation import check_scores
 from housenumbers.tracking.run_folder import RunFolder
 
-HOMES = (Path("outputs"), Path("multirun"))
+RUN_ROOTS = (Path("outputs"), Path("multirun"))
 _WIDEST = 40  # letters, of a cell of the table
 
 
-def all_runs(homes: Iterable[Path] = HOMES) -> list[dict[str, Any]]:
+def all_runs(homes: Iterable[Path] = RUN_ROOTS) -> list[dict[str, Any]]:
     """The records of all runs below `homes`, each with its `folder`, best validation accuracy first.
 
     A damaged record is listed, with status "damaged", and one that may not be read with status "unreadable".
@@ -26,11 +26,11 @@ def all_runs(homes: Iterable[Path] = HOMES) -> list[dict[str, Any]]:
         for file in home.rglob("run.json"):
             folder = RunFolder(file.parent)
             try:
-                run = checked_record(folder) | {"status": folder.status()}
+                run = read_record(folder) | {"status": folder.status()}
             except UserError as error:
                 run = {"status": "damaged", "error": str(error)}
             except OSError as error:
-                if (explanation := explained(error)) is None:
+                if (explanation := os_error_message(error)) is None:
                     raise
                 run = {"status": "unreadable", "error": explanation}
             runs.append(run | {"folder": str(file.parent)})
@@ -75,7 +75,7 @@ def caption(run: Mapping[str, Any]) -> str:
     return ", ".join([*map(_cell, told), _printable(str(run["folder"]))])
 
 
-def newest_run(wanted: str, homes: Sequence[Path] = HOMES) -> Path:
+def newest_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> Path:
     """The folder of the run that was started last, trials of sweeps apart. Raises UserError where there is none."""
     runs = [run for run in all_runs(homes) if run.get("trial") is None and "config" in run]
     if not runs:
@@ -83,7 +83,7 @@ def newest_run(wanted: str, homes: Sequence[Path] = HOMES) -> Path:
     return Path(max(runs, key=lambda run: str(run.get("started", "")))["folder"])
 
 
-def checked_record(folder: RunFolder) -> dict[str, Any]:
+def read_record(folder: RunFolder) -> dict[str, Any]:
     """The folder's record. Raises UserError where it is damaged or scores in it are no numbers, OSError as `record`."""
     record = folder.record()
     check_scores(record, str(folder.record_file))

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import HOMES, all_runs, find_value
+from housenumbers.tracking.run_index import RUN_ROOTS, all_runs, find_value
 
 Run = Mapping[str, Any]
 
 
-class Choice(NamedTuple):
+class SelectedRun(NamedTuple):
     """A run's folder or a checkpoint, and why it is this one: empty where the user named it."""
 
     path: Path
@@ -25,7 +25,7 @@ class Choice(NamedTuple):
             print(self.why, file=sys.stderr)
 
 
-def find_run(wanted: str, homes: Sequence[Path] = HOMES) -> Choice:
+def find_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
     """The run that `wanted` names: a folder, a file, `last`, `best`, or the `name` of runs below `homes`.
 
     Only runs with a checkpoint are chosen from. `last` is the newest, and so is a name that several have: completed
@@ -34,12 +34,12 @@ def find_run(wanted: str, homes: Sequence[Path] = HOMES) -> Choice:
     """
     path = Path(wanted)
     if wanted not in ("last", "best") and (path.is_file() or _is_run(path)):
-        return Choice(path)
+        return SelectedRun(path)
     runs = all_runs(homes)
     if wanted not in ("last", "best"):
         runs = [run for run in runs if run.get("name") == wanted]
         if not runs and path.exists():
-            return Choice(path)  # whoever opens it says what it lacks
+            return SelectedRun(path)  # whoever opens it says what it lacks
     saved = [run for run in runs if RunFolder(Path(run["folder"])).best.exists()]
     if wanted == "best":
         return _best(saved, homes)
@@ -52,7 +52,7 @@ def _is_run(path: Path) -> bool:
     return any(part.exists() for part in (path / "run.json", path / ".hydra", path / "checkpoints"))
 
 
-def _newest(wanted: str, runs: Sequence[Run]) -> Choice:
+def _newest(wanted: str, runs: Sequence[Run]) -> SelectedRun:
     chosen = max(runs, key=lambda run: (run["status"] == "completed", not run.get("trial"), _started(run)))
     alike = [run for run in runs if _kind(run) == _kind(chosen)]
     what = f"{chosen['status']} {'trial' if chosen.get('trial') else 'run'}"
@@ -66,7 +66,7 @@ def _newest(wanted: str, runs: Sequence[Run]) -> Choice:
     return _choice(wanted, chosen, which)
 
 
-def _best(runs: Sequence[Run], homes: Sequence[Path]) -> Choice:
+def _best(runs: Sequence[Run], homes: Sequence[Path]) -> SelectedRun:
     scored = [run for run in runs if run["status"] == "completed" and run.get("best")]  # the best is first
     if not scored:
         raise UserError(f"run=best: {_nothing('best', runs, homes)}")
@@ -80,9 +80,9 @@ def _best(runs: Sequence[Run], homes: Sequence[Path]) -> Choice:
     return _choice("best", chosen, which)
 
 
-def _choice(wanted: str, chosen: Run, which: str) -> Choice:
+def _choice(wanted: str, chosen: Run, which: str) -> SelectedRun:
     model, data = (find_value(chosen, key) or "?" for key in ("model.name", "data.name"))
-    return Choice(Path(chosen["folder"]), f"run={wanted}: {chosen['folder']} ({model} on {data}): {which}")
+    return SelectedRun(Path(chosen["folder"]), f"run={wanted}: {chosen['folder']} ({model} on {data}): {which}")
 
 
 def _nothing(wanted: str, runs: Sequence[Run], homes: Sequence[Path]) -> str:

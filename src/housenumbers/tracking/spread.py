@@ -13,7 +13,7 @@ from housenumbers.config.schema import OBJECTIVES
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import checked_record
+from housenumbers.tracking.run_index import read_record
 
 SIGNIFICANT = 0.05
 UNDECIDED = ("no difference", "equal", "not known")  # how verdicts begin that find no difference
@@ -35,7 +35,7 @@ def score(record: Mapping[str, Any], objective: str) -> float:
     return float(record["train_seconds"] if objective == "train_seconds" else record["best"][objective])
 
 
-def differences(groups: Mapping[Any, Sequence[float]], objective: str) -> tuple[Any, dict[Any, str]]:
+def compare_means(groups: Mapping[Any, Sequence[float]], objective: str) -> tuple[Any, dict[Any, str]]:
     """The group with the best mean, and in words whether each of the others is really worse.
 
     Welch's t-test (1947), two-sided; p is multiplied by the number of pairs (Bonferroni), since the best was picked.
@@ -66,7 +66,7 @@ def _difference(best: Sequence[float], other: Sequence[float], pairs: int) -> st
     return f"worse (p = {p:.2g})" if p < SIGNIFICANT else f"no difference shown (p = {p:.2g})"
 
 
-def seed_table(sweep_folder: Path) -> list[str]:
+def seed_summary(sweep_folder: Path) -> list[str]:
     """A line for each group of runs, best first, then one for each run that failed.
 
     No group is shown where no two runs differ in their seed alone.
@@ -74,8 +74,8 @@ def seed_table(sweep_folder: Path) -> list[str]:
     records = {}
     for file in sorted(sweep_folder.rglob("run.json")):
         with suppress(UserError, OSError):  # a damaged record has no part in the means; runs.py tells of it
-            records[file.parent] = checked_record(RunFolder(file.parent))
-    typed = {folder: RunFolder(folder).typed() for folder in records}
+            records[file.parent] = read_record(RunFolder(file.parent))
+    typed = {folder: RunFolder(folder).overrides() for folder in records}
     common = set.intersection(*map(set, typed.values())) if typed else set()
     words = {folder: [word for word in typed[folder] if word not in common] for folder in typed}
     failures = [
@@ -101,7 +101,7 @@ def _table(groups: Mapping[str, "_Group"]) -> list[str]:
         return ["the spread over seeds (test accuracy; mean ± standard deviation):", *lines, *lost]
     objective = _first_objective(every_run[0])
     scores = {name: [score(run, objective) for run in runs] for name, runs in completed.items()}
-    best, others = differences(scores, objective)
+    best, others = compare_means(scores, objective)
     lines = [f"the spread over seeds ({objective} of the best epoch, then test accuracy; mean ± standard deviation):"]
     for name in [best, *others]:
         against = f"; against {best}: {others[name]}" if name in others else ""

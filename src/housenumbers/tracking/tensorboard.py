@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from housenumbers.config.groups import SCHEMAS
-from housenumbers.config.schema import TrainConfig, dotted
+from housenumbers.config.schema import TrainConfig, flatten
 
 # What the record of every epoch has; the rest are metrics of one's own.
 _OF_EVERY_RUN = {"epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds"}
@@ -82,7 +82,7 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, bool | float | str]:
     """
     kinds = _kinds()
     chosen: dict[str, bool | float | str] = {}
-    for key, value in dotted(config).items():
+    for key, value in flatten(config).items():
         if value is None or key in _NO_HYPERPARAMETERS:
             continue
         is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

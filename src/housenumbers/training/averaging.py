@@ -55,7 +55,7 @@ class WeightAverage:
         self._count += 1
 
     @contextmanager
-    def in_model(self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
+    def swapped_in(self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
         """Puts the average in the place of the model's own weights for a while, and these back to the bit.
 
         Means of far-apart weights give activations that no batch norm has seen: after `swa` their statistics are
@@ -89,7 +89,7 @@ def averaged_weights(
     """Meanwhile the model, and with it the `network`, has the average of its weights, where there is one."""
     if average is None:
         return nullcontext()
-    return average.in_model(
+    return average.swapped_in(
         network, training_batches(train, config.data.batch_size, config.augment, config.seed, epoch)
     )
 

@@ -8,8 +8,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from housenumbers.config.schema import options
-from housenumbers.config.targets import call
+from housenumbers.config.schema import option_dict
+from housenumbers.config.targets import instantiate_target
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 
@@ -21,7 +21,7 @@ def build_model(chosen: Any, device: torch.device) -> nn.Module:
 
     Raises UserError where its target is not allowed, or does not take these options.
     """
-    arguments = options(chosen)
+    arguments = option_dict(chosen)
     for not_the_model_s in ("name", "pretrained", "freeze"):
         arguments.pop(not_the_model_s, None)
     model = _made("model", arguments, nn.Module)
@@ -34,7 +34,7 @@ def build_optimizer(chosen: Any, model: nn.Module, device: torch.device) -> Opti
     Where the backbone is to learn more slowly than the head, the head is the first group of parameters.
     Raises UserError where its target is not allowed, does not take these options, or needs the loss itself.
     """
-    arguments = options(chosen)
+    arguments = option_dict(chosen)
     ratio = arguments.pop("backbone_lr_ratio", 1.0)
     module, _, name = str(arguments["_target_"]).rpartition(".")
     target = getattr(torch.optim, name, None) if module.startswith("torch.optim") else None
@@ -45,7 +45,7 @@ def build_optimizer(chosen: Any, model: nn.Module, device: torch.device) -> Opti
     if ratio != 1:
         if "lr" not in arguments:
             raise UserError(f"optimizer.backbone_lr_ratio={ratio}: is a part of optimizer.lr: give that, too")
-        head = {id(parameter) for parameter in head_of(model).parameters()}
+        head = {id(parameter) for parameter in classifier_head(model).parameters()}
         groups = [[p for p in params if id(p) in head], [p for p in params if id(p) not in head]]
         params = [{"params": groups[0]}, {"params": groups[1], "lr": ratio * arguments["lr"]}]
     optimizer = _made("optimizer", arguments, Optimizer, params=params)
@@ -59,7 +59,7 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def head_of(model: nn.Module) -> nn.Module:
+def classifier_head(model: nn.Module) -> nn.Module:
     """The model's last layer. Raises UserError where it does not say which one that is."""
     head = getattr(model, "head", None)
     if not isinstance(head, nn.Module):
@@ -73,7 +73,7 @@ def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_ep
     A length that the configuration leaves null becomes that of the whole run, counted in these intervals.
     Raises UserError where its target is not allowed, or does not take these options.
     """
-    arguments = options(chosen)
+    arguments = option_dict(chosen)
     interval = arguments.pop("interval", "epoch")
     arguments.pop("warmup_epochs", None)
     intervals = epochs * (steps_per_epoch if interval == "batch" else 1)
@@ -96,7 +96,7 @@ def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_ep
 
 
 def _made(group: str, arguments: dict[str, Any], kind: type[Made], **more: Any) -> Made:
-    made = call(group, arguments, **more)
+    made = instantiate_target(group, arguments, **more)
     if not isinstance(made, kind):
         raise UserError(
             f"{group}: {arguments['_target_']}: gives a {type(made).__name__}, no {kind.__name__}: name another target"

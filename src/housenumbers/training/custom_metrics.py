@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from housenumbers.config.targets import call, failure
+from housenumbers.config.targets import failure_message, instantiate_target
 from housenumbers.runtime.errors import UserError
 
 
-def own_metrics(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> dict[str, float | None]:
+def custom_metrics(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> dict[str, float | None]:
     """The value of each of the `metrics`, by its name, for logits `[N, 10]` and labels `[N]`; null if it is not finite.
 
     Each is made anew, so that one that counts over its calls (torchmetrics') begins at nothing.
@@ -18,10 +18,10 @@ def own_metrics(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> d
     """
     values: dict[str, float | None] = {}
     for name, option in metrics.items():
-        metric = call(f"metrics.{name}", option)
+        metric = instantiate_target(f"metrics.{name}", option)
         try:
             value = float(metric(logits.clone(), labels.clone()))
         except Exception as error:
-            raise UserError(failure(f"metrics.{name}", error)) from None
+            raise UserError(failure_message(f"metrics.{name}", error)) from None
         values[name] = value if math.isfinite(value) else None
     return values

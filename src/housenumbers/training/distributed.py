@@ -16,14 +16,14 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from housenumbers.config.schema import TrainConfig
-from housenumbers.data.batches import plain_batches, rows_of
+from housenumbers.data.batches import eval_batches, rank_rows
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.metrics import accuracy_and_loss, predict
+from housenumbers.metrics import accuracy_and_loss, predict_logits
 from housenumbers.runtime import processes
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
-from housenumbers.training.custom_metrics import own_metrics
+from housenumbers.training.custom_metrics import custom_metrics
 
 # How long one waits for another, which may be downloading or writing. A dead one is noticed at once, by its connection.
 _PATIENCE = timedelta(days=1)
@@ -34,7 +34,7 @@ _has_joined = False
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Meanwhile, or until `leave`, the run's processes are connected. Raises UserError where another one is lost."""
     global _has_joined
     if processes.world_size() == 1:
@@ -45,7 +45,7 @@ def together() -> Iterator[None]:
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
         _has_joined = True
         yield
-        leave()
+        destroy_process_group()
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and not any(name in str(error) for name in ("gloo", "NCCL")):
             raise
@@ -54,20 +54,20 @@ def together() -> Iterator[None]:
         ) from None
 
 
-def leave() -> None:
+def destroy_process_group() -> None:
     """Ends the connection: what is left to do, the first process does alone."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def release() -> None:
+def release_workers() -> None:
     """Lets the other processes end where the first one has no run for them after all, but `--help`, say."""
     if processes.world_size() > 1 and not _has_joined:
-        with together():
-            from_first(None)
+        with process_group():
+            broadcast_object(None)
 
 
-def from_first(value: Any) -> Any:
+def broadcast_object(value: Any) -> Any:
     """What the first process has, in all of them."""
     if processes.world_size() == 1:
         return value
@@ -76,25 +76,25 @@ def from_first(value: Any) -> Any:
     return values[0]
 
 
-def share_state(state: Any, device: torch.device) -> None:
+def broadcast_state(state: Any, device: torch.device) -> None:
     """Loads what the `state_dict` of the first process's state holds into that of the others."""
     if processes.world_size() == 1:
         return
     stored = io.BytesIO()
     if processes.rank() == 0:
         torch.save(state.state_dict(), stored)
-    received = io.BytesIO(from_first(stored.getvalue()))
+    received = io.BytesIO(broadcast_object(stored.getvalue()))
     if processes.rank() > 0:
         state.load_state_dict(torch.load(received, map_location=device, weights_only=True))
 
 
-def begin(config: TrainConfig) -> torch.device:
+def setup_device(config: TrainConfig) -> torch.device:
     """Sets up this process, and gives the device that it computes on: with CUDA each has one of its own.
 
     Raises UserError where the machine does not have it.
     """
     alone = processes.world_size() == 1
-    by_default = _THREADS if alone else max(1, processes.cores() // processes.local_world_size())
+    by_default = _THREADS if alone else max(1, processes.available_cores() // processes.local_world_size())
     torch.set_num_threads(config.threads or by_default)
     if alone:
         return choose_device(config.device)
@@ -111,31 +111,31 @@ def begin(config: TrainConfig) -> torch.device:
     return device
 
 
-def parallel(network: nn.Module, device: torch.device) -> nn.Module:
+def wrap_ddp(network: nn.Module, device: torch.device) -> nn.Module:
     """The network, its gradients averaged over all processes, which begin with the first one's weights and statistics.
 
     On CUDA batch norm has the statistics of the whole batch; the CPU has no such layer: there, of the process's part.
     """
     if processes.world_size() == 1:
         return network
-    _share_buffers(network)  # the statistics of frozen batch norms count, too
+    _broadcast_buffers(network)  # the statistics of frozen batch norms count, too
     if device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # its new name is unknown to torch 2.9
         return DistributedDataParallel(network, broadcast_buffers=False)
 
 
-def _share_buffers(network: nn.Module) -> None:
+def _broadcast_buffers(network: nn.Module) -> None:
     for buffer in network.buffers():
         dist.broadcast(buffer, 0)
 
 
-def gradients_stay(network: nn.Module, here: bool) -> AbstractContextManager[None]:
+def no_sync(network: nn.Module, here: bool) -> AbstractContextManager[None]:
     """Where `here`, gradients of a backward pass begun meanwhile are not averaged yet but kept for the next one's."""
     return network.no_sync() if here and isinstance(network, DistributedDataParallel) else nullcontext()
 
 
-def total(tensor: Tensor) -> Tensor:
+def all_reduce_sum(tensor: Tensor) -> Tensor:
     """The sum over all processes, equal to the bit in each."""
     if processes.world_size() == 1:
         return tensor
@@ -152,18 +152,18 @@ def validate(
     Each process looks at rows of its own, with the first one's batch norms.
     """
     if processes.world_size() == 1:
-        logits, labels = predict(network, plain_batches(data))
-        return *accuracy_and_loss(logits, labels), own_metrics(metrics, logits, labels)
-    _share_buffers(network)
-    rows = rows_of(len(data.labels), processes.rank(), processes.world_size())
+        logits, labels = predict_logits(network, eval_batches(data))
+        return *accuracy_and_loss(logits, labels), custom_metrics(metrics, logits, labels)
+    _broadcast_buffers(network)
+    rows = rank_rows(len(data.labels), processes.rank(), processes.world_size())
     sums = torch.zeros(2, dtype=torch.float64)
     logits, labels = torch.empty(0, 10), torch.empty(0, dtype=torch.long)
     if rows:
         own = LabeledImages(data.images[rows.start : rows.stop], data.labels[rows.start : rows.stop])
-        logits, labels = predict(network, plain_batches(own))
+        logits, labels = predict_logits(network, eval_batches(own))
         accuracy, loss = accuracy_and_loss(logits, labels)
         sums += torch.tensor([round(accuracy * len(rows)), loss * len(rows)], dtype=torch.float64)
-    correct, loss = total(sums).tolist()
+    correct, loss = all_reduce_sum(sums).tolist()
     return correct / len(data.labels), loss / len(data.labels), _of_all_rows(metrics, logits, labels)
 
 
@@ -175,4 +175,4 @@ def _of_all_rows(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> 
     dist.all_gather_object(parts, (logits, labels))
     if processes.rank() > 0:
         return {}
-    return own_metrics(metrics, torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))
+    return custom_metrics(metrics, torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))

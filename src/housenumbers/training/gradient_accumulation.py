@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from housenumbers.config.schema import TrainConfig
-from housenumbers.data.batches import micro_batch_count, rows_of
-from housenumbers.data.random_streams import MODEL, stream_seed
+from housenumbers.data.batches import micro_batch_count, rank_rows
+from housenumbers.data.random_streams import MODEL, seed_for
 from housenumbers.runtime import processes
 from housenumbers.training import distributed
 
@@ -25,18 +25,18 @@ def micro_batches(
 ) -> Iterator[MicroBatch]:
     """The parts, at most `config.micro_batches`, in which this process computes its rows of a batch.
 
-    `images` and `labels` are this process's rows of the batch, `batch_size` is the number of all its rows. The gradients
-    that the caller computes are those of the whole batch: DistributedDataParallel averages them over the processes
-    after the last part only. Seeds the generator, from which dropout draws, anew for each part.
+    `images` and `labels` are this process's rows of the batch, `batch_size` is the number of all its rows. The
+    gradients that the caller computes add up to those of the whole batch: DistributedDataParallel averages them over
+    the processes after the last part only. Seeds the generator, from which dropout draws, anew for each part.
     """
     rank, world_size = processes.rank(), processes.world_size()
-    own_rows = len(rows_of(batch_size, rank, world_size))
+    own_rows = len(rank_rows(batch_size, rank, world_size))
     count = micro_batch_count(batch_size, world_size, config.micro_batches)
     parts = zip(images.tensor_split(count), labels.tensor_split(count), strict=True)
     for number, (part_images, part_labels) in enumerate(parts):
         part = rank * config.micro_batches + number
         key = (config.seed, epoch, step, part) if part else (config.seed, epoch, step)  # as of a whole batch
-        torch.manual_seed(stream_seed(MODEL, *key))
+        torch.manual_seed(seed_for(MODEL, *key))
         size = own_rows * len(part_labels) / len(labels)
-        with distributed.gradients_stay(model, here=number + 1 < count):
+        with distributed.no_sync(model, here=number + 1 < count):
             yield MicroBatch(part_images, part_labels, size, size * world_size / batch_size)

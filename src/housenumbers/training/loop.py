@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from housenumbers.config.schema import TrainConfig, options
-from housenumbers.data.batches import batch_count, training_batches
+from housenumbers.config.schema import TrainConfig, option_dict
+from housenumbers.data.batches import steps_per_epoch, training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import DivergedError, UserError
@@ -23,10 +23,10 @@ from housenumbers.training.build import build_model, build_optimizer, build_sche
 from housenumbers.training.checkpoint import load_weights
 from housenumbers.training.gradient_accumulation import micro_batches
 from housenumbers.training.history import Record, should_stop
-from housenumbers.training.progressive import check_progressive, due, freeze_stages_due, pictures_of_size_due
-from housenumbers.training.reproducibility import computes_in_bfloat16
-from housenumbers.training.schedules import scaled_rates, warmup_factor
-from housenumbers.training.transfer import freeze, frozen_features, load_pretrained, train_mode
+from housenumbers.training.progressive import check_progressive, freeze_stages, progressive_resize, value_for_epoch
+from housenumbers.training.reproducibility import uses_bfloat16
+from housenumbers.training.schedules import scaled_learning_rates, warmup_factor
+from housenumbers.training.transfer import cache_frozen_features, freeze, load_pretrained, train_mode
 
 _LOOK_EVERY = 20  # steps between looks at the loss: each look makes a GPU wait
 
@@ -45,12 +45,12 @@ class TrainingState:
     pretrained_sha256: str | None  # of the weights that training began with, where there were any
 
     @classmethod
-    def fresh(
+    def initial(
         cls, config: TrainConfig, steps_per_epoch: int, device: torch.device, pretrained: bool = True
     ) -> "TrainingState":
         """The state before the first step, with the pretrained weights of `config.model` unless others are at hand."""
         model = build_model(config.model, device)
-        chosen = options(config.model)
+        chosen = option_dict(config.model)
         source = chosen.get("pretrained", False) if pretrained else False
         pretrained_sha256 = load_pretrained(model, source)
         freeze(model, chosen.get("freeze", False))
@@ -104,21 +104,21 @@ def fit(
     Raises DivergedError where a loss is not finite.
     """
     already, started = state.seconds, time.perf_counter()
-    if not state.history and not options(config.model).get("pretrained"):
+    if not state.history and not option_dict(config.model).get("pretrained"):
         initialize_from_data(state.model, stages[0])
     stage = None
     while len(state.history) < config.epochs and not should_stop(state.history, config.early_stopping):
         epoch = len(state.history) + 1
         epoch_started = time.perf_counter()
-        if stage is not (now_due := due(stages, epoch, config.epochs)):
+        if stage is not (now_due := value_for_epoch(stages, epoch, config.epochs)):
             stage = now_due
-            network, train, validating = frozen_features(config, state.model, stage, validation)
-        steps = batch_count(train, config.data.batch_size)
+            network, train, validating = cache_frozen_features(config, state.model, stage, validation)
+        steps = steps_per_epoch(train, config.data.batch_size)
         lr = state.optimizer.param_groups[0]["lr"] * warmup_factor(config.scheduler, (epoch - 1) * steps, steps)
-        freeze_stages_due(config, state.model, epoch)
+        freeze_stages(config, state.model, epoch)
         # Each epoch anew: DistributedDataParallel waits for the gradients of all that was trained when it was made.
-        trained = distributed.parallel(network, train.images.device)
-        with pictures_of_size_due(config, state.model, epoch):
+        trained = distributed.wrap_ddp(network, train.images.device)
+        with progressive_resize(config, state.model, epoch):
             train_loss = train_epoch(config, state, trained, train, epoch, on_step)
         val_accuracy, val_loss = None, None
         others: dict[str, float | None] = {}
@@ -166,7 +166,7 @@ def train_epoch(
     """
     model, optimizer = train_mode(network), state.optimizer
     loss_sum = torch.zeros((), device=train.images.device)
-    steps = batch_count(train, config.data.batch_size)
+    steps = steps_per_epoch(train, config.data.batch_size)
     batches = training_batches(
         train, config.data.batch_size, config.augment, config.seed, epoch, processes.rank(), processes.world_size()
     )
@@ -180,7 +180,7 @@ def train_epoch(
             loss_sum += loss.detach() * part.size
         if config.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad_norm)
-        with scaled_rates(optimizer, warmup_factor(config.scheduler, (epoch - 1) * steps + step, steps)):
+        with scaled_learning_rates(optimizer, warmup_factor(config.scheduler, (epoch - 1) * steps + step, steps)):
             optimizer.step()
         if state.interval == "batch":
             state.scheduler.step()
@@ -194,14 +194,14 @@ def train_epoch(
 
 def _mean_loss(loss_sum: Tensor, seen: int, epoch: int) -> float:
     """The mean over the images that all processes have seen. Raises DivergedError where it is not finite."""
-    mean_loss = distributed.total(loss_sum).item() / seen
+    mean_loss = distributed.all_reduce_sum(loss_sum).item() / seen
     check_finite(mean_loss, f"training loss in epoch {epoch}")
     return mean_loss
 
 
 def batch_loss(config: TrainConfig, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """The mean cross entropy of a batch; the model is run in bfloat16 where the configuration and the device say so."""
-    bfloat16 = computes_in_bfloat16(config.autocast, images.device)
+    bfloat16 = uses_bfloat16(config.autocast, images.device)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
         logits = model(images.contiguous(memory_format=torch.channels_last))
     return F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)

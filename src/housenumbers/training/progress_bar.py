@@ -15,7 +15,7 @@ _WORTH_SAYING = 10.0  # seconds to go
 _AS_SAID = 1.5  # a factor: what takes longer or shorter by more is said again
 
 
-class Progress:
+class ProgressBar:
     """A bar over all steps of a run, on a terminal alone. A context manager; `step` is what the loop calls.
 
     The log gets an estimate of the time left after some steps, and another one after the first epoch, whose validation
@@ -34,7 +34,7 @@ class Progress:
             disable=not sys.stderr.isatty(),
         )  # fmt: skip
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressBar":
         return self
 
     def __exit__(self, *_: object) -> None:

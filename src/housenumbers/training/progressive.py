@@ -17,7 +17,7 @@ from housenumbers.training.transfer import freeze, train_mode
 Entry = TypeVar("Entry")
 
 
-def due(entries: Sequence[Entry], epoch: int, epochs: int) -> Entry:
+def value_for_epoch(entries: Sequence[Entry], epoch: int, epochs: int) -> Entry:
     """The entry whose turn it is: each has an equal share of the epochs, counted from 1, and the last one the last.
 
     Where there are fewer epochs than entries, the first ones are left out: scores are made for the last one.
@@ -36,7 +36,7 @@ def check_progressive(config: TrainConfig, model: nn.Module) -> None:
         raise UserError(f"progressive.sizes={sizes}: {type(model).__name__} has no `normalize`, a Normalize, to resize")
 
 
-def check_batches(config: TrainConfig, model: nn.Module, pictures: Tensor) -> None:
+def check_batch_shapes(config: TrainConfig, model: nn.Module, pictures: Tensor) -> None:
     """Raises UserError where the model cannot be trained on as few `pictures`, `[N, 3, H, W]`, or not in these sizes.
 
     Where the network has shrunk them to one place, batch norms need two of them or more.
@@ -63,7 +63,7 @@ def check_batches(config: TrainConfig, model: nn.Module, pictures: Tensor) -> No
         ) from None
 
 
-def freeze_stages_due(config: TrainConfig, model: nn.Module, epoch: int) -> None:
+def freeze_stages(config: TrainConfig, model: nn.Module, epoch: int) -> None:
     """Freezes the first stages of the model whose share of the epochs is over (Brock et al. 2017, arXiv:1706.04983).
 
     There each layer's learning rate falls to 0 before; here the run has one schedule, and a stage stops where it is.
@@ -74,7 +74,7 @@ def freeze_stages_due(config: TrainConfig, model: nn.Module, epoch: int) -> None
 
 
 @contextmanager
-def pictures_of_size_due(config: TrainConfig, model: nn.Module, epoch: int) -> Iterator[None]:
+def progressive_resize(config: TrainConfig, model: nn.Module, epoch: int) -> Iterator[None]:
     """Meanwhile the model works on pictures of the size that is due in this epoch (Tan and Le 2021, arXiv:2104.00298).
 
     Small ones cost less, and train the same filters. Scores are always computed at the model's own size.
@@ -83,7 +83,7 @@ def pictures_of_size_due(config: TrainConfig, model: nn.Module, epoch: int) -> I
     if not sizes:
         yield
         return
-    with _pictures_of(model, due(sizes, epoch, config.epochs)):
+    with _pictures_of(model, value_for_epoch(sizes, epoch, config.epochs)):
         yield
 
 

@@ -38,7 +38,7 @@ def seed_everything(seed: int) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may sum in any order
 
 
-def computes_in_bfloat16(autocast: bool | str, device: torch.device) -> bool:
+def uses_bfloat16(autocast: bool | str, device: torch.device) -> bool:
     """Whether a step is run in bfloat16: `autocast` is false (never), "cuda", or true: also on the CPU.
 
     And only where the device has instructions for it: emulated, it is slower than float32.

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from housenumbers.config.schema import options
+from housenumbers.config.schema import option_dict
 
 
 class Trapezoidal(LRScheduler):
@@ -37,11 +37,11 @@ def warmup_factor(chosen: Any, step: int, steps_per_epoch: int) -> float:
 
     It rises in a straight line to all of it over `warmup_epochs` (Goyal et al. 2017, arXiv:1706.02677).
     """
-    return min(1.0, (step + 1) / (round(options(chosen).get("warmup_epochs", 0) * steps_per_epoch) + 1))
+    return min(1.0, (step + 1) / (round(option_dict(chosen).get("warmup_epochs", 0) * steps_per_epoch) + 1))
 
 
 @contextmanager
-def scaled_rates(optimizer: Optimizer, factor: float) -> Iterator[None]:
+def scaled_learning_rates(optimizer: Optimizer, factor: float) -> Iterator[None]:
     """Meanwhile the learning rates are so much of what they were. Schedules, which go on from the last rate, see none
     of it: torch's LinearLR beside a cosine that ends above 0 would lead to another rate.
     """

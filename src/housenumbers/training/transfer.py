@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from housenumbers.config.schema import TrainConfig
-from housenumbers.data.batches import plain_batches
+from housenumbers.data.batches import eval_batches
 from housenumbers.data.download import download
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.metrics import predict
+from housenumbers.metrics import predict_logits
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.training.build import head_of
+from housenumbers.training.build import classifier_head
 from housenumbers.training.checkpoint import as_checkpoint, load_plain_data, load_weights, weights_in, weights_sha256
 from housenumbers.training.checkpoint_owner import check_owner
 
@@ -37,7 +37,7 @@ def load_pretrained(model: nn.Module, source: bool | str) -> str | None:
         return None
     weights = _published(model) if source is True else _from_file(str(source))
     own = model.state_dict()
-    of_the_head = {id(tensor) for tensor in head_of(model).parameters()}
+    of_the_head = {id(tensor) for tensor in classifier_head(model).parameters()}
     head = {name for name, tensor in model.named_parameters() if id(tensor) in of_the_head}
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     fitting.pop(_OWN_SIZE, None)
@@ -58,7 +58,7 @@ def freeze(model: nn.Module, how_much: bool | int) -> None:
         return
     if how_much is True:
         model.requires_grad_(False)
-        head_of(model).requires_grad_(True)
+        classifier_head(model).requires_grad_(True)
         return
     freezable: Any = getattr(model, "freezable_stages", list)
     stages: list[list[nn.Module]] = freezable()
@@ -80,7 +80,7 @@ def train_mode(model: nn.Module) -> nn.Module:
     return model
 
 
-def frozen_features(
+def cache_frozen_features(
     config: TrainConfig, model: nn.Module, train: LabeledImages, validation: LabeledImages | None
 ) -> tuple[nn.Module, LabeledImages, LabeledImages | None]:
     """What the loop has to run: the head on features, computed once, where all else is frozen and nothing is augmented.
@@ -115,7 +115,7 @@ def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> Labeled
 
     hook = head.register_forward_hook(note)
     try:
-        logits, _ = predict(model, plain_batches(data))
+        logits, _ = predict_logits(model, eval_batches(data))
     finally:
         hook.remove()
     if not torch.equal(torch.cat(given).float().cpu(), logits):

@@ -35,7 +35,7 @@ class MultirunSweeper(BasicSweeper):
     """Hydra's own for plain lists, which names folders by what varies and goes on with what is in them."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from housenumbers.sweeps.multirun import sweep
+        from housenumbers.sweeps.multirun import run_multirun
 
         assert self.config is not None
         assert self.launcher is not None
@@ -45,7 +45,7 @@ class MultirunSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         batches = self.split_arguments(overrides, self.max_batch_size)
-        return sweep(batches, self.config, self.hydra_context.config_loader, self.launcher)
+        return run_multirun(batches, self.config, self.hydra_context.config_loader, self.launcher)
 
 
 class StudySweeper(Sweeper):
