@@ -35,6 +35,7 @@ def test_a_wrong_word_is_one_line(word: str) -> None:
     assert word.partition("=")[0] in line
 
 
+@pytest.mark.slow
 def test_lost_and_doubled_epochs_and_other_weights_are_noticed(finished: Path, tmp_path: Path) -> None:
     run = shutil.copytree(finished, tmp_path / "run")
     assert faults_in(run, finished) == []

@@ -26,6 +26,7 @@ def fonts() -> list[glyphs.Font]:
     return glyphs.load_fonts(glyphs.font_files("matplotlib"))
 
 
+@pytest.mark.slow
 def test_every_crop_is_a_function_of_its_seed_and_index(tmp_path: Path) -> None:
     few = load_splits(config(tmp_path, "data.val_fraction=0")).train
     more = load_splits(config(tmp_path, "data.val_fraction=0", "data.size=90")).train
@@ -36,6 +37,7 @@ def test_every_crop_is_a_function_of_its_seed_and_index(tmp_path: Path) -> None:
     assert not any(torch.equal(one, two) for one, two in zip(few.images, other.images, strict=True))
 
 
+@pytest.mark.slow
 def test_processes_render_what_one_does(tmp_path: Path) -> None:
     many = load_splits(config(tmp_path, "data.val_fraction=0", "data.size=1600")).train  # more than three chunks
     few = load_splits(config(tmp_path, "data.val_fraction=0")).train
@@ -147,6 +149,7 @@ def test_there_is_no_extra_part(tmp_path: Path) -> None:
         load_splits(config(tmp_path, "data.use_extra=true"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(processes.available_cores() < 2, reason="a single core renders in the process itself")
 def test_a_render_that_is_interrupted_ends_at_once(tmp_path: Path) -> None:
     """Ctrl-C while processes render: exit code 130, no half entry in the cache, and no process left."""

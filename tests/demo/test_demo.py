@@ -93,6 +93,7 @@ def visit() -> Iterator[Callable[[str], Visit]]:
         each.driver.quit()
 
 
+@pytest.mark.slow
 def test_a_visit(visit: Callable[[str], Visit], home: Path) -> None:  # one, since a server and a browser take seconds
     write_digit(home / "digit.png")
     (home / "text.png").write_text("not a picture")

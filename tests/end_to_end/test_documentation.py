@@ -67,10 +67,9 @@ def commands(page: Path) -> list[str]:
 
 
 ALL = list(dict.fromkeys(command for page in PAGES for command in commands(page)))
-IN_README = commands(PAGES[0])
-SEVERAL = re.compile("seed=42,43,|run1_batch32,")  # runs
+PROMISED = ("python src/train.py model=resnet31 data.reduce=0.1", "python src/train.py -m hydra/sweeper=optuna")
 RUN = [
-    pytest.param(command, marks=[] if command in IN_README and not SEVERAL.search(command) else pytest.mark.slow)
+    pytest.param(command, marks=[] if command in PROMISED else pytest.mark.slow)
     for command in ALL
     if command not in NOT_RUN
 ]

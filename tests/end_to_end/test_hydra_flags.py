@@ -100,7 +100,12 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize("words", KEYS)
+FAST = ("hydra.run.dir=here hydra.job.chdir=true", "-m hydra.sweep.dir=there hydra.job.chdir=true")
+
+
+@pytest.mark.parametrize(
+    "words", [pytest.param(words, marks=[pytest.mark.slow] * (words not in FAST)) for words in KEYS]
+)
 def test_hydras_keys_work_and_results_lie_where_they_say(words: str, command: Command, tmp_path: Path) -> None:
     done = command("train", *words.split(), *SHORT)
     assert done.returncode == 0, done.stderr

@@ -47,7 +47,7 @@ POINTS = {
 }  # fmt: skip
 # Without validation the last epoch is the best one, whatever the net has learnt.
 MORE = {"between last.pt and best.pt": ("data.val_fraction=0",)}
-RARE = ("between the first epoch's metrics and TensorBoard", "after all of TensorBoard")
+SLOW = POINTS.keys() - {AFTER_CHECKPOINTS}
 
 
 def killed_run(home: Path, point: str) -> Path:
@@ -73,7 +73,7 @@ def test_the_points_lie_where_their_names_say(tmp_path: Path) -> None:
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 1
 
 
-@pytest.mark.parametrize("point", [pytest.param(point, marks=[pytest.mark.slow] * (point in RARE)) for point in POINTS])
+@pytest.mark.parametrize("point", [pytest.param(point, marks=[pytest.mark.slow] * (point in SLOW)) for point in POINTS])
 def test_all_records_say_what_the_checkpoint_says_once(tmp_path: Path, point: str) -> None:
     folder = killed_run(tmp_path, point)
     done = run_in(tmp_path, "train", f"resume={folder}")

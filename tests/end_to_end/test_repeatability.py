@@ -77,7 +77,7 @@ def test_equal_runs_are_equal_and_another_seed_differs(command: Command, tmp_pat
     assert len(weights) == 2
 
 
-@pytest.mark.parametrize("epochs", [0, 1, 3])
+@pytest.mark.parametrize("epochs", [1, *(pytest.param(epochs, marks=pytest.mark.slow) for epochs in (0, 3))])
 def test_killed_at_a_random_moment_then_resumed(
     command: Command, tmp_path: Path, uninterrupted: dict, epochs: int
 ) -> None:
@@ -97,6 +97,7 @@ def test_killed_at_a_random_moment_then_resumed(
     assert run_folders(tmp_path) == [folder]
 
 
+@pytest.mark.slow
 def test_all_that_the_fast_preset_and_other_techniques_add_goes_on_after_a_kill(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
@@ -108,6 +109,7 @@ def test_all_that_the_fast_preset_and_other_techniques_add_goes_on_after_a_kill(
     assert results(only_run(killed)) == results(only_run(whole))
 
 
+@pytest.mark.slow
 def test_killed_before_it_wrote_anything(command: Command, tmp_path: Path, uninterrupted: dict) -> None:
     process = start(tmp_path)
     while not (configs := list(tmp_path.glob("outputs/*/*/.hydra/overrides.yaml"))):
@@ -138,8 +140,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the checkpoint's file through /proc")
-@pytest.mark.parametrize("number", [1, *(pytest.param(number, marks=pytest.mark.slow) for number in (2, 5))])
+@pytest.mark.parametrize("number", [1, 2, 5])
 def test_killed_while_a_checkpoint_is_written(
     command: Command, tmp_path: Path, uninterrupted: dict, number: int
 ) -> None:
@@ -186,6 +189,7 @@ def test_a_signal_does_not_tear_the_loading_of_a_library(
     assert record(begun)["status"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tmp_path: Path, uninterrupted: dict) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -204,6 +208,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(tmp_path
         subprocess.run(["umount", "-l", disk], check=True)
 
 
+@pytest.mark.slow
 def test_a_run_at_work_is_left_alone(command: Command, tmp_path: Path) -> None:
     process = start(tmp_path, "epochs=500")
     try:
@@ -385,6 +390,7 @@ def test_only_our_own_leftovers_are_removed(command: Command, tmp_path: Path) ->
     assert not ours.exists()
 
 
+@pytest.mark.slow
 def test_a_signal_does_not_tear_what_a_run_is_writing(tmp_path: Path) -> None:
     """A study's database and matplotlib do not bear an exception in the middle of a call."""
     code = f"""

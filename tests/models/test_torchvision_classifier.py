@@ -32,6 +32,7 @@ def test_every_option_learns_from_a_batch_of_pictures(name: str) -> None:
 LARGE_REGNETS = [name for name in torchvision.models.list_models(include="regnet_*") if not name.endswith("_400mf")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "architecture", torchvision.models.list_models(module=torchvision.models, exclude=LARGE_REGNETS)
 )

@@ -74,6 +74,7 @@ def made(command: Command, *words: str) -> Path:
     return Path(done.stdout.strip())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["svhn", "digits", "synthetic", "folder"])
 def test_every_data_option_has_a_page(command: Command, tmp_path: Path, data: str) -> None:
     words: tuple[str, ...] = ()

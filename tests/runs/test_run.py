@@ -79,6 +79,7 @@ def test_tensorboard_has_the_studys_tags_and_more(finished: Path) -> None:
     assert events.Scalars("hparam/validation_accuracy")
 
 
+@pytest.mark.slow
 def test_without_threads_a_run_has_torchs_own_number_whatever_the_one_before_it_had(
     command: Command, tmp_path: Path
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_bug_keeps_its_traceback_and_is_recorded(command: Command, tmp_path: P
     assert record(only_run(tmp_path))["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_clipping_smoothing_and_other_options_change_the_weights(command: Command, tmp_path: Path) -> None:
     options = [(), ("clip_grad_norm=0.1",), ("label_smoothing=0.1",), ("augment=rotation",), ("optimizer=adamw",)]
     for words in options:
@@ -167,6 +169,7 @@ def test_several_runs_share_a_multirun_folder_and_are_tested(command: Command, t
     assert all(record(folder)["test"] for folder in folders)
 
 
+@pytest.mark.slow
 def test_every_preset_runs(command: Command, tmp_path: Path) -> None:
     """The settings of each preset but its size: a small net, few pictures, one epoch."""
     small = (

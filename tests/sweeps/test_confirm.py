@@ -32,6 +32,7 @@ def records(home: Path) -> dict[str, dict]:
     }
 
 
+@pytest.mark.slow
 def test_the_best_run_again_on_fresh_seeds_and_the_same_split(home: Path) -> None:
     done = run_in(home, "confirm", "study=s", "top=2", "seeds=2")
     assert done.returncode == 0, done.stderr
@@ -60,6 +61,7 @@ def test_the_best_run_again_on_fresh_seeds_and_the_same_split(home: Path) -> Non
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_a_kill(home: Path) -> None:
     words = ("study=s", "top=1", "seeds=2")
     process = subprocess.Popen(command_line("confirm", *words), cwd=home, env=environment(), stdout=subprocess.DEVNULL)
@@ -167,6 +169,7 @@ def test_runs_that_do_not_differ_leave_no_winner(tmp_path: Path) -> None:
     assert "the best" not in (tmp_path / "confirmed.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_sweep_with_options_of_its_own(command: Command, tmp_path: Path) -> None:
     """They lie in the folder that the sweep was given as --config-dir."""
     options = tmp_path / "my (options)"

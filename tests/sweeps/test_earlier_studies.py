@@ -139,6 +139,7 @@ WORDS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_widened_and_a_narrowed_space_train_only_what_is_new(tmp_path: Path) -> None:
     def search(*words: str) -> list[str]:
         done = run_in(tmp_path, "train", *WORDS, *words)

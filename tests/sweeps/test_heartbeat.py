@@ -56,6 +56,7 @@ def test_parameters_that_wait_are_not_lost_where_a_process_dies_before_it_draws_
     assert study.ask().suggest_float("optimizer.lr", 0, 1) == 0.25
 
 
+@pytest.mark.slow
 def test_whenever_what_gives_a_trial_back_is_killed_one_goes_on_with_it(tmp_path: Path) -> None:
     """Killed before each of its commits in turn, until it gets through."""
     for kill_at in range(1, 50):

@@ -67,6 +67,7 @@ def test_an_interrupted_run_is_gone_on_with(command: Command, tmp_path: Path) ->
     assert json.loads((tmp_path / "runs/0_resnet31/run.json").read_text())["epochs"] == 3
 
 
+@pytest.mark.slow
 def test_a_failure_is_told_at_once_and_stands_in_the_runs_log(command: Command, tmp_path: Path) -> None:
     done = command("train", "-m", *SHORT, "optimizer=sgd", "optimizer.lr=0.001,1e30,0.002")
     assert done.returncode == 2

@@ -193,6 +193,7 @@ def test_a_connection_lost_in_the_middle_of_a_question_is_not_taken_for_a_full_d
         raise PendingRollbackError(said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "said"),
     [

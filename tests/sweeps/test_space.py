@@ -103,6 +103,7 @@ def test_equal_spaces_have_equal_identities() -> None:
     assert CategoricalDistribution([16, 32]).to_internal_repr(32) == 1  # choices are kept in their order
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf" / "search").glob("*.yaml")))
 def test_every_space_of_ours_runs(name: str, command: Command) -> None:
     words = [word for word in TINY if not word.startswith(("data.batch_size", "model.width"))]

@@ -37,6 +37,7 @@ def page(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "multirun/s/report.html"
 
 
+@pytest.mark.slow
 def test_it_renders_without_errors_and_asks_nobody_for_anything(page: Path) -> None:
     # The page forbids itself every request; a browser would tell of one that was tried on the console.
     assert "default-src 'none'" in page.read_text()
@@ -111,6 +112,7 @@ def test_a_study_that_is_not_there_is_one_line(searched: Path, words: list[str],
     assert said in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", ["no file", "an empty file"])
 @pytest.mark.parametrize("verb", ["report", "confirm"])
 def test_a_database_that_is_gone_is_not_made_anew(searched: Path, tmp_path: Path, verb: str, left: str) -> None:
@@ -137,6 +139,7 @@ def test_failures_stand_in_it_with_their_reasons_even_if_nothing_completed(tmp_p
     assert re.search(r'class="reason">failed: DivergedError', page)
 
 
+@pytest.mark.slow
 def test_several_objectives_are_drawn_as_a_front(tmp_path: Path) -> None:
     done = sweep(tmp_path, "objective=[val_accuracy,train_seconds]", "hydra.sweeper.n_trials=3")
     assert done.returncode == 0, done.stderr

@@ -50,6 +50,7 @@ def test_trials_are_in_the_study_and_in_folders_of_their_own(searched: Path) -> 
     assert study(searched).direction is optuna.study.StudyDirection.MAXIMIZE
 
 
+@pytest.mark.slow
 def test_the_printed_command_repeats_the_best_trial(tmp_path: Path) -> None:
     import shlex
 
@@ -95,10 +96,8 @@ def test_a_study_with_another_identity_is_refused(searched: Path, words: list[st
     assert len(study(searched).trials) == trials
 
 
-@pytest.mark.parametrize(
-    "number",
-    [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGINT))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_an_interrupted_trial_is_given_back_and_ends_equal(tmp_path: Path, number: signal.Signals) -> None:
     long = ("epochs=4", "hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -188,7 +187,8 @@ def test_nothing_to_search_is_one_line(command: Command) -> None:
     assert "nothing to search" in done.stderr
 
 
-@pytest.mark.parametrize("kilobytes", [pytest.param(200, marks=pytest.mark.slow), 1000])
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [200, 1000])
 def test_after_a_full_disk_the_same_command_goes_on(tmp_path: Path, kilobytes: int) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -221,6 +221,7 @@ def test_a_trial_for_which_there_is_too_little_memory_fails_alone(tmp_path: Path
     assert narrow.state is TrialState.COMPLETE
 
 
+@pytest.mark.slow
 def test_a_bug_in_a_trial_leaves_its_traceback_in_the_trials_log(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sklearn.datasets\ndef broken(): raise ValueError('a bug')\nsklearn.datasets.load_digits = broken\n"
@@ -232,6 +233,7 @@ def test_a_bug_in_a_trial_leaves_its_traceback_in_the_trials_log(tmp_path: Path)
     assert "Traceback" in (tmp_path / "multirun/s/trial_0000/train.log").read_text()
 
 
+@pytest.mark.slow
 def test_trials_of_a_study_that_is_gone_are_not_overwritten(tmp_path: Path) -> None:
     assert sweep(tmp_path, "hydra.sweeper.n_trials=1").returncode == 0
     (tmp_path / "multirun/s/study.db").unlink()
@@ -243,6 +245,7 @@ def test_trials_of_a_study_that_is_gone_are_not_overwritten(tmp_path: Path) -> N
     assert (tmp_path / "multirun/s/trial_0000/run.json").read_text() == before
 
 
+@pytest.mark.slow
 def test_folders_of_trials_that_a_restored_study_does_not_know_are_set_aside(tmp_path: Path) -> None:
     words = ("epochs=1", "hydra/sweeper/pruner=none")
     folder = tmp_path / "multirun/s"
@@ -352,6 +355,7 @@ def test_a_searched_key_that_is_forced_is_pinned(tmp_path: Path) -> None:
     assert "data.batch_size" not in study(tmp_path).trials[0].params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["text", "a torn page"])
 def test_a_damaged_database_is_one_line(searched: Path, tmp_path: Path, damage: str) -> None:
     shutil.copytree(searched / "multirun", tmp_path / "multirun")
@@ -370,7 +374,8 @@ def test_a_damaged_database_is_one_line(searched: Path, tmp_path: Path, damage: 
         assert "restore it from a backup" in line
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_file_in_the_place_of_a_trials_folder_costs_no_parameters(tmp_path: Path, workers: int) -> None:
     words = ("epochs=1", "hydra/sweeper/pruner=none", "hydra.sweeper.n_trials=2", f"hydra.sweeper.n_jobs={workers}")
     file = tmp_path / "multirun/s/trial_0000"
@@ -416,6 +421,7 @@ def test_whenever_it_is_killed_its_start_samples_are_drawn_once(tmp_path: Path) 
     assert len(study(broken).trials) == 5
 
 
+@pytest.mark.slow
 def test_a_trial_says_that_it_has_gone_on_under_other_conditions(tmp_path: Path) -> None:
     words = ("hydra.sweeper.n_trials=1", "epochs=2")
     assert run_ended(tmp_path, signal.SIGKILL, 1, *SWEEP, *words).returncode == -signal.SIGKILL

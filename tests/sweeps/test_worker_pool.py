@@ -175,6 +175,7 @@ def test_a_launcher_that_is_not_installed_is_one_line(tmp_path: Path) -> None:
     assert "pip install -e '.[joblib]'" in line
 
 
+@pytest.mark.slow
 def test_a_configuration_that_kills_its_process_again_and_again_counts_as_failed(tmp_path: Path) -> None:
     """As one that needs more memory than there is does, where the system ends processes for it."""
     for _ in range(3):
@@ -223,6 +224,7 @@ def test_no_two_workers_claim_a_trial_at_the_same_time(tmp_path: Path) -> None:
     assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE] * 2
 
 
+@pytest.mark.slow
 def test_a_worker_that_waits_for_its_turn_can_be_ended(tmp_path: Path) -> None:
     with waiting_for_its_turn(tmp_path) as process:
         process.send_signal(signal.SIGINT)

@@ -82,12 +82,14 @@ def test_a_multirun_without_repeated_seeds_says_nothing_of_spread(command: Comma
     assert "spread" not in done.stdout
 
 
+@pytest.mark.slow
 def test_runs_of_one_seed_are_not_counted_as_independent(command: Command) -> None:
     done = command("train", "-m", "seed=1,1,2", "name=a,b", *TINY, "epochs=1")
     assert done.returncode == 0, done.stderr
     assert "n = 2" in done.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_groups_are_kept_apart_where_hydra_does_not_save_what_was_typed(command: Command) -> None:
     done = command("train", "-m", *TINY, "seed=1,2", "epochs=1,2", "hydra.output_subdir=null")
     assert done.returncode == 0, done.stderr
@@ -111,6 +113,7 @@ def test_runs_that_diverge_are_counted_and_named_with_their_reason(command: Comm
         assert "not a finite number" in line
 
 
+@pytest.mark.slow
 def test_a_group_in_which_some_runs_fail_says_how_many(command: Command, tmp_path: Path) -> None:
     """One that completed is made one that failed, as none diverges for its seed alone."""
     done = command("train", "-m", *TINY, "epochs=1", "seed=1,2,3", "hydra.sweep.dir=runs")

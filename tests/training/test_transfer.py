@@ -59,6 +59,7 @@ def imagenet_like(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_the_best_weights_of_another_and_needs_it_no_more(command: Command, tmp_path: Path) -> None:
     done = command("train", *TINY, "epochs=1", "hydra.run.dir=first")
     assert done.returncode == 0, done.stderr
@@ -143,6 +144,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "exploded").exists()
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_downloaded_are_one_line_that_says_where_to_put_them(tmp_path: Path) -> None:
     offline = {"https_proxy": "http://127.0.0.1:1", "TORCH_HOME": str(tmp_path / "torch")}
     words = ("data=digits", "epochs=1", "model=resnet50", "model.pretrained=true")
