@@ -1,6 +1,6 @@
 """Trains one network: compose the configuration, check it, run. `python src/train.py --help` shows what can be set.
 
-The rooms behind it are imported late: help and a mistake in the configuration should not wait for torch.
+The packages behind it are imported late: help and a mistake in the configuration should not wait for torch.
 """
 
 import os

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 from support import ROOT, environment
 
-from housenumbers.sweeps.heartbeat import call_periodically, record_owner, requeue_dead_trials
+from housenumbers.sweeps.heartbeat import query_periodically, record_owner, requeue_dead_trials
 from housenumbers.sweeps.study import counts_as_trial
 
 
@@ -141,6 +141,6 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_the_talk(recwarn: pyt
             often.set()
         raise OperationalError("select 1", {}, Exception("the connection is lost"))
 
-    with call_periodically(ask, 0.01):
+    with query_periodically(ask, 0.01):
         assert often.wait(5)
     assert not list(recwarn)  # pytest makes a warning of what a thread dies of

@@ -1,4 +1,4 @@
-"""The typed schema of the whole configuration and its range checks. Imports neither torch nor the other rooms.
+"""The typed schema of the whole configuration and its range checks. Does not import torch.
 
 The values live in `conf/`; here stand their types, their meaning and what they may be. A group option that has no
 schema of its own (a model that you add, say) works too: what the code reads of it is checked all the same, and the rest

@@ -29,7 +29,7 @@ _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def render(template: str, content: Mapping[str, Any], folder: Path = _HERE) -> str:
-    """The page that a template of this room, or in another `folder`, makes of `content`, whose text is escaped."""
+    """The page that a template of this package, or in another `folder`, makes of `content`, whose text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, _HERE], encoding="utf-8"),
         autoescape=True,

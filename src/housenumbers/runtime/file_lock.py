@@ -1,13 +1,14 @@
 """One process at a time makes a file that several want; the others wait, say so, and do not wait for ever."""
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from housenumbers.runtime.threads import call_periodically
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def exclusive_lock(lock: Path, task: str) -> Iterator[None]:
             lock.parent.mkdir(parents=True, exist_ok=True)
             if _acquired(found := FileLock(lock), heartbeat, task):
                 held.callback(found.release)
-                held.enter_context(_beating(heartbeat))
+                held.enter_context(_heartbeat(heartbeat))
         yield
 
 
@@ -57,23 +58,19 @@ def _acquired(lock: FileLock, heartbeat: Path, task: str) -> bool:
 
 
 @contextmanager
-def _beating(heartbeat: Path) -> Iterator[None]:
-    """Meanwhile a thread touches the file: it does not where the process is stopped."""
-    ended = threading.Event()
+def _heartbeat(file: Path) -> Iterator[None]:
+    """Touches the file from a thread, which a stopped process does not run, and removes it at the end."""
 
-    def beat() -> None:
-        while not ended.wait(_HEARTBEAT):
-            with suppress(OSError):
-                heartbeat.touch()
+    def touch() -> None:
+        with suppress(OSError):
+            file.touch()
 
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
     try:
-        yield
+        with call_periodically(touch, _HEARTBEAT):
+            yield
     finally:
-        ended.set()
-        thread.join()
-        heartbeat.unlink(missing_ok=True)
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def _time_of(file: Path) -> int | None:

@@ -1,10 +1,9 @@
 """Who is at work on a trial, whether they still live, and what becomes of a trial whose process died."""
 
 import platform
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +13,8 @@ import psutil
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
+
+from housenumbers.runtime.threads import call_periodically
 
 HOST = f"{platform.node()}-{uuid.getnode():x}"
 MISSED_HEARTBEATS = 4  # after which a trial's process counts as dead
@@ -96,33 +97,20 @@ def _heirs(trials: Sequence[FrozenTrial], number: int) -> list[FrozenTrial]:
 
 @contextmanager
 def heartbeats(study: optuna.Study, trial_id: int) -> Iterator[None]:
-    """Meanwhile lets the study know, from a thread, that this process is alive."""
+    """Records from a thread, until the block ends, that this process is alive."""
     storage: Any = study._storage
-    with call_periodically(partial(storage.record_heartbeat, trial_id), storage.get_heartbeat_interval()):
+    with query_periodically(partial(storage.record_heartbeat, trial_id), storage.get_heartbeat_interval()):
         yield
 
 
-@contextmanager
-def call_periodically(ask_or_tell: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Talks to the study from a thread, at once and then every so many seconds.
+def query_periodically(query: Callable[[], None], seconds: float) -> AbstractContextManager[None]:
+    """`call_periodically` for a query to the study's database, which may be away for a moment."""
 
-    A database that is away for a moment does not matter: the next time will do.
-    """
-    ended = threading.Event()
+    def attempt() -> None:
+        with suppress(*DATABASE_ERRORS):
+            query()
 
-    def repeat() -> None:
-        while not ended.is_set():
-            with suppress(*DATABASE_ERRORS):
-                ask_or_tell()
-            ended.wait(seconds)
-
-    thread = threading.Thread(target=repeat, name="call_periodically", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return call_periodically(attempt, seconds)
 
 
 def _is_dead(trial: FrozenTrial, grace: timedelta) -> bool:

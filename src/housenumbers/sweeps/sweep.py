@@ -125,7 +125,7 @@ class Sweep:
             if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
                 self._worker(study, space, overrides, config, self._say).work()
             elif len(counted_trials(study)) < self._options["n_trials"]:
-                self._start_crew(study, config)
+                self._start_workers(study, config)
         finally:
             from housenumbers.sweeps.study_page import write_study_page  # plotly takes a while, and workers do without
 
@@ -228,7 +228,7 @@ class Sweep:
     def _launcher_name(self) -> str:
         return str(self._config.hydra.launcher._target_).rpartition(".")[2]
 
-    def _start_crew(self, study: optuna.Study, config: TrainConfig) -> None:
+    def _start_workers(self, study: optuna.Study, config: TrainConfig) -> None:
         """Has workers complete the study, in processes of this machine or wherever the launcher starts them."""
         workers = self._options["n_jobs"]
         command = worker_pool.worker_command(self._threads(config))

@@ -1,4 +1,4 @@
-"""A crew of workers: the sweep's own command, several times at once, here or wherever a launcher starts it."""
+"""Worker processes of a sweep: the sweep's own command, several times at once, here or where a launcher starts it."""
 
 import functools
 import os
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from housenumbers.config import targets
 from housenumbers.runtime import processes
-from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, HOST, call_periodically
+from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, HOST, query_periodically
 from housenumbers.sweeps.study import counted_trials, counts_as_trial, ended_line
 
 # Set in the environment of a worker: the numbers of the processes that started it, which it ends with.
@@ -26,7 +26,7 @@ _SOURCES = Path(__file__).parents[2]
 
 
 def is_worker() -> bool:
-    """Whether this process is one of a crew: it runs trials, and leaves the talking to the process that started it."""
+    """Whether this process is a worker: it runs trials, and the process that started it prints the results."""
     return _WORKER in os.environ
 
 
@@ -114,7 +114,7 @@ def study_progress(
         bar.update(sum(map(counts_as_trial, trials)) - bar.n)
 
     try:
-        with call_periodically(look, _LOOK_EVERY):
+        with query_periodically(look, _LOOK_EVERY):
             yield
     finally:
         with suppress(*DATABASE_ERRORS):  # the workers have told, if the database is away
