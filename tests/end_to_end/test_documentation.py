@@ -49,7 +49,7 @@ NOT_RUN = {
     "data.batch_size=256": "needs two machines; tests/training/test_distributed.py has two commands on one",
     "python src/report.py study=STUDY storage=postgresql://USER@HOST/DATABASE": "needs a server",
     "python src/train.py -m hydra/sweeper=optuna hydra/launcher=submitit_slurm hydra.sweeper.n_jobs=8 "
-    "hydra.launcher.partition=PARTITION": "needs SLURM; tests/sweeps/test_worker_pool.py runs submitit's local executor",
+    "hydra.launcher.partition=PARTITION": "needs SLURM; tests/sweeps/test_worker_pool.py runs its local executor",
     "python src/train.py -m hydra/sweeper=optuna data=digits hydra/launcher=ray hydra.sweeper.n_jobs=2 "
     "hydra.sweeper.n_trials=10": "needs the extra; tests/sweeps/test_worker_pool.py runs it (slow)",
 }

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from housenumbers.demo.answers import Models, answer_image, examples
 from housenumbers.demo.image_input import MOST_BYTES, decode_drawing, decode_image
-from housenumbers.demo.requests import EndsQuietly, Refusal, RefusedError, check_length, check_sender, read_body
+from housenumbers.demo.request_checks import EndsQuietly, Refusal, RefusedError, check_length, check_sender, read_body
 from housenumbers.reports.page import render
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from serving import served
 
-from housenumbers.demo import requests
+from housenumbers.demo import request_checks
 from housenumbers.demo.answers import Models
 from housenumbers.demo.image_input import MOST_BYTES
 from housenumbers.demo.server import application
@@ -134,8 +134,8 @@ def test_an_interruption_beside_slow_uploads_is_one_line(finished: Path, tmp_pat
 
 
 def test_an_upload_that_does_not_come_to_its_end_is_given_up(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "_DEADLINE", 0.1)
-    monkeypatch.setattr(requests, "_REST_SECONDS", 0.1)
+    monkeypatch.setattr(request_checks, "_DEADLINE", 0.1)
+    monkeypatch.setattr(request_checks, "_REST_SECONDS", 0.1)
     first, told = iter([{"type": "http.request", "body": b"a", "more_body": True}]), []
 
     async def receive() -> Any:
