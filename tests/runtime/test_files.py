@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import environment
+from support import ROOT, environment
 
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import read_text, remove_temporary_files, write_text
@@ -28,7 +28,7 @@ write_atomically(Path(sys.argv[1]), write)
 def begin(file: Path) -> subprocess.Popen[str]:
     """A process in the middle of writing the file."""
     command = [sys.executable, "-c", WRITING, str(file)]
-    source = str(Path(__file__).parent.parent / "src")
+    source = str(ROOT / "src")
     process = subprocess.Popen(command, env=environment(PYTHONPATH=source), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "writing\n"
