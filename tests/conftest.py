@@ -13,9 +13,9 @@ from support import TINY, Command, only_run, run_in, write_mat
 # Folders whose tests train, or ask a net, so that another processor gives them other bits; and files there that do not.
 _TRAINS = ("demo", "end_to_end", "evaluation", "models", "prediction", "reports", "runs", "sweeps", "training")
 _DOES_NOT_TRAIN = (
-    "test_build.py", "test_data_page.py", "test_documentation.py", "test_earlier_studies.py", "test_environment.py",
-    "test_heartbeat.py", "test_history.py", "test_hydra_flags.py", "test_image_input.py", "test_multirun.py",
-    "test_postgres.py", "test_presets.py", "test_progress_bar.py", "test_records_after_a_kill.py",
+    "test_build.py", "test_data_page.py", "test_documentation.py", "test_earlier_studies.py", "test_heartbeat.py",
+    "test_history.py", "test_hydra_flags.py", "test_image_input.py", "test_multirun.py", "test_postgres.py",
+    "test_presets.py", "test_progress_bar.py", "test_records_after_a_kill.py", "test_reproducibility.py",
     "test_request_checks.py", "test_restore.py", "test_samplers.py", "test_significance.py", "test_space.py",
     "test_study.py", "test_worker_pool.py",
 )  # fmt: skip
