@@ -170,7 +170,7 @@ def test_without_validation_the_temperature_is_1_and_it_says_so(tmp_path: Path, 
     assert run_in(home, "train", *TINY, "epochs=1", "data.val_fraction=0").returncode == 0
     done = run_in(home, "predict", f"images={pictures}")
     assert done.returncode == 0, done.stderr
-    assert "not calibrated, for want of a validation part (data.val_fraction=0)" in done.stderr
+    assert "not calibrated: there is no validation part (data.val_fraction=0)" in done.stderr
     refused = run_in(home, "evaluate", "split=validation", "calibrate=true")
     assert refused.returncode == 2
     assert "no validation part" in refused.stderr

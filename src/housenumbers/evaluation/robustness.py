@@ -28,7 +28,7 @@ def evaluate_corruptions(
 ) -> tuple[dict[str, Any], Path]:
     """Scores a run as `evaluate` does, and again under each kind of corruption at each strength.
 
-    Gives the scores and the file that they were written to, `corruptions_SPLIT.json`, with a picture of that name in
+    Returns the scores and the file that they were written to, `corruptions_SPLIT.json`, with a picture of that name in
     `figures/`. `accuracy` is that of the pictures as they are, `mean` that over all kinds and strengths; `kinds` has
     the `accuracy` of each strength and their `mean`. For `overrides`, and what is raised, see `load_trained_model`.
     """

@@ -29,7 +29,7 @@ def evaluate_run(
 ) -> tuple[dict[str, Any], Path]:
     """Scores the best weights of a run folder, or those in a .pt file, on the `test` or `validation` part.
 
-    Gives the scores and the file that they were written to: `evaluation_SPLIT.json` in the run's folder, or beside a
+    Returns the scores and the file that they were written to: `evaluation_SPLIT.json` in the run's folder, or beside a
     lone .pt file; with the data's name where they are not the run's own but those of `elsewhere`.
     The model comes from the checkpoint alone; the test part needs only its own file. For `overrides`, and what is
     raised, see `load_trained_model`.

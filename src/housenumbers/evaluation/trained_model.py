@@ -77,10 +77,10 @@ class TrainedModel:
     def about_temperature(self) -> str:
         """One line on what the probabilities are worth."""
         if self.calibration is None and self.config.data.val_fraction == 0:
-            return f"{self.file}: temperature 1: not calibrated, for want of a validation part (data.val_fraction=0)"
+            return f"{self.file}: temperature 1: not calibrated: there is no validation part (data.val_fraction=0)"
         if self.calibration is None:
             return (
-                f"{self.file}: temperature 1: not calibrated, for want of the run's end "
+                f"{self.file}: temperature 1: not calibrated: its run has not ended "
                 "(python src/evaluate.py run=... split=validation calibrate=true)"
             )
         crops = plural(int(self.calibration["n"]), "validation crop")

@@ -66,7 +66,7 @@ class _Run:
 def write_comparison_page(
     paths: Sequence[Path], split: str | None = None, folder: Path | None = None, overrides: Sequence[str] = ()
 ) -> Path:
-    """Writes `report.html` into `folder`, null for one below outputs/comparisons/, and gives its path.
+    """Writes `report.html` into `folder`, null for one below outputs/comparisons/, and returns its path.
 
     Runs are scored on the `split`: null is the test part, or validation where one of them is a sweep's trial. Raises
     UserError where a run or its checkpoint cannot be read, or their pictures are not the same.

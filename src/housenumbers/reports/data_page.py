@@ -18,7 +18,7 @@ _PAIRS = 12
 
 
 def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
-    """Writes `report.html` and its pictures as PNG files, and gives the page's path.
+    """Writes `report.html` and its pictures as PNG files, and returns the page's path.
 
     `folder` null is `outputs/data/NAME_FINGERPRINT`. Raises UserError where the data cannot be read.
     """
@@ -69,7 +69,7 @@ def _in_the_order_of_the_file(splits: Splits) -> tuple[torch.Tensor, torch.Tenso
 
 
 def _saved(figure: Figure, file: Path) -> str:
-    """Writes the figure to a PNG file, and gives the same as a data URL."""
+    """Writes the figure to a PNG file, and returns the same as a data URL."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     write_atomically(file, lambda opened: opened.write(buffer.getvalue()))

@@ -34,7 +34,7 @@ _HIDDEN = ("config", "best", "test", "error")  # of the record: shown elsewhere 
 
 
 def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str] = ()) -> Path:
-    """Writes `report.html` into a run's folder, and gives its path.
+    """Writes `report.html` into a run's folder, and returns its path.
 
     Its pictures and scores are those of the `split`, "validation" or "test": null is validation where the run has
     such a part, and where its data are not at hand, the page says so and goes without. `overrides` are MACHINE_KEYS.

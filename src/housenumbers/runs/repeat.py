@@ -25,7 +25,7 @@ _CONDITIONS = {
 def repeat(path: Path, overrides: Sequence[str]) -> int:
     """Runs the configuration of `path` again, into a new folder under outputs/, and compares the last weights.
 
-    Gives exit code 0 where they are bit-identical, or need not be as conditions differ, and 1 where they should be.
+    Returns exit code 0 where they are bit-identical, or need not be as conditions differ, and 1 where they should be.
     """
     check_overridable(overrides, OVERRIDABLE)
     first = RunFolder(path)

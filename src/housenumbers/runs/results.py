@@ -38,7 +38,7 @@ def write_results(
 ) -> dict[str, float]:
     """Scores the best weights, on the test part too where `with_test`; draws the figures; completes the record.
 
-    Gives the scores, test_accuracy say.
+    Returns the scores, test_accuracy say.
     The temperature that is fitted on the validation part joins the best checkpoint, which needs no run folder.
     Raises DivergedError where a loss is not finite: without validation the last step's weights were never scored.
     """

@@ -24,7 +24,7 @@ def folder_of(verb: str, where: str) -> Path:
 
 
 def resume(path: Path, overrides: Sequence[str]) -> int:
-    """Goes on with the run in `path`, in that folder and with its configuration. Gives the exit code.
+    """Goes on with the run in `path`, in that folder and with its configuration. Returns the exit code.
 
     A larger number of `epochs` among the `overrides` makes the run longer.
     Raises UserError where there is no such run, it cannot be made longer, or `overrides` names another key.

@@ -59,7 +59,7 @@ def run(
     resuming: bool = False,
     prepare: Callable[[], None] = lambda: None,
 ) -> Any:
-    """Trains, or goes on training, in the run folder `path`, and gives the value of `config.objective`.
+    """Trains, or goes on training, in the run folder `path`, and returns the value of `config.objective`.
 
     Starts from the folder's last checkpoint where there is one; a folder that holds a run is refused unless `resuming`.
     In a sweep's trial the test part is not looked at, and the trial is told the objective after each epoch and may stop
@@ -171,7 +171,7 @@ def _train(
     trial: Trial | None,
     origin: dict[str, Any],
 ) -> bool:
-    """Runs the loop, and after each epoch saves what a kill must not lose. Gives whether the trial was pruned.
+    """Runs the loop, and after each epoch saves what a kill must not lose. Returns whether the trial was pruned.
 
     Checkpoints say where they come from: the configuration, and `origin`.
     """
@@ -205,7 +205,7 @@ def _train(
 
 
 def _report(config: TrainConfig, record: Record, trial: Trial) -> bool:
-    """Tells the trial the objective's value at an epoch, and gives whether to stop; never after the last epoch."""
+    """Tells the trial the objective's value at an epoch, and returns whether to stop; never after the last epoch."""
     value = record[config.objectives[0]] if config.objectives[0] != "train_seconds" else record["seconds"]
     trial.report(value, record["epoch"])
     return record["epoch"] < config.epochs and trial.should_stop()

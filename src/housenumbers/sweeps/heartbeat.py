@@ -19,7 +19,7 @@ from housenumbers.runtime.threads import call_periodically
 HOST = f"{platform.node()}-{uuid.getnode():x}"
 MISSED_HEARTBEATS = 4  # after which a trial's process counts as dead
 DATABASE_ERRORS = (StorageInternalError, SQLAlchemyError)  # the second where Optuna fails to close a lost connection
-_MAX_DEATHS = 3  # of one configuration, no epoch finished in between: it has killed its process, for want of memory say
+_MAX_DEATHS = 3  # of one configuration without a finished epoch in between: too little memory, say
 
 
 def record_owner(trial: optuna.Trial) -> None:
@@ -33,7 +33,7 @@ def record_owner(trial: optuna.Trial) -> None:
 def requeue_dead_trials(study: optuna.Study) -> list[int]:
     """Ends trials that say RUNNING though their process is dead, and enqueues their parameters again.
 
-    A process of this machine is looked up; one of another machine is dead when its heartbeats stay away. Gives the
+    A process of this machine is looked up; one of another machine is dead when its heartbeats stay away. Returns the
     numbers of the trials that were given back.
     """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -50,7 +50,7 @@ def requeue_trial(study: optuna.Study, trial: FrozenTrial, died: bool = False) -
     """Enqueues a trial that will go on where an interrupted one stopped, and ends that as FAIL.
 
     In this order: after a kill in between it still says RUNNING, and the next process that looks ends it.
-    Where its process `died` again and again, the trial counts as failed instead. Gives whether this process did it:
+    Where its process `died` again and again, the trial counts as failed instead. Returns whether this process did it:
     False where another one was quicker.
     """
     trials = study.get_trials(deepcopy=False)

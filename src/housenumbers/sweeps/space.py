@@ -82,7 +82,7 @@ class Space:
             raise UserError("hydra/sweeper/sampler=grid: give choices or ranges, no intervals") from None
 
     def pin(self, key: str, value: Any) -> bool:
-        """Draws no more of `key`, but takes `value`. Gives whether all trials need to be told so by an override."""
+        """Draws no more of `key`, but takes `value`. Returns whether all trials need to be told so by an override."""
         self.always.pop(key, None)
         if key in self.options:  # a group: what its option would have drawn is now drawn always
             self.always |= self.options.pop(key).get(str(value), {})
@@ -113,7 +113,7 @@ class Space:
 def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, dict[str, str], list[str]]:
     """The space that a file of conf/search describes, as changed by the words that were typed.
 
-    Gives also the keys that have one value in all trials, and what was typed with `~`. Of two words on one key the
+    Also returns the keys that have one value in all trials, and what was typed with `~`. Of two words on one key the
     last one wins: a value pins it, a range narrows it.
     """
     space = Space()

@@ -65,7 +65,7 @@ def open_study(
     fixed: Mapping[str, Any],
     space: Space,
 ) -> tuple[optuna.Study, bool]:
-    """Creates the study, or opens it where there is one. Gives also whether this process created it: one alone does.
+    """Creates the study, or opens it where there is one. Also returns whether this process created it: one alone does.
 
     Raises UserError, and writes nothing, where the stored one has another space, objective or fixed configuration, or
     is not a study of this project's sweeps.

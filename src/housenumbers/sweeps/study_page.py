@@ -30,7 +30,7 @@ _TEMPLATE = Path(__file__).with_name("report_template.html")
 
 
 def write_study_page(study: optuna.Study, folder: Path) -> Path:
-    """Writes `report.html` into the sweep's folder, and gives its path."""
+    """Writes `report.html` into the sweep's folder, and returns its path."""
     objectives = study.user_attrs["objectives"]
     trials = counted_trials(study)
     others = [trial for state in (TrialState.PRUNED, TrialState.FAIL) for trial in trials if trial.state is state]

@@ -11,7 +11,7 @@ _STEP = ("scheduler.step_size", "scheduler.gamma")
 
 
 def drop_unknown_keys(space: Space, composed: DictConfig, typed: set[str]) -> str | None:
-    """Takes keys out of the space that the file has, but the configuration's options have not. Gives what to say of it.
+    """Removes keys from the space that the space's file has, but the configuration does not. Returns a line about it.
 
     Keys that were `typed` stay, for Hydra to refuse.
     """

@@ -130,7 +130,7 @@ class RunFolder:
         return checked_history(records, str(self.metrics_file))
 
     def remove_derived_files(self) -> list[Path]:
-        """Deletes what other commands derived from earlier best weights of this run; gives what there was."""
+        """Deletes what other commands derived from earlier best weights of this run; returns what there was."""
         found = [file for pattern in _DERIVED for file in sorted(self.path.glob(pattern))]
         for file in found:
             file.unlink()

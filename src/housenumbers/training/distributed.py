@@ -89,7 +89,7 @@ def broadcast_state(state: Any, device: torch.device) -> None:
 
 
 def setup_device(config: TrainConfig) -> torch.device:
-    """Sets up this process, and gives the device that it computes on: with CUDA each has one of its own.
+    """Sets up this process, and returns the device that it computes on: with CUDA each has one of its own.
 
     Raises UserError where the machine does not have it.
     """

@@ -28,7 +28,7 @@ _OWN_SIZE = "normalize.input_size"  # what the configuration says, whatever the 
 def load_pretrained(model: nn.Module, source: bool | str) -> str | None:
     """Loads weights that the model begins with; a head for other classes, and nothing else, may stay as it is.
 
-    Gives the SHA-256 of what was loaded: another file of that name is another run. None where nothing was.
+    Returns the SHA-256 of what was loaded: another file of that name is another run. None where nothing was.
 
     `source` is true for the published ones, `run:DIR` for the best of a run, or a file: a checkpoint of ours, or the
     plain state dict of a torchvision network. Raises UserError where there are none, or they are of another model.
