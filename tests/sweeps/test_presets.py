@@ -72,30 +72,30 @@ def test_a_tenth_of_svhn_alone_and_a_presets_part_wins(
 ) -> None:
     found = params(loader, *words)
     assert found.from_file
-    assert found.words.get("data.reduce") == part
-    assert "optimizer.lr" in found.words or "choose" in found.words
+    assert found.params.get("data.reduce") == part
+    assert "optimizer.lr" in found.params or "choose" in found.params
 
 
 def test_a_presets_own_space_replaces_the_files(loader: ConfigLoader) -> None:
     own = params(loader, "experiment=own_space")
     assert own == Params({"optimizer.lr": "interval(0.1,0.2)"}, from_file=False)
     more = params(loader, "experiment=own_space", "+hydra.sweeper.params.seed='range(1,3)'")
-    assert more.words == {"optimizer.lr": "interval(0.1,0.2)", "seed": "range(1,3)"}
+    assert more.params == {"optimizer.lr": "interval(0.1,0.2)", "seed": "range(1,3)"}
 
 
 def test_a_file_that_is_typed_replaces_a_presets_space(loader: ConfigLoader) -> None:
     typed = "search@hydra.sweeper.params=quick"
     assert params(loader, "experiment=own_space", typed) == params(loader, typed)
     changed = [typed, "hydra.sweeper.params.optimizer.lr='interval(1,2)'"]
-    assert params(loader, "experiment=own_space", *changed).words == {"optimizer.lr": "interval(1,2)"}
+    assert params(loader, "experiment=own_space", *changed).params == {"optimizer.lr": "interval(1,2)"}
 
 
 def test_a_range_of_the_file_is_searched_though_a_preset_has_a_value(loader: ConfigLoader) -> None:
-    assert "interval" in params(loader, "experiment=own_rate").words["optimizer.lr"]
+    assert "interval" in params(loader, "experiment=own_rate").params["optimizer.lr"]
 
 
 def test_nothing_but_what_is_typed(loader: ConfigLoader) -> None:
-    assert params(loader, "search@hydra.sweeper.params=none").words == {}
+    assert params(loader, "search@hydra.sweeper.params=none").params == {}
 
 
 def said(home: Path, *words: str) -> list[str]:

@@ -21,7 +21,7 @@ _ABOUT_FLAGS = ("Only one of --run", "The --resolve flag", "--experimental-rerun
 _PATH_KEYS = ("data.root", "data.cache", "data.fonts", "model.pretrained", "hydra.run.dir", "hydra.sweep.dir")
 
 
-def compose_config(conf: Path, words: Sequence[str], config_dir: Path | None = None) -> TrainConfig:
+def compose_config(conf: Path, arguments: Sequence[str], config_dir: Path | None = None) -> TrainConfig:
     """What train.py composes of the folder `conf`, perhaps with `--config-dir`, and these words, checked.
 
     Raises UserError as it does.
@@ -29,7 +29,7 @@ def compose_config(conf: Path, words: Sequence[str], config_dir: Path | None = N
     register_schemas()
     more = [] if config_dir is None else [f"hydra.searchpath=[{_in_quotes(f'file://{config_dir}')}]"]
     with one_line_hydra_errors(), initialize_config_dir(str(conf)):
-        return validate_config(compose("train", [*more, *quote_paths(words)]))
+        return validate_config(compose("train", [*more, *quote_paths(arguments)]))
 
 
 @contextmanager
@@ -49,12 +49,12 @@ def one_line_hydra_errors() -> Iterator[None]:
         raise
 
 
-def hydra_arguments(words: Sequence[str]) -> list[str]:
+def hydra_arguments(arguments: Sequence[str]) -> list[str]:
     """The command line in the form that Hydra takes: what its flags mean together is settled here.
 
     With -m, `--cfg` and `--info` show what the runs of a multirun share. Raises UserError for flags that clash.
     """
-    flags = get_args_parser().parse_intermixed_args(list(words))  # which check_arguments has looked at
+    flags = get_args_parser().parse_intermixed_args(list(arguments))  # which check_arguments has looked at
     shown = [f"--{name.replace('_', '-')}" for name in ("cfg", "info", "shell_completion") if getattr(flags, name)]
     if len(shown) > 1:
         _refuse(f"{' and '.join(shown)}: one at a time")
@@ -71,15 +71,19 @@ def hydra_arguments(words: Sequence[str]) -> list[str]:
     if flags.hydra_help:
         return ["--hydra-help"]  # Hydra would look for the other words' groups in a configuration that has none
     if shown and (flags.run or flags.multirun):
-        others = [word for word in words if word not in ("-r", "--run", "-m", "--multirun")]
-        return ["hydra.mode=MULTIRUN", *(word for word in others if not _sweeps(word))] if flags.multirun else others
-    return list(words)
+        others = [argument for argument in arguments if argument not in ("-r", "--run", "-m", "--multirun")]
+        return (
+            ["hydra.mode=MULTIRUN", *(argument for argument in others if not _sweeps(argument))]
+            if flags.multirun
+            else others
+        )
+    return list(arguments)
 
 
-def _sweeps(word: str) -> bool:
+def _sweeps(argument: str) -> bool:
     """Whether the word gives a key several values: what only shows a configuration takes one of each."""
     try:
-        return OverridesParser.create().parse_override(word).is_sweep_override()
+        return OverridesParser.create().parse_override(argument).is_sweep_override()
     except HydraException:
         return False
 
@@ -93,21 +97,21 @@ def _in_quotes(text: str) -> str:
     return f'"{escaped}"'
 
 
-def quote_paths(words: Sequence[str]) -> list[str]:
+def quote_paths(arguments: Sequence[str]) -> list[str]:
     """The words, those paths in quotes that Hydra's grammar does not take: with letters beyond ASCII, `(` or `=`."""
     parser = OverridesParser.create()
 
-    def parses(word: str) -> bool:
+    def parses(argument: str) -> bool:
         try:
-            parser.parse_override(word)
+            parser.parse_override(argument)
         except HydraException:
             return False
         return True
 
-    def in_quotes(word: str) -> str:
-        key, _, path = word.partition("=")
-        if key not in _PATH_KEYS or parses(word):
-            return word
+    def in_quotes(argument: str) -> str:
+        key, _, path = argument.partition("=")
+        if key not in _PATH_KEYS or parses(argument):
+            return argument
         return f"{key}={_in_quotes(path)}"
 
-    return [in_quotes(word) for word in words]
+    return [in_quotes(argument) for argument in arguments]

@@ -20,24 +20,27 @@ _VERBS = ("resume", "repeat")
 _NO_OPTION = ("", "null", "none", "true", "false", "yes", "no")
 
 
-def check_arguments(words: Sequence[str]) -> None:
+def check_arguments(arguments: Sequence[str]) -> None:
     """Raises UserError for flags that there are not, words that a space has cut, and groups without an option.
 
     Says on standard error which presets contradict each other, of which the last one wins.
     """
-    for number, word in enumerate(words):
-        if not word.startswith("-"):
-            _check_setting(word, words[number + 1 :])
-    _check_flags(words)
-    for note in preset_conflicts(words):
+    for number, argument in enumerate(arguments):
+        if not argument.startswith("-"):
+            _check_setting(argument, arguments[number + 1 :])
+    _check_flags(arguments)
+    for note in preset_conflicts(arguments):
         print(note, file=sys.stderr)
 
 
-def _check_flags(words: Sequence[str]) -> None:
+def _check_flags(arguments: Sequence[str]) -> None:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
-        flag = next((word for word in words if word.startswith("-") and word.partition("=")[0] in message), "")
+        flag = next(
+            (argument for argument in arguments if argument.startswith("-") and argument.partition("=")[0] in message),
+            "",
+        )
         key = flag.lstrip("-").partition("=")[0].replace("-", "_")
         if "unrecognized" not in message or not flag:
             raise UserError(f"{message}: --hydra-help lists the flags")
@@ -52,29 +55,33 @@ def _check_flags(words: Sequence[str]) -> None:
         raise UserError(f"{flag}: no such flag: settings are words, KEY=VALUE: {meant}")
 
     parser.error = refuse  # type: ignore[method-assign]
-    parser.parse_intermixed_args([word for word in words if word != "--version"])  # which it would tell at once
+    parser.parse_intermixed_args(
+        [argument for argument in arguments if argument != "--version"]
+    )  # which it would tell at once
 
 
-def _check_setting(word: str, following: Sequence[str]) -> None:
-    key, equals, value = word.partition("=")
+def _check_setting(argument: str, following: Sequence[str]) -> None:
+    key, equals, value = argument.partition("=")
     if key in _VERBS and not equals:
-        raise UserError(f"{word}: write {key}=RUN_FOLDER, without spaces")
-    if _is_open(word):
-        for whole in itertools.accumulate(following, initial=word):
+        raise UserError(f"{argument}: write {key}=RUN_FOLDER, without spaces")
+    if _is_open(argument):
+        for whole in itertools.accumulate(following, initial=argument):
             if not _is_open(whole):
-                raise UserError(f"{word}: a space has cut it: write it without, or in quotes: '{whole}'")
+                raise UserError(f"{argument}: a space has cut it: write it without, or in quotes: '{whole}'")
     if equals and not value and following and following[0].startswith(("[", "{")):
-        raise UserError(f"{word}: a space has cut it: write {word}{following[0]}")
+        raise UserError(f"{argument}: a space has cut it: write {argument}{following[0]}")
     if not equals and following and following[0].startswith("="):
-        raise UserError(f"{word}: a space has cut it: write {word}{''.join(following[: 1 + (following[0] == '=')])}")
+        raise UserError(
+            f"{argument}: a space has cut it: write {argument}{''.join(following[: 1 + (following[0] == '=')])}"
+        )
     if equals and key in config_groups() and value.strip().lower() in _NO_OPTION:
         options = sorted(file.stem for file in (_CONF / key).glob("*.yaml"))
         if value not in options and key != "experiment":
-            raise UserError(f"{word}: must be one of the options {', '.join(options)}")
+            raise UserError(f"{argument}: must be one of the options {', '.join(options)}")
 
 
-def _is_open(word: str) -> bool:
-    return word.count("[") > word.count("]") or word.count("{") > word.count("}")
+def _is_open(argument: str) -> bool:
+    return argument.count("[") > argument.count("]") or argument.count("{") > argument.count("}")
 
 
 def config_groups() -> list[str]:
@@ -82,17 +89,19 @@ def config_groups() -> list[str]:
     return sorted(folder.name for folder in _CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
 
 
-def preset_conflicts(words: Sequence[str]) -> list[str]:
+def preset_conflicts(arguments: Sequence[str]) -> list[str]:
     """For each experiment=[a,b] among the words, in what the presets differ: the last one wins."""
     notes = []
-    for word in words:
-        chosen = re.fullmatch(r"\+?experiment=\[(.*,.*)\]", word)
+    for argument in arguments:
+        chosen = re.fullmatch(r"\+?experiment=\[(.*,.*)\]", argument)
         names = [name.strip() for name in chosen[1].split(",")] if chosen else []
         presets = {name: _settings(_CONF / "experiment" / f"{name}.yaml") for name in names}
         for (earlier, one), (later, other) in itertools.combinations(presets.items(), 2):
             keys = [key for key in one.keys() & other.keys() if one[key] != other[key]]
             if keys:
-                notes.append(f"note: {word}: {earlier} and {later} differ in {', '.join(sorted(keys))}: {later} wins")
+                notes.append(
+                    f"note: {argument}: {earlier} and {later} differ in {', '.join(sorted(keys))}: {later} wins"
+                )
     return notes
 
 

@@ -31,7 +31,7 @@ def resume(path: Path, overrides: Sequence[str]) -> int:
     """
     check_overridable(overrides, (*OVERRIDABLE, "epochs"))
     folder = RunFolder(path)
-    before = folder.config([word for word in overrides if not word.startswith("epochs=")])
+    before = folder.config([override for override in overrides if not override.startswith("epochs=")])
     config = folder.config(overrides)
     status = folder.status()
     if (trial := folder.record().get("trial")) is not None:
@@ -50,17 +50,17 @@ def resume(path: Path, overrides: Sequence[str]) -> int:
 
 def _check_longer(folder: RunFolder, before: TrainConfig, config: TrainConfig) -> None:
     """Raises UserError where the run, with so many epochs from the start, would have had another beginning."""
-    word = f"epochs={config.epochs}"
+    override = f"epochs={config.epochs}"
     if config.epochs < before.epochs:
-        raise UserError(f"{word}: this run has {before.epochs}: give more, or train anew")
+        raise UserError(f"{override}: this run has {before.epochs}: give more, or train anew")
     if (reason := setting_tied_to_epochs(before)) is not None:
-        raise UserError(f"{word}: {reason} is spread over all {before.epochs} epochs: train anew with {word}")
+        raise UserError(f"{override}: {reason} is spread over all {before.epochs} epochs: train anew with {override}")
     done = folder.record().get("epochs", before.epochs)  # of a completed run
     if done < before.epochs:
-        raise UserError(f"{word}: this run stopped early, after {done} epochs: train anew without early_stopping")
+        raise UserError(f"{override}: this run stopped early, after {done} epochs: train anew without early_stopping")
 
 
 def check_overridable(overrides: Sequence[str], allowed: Sequence[str]) -> None:
-    for word in overrides:
-        if word.partition("=")[0] not in allowed:
-            raise UserError(f"{word}: a saved run keeps its configuration: only {', '.join(allowed)} can be given")
+    for override in overrides:
+        if override.partition("=")[0] not in allowed:
+            raise UserError(f"{override}: a saved run keeps its configuration: only {', '.join(allowed)} can be given")

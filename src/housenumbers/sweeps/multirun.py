@@ -69,7 +69,7 @@ def _checked(composed: DictConfig) -> TrainConfig:
 def _names(jobs: Sequence[_Job], composed: Sequence[DictConfig], configs: Sequence[TrainConfig]) -> list[str]:
     """The folder of each job: its number and what varies between them, or what `hydra.sweep.subdir` says."""
     names = []
-    varying = [len(set(words)) > 1 for words in zip(*jobs, strict=True)]
+    varying = [len(set(overrides)) > 1 for overrides in zip(*jobs, strict=True)]
     for number, (job, own, config) in enumerate(zip(jobs, composed, configs, strict=True)):
         with read_write(own.hydra), open_dict(own.hydra):
             own.hydra.job.num = number
@@ -77,15 +77,17 @@ def _names(jobs: Sequence[_Job], composed: Sequence[DictConfig], configs: Sequen
         if own.hydra.sweep.subdir != AUTOMATIC:
             names.append(str(own.hydra.sweep.subdir))
             continue
-        words = [word for word, varies in zip(job, varying, strict=True) if varies]
-        names.append(folder_name(number, words or [config.name]))
+        overrides = [override for override, varies in zip(job, varying, strict=True) if varies]
+        names.append(folder_name(number, overrides or [config.name]))
     return names
 
 
-def folder_name(number: int, words: Sequence[str]) -> str:
+def folder_name(number: int, overrides: Sequence[str]) -> str:
     """ "0_optimizer.lr=0.003": letters that every file system and shell takes, and at most 100 of them."""
-    bare = (re.sub(r"[\[\]{}'\" ]", "", word.lstrip("+")) for word in words)  # a list's brackets say nothing here
-    clean = (re.sub(r"[^A-Za-z0-9_.=+-]+", "-", word) for word in bare)
+    bare = (
+        re.sub(r"[\[\]{}'\" ]", "", override.lstrip("+")) for override in overrides
+    )  # a list's brackets say nothing here
+    clean = (re.sub(r"[^A-Za-z0-9_.=+-]+", "-", override) for override in bare)
     name = "_".join([str(number), *clean])
     if len(name) <= _LONGEST:
         return name

@@ -20,7 +20,7 @@ _OF_THE_SWEEPER = ("hydra.", "+hydra.", "++hydra.", "~hydra.", "hydra/", _SPACE)
 class Params:
     """What is to be searched, before the command line's own ranges, with dotted keys."""
 
-    words: dict[str, Any]
+    params: dict[str, Any]
     from_file: bool  # of conf/search, rather than a preset's own
 
 
@@ -31,26 +31,28 @@ def search_params(loader: Any, config: DictConfig) -> Params:
     (not the range) that the file has for it. A key that the file names below `where` counts with that option alone.
     """
     typed = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
-    preset = _words_of_presets(loader, config.hydra.job.config_name, typed)
+    preset = _preset_params(loader, config.hydra.job.config_name, typed)
     own = any(key.startswith(f"{_PARAMS}.") for key in preset)
-    from_file = not own or any(word.startswith(_SPACE) for word in typed)
+    from_file = not own or any(override.startswith(_SPACE) for override in typed)
     if not from_file:
-        words = _composed_params(loader, config, [*typed, f"{_SPACE}=none"])
+        params = _composed_params(loader, config, [*typed, f"{_SPACE}=none"])
     elif own:  # the file that was typed, as it is without the preset
-        words = _composed_params(loader, config, [word for word in typed if word.startswith(_OF_THE_SWEEPER)])
+        params = _composed_params(
+            loader, config, [override for override in typed if override.startswith(_OF_THE_SWEEPER)]
+        )
     else:
-        words = config.hydra.sweeper.params or {}
-    plain: Any = OmegaConf.to_container(words, resolve=True) if isinstance(words, DictConfig) else dict(words)
+        params = config.hydra.sweeper.params or {}
+    plain: Any = OmegaConf.to_container(params, resolve=True) if isinstance(params, DictConfig) else dict(params)
     conditions, choose = plain.pop("where", None) or {}, plain.pop("choose", None) or {}
     flat = flatten(plain)
-    for key in flat.keys() - {word.lstrip("+").partition("=")[0].removeprefix(f"{_PARAMS}.") for word in typed}:
+    for key in flat.keys() - {override.lstrip("+").partition("=")[0].removeprefix(f"{_PARAMS}.") for override in typed}:
         preset_wins = from_file and _is_value(flat[key]) and key in preset
         if preset_wins or not _holds(conditions.get(key), config, choose):
             del flat[key]
     return Params(flat | ({"choose": choose} if choose else {}), from_file)
 
 
-def _words_of_presets(loader: Any, name: str, typed: list[str]) -> dict[str, Any]:
+def _preset_params(loader: Any, name: str, typed: list[str]) -> dict[str, Any]:
     """What the files say that change the whole configuration after the primary one, those of conf/experiment say.
 
     With dotted keys; interpolations stay as they are.
@@ -60,17 +62,17 @@ def _words_of_presets(loader: Any, name: str, typed: list[str]) -> dict[str, Any
         repo=repository, config_name=name, overrides_list=parsed, prepend_hydra=True, skip_missing=True
     ).defaults
     primary = next(index for index, file in enumerate(files) if file.primary)
-    words = OmegaConf.create({})
+    values = OmegaConf.create({})
     for file in files[primary + 1 :]:
         if file.package == "":
-            words.merge_with(loader._load_single_config(file, repository).config)
-    plain: Any = OmegaConf.to_container(words)
+            values.merge_with(loader._load_single_config(file, repository).config)
+    plain: Any = OmegaConf.to_container(values)
     return flatten(plain)
 
 
-def _composed_params(loader: Any, config: DictConfig, words: Sequence[str]) -> Any:
+def _composed_params(loader: Any, config: DictConfig, overrides: Sequence[str]) -> Any:
     name = config.hydra.job.config_name
-    return loader.load_configuration(name, list(words), RunMode.MULTIRUN).hydra.sweeper.params or {}
+    return loader.load_configuration(name, list(overrides), RunMode.MULTIRUN).hydra.sweeper.params or {}
 
 
 def _holds(condition: str | None, config: DictConfig, choose: Mapping[str, Any]) -> bool:
@@ -78,11 +80,11 @@ def _holds(condition: str | None, config: DictConfig, choose: Mapping[str, Any])
     if condition is None:
         return True
     group, _, option = condition.partition("=")
-    typed = [word.partition("=") for word in config.hydra.overrides.task]
+    typed = [override.partition("=") for override in config.hydra.overrides.task]
     searched = {*choose, *(key for key, _, value in typed if set(value) & set("(,"))}
     return group not in searched and config.hydra.runtime.choices.get(group) == option
 
 
-def _is_value(word: Any) -> bool:
+def _is_value(override: Any) -> bool:
     """Whether it is one value, rather than a range to search."""
-    return "(" not in str(word)
+    return "(" not in str(override)

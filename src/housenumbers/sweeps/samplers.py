@@ -18,37 +18,37 @@ _ALLOWED_TARGETS = ("optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydr
 _EXTRAS = {"cmaes": "pip install -e '.[cmaes]'"}  # by the module that a sampler needs
 
 
-def make_sampler(chosen: Mapping[str, Any], space: Space) -> optuna.samplers.BaseSampler:
+def make_sampler(options: Mapping[str, Any], space: Space) -> optuna.samplers.BaseSampler:
     """The sampler of these options."""
-    sampler = instantiate(dict(chosen), _execution_whitelist_=_ALLOWED_TARGETS)
+    sampler = instantiate(dict(options), _execution_whitelist_=_ALLOWED_TARGETS)
     return sampler(space.grid()) if isinstance(sampler, functools.partial) else sampler  # the grid wants the space
 
 
-def make_pruner(chosen: Any) -> optuna.pruners.BasePruner:
+def make_pruner(options: Any) -> optuna.pruners.BasePruner:
     """The pruner of these options. Raises UserError where they make none."""
     try:
-        return instantiate(chosen, _execution_whitelist_=_ALLOWED_TARGETS)
+        return instantiate(options, _execution_whitelist_=_ALLOWED_TARGETS)
     except (InstantiationException, TypeError, ValueError) as error:
         raise UserError(f"hydra.sweeper.pruner: {one_line(error)}") from None
 
 
-def grid_size(chosen: Mapping[str, Any], space: Space) -> int | None:
+def grid_size(options: Mapping[str, Any], space: Space) -> int | None:
     """How many settings there are, for the grid sampler alone."""
-    return math.prod(map(len, space.grid().values())) if chosen.get("_partial_") else None
+    return math.prod(map(len, space.grid().values())) if options.get("_partial_") else None
 
 
-def check_sampler(chosen: Mapping[str, Any], name: str, space: Space, directions: Sequence[Any]) -> None:
+def check_sampler(options: Mapping[str, Any], name: str, space: Space, directions: Sequence[Any]) -> None:
     """Has the sampler suggest a few settings, for made-up results. Raises UserError where it cannot.
 
     Most samplers load what they need, and look at the space, only when they have results.
     """
-    soon = {"n_startup_trials": 1} if "n_startup_trials" in chosen else {}
+    soon = {"n_startup_trials": 1} if "n_startup_trials" in options else {}
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings(action="ignore"):
-            study = optuna.create_study(sampler=make_sampler({**chosen, **soon}, space), directions=directions)
-            for number in range(min(3, grid_size(chosen, space) or 3)):
+            study = optuna.create_study(sampler=make_sampler({**options, **soon}, space), directions=directions)
+            for number in range(min(3, grid_size(options, space) or 3)):
                 trial = study.ask()
                 space.draw(trial)
                 storage: Any = study._storage  # not `tell`, in which a grid that is complete stops an `optimize`

@@ -122,8 +122,8 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
     fixed: dict[str, str] = {}
     removed: list[str] = []
     unconditional = flatten({key: value for key, value in params.items() if key != "choose"})
-    for word in [*(f"{key}={value}" for key, value in unconditional.items()), *arguments]:
-        ranges, values, without = _parsed([word])
+    for override in [*(f"{key}={value}" for key, value in unconditional.items()), *arguments]:
+        ranges, values, without = _parsed([override])
         for key, distribution in ranges.items():
             fixed.pop(key, None)
             space.narrow(key, distribution)
@@ -137,13 +137,13 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
     return space, fixed, removed
 
 
-def _parsed(words: list[str]) -> tuple[Distributions, dict[str, Any], list[str]]:
+def _parsed(overrides: list[str]) -> tuple[Distributions, dict[str, Any], list[str]]:
     """What is to be drawn, what is given, and what is to be left out. Raises UserError that names the words."""
     try:
-        parsed: tuple[Distributions, dict[str, Any], list[str]] = create_params_from_overrides(words)
+        parsed: tuple[Distributions, dict[str, Any], list[str]] = create_params_from_overrides(overrides)
     except (ValueError, AssertionError) as error:
         reason = str(error) or "nothing that can be searched"
-        raise UserError(f"{' '.join(words)}: {reason}: give a choice(...), range(...) or interval(...)") from None
+        raise UserError(f"{' '.join(overrides)}: {reason}: give a choice(...), range(...) or interval(...)") from None
     return parsed
 
 

@@ -91,7 +91,7 @@ class Sweep:
         warnings.filterwarnings("ignore", message="Heartbeat of storage")  # liveness.py records them
         self._check_options()
         params = search_params(self._context.config_loader, self._config)
-        space, fixed, removed = read_space(params.words, arguments)
+        space, fixed, removed = read_space(params.params, arguments)
         overrides = [*(f"{key}={value}" for key, value in fixed.items()), *removed]
         composed = self._composed(overrides)
         typed = {word.partition("=")[0] for word in arguments}
@@ -100,8 +100,8 @@ class Sweep:
             raise UserError("nothing to search: give at least one range, optimizer.lr=interval(0.001,0.01) say")
         config = self._trial_config(composed)
         said.append(unused_step_lr_parameters(space, config))
-        for words in space.samples():  # whether there are such keys and options, and the overrides suit them
-            self._composed([*overrides, *words])
+        for trial_overrides in space.samples():  # whether there are such keys and options, and the overrides suit them
+            self._composed([*overrides, *trial_overrides])
         chosen = self._options["sampler"]
         self._grid_size = grid_size(chosen, space)
         if self._grid_size is not None:

@@ -89,10 +89,10 @@ class Worker:
                 return
             folder = self._folder_for(live)
             place = [f"hydra.sweep.dir={quote_value(self.folder)}", f"hydra.sweep.subdir={folder.name}"]
-            words = [*self.overrides, *assignments(live.params), *place]
+            trial_overrides = [*self.overrides, *assignments(live.params), *place]
             trial = Trial(live, len(self.objectives))
             with set_current_trial(trial), heartbeats(self.study, live._trial_id):
-                returned = self._launch(words, live.number)
+                returned = self._launch(trial_overrides, live.number)
             if returned.status is JobStatus.FAILED:
                 signals.exit_if_received()  # C code may have made another error of the interruption
             if _no_fault_of_its_own(returned):
@@ -120,10 +120,10 @@ class Worker:
         live.set_user_attr(COPIED_FROM, equal.user_attrs.get(COPIED_FROM, [self.study.study_name, equal.number]))
         self._tell_values(live, equal.values)
 
-    def _launch(self, words: list[str], number: int) -> JobReturn:
+    def _launch(self, trial_overrides: list[str], number: int) -> JobReturn:
         """Runs the trial. A configuration that cannot be composed is a failure of the trial too."""
         try:
-            (returned,) = self.launcher.launch([words], initial_job_idx=number)
+            (returned,) = self.launcher.launch([trial_overrides], initial_job_idx=number)
         except (HydraException, OmegaConfBaseException) as error:
             returned = JobReturn(status=JobStatus.FAILED)
             returned.return_value = UserError(one_line(error))

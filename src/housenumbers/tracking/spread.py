@@ -21,7 +21,7 @@ _DIGITS = 9  # of a score, after the point
 # What may differ between runs of one group, and data.split_seed, which follows the seed if nothing else was said.
 # Runs of one seed are no independent ones, whatever else may differ: the last of them counts.
 _SEEDS = ("seed", "name", "threads", "device")
-_SEED_WORDS = ("seed=", "data.split_seed=", "name=")
+_SEED_OVERRIDES = ("seed=", "data.split_seed=", "name=")
 
 
 def mean_and_deviation(values: Sequence[float]) -> str:
@@ -77,13 +77,14 @@ def seed_summary(sweep_folder: Path) -> list[str]:
             records[file.parent] = read_record(RunFolder(file.parent))
     typed = {folder: RunFolder(folder).overrides() for folder in records}
     common = set.intersection(*map(set, typed.values())) if typed else set()
-    words = {folder: [word for word in typed[folder] if word not in common] for folder in typed}
+    own_overrides = {folder: [override for override in typed[folder] if override not in common] for folder in typed}
     failures = [
-        f"  {' '.join([folder.name, *(word for word in words[folder] if word not in folder.name)])}: {record['error']}"
+        f"  {' '.join([folder.name, *(each for each in own_overrides[folder] if each not in folder.name)])}: "
+        f"{record['error']}"
         for folder, record in records.items()
         if record.get("status") == "failed"
     ]
-    groups = _groups(records, words)
+    groups = _groups(records, own_overrides)
     table = _table(groups) if any(len(group.completed) + group.failed > 1 for group in groups.values()) else []
     return [*table, *(["failed runs, left out of all means:", *failures] if failures else [])]
 
@@ -120,7 +121,7 @@ class _Group:
         return f"; {self.failed} of {plural(self.failed + len(self.completed), 'run')} failed" if self.failed else ""
 
 
-def _groups(records: Mapping[Path, dict[str, Any]], words: Mapping[Path, Sequence[str]]) -> dict[str, _Group]:
+def _groups(records: Mapping[Path, dict[str, Any]], own_overrides: Mapping[Path, Sequence[str]]) -> dict[str, _Group]:
     """The completed and failed runs that differ in their seed alone, by the overrides that tell the groups apart."""
     runs: dict[str, dict[str, dict[tuple[int, int], dict[str, Any]]]] = {}  # by configuration, status and seeds
     names: dict[str, list[str]] = {}
@@ -129,7 +130,9 @@ def _groups(records: Mapping[Path, dict[str, Any]], words: Mapping[Path, Sequenc
             group = _without_seeds(record["config"])
             seeds = record["seed"], record["config"]["data"]["split_seed"]
             runs.setdefault(group, {"completed": {}, "failed": {}})[record["status"]][seeds] = record
-            names.setdefault(group, [word for word in words[folder] if not word.startswith(_SEED_WORDS)])
+            names.setdefault(
+                group, [override for override in own_overrides[folder] if not override.startswith(_SEED_OVERRIDES)]
+            )
     groups: dict[str, _Group] = {}
     for group, by_status in runs.items():
         name = " ".join(names[group]) or "all runs"

@@ -16,25 +16,25 @@ from housenumbers.runtime.text import plural
 Made = TypeVar("Made")
 
 
-def build_model(chosen: Any, device: torch.device) -> nn.Module:
+def build_model(option: Any, device: torch.device) -> nn.Module:
     """The model of a configuration, or of a checkpoint's copy of it, on `device` and in channels_last format.
 
     Raises UserError where its target is not allowed, or does not take these options.
     """
-    arguments = option_dict(chosen)
+    arguments = option_dict(option)
     for not_the_model_s in ("name", "pretrained", "freeze"):
         arguments.pop(not_the_model_s, None)
     model = _made("model", arguments, nn.Module)
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def build_optimizer(chosen: Any, model: nn.Module, device: torch.device) -> Optimizer:
+def build_optimizer(option: Any, model: nn.Module, device: torch.device) -> Optimizer:
     """The optimizer over all of the model's parameters, fused into one kernel where torch has such a one.
 
     Where the backbone is to learn more slowly than the head, the head is the first group of parameters.
     Raises UserError where its target is not allowed, does not take these options, or needs the loss itself.
     """
-    arguments = option_dict(chosen)
+    arguments = option_dict(option)
     ratio = arguments.pop("backbone_lr_ratio", 1.0)
     module, _, name = str(arguments["_target_"]).rpartition(".")
     target = getattr(torch.optim, name, None) if module.startswith("torch.optim") else None
@@ -67,13 +67,13 @@ def classifier_head(model: nn.Module) -> nn.Module:
     return head
 
 
-def build_scheduler(chosen: Any, optimizer: Optimizer, epochs: int, steps_per_epoch: int) -> tuple[LRScheduler, str]:
+def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_epoch: int) -> tuple[LRScheduler, str]:
     """The scheduler, and whether it steps after each "epoch", "batch", or "validation", whose loss it is told then.
 
     A length that the configuration leaves null becomes that of the whole run, counted in these intervals.
     Raises UserError where its target is not allowed, or does not take these options.
     """
-    arguments = option_dict(chosen)
+    arguments = option_dict(option)
     interval = arguments.pop("interval", "epoch")
     arguments.pop("warmup_epochs", None)
     intervals = epochs * (steps_per_epoch if interval == "batch" else 1)

@@ -32,12 +32,12 @@ class Trapezoidal(LRScheduler):
         return [base * factor for base in self.base_lrs]
 
 
-def warmup_factor(chosen: Any, step: int, steps_per_epoch: int) -> float:
-    """How much of the learning rate of the `chosen` scheduler a step of the run, counted from 0, takes.
+def warmup_factor(option: Any, step: int, steps_per_epoch: int) -> float:
+    """How much of the learning rate of the `option` scheduler a step of the run, counted from 0, takes.
 
     It rises in a straight line to all of it over `warmup_epochs` (Goyal et al. 2017, arXiv:1706.02677).
     """
-    return min(1.0, (step + 1) / (round(option_dict(chosen).get("warmup_epochs", 0) * steps_per_epoch) + 1))
+    return min(1.0, (step + 1) / (round(option_dict(option).get("warmup_epochs", 0) * steps_per_epoch) + 1))
 
 
 @contextmanager
