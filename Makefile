@@ -14,7 +14,7 @@ help:  ## show this list
 
 install: $(VENV)/.installed-dev  ## make .venv with all that tests and development need
 
-train: $(VENV)/.installed  ## a first training run, in under a minute: then look into outputs/
+train: $(VENV)/.installed  ## a first training run, of about a minute: then look into outputs/
 	$(IN_VENV)python src/train.py experiment=quickstart
 
 test: $(VENV)/.installed-dev  ## the tests, in about ten minutes on two cores
