@@ -6,13 +6,23 @@ DATABASE = $(if $(STUDY),multirun/$(STUDY)/study.db,$(shell ls -t multirun/*/stu
 # Extras of pyproject.toml for `make install` and the tests: EXTRAS=dev,ray,slurm
 EXTRAS ?= dev
 
+# make install LOCKED=1 installs exactly what requirements.lock names.
+LOCKED ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all test-trains lint format bench demo tensorboard dashboard clean
+.PHONY: help install lock train test test-all test-trains lint format bench demo tensorboard dashboard clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 install: $(VENV)/.installed-dev  ## make .venv with all that tests and development need
+
+lock: $(VENV)/.installed-dev  ## write requirements.lock: the versions in .venv, with the hashes of their files
+	$(IN_VENV)python -m pip install --quiet uv
+	$(IN_VENV)python -m pip freeze --exclude-editable | grep '==' > $(VENV)/versions.txt
+	UV_CUSTOM_COMPILE_COMMAND='make lock' $(IN_VENV)uv pip compile pyproject.toml --quiet --extra dev --universal \
+		--python-version 3.11 --prerelease if-necessary-or-explicit --constraint $(VENV)/versions.txt \
+		--generate-hashes --no-annotate --output-file requirements.lock
 
 train: $(VENV)/.installed  ## a first training run, of about a minute: then look into outputs/
 	$(IN_VENV)python src/train.py experiment=quickstart
@@ -63,7 +73,8 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml
-	$(IN_VENV)python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	$(if $(LOCKED),$(IN_VENV)python -m pip install --quiet --require-hashes --requirement requirements.lock)
+	$(IN_VENV)python -m pip install --quiet --editable $(if $(LOCKED),--no-deps .,'.[$(EXTRAS)]')
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dashboard $(VENV)/.installed-demo: $(VENV)/.installed-%: $(VENV)/.installed

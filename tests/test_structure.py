@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from support import ROOT
 
 PACKAGE = ROOT / "src" / "housenumbers"
@@ -61,6 +62,17 @@ def test_environment_yml_has_the_dependencies_of_pyproject() -> None:
     assert (3, 11) <= tuple(map(int, python.removeprefix("python=").split("."))) <= (3, 13)
     (pip,) = [line["pip"] for line in environment["dependencies"] if isinstance(line, dict)]
     assert pip == project["dependencies"]
+
+
+def test_the_lock_file_fits_the_dependencies() -> None:
+    """And names no place that only its writer has."""
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "file:" not in lock
+    assert "://" not in lock
+    locked = dict(re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in map(Requirement, project["dependencies"] + project["optional-dependencies"]["dev"][1:]):
+        assert requirement.specifier.contains(locked[requirement.name.lower()], prereleases=True), requirement
 
 
 def test_sources_stay_small() -> None:
