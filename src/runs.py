@@ -29,9 +29,13 @@ def main() -> None:
             raise UserError(f"format={arguments.format}: must be table or json")
         if arguments.limit is not None and arguments.limit < 1:
             raise UserError(f"limit={arguments.limit}: must be 1 or more")
-        from housenumbers.tracking.run_index import all_runs, matches, table
+        from housenumbers.tracking.run_index import all_runs, check_filters, matches, table
 
-        runs = [run for run in all_runs() if matches(run, filters)][: arguments.limit]
+        found = all_runs()
+        check_filters(found, filters)
+        runs = [run for run in found if matches(run, filters)][: arguments.limit]
+        if found and not runs:
+            print(f"no run of {len(found)} has {' and '.join(filters)}", file=sys.stderr)
         print(json.dumps(runs, indent=2) if arguments.format == "json" else table(runs))
 
 

@@ -51,6 +51,15 @@ def test_a_multirun_or_search_looks_before_it_makes_a_folder(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("target", ["torch.optim.Nope", "mine.Optimizer"])
+def test_a_target_that_is_not_there_leaves_no_folder(command: Command, tmp_path: Path, target: str) -> None:
+    done = command("train", "data=digits", f"optimizer._target_={target}", HOUSENUMBERS_ALLOW="mine.*")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: optimizer: {target}: ")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_folders_that_are_not_read_leave_no_run(command: Command, tmp_path: Path) -> None:
     for name in ("1", "10"):
         (tmp_path / "pictures" / name).mkdir(parents=True)

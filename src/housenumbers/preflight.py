@@ -11,7 +11,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from housenumbers.config.groups import SCHEMAS
 from housenumbers.config.schema import TrainConfig, option_dict, validate_config
 from housenumbers.config.sections import DataConfig
-from housenumbers.config.targets import check_allowed
+from housenumbers.config.targets import check_allowed, check_importable
 from housenumbers.data.class_folders import check_layout
 from housenumbers.runtime import processes
 from housenumbers.runtime.device import choose_device
@@ -22,6 +22,11 @@ _PACKAGES = {
     "housenumbers.tracking.loggers.WandbLogger": "wandb",
     "housenumbers.tracking.loggers.MLflowLogger": "mlflow",
 }
+
+# The targets of conf/, which need not be looked for.
+_SHIPPED = {*_PACKAGES, "housenumbers.tracking.loggers.CSVLogger"}.union(
+    *(targets for schemas in SCHEMAS.values() for _, targets in schemas.values())
+)
 
 # Hydra's launchers whose jobs run on this machine. With another one its files, devices and cores are not the jobs' own.
 LAUNCHERS_HERE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")
@@ -54,23 +59,34 @@ class CheckConfig(Callback):
 
 
 def check_before_run(config: TrainConfig) -> None:
-    """`check_targets`, and raises UserError for files or devices that are not there on this machine."""
+    """`check_targets`, and raises UserError for targets, files or devices that are not there on this machine.
+
+    Imports the modules of targets other than those of conf/.
+    """
     check_targets(config)
+    for key, target in _targets(config).items():
+        if target not in _SHIPPED:
+            check_importable(key, target)
     check_files_and_device(config.data, option_dict(config.model).get("pretrained"), config.device)
 
 
 def check_targets(config: TrainConfig) -> None:
     """Raises UserError where a run would call what it may not, or needs a package that is missing. Imports nothing."""
-    for group in SCHEMAS:
-        check_allowed(group, option_dict(getattr(config, group))["_target_"])
+    for key, target in _targets(config).items():
+        check_allowed(key, target)
+        package = _PACKAGES.get(target)
+        if package and importlib.util.find_spec(package) is None:
+            raise UserError(f"{key.replace('.', '=', 1)}: {package} is not installed: pip install -e '.[{package}]'")
+
+
+def _targets(config: TrainConfig) -> dict[str, str]:
+    """All targets that a run of the configuration calls, by their keys."""
+    targets = {group: option_dict(getattr(config, group))["_target_"] for group in SCHEMAS}
     named = {"augment.transforms": config.augment.transforms}
     named |= {key: getattr(config, key) for key in ("logger", "metrics", "callbacks")}
     for key, entries in named.items():
-        for name, option in entries.items():
-            check_allowed(f"{key}.{name}", option["_target_"])
-            package = _PACKAGES.get(option["_target_"])
-            if package and importlib.util.find_spec(package) is None:
-                raise UserError(f"{key}={name}: {package} is not installed: pip install -e '.[{package}]'")
+        targets |= {f"{key}.{name}": option["_target_"] for name, option in entries.items()}
+    return targets
 
 
 def check_files_and_device(data: DataConfig, pretrained: Any, device: str) -> None:

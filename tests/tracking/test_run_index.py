@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from support import run_in
 
-from housenumbers.tracking.run_index import all_runs, caption, newest_run, table
+from housenumbers.runtime.errors import UserError
+from housenumbers.tracking.run_index import all_runs, caption, check_filters, newest_run, table
 
 GOOD = {"status": "completed", "name": "good", "best": {"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0}}
 
@@ -83,3 +85,15 @@ def test_the_newest_run_is_no_trial(tmp_path: Path) -> None:
     for day, trial in enumerate((None, None, {"study": "s", "number": 0})):
         write(tmp_path, str(day), json.dumps(GOOD | {"started": f"2026-01-0{day}", "trial": trial, "config": {}}))
     assert newest_run("resume=last", [tmp_path]).name == "1"
+
+
+def test_a_filter_that_no_run_can_match_is_named(finished: Path) -> None:
+    home = finished.parents[2]
+    done = run_in(home, "runs", "status=complete")
+    assert done.returncode == 0
+    assert "has status=complete" in done.stderr
+    runs = all_runs([home / "outputs"])
+    for known in ("data=digits", "clip_grad_norm=1", "best.val_loss=0", "optimizer.lr=3", "test.n=1"):
+        check_filters(runs, [known])
+    with pytest.raises(UserError, match=r"^dta: no such key: did you mean data"):
+        check_filters(runs, ["dta=digits"])

@@ -96,6 +96,10 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
     unread = re.match(r"Error when parsing index: \d+, string: (.*?) out of \[", str(error), re.DOTALL)
     if unread:
         return f"{unread[1]}: cannot be read: write KEY=VALUE; special characters in quotes, 'KEY=\"VALUE\"'"
+    if missing := re.search(r"missing mandatory value: (\S+)", _joined(error)):
+        return f"{prefix}{missing[1]}: must be given: {prefix}{missing[1]}=OPTION"
+    if "does not support deletion" in str(cause):
+        return f"{prefix}{getattr(cause, 'full_key', None) or ''}: cannot be left out: give it another value"
     return prefix + _joined(error)
 
 

@@ -62,6 +62,8 @@ def _check_flags(arguments: Sequence[str]) -> None:
 
 def _check_setting(argument: str, following: Sequence[str]) -> None:
     key, equals, value = argument.partition("=")
+    if not key:
+        raise UserError(f"{argument}: has no key: write KEY=VALUE")
     if key in _VERBS and not equals:
         raise UserError(f"{argument}: write {key}=RUN_FOLDER, without spaces")
     if _is_open(argument):

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import pkgutil
 import re
 import traceback
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from hydra.utils import get_object, instantiate
 
 from housenumbers.config.messages import one_line
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.signals import deferred_signals
 
 # What a configuration, possibly one from somebody else's run folder, is allowed to call.
 ALLOWED_TARGETS = (
@@ -55,6 +57,16 @@ def check_allowed(key: str, target: Any) -> None:
         if target == name or (name.endswith(".*") and target.startswith(name[:-1])):
             return
     raise UserError(_refused(key, target))
+
+
+def check_importable(key: str, target: str) -> None:
+    """Raises UserError, which names the `key`, where there is no such target. Imports its module, torch perhaps."""
+    try:
+        with deferred_signals():  # torn while it loads NumPy, torch would go on with half of it
+            pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        hint = "name a class or a function; a module of your own is found by PYTHONPATH"
+        raise UserError(f"{key}: {target}: {error}: {hint}") from None
 
 
 def instantiate_target(key: str, arguments: Mapping[str, Any], **more: Any) -> Any:
@@ -109,9 +121,8 @@ def _why_not(key: str, target: str, error: Exception) -> str:
 
 
 def _refused(key: str, target: str) -> str:
-    module = target.rpartition(".")[0] or target
     return (
-        f"{key}: {target}: a configuration may not call this: if you trust it, set {VARIABLE}={module}.* in the "
+        f"{key}: {target}: a configuration may not call this: if you trust it, set {VARIABLE}={target} in the "
         "environment (docs/extend.md)"
     )
 

@@ -76,6 +76,7 @@ def stratified_split(
 
     try:
         rest, part = train_test_split(indices.numpy(), test_size=fraction, random_state=seed, stratify=labels.numpy())
-    except ValueError as error:
-        raise UserError(f"{setting}: too few crops to have every class on both sides: {error}") from None
+    except ValueError:
+        crops = plural(len(labels), "crop")
+        raise UserError(f"{setting}: {crops}, too few to have every class on both sides: use more of them") from None
     return torch.from_numpy(np.sort(rest)), torch.from_numpy(np.sort(part))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from housenumbers.preflight import check_before_run
 from housenumbers.runs.resume import OVERRIDABLE, check_overridable
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.signals import deferred_signals
@@ -32,6 +33,7 @@ def repeat(path: Path, overrides: Sequence[str]) -> int:
     config = first.config(overrides)
     if first.status() != "completed":
         raise UserError(f"{path}: this run is {first.status()}: only a completed run can be compared with")
+    check_before_run(config)
     with deferred_signals():  # as in train.py
         from housenumbers.runs.run import run
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from housenumbers.config.messages import unknown_key_message
+from housenumbers.config.schema import flatten, known_keys
 from housenumbers.runtime.errors import UserError, os_error_message
 from housenumbers.tracking.record_validation import check_scores
 from housenumbers.tracking.run_folder import RunFolder
@@ -44,6 +46,16 @@ def matches(run: Mapping[str, Any], filters: Sequence[str]) -> bool:
     """
     pairs = (word.partition("=") for word in filters)
     return all(_equal(_text(find_value(run, key)), value) for key, _, value in pairs)
+
+
+def check_filters(runs: Sequence[Mapping[str, Any]], filters: Sequence[str]) -> None:
+    """Raises UserError for the key of a filter that neither a run's record nor its configuration has."""
+    known = set(known_keys()).union(
+        *(flatten(run) for run in runs), *(flatten(run.get("config") or {}) for run in runs)
+    )
+    for key in (filter_.partition("=")[0] for filter_ in filters):
+        if runs and key not in known and not any(other.startswith(f"{key}.") for other in known):
+            raise UserError(unknown_key_message(key, known))
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:
