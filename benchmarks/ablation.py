@@ -97,7 +97,7 @@ class Job:
 
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root", "epochs"])
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root", "data.reduce", "epochs"])
         chosen = arguments.only.split(",") if arguments.only else list(ROWS)
         if unknown := set(chosen) - set(ROWS):
             raise UserError(f"only={min(unknown)}: must be some of {','.join(ROWS)}")

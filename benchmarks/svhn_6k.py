@@ -62,7 +62,10 @@ def trained(home: Path, name: str, seed: int, words: list[str]) -> tuple[float, 
     """Test accuracy of a contestant, and the seconds that it has trained in all."""
     contestant = CONTESTANTS[name]
     shared = [f"seed={seed}", *(word for word in words if word.startswith(("threads=", "epochs=")))]
-    own, before = [*contestant.words, *shared, *(word for word in words if word.startswith("data.root="))], 0.0
+    own, before = (
+        [*contestant.words, *shared, *(word for word in words if word.startswith(("data.root=", "data.reduce=")))],
+        0.0,
+    )
     if contestant.rendered_first:
         rendered = home / f"{name}_{seed}_rendered"
         size = [word for word in words if word.startswith("data.size=")]
@@ -74,7 +77,9 @@ def trained(home: Path, name: str, seed: int, words: list[str]) -> tuple[float, 
 
 def main() -> None:
     with one_line_errors():
-        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root", "data.size", "epochs"])
+        arguments, overrides = parse(
+            Arguments, sys.argv[1:], others=["data.root", "data.reduce", "data.size", "epochs"]
+        )
         chosen = arguments.only.split(",") if arguments.only else list(CONTESTANTS)
         if not set(chosen) <= set(CONTESTANTS):
             raise UserError(f"only={arguments.only}: must be of {', '.join(CONTESTANTS)}")

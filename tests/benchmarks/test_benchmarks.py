@@ -51,7 +51,8 @@ def test_sweeper_prints_its_costs() -> None:
 @pytest.mark.skipif(not REAL_SVHN.exists(), reason="needs the real crops")
 def test_ablation_prints_paired_differences_and_does_not_run_twice(tmp_path: Path) -> None:
     file = tmp_path / "runs.jsonl"
-    words = ("only=ema,sizes", "folds=1", "epochs=1", "threads=1", f"file={file}", f"data.root={REAL_SVHN}")
+    small = ("only=ema,sizes", "folds=1", "epochs=1", "threads=1", "data.reduce=0.2")
+    words = (*small, f"file={file}", f"data.root={REAL_SVHN}")
     assert bench("ablation", *words, "seeds=1").returncode == 0
     first = file.read_text()
     file.write_text(f"{first}\n{first[:30]}")  # a kill in the middle of a line
@@ -157,7 +158,8 @@ def test_synthetic_prints_accuracies_draws_them_and_does_not_run_twice(tmp_path:
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL_SVHN.exists(), reason="needs the real crops")
 def test_svhn_6k_prints_accuracies_and_times_and_does_not_run_twice(tmp_path: Path) -> None:
-    words = ("only=fast", "seeds=2", "epochs=1", "threads=1", f"folder={tmp_path}", f"data.root={REAL_SVHN}")
+    small = ("only=fast", "seeds=2", "epochs=1", "threads=1", "data.reduce=0.2")
+    words = (*small, f"folder={tmp_path}", f"data.root={REAL_SVHN}")
     done = bench("svhn_6k", *words)
     assert done.returncode == 0, done.stderr
     assert "fast: 0." in done.stdout
@@ -173,8 +175,9 @@ def test_svhn_6k_prints_accuracies_and_times_and_does_not_run_twice(tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL_SVHN.exists(), reason="needs the real crops")
 def test_svhn_6k_goes_on_from_rendered_crops(tmp_path: Path) -> None:
-    small = ("seeds=1", "epochs=1", "data.size=600", "threads=1", f"folder={tmp_path}", f"data.root={REAL_SVHN}")
-    done = bench("svhn_6k", "only=best_after_rendered", *small)
+    small = ("seeds=1", "epochs=1", "data.size=600", "data.reduce=0.05", "threads=1")
+    words = (*small, f"folder={tmp_path}", f"data.root={REAL_SVHN}")
+    done = bench("svhn_6k", "only=best_after_rendered", *words)
     assert done.returncode == 0, done.stderr
     assert "best_after_rendered: 0." in done.stdout
     assert "n=1" in done.stdout
