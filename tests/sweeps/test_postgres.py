@@ -18,7 +18,7 @@ from support import begin_sweep, run_in, sweep
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.database import one_line_database_errors
 
-pytest.importorskip("psycopg", reason="needs the extra .[postgres]")
+psycopg = pytest.importorskip("psycopg", reason="needs the extra .[postgres]")
 
 SHARED = ("scheduler.gamma=0.5", "hydra.sweeper.study_name=shared")
 
@@ -52,12 +52,14 @@ class Server:
                 [*self._as_user, self._programs / "postgres", "-D", self._home / "data", *options],
                 cwd="/", stdout=log, stderr=log,
             )  # fmt: skip
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
-                    return
+        for _ in range(300):
             assert self._process.poll() is None, self._log.read_text()
-            time.sleep(0.1)
+            try:
+                psycopg.connect(self.url, connect_timeout=5).close()
+                return
+            except psycopg.OperationalError:  # it listens before it is ready
+                time.sleep(0.1)
+        raise AssertionError(self._log.read_text())
 
     def stop(self) -> None:
         pid = int((self._home / "data/postmaster.pid").read_text().split()[0])
@@ -170,7 +172,7 @@ def test_when_the_database_goes_away_one_line_says_so_and_the_same_command_goes_
     process = begun(tmp_path / "home", running_server.url, *words)
     metrics = tmp_path / "home/multirun/away/trial_0000/metrics.jsonl"
     while not metrics.exists():
-        assert process.poll() is None
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     running_server.stop()
     _, errors = process.communicate(timeout=120)
