@@ -17,9 +17,8 @@ def bench(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", ["w16_b128", "fast_b64"])
-def test_training_loop_prints_ratios(setting: str) -> None:
-    done = bench("training_loop", "rounds=1", f"only={setting}")
+def test_training_loop_prints_ratios() -> None:
+    done = bench("training_loop", "rounds=1", "only=fast_b64")
     assert done.returncode == 0, done.stderr
     assert "ours / bare" in done.stdout
     assert "images/s" in done.stdout
