@@ -77,6 +77,10 @@ def stratified_split(
     try:
         rest, part = train_test_split(indices.numpy(), test_size=fraction, random_state=seed, stratify=labels.numpy())
     except ValueError:
-        crops = plural(len(labels), "crop")
-        raise UserError(f"{setting}: {crops}, too few to have every class on both sides: use more of them") from None
+        counts = {label: count for label, count in enumerate(labels.bincount().tolist()) if count}
+        rarest = min(counts, key=lambda label: counts[label])
+        raise UserError(
+            f"{setting}: {plural(len(labels), 'crop')}, {counts[rarest]} of the rarest class, {rarest}: too few to have "
+            "every class on both sides: use more of them"
+        ) from None
     return torch.from_numpy(np.sort(rest)), torch.from_numpy(np.sort(part))
