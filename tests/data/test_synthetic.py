@@ -76,6 +76,7 @@ def test_labels_can_be_read(command: Command) -> None:
     assert float(done.stdout.split("test accuracy ")[1].split(" %")[0]) > 85
 
 
+@pytest.mark.slow
 def test_a_curriculum_begins_with_easy_crops_and_keeps_validation(tmp_path: Path) -> None:
     plain = load_splits(config(tmp_path))
     easy = load_splits(config(tmp_path, "data.difficulty=0"))
@@ -105,6 +106,7 @@ def test_a_second_start_renders_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert load_splits(config(tmp_path)).sha256 == first.sha256
 
 
+@pytest.mark.slow
 def test_fonts_of_a_folder(tmp_path: Path) -> None:
     own = tmp_path / "my fonts"
     own.mkdir()

@@ -66,6 +66,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_points_lie_where_their_names_say(tmp_path: Path) -> None:
     """One kill whose trace can be seen: the checkpoint has the last epoch, metrics.jsonl has not."""
     folder = killed_run(tmp_path, AFTER_CHECKPOINTS)

@@ -81,6 +81,7 @@ def test_what_torchvision_does_not_have_or_take_is_one_line(options: dict, said:
         build_model({"_target_": target, **options}, CPU)
 
 
+@pytest.mark.slow
 def test_a_classifier_by_name_trains_and_is_evaluated_from_its_checkpoint(command: Command) -> None:
     words = [word for word in TINY if not word.startswith("model.")]
     done = command("train", *words, "epochs=1", "model=torchvision", "model.architecture=shufflenet_v2_x0_5")

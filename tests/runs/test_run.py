@@ -186,6 +186,7 @@ def test_every_preset_runs(command: Command, tmp_path: Path) -> None:
     assert ran == presets
 
 
+@pytest.mark.slow
 def test_every_option_of_every_group_trains(command: Command, tmp_path: Path) -> None:
     """Of several groups at once, in as many runs as the largest group has options."""
     groups = ("optimizer", "scheduler", "augment", "averaging")

@@ -169,6 +169,7 @@ def test_a_widened_and_a_narrowed_space_train_only_what_is_new(tmp_path: Path) -
     assert (third / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_setting_that_is_drawn_twice_is_trained_once(tmp_path: Path) -> None:
     drawn = ("optimizer.lr=choice(0.001,0.01)", "hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=6")
     done = run_in(tmp_path, "train", *WORDS, *drawn, "hydra.sweeper.study_name=s")

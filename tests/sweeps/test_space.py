@@ -126,6 +126,7 @@ def test_an_override_that_suits_not_every_option_is_refused_before_the_first_tri
     assert "nesterov" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_grid_ends_when_it_is_complete(command: Command) -> None:
     done = command(
         "train", "-m", "hydra/sweeper=optuna", "search@hydra.sweeper.params=quick", *TINY, "epochs=1",

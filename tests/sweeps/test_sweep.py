@@ -125,6 +125,7 @@ def test_an_interrupted_trial_is_given_back_and_ends_equal(tmp_path: Path, numbe
     assert continued.value == study(whole).trials[1].value
 
 
+@pytest.mark.slow
 def test_a_failed_trial_does_not_end_the_sweep(tmp_path: Path) -> None:
     """SGD at this rate diverges for one of the two choices."""
     rates = ("optimizer=sgd", "optimizer.lr=choice(0.01,1e30)", "data.batch_size=16", "hydra.sweeper.n_trials=5")
@@ -138,6 +139,7 @@ def test_a_failed_trial_does_not_end_the_sweep(tmp_path: Path) -> None:
     assert {trial.state for trial in trials} == {TrialState.FAIL, TrialState.COMPLETE}
 
 
+@pytest.mark.slow
 def test_too_many_failures_end_it_in_one_line(tmp_path: Path) -> None:
     done = sweep(tmp_path, "optimizer=sgd", "optimizer.lr=interval(1e30,1e31)", "hydra.sweeper.n_trials=9")
     assert done.returncode == 2
@@ -163,6 +165,7 @@ def test_parameters_can_be_dropped_and_pinned(command: Command, tmp_path: Path) 
     assert set(trial.params) == {"scheduler.step_size"}
 
 
+@pytest.mark.slow
 def test_another_search_space_can_be_chosen(command: Command, tmp_path: Path) -> None:
     words = ("search@hydra.sweeper.params=quick", *TINY, "epochs=1", "hydra.sweeper.n_trials=1")
     done = command("train", "-m", "hydra/sweeper=optuna", *words)
@@ -209,6 +212,7 @@ def test_after_a_full_disk_the_same_command_goes_on(tmp_path: Path, kilobytes: i
         subprocess.run(["umount", "-l", disk], check=True)
 
 
+@pytest.mark.slow
 def test_a_trial_for_which_there_is_too_little_memory_fails_alone(tmp_path: Path) -> None:
     """A net of 200,000 channels asks for more than a terabyte, which no system of today grants."""
     widths = ("model.width=choice(4,200000)", "hydra/sweeper/sampler=grid", "hydra.sweeper.max_failure_rate=1")

@@ -131,6 +131,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
 def test_workers_end_with_a_command_that_is_killed_before_they_look_for_it(tmp_path: Path, launcher: str) -> None:
     if launcher == "joblib":

@@ -217,6 +217,7 @@ def test_published_densenets_load_though_their_layers_have_older_names(tmp_path:
     assert torch.equal(model.network.get_parameter(name), network.get_parameter(name))
 
 
+@pytest.mark.slow
 def test_weights_of_a_network_that_asks_for_their_version_load(command: Command, tmp_path: Path) -> None:
     torch.save(torchvision.models.mnasnet0_5(num_classes=1000).state_dict(), tmp_path / "mnasnet.pth")
     words = ("data=digits", "data.reduce=0.1", "epochs=1", "threads=1", "model=torchvision")

@@ -80,7 +80,7 @@ def stratified_split(
         counts = {label: count for label, count in enumerate(labels.bincount().tolist()) if count}
         rarest = min(counts, key=lambda label: counts[label])
         raise UserError(
-            f"{setting}: {plural(len(labels), 'crop')}, {counts[rarest]} of the rarest class, {rarest}: too few to have "
-            "every class on both sides: use more of them"
+            f"{setting}: {plural(len(labels), 'crop')}, {counts[rarest]} of the rarest class, {rarest}: too few to "
+            "have every class on both sides: use more of them"
         ) from None
     return torch.from_numpy(np.sort(rest)), torch.from_numpy(np.sort(part))
