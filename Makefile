@@ -74,7 +74,7 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml
 	$(if $(LOCKED),$(IN_VENV)python -m pip install --quiet --require-hashes --requirement requirements.lock)
-	$(IN_VENV)python -m pip install --quiet --editable $(if $(LOCKED),--no-deps .,'.[$(EXTRAS)]')
+	$(IN_VENV)python -m pip install --quiet $(if $(LOCKED),--no-deps --editable .,--editable '.[$(EXTRAS)]')
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dashboard $(VENV)/.installed-demo: $(VENV)/.installed-%: $(VENV)/.installed
