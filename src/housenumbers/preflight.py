@@ -1,15 +1,14 @@
 """What is checked before a run makes a folder or loads torch: its configuration, targets, files and device."""
 
-import copy
 import importlib.util
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig
 
 from housenumbers.config.groups import SCHEMAS
-from housenumbers.config.schema import TrainConfig, option_dict, validate_config
+from housenumbers.config.schema import TrainConfig, option_dict, validate_composed
 from housenumbers.config.sections import DataConfig
 from housenumbers.config.targets import check_allowed, check_importable
 from housenumbers.data.class_folders import check_layout
@@ -49,13 +48,10 @@ class CheckConfig(Callback):
                 raise UserError(f"hydra/launcher={name}: is not installed: pip install -e '.[{extra}]'")
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        ours = copy.deepcopy(config)
         with one_line_errors():
             if config.hydra.sweeper._target_.endswith(".StudySweeper"):
                 raise UserError("hydra/sweeper=optuna: a search is a multirun: add -m")
-        with one_line_errors(), read_write(ours), open_dict(ours):
-            del ours["hydra"]
-            check_before_run(validate_config(ours))
+            check_before_run(validate_composed(config))
 
 
 def check_before_run(config: TrainConfig) -> None:
@@ -68,6 +64,14 @@ def check_before_run(config: TrainConfig) -> None:
         if target not in _SHIPPED:
             check_importable(key, target)
     check_files_and_device(config.data, option_dict(config.model).get("pretrained"), config.device)
+
+
+def check_for_launcher(config: TrainConfig, launcher: str) -> None:
+    """`check_before_run`, or `check_targets` alone where the `launcher`, a class of Hydra's, has jobs run elsewhere."""
+    if launcher in LAUNCHERS_HERE:
+        check_before_run(config)
+    else:
+        check_targets(config)
 
 
 def check_targets(config: TrainConfig) -> None:

@@ -1,6 +1,5 @@
 """A plain multirun: each run's folder says what varies, and the same command again goes on with what is missing."""
 
-import copy
 import hashlib
 import os
 import re
@@ -13,8 +12,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from housenumbers.config.schema import TrainConfig, config_to_dict, validate_config, without_machine_keys
-from housenumbers.preflight import LAUNCHERS_HERE, check_before_run, check_targets
+from housenumbers.config.schema import TrainConfig, config_to_dict, validate_composed, without_machine_keys
+from housenumbers.preflight import check_for_launcher
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
 from housenumbers.tracking.run_folder import RunFolder
@@ -36,9 +35,9 @@ def run_multirun(
     """
     jobs = [job for batch in batches for job in batch]
     composed = [loader.load_sweep_config(config, list(job)) for job in jobs]
-    configs = [_checked(each) for each in composed]
+    configs = [validate_composed(each) for each in composed]
     for each in configs:
-        (check_before_run if type(launcher).__name__ in LAUNCHERS_HERE else check_targets)(each)
+        check_for_launcher(each, type(launcher).__name__)
     home = Path(config.hydra.sweep.dir)
     wanted = _names(jobs, composed, configs)
     names = _places(home, wanted, configs)
@@ -57,13 +56,6 @@ def run_multirun(
             print(*lines, sep="\n", flush=True)
     _raise_failures([each for batch in returned for each in batch], names)
     return returned
-
-
-def _checked(composed: DictConfig) -> TrainConfig:
-    own = copy.deepcopy(composed)
-    with read_write(own), open_dict(own):
-        del own["hydra"]
-    return validate_config(own)
 
 
 def _names(jobs: Sequence[_Job], composed: Sequence[DictConfig], configs: Sequence[TrainConfig]) -> list[str]:

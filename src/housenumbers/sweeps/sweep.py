@@ -14,7 +14,7 @@ import optuna
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, read_write
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -24,9 +24,9 @@ from housenumbers.config.schema import (
     TrainConfig,
     config_to_dict,
     is_valid_name,
-    validate_config,
+    validate_composed,
 )
-from housenumbers.preflight import LAUNCHERS_HERE, check_before_run, check_targets
+from housenumbers.preflight import LAUNCHERS_HERE, check_for_launcher
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
@@ -88,7 +88,7 @@ class Sweep:
         # Optuna tells over several lines that it asks once more; if that fails too, one line of ours does.
         rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
         rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
-        warnings.filterwarnings("ignore", message="Heartbeat of storage")  # liveness.py records them
+        warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py records them
         self._check_options()
         params = search_params(self._context.config_loader, self._config)
         space, fixed, removed = read_space(params.params, arguments)
@@ -150,10 +150,8 @@ class Sweep:
 
     def _trial_config(self, composed: DictConfig) -> TrainConfig:
         """The configuration that the trials share, checked; what is searched has its default in it."""
-        with read_write(composed), open_dict(composed):
-            del composed["hydra"]
-        config = validate_config(composed)
-        (check_before_run if self._launcher_name() in LAUNCHERS_HERE else check_targets)(config)
+        config = validate_composed(composed)
+        check_for_launcher(config, self._launcher_name())
         if config.data.val_fraction == 0 and set(config.objectives) != {"train_seconds"}:
             raise UserError("data.val_fraction=0: a search needs a validation part to judge by")
         return config
