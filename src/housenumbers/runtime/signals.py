@@ -24,7 +24,7 @@ def received() -> bool:
 
 
 def exit_if_received() -> None:
-    """Raises SystemExit if a signal has come: a loop's safe place to end, in an `deferred_signals` block too.
+    """Raises SystemExit if a signal has come: a loop's safe place to end, in a `deferred_signals` block too.
 
     Outside of one the first SystemExit may have been lost: Python drops what a weak reference's callback raises, say.
     """
@@ -34,7 +34,7 @@ def exit_if_received() -> None:
 
 @contextmanager
 def deferred_signals() -> Iterator[None]:
-    """A signal that comes meanwhile is obeyed afterwards, or at the next `check`.
+    """A signal that comes meanwhile is obeyed afterwards, or at the next `exit_if_received`.
 
     For what an exception at any line would tear: a database's transaction stays open, a queue loses count.
     """
@@ -72,6 +72,6 @@ def _handle(number: int, _: Any) -> None:
 
 
 def _report_unraisable(lost: Any) -> None:
-    """Reports what Python has to drop, but for our own SystemExit: `check` raises that again."""
+    """Reports what Python has to drop, but for our own SystemExit: `exit_if_received` raises that again."""
     if not (_received is not None and issubclass(lost.exc_type, SystemExit)):
         sys.__unraisablehook__(lost)

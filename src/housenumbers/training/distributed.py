@@ -1,6 +1,6 @@
 """One run in several processes, started by torchrun: what they tell each other. In a run of one it all does nothing.
 
-The first process (rank 0) alone reads the command line, and writes; `follow.py` is what the others do.
+The first process (rank 0) alone reads the command line, and writes; `runs/ddp_worker.py` is what the others do.
 """
 
 import io
