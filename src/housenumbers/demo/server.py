@@ -35,7 +35,7 @@ _HEADERS = [
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to `runtime.signals`: uvicorn's own way ends with exit code 0 where SIGINT was ignored before."""
+    """Leaves the signals to `runtime.signals`: uvicorn itself ends with exit code 0 where SIGINT was ignored before."""
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # the same to `with`
         return nullcontext()

@@ -19,7 +19,7 @@ _GAP = 0.045  # between two labels' middles, of the axes' height
 
 
 def corruption_figure(scores: Mapping[str, Any], image: Tensor | None = None) -> Figure:
-    """What `evaluation.robustness` returns, as curves, and beside them one picture, uint8 `[3, H, W]`, at each strength."""
+    """The scores of `robustness.py` as curves, and beside them one picture, uint8 `[3, H, W]`, at each strength."""
     figure = Figure(figsize=(6.4, 5.6) if image is None else (10.6, 6.6))
     width = 6.0 / figure.get_figwidth() if image is not None else 1.0
     axes = figure.add_axes((0.1 * width, 0.1, 0.62 * width, 0.82))

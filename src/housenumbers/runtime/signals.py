@@ -72,6 +72,6 @@ def _handle(number: int, _: Any) -> None:
 
 
 def _report_unraisable(lost: Any) -> None:
-    """Reports what Python has to drop, but for our own SystemExit: `exit_if_received` raises that again."""
+    """Reports what Python has to drop, but not our own SystemExit: `exit_if_received` raises it again."""
     if not (_received is not None and issubclass(lost.exc_type, SystemExit)):
         sys.__unraisablehook__(lost)
