@@ -25,7 +25,8 @@ from rounds import Turns, machine, median_and_span, ratio_of_rounds, take_turns
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
-from housenumbers.config.schema import TrainConfig, config_to_dict
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import config_to_dict
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation

@@ -20,7 +20,7 @@ from rounds import Turns, machine, median_and_span, pictures, ratio_of_rounds, t
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
-from housenumbers.config.schema import config_to_dict
+from housenumbers.config.values import config_to_dict
 from housenumbers.data.load import load_splits
 from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model
 from housenumbers.metrics import predict_logits

@@ -18,7 +18,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR, Se
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from housenumbers.config.schema import TrainConfig, option_dict
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import option_dict
 from housenumbers.data.batches import eval_batches, steps_per_epoch
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.metrics import accuracy_and_loss, predict_logits

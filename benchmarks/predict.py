@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
-from housenumbers.config.schema import config_to_dict
+from housenumbers.config.values import config_to_dict
 from housenumbers.data.image_files import list_files
 from housenumbers.data.load import load_splits
 from housenumbers.evaluation.trained_model import load_trained_model

@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from housenumbers.config.compose import compose_config
-from housenumbers.config.schema import TrainConfig, config_to_dict, flatten
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import config_to_dict, flatten
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import RunFolder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.schema import MACHINE_KEYS
+from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.runtime.text import plural

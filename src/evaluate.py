@@ -7,7 +7,8 @@ from typing import Any
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
-from housenumbers.config.schema import MACHINE_KEYS, SCORES
+from housenumbers.config.schema import SCORES
+from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime.errors import UserError, one_line_errors
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
-from housenumbers.config.schema import MACHINE_KEYS
+from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime.errors import UserError, one_line_errors
 
 

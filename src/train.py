@@ -16,10 +16,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from housenumbers.config import schema
 from housenumbers.config.compose import hydra_arguments, one_line_hydra_errors, quote_paths
 from housenumbers.config.overrides import check_arguments
+from housenumbers.config.schema import register_schemas
 from housenumbers.config.targets import ALLOWED_TARGETS
+from housenumbers.config.validate import validate_config
 from housenumbers.runtime import processes, signals
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.sweeps.multirun import run_objective
@@ -32,12 +33,12 @@ def train(composed: DictConfig) -> Any:
     settings = HydraConfig.get()
     alone, trial = settings.mode == RunMode.RUN, current_trial()
     folder = RunFolder(Path(settings.runtime.output_dir))
-    # Here, before Hydra sees them, who adds a line of its own; what a trial fails of is told by its sweeper.
+    # An error is caught here: Hydra would add a line of its own. The sweeper prints why a trial failed.
     with one_line_errors() if alone else failure_told(folder.path) if trial is None else nullcontext():
         if alone or trial is not None:
             folder.check_free()
         with chdir(settings.runtime.cwd):  # for relative paths, with hydra.job.chdir=true too
-            config = schema.validate_config(composed)
+            config = validate_config(composed)
         going_on = not alone and trial is None and folder.has_run_of(config)
         if going_on and folder.status() in FINISHED:
             print(f"{folder.path}: completed already", flush=True)
@@ -91,7 +92,7 @@ def run_main_process() -> None:
     """What the only process does, or the first one of torchrun's: composes the configuration and trains."""
     signals.install_handlers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and one_line_errors prints them in one line
-    schema.register_schemas()
+    register_schemas()
     for word in sys.argv[1:]:
         command, _, run = word.partition("=")
         if command in ("resume", "repeat"):

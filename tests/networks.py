@@ -9,7 +9,7 @@ import torch
 from support import TINY, composed
 from torch import Tensor, nn
 
-from housenumbers.config.schema import config_to_dict
+from housenumbers.config.values import config_to_dict
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
 
 

@@ -5,6 +5,7 @@ A server process loads them once, none of ours among them, and forks for each co
 
 import atexit
 import multiprocessing
+import multiprocessing.connection
 import os
 import runpy
 import subprocess
@@ -26,6 +27,9 @@ _LIBRARIES = (
 _OURS = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")]  # on pytest's path, not on a command's
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([*_LIBRARIES, __name__])
+# Process.start asks all other processes for their exit codes, each of which can be read once: where two threads read it
+# at the same time, one of them gets 255 (CPython 3.11).
+_exit_codes = threading.Lock()
 
 
 def run_script(
@@ -35,8 +39,7 @@ def run_script(
     with tempfile.TemporaryDirectory() as home:
         output = [Path(home, name) for name in ("stdout", "stderr")]
         process = start_script(command, cwd, env, output)
-        process.join(timeout)
-        if process.is_alive():
+        if not has_ended(process, timeout):
             process.kill()
             raise subprocess.TimeoutExpired(list(command), timeout)
         stdout, stderr = (file.read_text(encoding="utf-8") for file in output)
@@ -55,8 +58,16 @@ def start_script(
     `before` is called in the new process just before the script, and has to be picklable.
     """
     process = _context.Process(target=_become, args=(list(command[1:]), str(cwd), dict(env), output, before))
-    process.start()
+    with _exit_codes:
+        process.start()
     return process
+
+
+def has_ended(process: BaseProcess, timeout: float | None = 0) -> bool:
+    """Waits for the end of the process for so many seconds, without a limit for None; whether it came."""
+    multiprocessing.connection.wait([process.sentinel], timeout)
+    with _exit_codes:
+        return not process.is_alive()
 
 
 def _become(

@@ -8,9 +8,11 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from housenumbers.config.groups import SCHEMAS
-from housenumbers.config.schema import TrainConfig, option_dict, validate_composed
+from housenumbers.config.schema import TrainConfig
 from housenumbers.config.sections import DataConfig
 from housenumbers.config.targets import check_allowed, check_importable
+from housenumbers.config.validate import validate_composed
+from housenumbers.config.values import option_dict
 from housenumbers.data.class_folders import check_layout
 from housenumbers.runtime import processes
 from housenumbers.runtime.device import choose_device

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 from support import command_line, environment
-from warm import start_script
+from warm import has_ended, start_script
 
 PATIENCE = 90.0  # seconds until a command counts as hanging
 
@@ -44,16 +44,15 @@ class Command:
         return self._process.pid or 0
 
     def ended(self) -> bool:
-        return not self._process.is_alive()
+        return has_ended(self._process)
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.join()
+        has_ended(self._process, None)
 
     def wait(self, seconds: float = PATIENCE) -> "Ended":
         """How it ended; after so many seconds it is killed, and hangs."""
-        self._process.join(seconds)
-        hangs = self._process.is_alive()
+        hangs = not has_ended(self._process, seconds)
         if hangs:
             self.kill()
         stdout, stderr = (file.read_text(encoding="utf-8", errors="replace") for file in self._output)

@@ -171,7 +171,7 @@ class Specimens:
     def _train(self, *words: str) -> None:
         ended = Command(self.home, "train", words).wait()
         if ended.code or ended.faults:
-            raise RuntimeError(f"{ended.command}: {ended.stderr}")
+            raise RuntimeError(f"{ended.command}: exit code {ended.code}: {ended.stderr}")
 
 
 def said(ended: Ended) -> set[str]:

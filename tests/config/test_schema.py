@@ -7,7 +7,8 @@ import pytest
 from support import Command, composed
 
 from housenumbers.config.overrides import check_arguments, preset_conflicts
-from housenumbers.config.schema import config_to_dict, load_saved_config
+from housenumbers.config.validate import load_saved_config
+from housenumbers.config.values import config_to_dict
 from housenumbers.preflight import check_targets
 from housenumbers.runtime.errors import UserError
 

@@ -6,7 +6,7 @@ import torch
 from support import composed
 from torch import Tensor
 
-from housenumbers.config.schema import config_to_dict
+from housenumbers.config.values import config_to_dict
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.occlusion import occlusion
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model, rebuild_model

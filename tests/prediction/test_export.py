@@ -23,7 +23,7 @@ from support import ROOT, Command, composed, environment, run_in
 from torch import Tensor
 from torch.nn import functional as F
 
-from housenumbers.config.schema import config_to_dict
+from housenumbers.config.values import config_to_dict
 from housenumbers.data import glyphs, render
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_image

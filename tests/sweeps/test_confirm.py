@@ -11,7 +11,8 @@ import pytest
 from studies import made_up_study
 from support import ROOT, Command, command_line, environment, run_in, sweep
 
-from housenumbers.config.schema import TrainConfig, config_to_dict
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import config_to_dict
 from housenumbers.runs.run import run as train
 from housenumbers.runtime.errors import DivergedError
 from housenumbers.sweeps.confirm import confirm

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support import composed
 
-from housenumbers.config.schema import config_to_dict
+from housenumbers.config.values import config_to_dict
 from housenumbers.preflight import check_targets
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.loggers import CSVLogger, Logger, MLflowLogger, WandbLogger

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.program import TensorBoard
 from torch.utils.tensorboard import SummaryWriter
 
-from housenumbers.config.schema import config_to_dict
+from housenumbers.config.values import config_to_dict
 from housenumbers.tracking.tensorboard import hyperparameters, log_hyperparameters, log_scores
 
 RUNS = {

@@ -12,7 +12,8 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers.config.messages import one_line
-from housenumbers.config.schema import TrainConfig, known_keys, register_schemas, validate_config
+from housenumbers.config.schema import TrainConfig, known_keys, register_schemas
+from housenumbers.config.validate import validate_config
 from housenumbers.runtime.errors import UserError
 
 # How Hydra begins what it raises, as a ValueError, for flags in a form that `hydra_words` does not take apart: -mc job.

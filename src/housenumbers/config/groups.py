@@ -1,169 +1,116 @@
-"""The schemas of the options in the groups `model`, `optimizer` and `scheduler`: types, and what the values may be.
+"""The schemas of the options in the groups `model`, `optimizer` and `scheduler`: types, ranges and meaning.
 
-An option of your own need have none: what the code itself reads of it is checked all the same (common.py).
+An option of the user's own needs none: COMMON holds what the code itself reads of any option.
 """
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Interval, MaxLen, MinLen, Unit
 from omegaconf import MISSING
 
-from housenumbers.config.messages import as_typed
-from housenumbers.runtime.errors import UserError
+from housenumbers.config.constraints import (
+    AboveZeroUpToOne,
+    BelowOne,
+    BetweenZeroAndOne,
+    NonNegative,
+    Positive,
+    Rules,
+    UpToOne,
+    Where,
+)
+from housenumbers.config.sections import is_folder_path
 from housenumbers.runtime.text import plural
 
-
-def require(condition: bool, key: str, value: Any, want: str) -> None:
-    if not condition:
-        raise UserError(f"{key}={as_typed(value)}: must be {want}")
+Count = Annotated[int, Ge(1)]
+Channels = Annotated[int, Ge(1), Unit("channel")]
 
 
-def require_named_targets(key: str, named: dict[str, Any]) -> None:
-    """Raises UserError where one of them is not NAME: {_target_: ..., option: value}."""
-    for name, option in named.items():
-        good = isinstance(name, str) and name.isidentifier()
-        require(good, f"{key}.{name}", option, "called by letters, digits and underscores")
-        good = isinstance(option, dict) and isinstance(option.get("_target_"), str)
-        require(good, f"{key}.{name}", option, "{_target_: the full name of a class or a function, option: value}")
+def _is_pretrained(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, str) and is_folder_path(value))
 
 
-def is_folder_path(path: str) -> bool:
-    """Whether a path is more than a word for nothing, which would become a folder of that name."""
-    return path.strip().lower() not in ("", "none", "null", "false", "true", "no", "yes")
-
-
-def absolute_path(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+def _is_freeze(value: Any) -> bool:
+    return isinstance(value, int) and value >= 0
 
 
 @dataclass
 class ModelConfig:
     _target_: str = MISSING
     name: str = MISSING
-    input_size: int = 32
-    pretrained: Any = False  # false | true: the published weights | a file | run:DIR
-    freeze: Any = False  # false | true: all but the head | how many stages
-
-    def __post_init__(self) -> None:
-        require(self.input_size >= 8, "model.input_size", self.input_size, "8 pixels or more")
-        good = isinstance(self.pretrained, bool) or (
-            isinstance(self.pretrained, str) and is_folder_path(self.pretrained)
-        )
-        require(good, "model.pretrained", self.pretrained, "false, true, a file or run:DIR")
-        if isinstance(self.pretrained, str):  # a run outlives its working folder
-            prefix = "run:" if self.pretrained.startswith("run:") else ""
-            self.pretrained = prefix + absolute_path(self.pretrained.removeprefix(prefix))
-        good = isinstance(self.freeze, int) and self.freeze >= 0
-        require(good, "model.freeze", self.freeze, "false, true or a number of stages")
+    input_size: Annotated[int, Ge(8), Unit("pixels")] = 32
+    # false | true: the published weights | a file | run:DIR
+    pretrained: Annotated[Any, Where(_is_pretrained, "false, true, a file or run:DIR")] = False
+    # false | true: all but the head | how many stages
+    freeze: Annotated[Any, Where(_is_freeze, "false, true or a number of stages")] = False
 
 
 @dataclass
 class ResNetConfig(ModelConfig):
-    width: int = MISSING
-    blocks: list[int] = MISSING
+    width: Channels = MISSING
+    blocks: Annotated[list[Count], MinLen(1)] = MISSING  # of each stage
     preactivation: bool = False
-    stem_width: int | None = None
+    stem_width: Channels | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.width >= 1, "model.width", self.width, "1 or more channels")
-        good = len(self.blocks) >= 1 and all(count >= 1 for count in self.blocks)
-        require(good, "model.blocks", self.blocks, "a list with 1 or more blocks for each stage")
-        good = self.stem_width is None or self.stem_width >= 1
-        require(good, "model.stem_width", self.stem_width, "1 or more channels, or null")
-        smallest = self.input_size / 2 ** (len(self.blocks) - 1)  # batch norm needs two values or more, in any batch
-        want = f"at most {plural(int(math.log2(self.input_size)), 'stage')} for pictures of {self.input_size} pixels"
-        require(smallest > 1, "model.blocks", self.blocks, want)
+    def rules(self) -> Rules:
+        last = self.input_size / 2 ** (len(self.blocks) - 1)  # batch norm needs two values or more, in any batch
+        most = plural(int(math.log2(self.input_size)), "stage")
+        yield last > 1, "blocks", f"at most {most} for images of {self.input_size} pixels"
 
 
 @dataclass
 class TorchvisionConfig(ModelConfig):
     architecture: str = MISSING
-    stem: str = "small"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.stem in ("small", "original"), "model.stem", self.stem, "small or original")
+    stem: Literal["small", "original"] = "small"
 
 
 @dataclass
 class EfficientNetLiteConfig(ModelConfig):
-    features: str = "last"  # what the last layer sees: all takes those of the layers before, too
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.features in ("last", "all"), "model.features", self.features, "last or all")
+    features: Literal["last", "all"] = "last"  # all: the last layer sees the features of the earlier blocks, too
 
 
 @dataclass
 class FastNetConfig(ModelConfig):
-    channels: list[int] = MISSING
-    convolutions: list[int] = MISSING
-    activation: str = "gelu"
+    channels: Annotated[list[Count], MinLen(1)] = MISSING  # of each stage
+    convolutions: Annotated[list[Count], MinLen(1)] = MISSING
+    activation: Literal["gelu", "relu", "silu"] = "gelu"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        good = len(self.channels) >= 1 and all(count >= 1 for count in self.channels)
-        require(good, "model.channels", self.channels, "a list with 1 or more channels for each stage")
-        good = len(self.convolutions) == len(self.channels) and all(count >= 1 for count in self.convolutions)
-        want = f"1 or more for each of the stages of model.channels, {len(self.channels)}"
-        require(good, "model.convolutions", self.convolutions, want)
-        good = self.activation in ("gelu", "relu", "silu")
-        require(good, "model.activation", self.activation, "gelu, relu or silu")
-        smallest = self.input_size // 2 ** len(self.channels)  # whitening halves it, as each stage but the first does
-        most = int(math.log2(self.input_size)) - 1
-        want = f"at most {plural(most, 'stage')} for pictures of {self.input_size} pixels"
-        require(smallest >= 2, "model.channels", self.channels, want)
+    def rules(self) -> Rules:
+        stages = len(self.channels)
+        yield len(self.convolutions) == stages, "convolutions", f"as long as model.channels, {stages}"
+        last = self.input_size // 2**stages  # whitening halves the size, and each stage but the first does
+        most = plural(int(math.log2(self.input_size)) - 1, "stage")
+        yield last >= 2, "channels", f"at most {most} for images of {self.input_size} pixels"
 
 
 @dataclass
 class OptimizerConfig:
     _target_: str = MISSING
-    lr: float = MISSING
-    weight_decay: float = 0.0
-    backbone_lr_ratio: float = 1.0  # the learning rate of all but the model's head, as a part of lr
-
-    def __post_init__(self) -> None:
-        good = 0 < self.backbone_lr_ratio < math.inf
-        require(good, "optimizer.backbone_lr_ratio", self.backbone_lr_ratio, "above 0")
-        require(0 < self.lr < math.inf, "optimizer.lr", self.lr, "above 0")
-        require(0 <= self.weight_decay < math.inf, "optimizer.weight_decay", self.weight_decay, "0 or more")
+    lr: Positive = MISSING
+    weight_decay: NonNegative = 0.0
+    backbone_lr_ratio: Positive = 1.0  # the learning rate of all but the model's head, as a fraction of lr
 
 
 @dataclass
 class AdamConfig(OptimizerConfig):
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        good = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        require(good, "optimizer.betas", self.betas, "two numbers from 0 up to, not including, 1")
-        require(self.eps > 0, "optimizer.eps", self.eps, "above 0")
+    betas: Annotated[list[BelowOne], MinLen(2), MaxLen(2)] = field(default_factory=lambda: [0.9, 0.999])
+    eps: Positive = 1e-8
 
 
 @dataclass
 class SGDConfig(OptimizerConfig):
-    momentum: float = 0.9
+    momentum: BelowOne = 0.9
     nesterov: bool = True
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "from 0 up to, not including, 1")
-        require(self.momentum > 0 or not self.nesterov, "optimizer.nesterov", True, "false where momentum is 0")
+    def rules(self) -> Rules:
+        yield self.momentum > 0 or not self.nesterov, "nesterov", "false where momentum is 0"
 
 
 @dataclass
 class MuonConfig(AdamConfig):
-    momentum: float = 0.9
-    ns_steps: int = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "from 0 up to, not including, 1")
-        require(1 <= self.ns_steps < 100, "optimizer.ns_steps", self.ns_steps, "from 1 to 99")
+    momentum: BelowOne = 0.9
+    ns_steps: Annotated[int, Interval(ge=1, le=99)] = 3
 
 
 @dataclass
@@ -171,122 +118,76 @@ class SchedulerConfig:
     _target_: str = MISSING
     interval: str = "epoch"  # when it steps: after each epoch or after each batch
 
-    def __post_init__(self) -> None:
+    def rules(self) -> Rules:
         want = "batch, which is what Lightning calls step" if self.interval == "step" else "epoch or batch"
-        require(self.interval in ("epoch", "batch"), "scheduler.interval", self.interval, want)
+        yield self.interval in ("epoch", "batch"), "interval", want
 
 
 @dataclass
 class WarmupConfig(SchedulerConfig):
-    warmup_epochs: float = 0.0  # the learning rate rises in a straight line from almost nothing, at every step
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 <= self.warmup_epochs < math.inf, "scheduler.warmup_epochs", self.warmup_epochs, "0 or more")
+    warmup_epochs: NonNegative = 0.0  # the learning rate rises linearly from almost nothing, at every step
 
 
 @dataclass
 class StepConfig(WarmupConfig):
-    step_size: int = MISSING
-    gamma: float = MISSING
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.step_size >= 1, "scheduler.step_size", self.step_size, "1 epoch or more")
-        require(0 < self.gamma <= 1, "scheduler.gamma", self.gamma, "above 0 and at most 1")
+    step_size: Annotated[int, Ge(1), Unit("epoch")] = MISSING
+    gamma: AboveZeroUpToOne = MISSING
 
 
 @dataclass
 class ConstantConfig(WarmupConfig):
-    factor: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 < self.factor <= 1, "scheduler.factor", self.factor, "above 0 and at most 1")
+    factor: AboveZeroUpToOne = 1.0
 
 
 @dataclass
 class CosineConfig(WarmupConfig):
-    T_max: int | None = None  # null: the whole run
-    eta_min: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.T_max is None or self.T_max >= 1, "scheduler.T_max", self.T_max, "1 or more, or null")
-        require(0 <= self.eta_min < math.inf, "scheduler.eta_min", self.eta_min, "0 or more")
+    T_max: Count | None = None  # null: the whole run
+    eta_min: NonNegative = 0.0
 
 
 @dataclass
 class PlateauConfig(WarmupConfig):
-    mode: str = "min"
-    factor: float = 0.1
-    patience: int = 10
-    threshold: float = 1e-4
-    threshold_mode: str = "rel"
-    cooldown: int = 0
-    min_lr: float = 0.0
-    eps: float = 1e-8
+    mode: Literal["min"] = "min"  # it is given val_loss
+    factor: BetweenZeroAndOne = 0.1
+    patience: Annotated[int, Ge(0), Unit("epochs")] = 10
+    threshold: NonNegative = 1e-4
+    threshold_mode: Literal["rel", "abs"] = "rel"
+    cooldown: Annotated[int, Ge(0), Unit("epochs")] = 0
+    min_lr: NonNegative = 0.0
+    eps: NonNegative = 1e-8
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        want = "epoch: val_loss, which it is told, is computed after each epoch"
-        require(self.interval == "epoch", "scheduler.interval", self.interval, want)
-        require(self.mode == "min", "scheduler.mode", self.mode, "min: it is told val_loss")
-        require(0 < self.factor < 1, "scheduler.factor", self.factor, "between 0 and 1")
-        require(self.patience >= 0, "scheduler.patience", self.patience, "0 epochs or more")
-        require(0 <= self.threshold < math.inf, "scheduler.threshold", self.threshold, "0 or more")
-        good = self.threshold_mode in ("rel", "abs")
-        require(good, "scheduler.threshold_mode", self.threshold_mode, "rel or abs")
-        require(self.cooldown >= 0, "scheduler.cooldown", self.cooldown, "0 epochs or more")
-        require(0 <= self.min_lr < math.inf, "scheduler.min_lr", self.min_lr, "0 or more")
-        require(0 <= self.eps < math.inf, "scheduler.eps", self.eps, "0 or more")
+    def rules(self) -> Rules:
+        yield self.interval == "epoch", "interval", "epoch: val_loss, which it is told, is computed after each epoch"
 
 
 @dataclass
 class OneCycleConfig(SchedulerConfig):
-    max_lr: float = MISSING
-    total_steps: int | None = None  # null: the whole run
-    pct_start: float = 0.3
-    div_factor: float = 25.0
-    final_div_factor: float = 1e4
-    anneal_strategy: str = "cos"
+    max_lr: Positive = MISSING
+    total_steps: Count | None = None  # null: the whole run
+    pct_start: BetweenZeroAndOne = 0.3
+    div_factor: Positive = 25.0
+    final_div_factor: Positive = 1e4
+    anneal_strategy: Literal["cos", "linear"] = "cos"
     cycle_momentum: bool = True  # from 0.95 down to 0.85 while the learning rate rises, and back
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 < self.max_lr < math.inf, "scheduler.max_lr", self.max_lr, "above 0")
-        good = self.total_steps is None or self.total_steps >= 1
-        require(good, "scheduler.total_steps", self.total_steps, "1 or more, or null")
-        require(0 < self.pct_start < 1, "scheduler.pct_start", self.pct_start, "between 0 and 1")
-        require(self.div_factor > 0, "scheduler.div_factor", self.div_factor, "above 0")
-        require(self.final_div_factor > 0, "scheduler.final_div_factor", self.final_div_factor, "above 0")
-        good = self.anneal_strategy in ("cos", "linear")
-        require(good, "scheduler.anneal_strategy", self.anneal_strategy, "cos or linear")
 
 
 @dataclass
 class TrapezoidalConfig(SchedulerConfig):
-    total_steps: int | None = None  # null: the whole run
-    warmup: float = 0.1
-    decay: float = 0.3
+    total_steps: Count | None = None  # null: the whole run
+    warmup: UpToOne = 0.1
+    decay: NonNegative = 0.3
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        good = self.total_steps is None or self.total_steps >= 1
-        require(good, "scheduler.total_steps", self.total_steps, "1 or more, or null")
-        require(0 <= self.warmup <= 1, "scheduler.warmup", self.warmup, "a fraction from 0 to 1")
-        good = self.decay >= 0 and round(self.warmup + self.decay, 9) <= 1  # 1 - 0.8 is a little less than 0.2
-        require(good, "scheduler.decay", self.decay, "a fraction of what warmup leaves")
+    def rules(self) -> Rules:
+        yield from super().rules()
+        fits = round(self.warmup + self.decay, 9) <= 1  # 1 - 0.8 is a little less than 0.2
+        yield fits, "decay", "a fraction of what warmup leaves"
 
 
 # The schemas of each group, by the name that files in conf/ call them, each with the targets that it describes.
 SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
     "model": {
         "resnet": (ResNetConfig, ("housenumbers.models.resnet.ResNet",)),
-        "torchvision": (
-            TorchvisionConfig,
-            ("housenumbers.models.torchvision_classifier.TorchvisionClassifier",),
-        ),
+        "torchvision": (TorchvisionConfig, ("housenumbers.models.torchvision_classifier.TorchvisionClassifier",)),
         "fastnet": (FastNetConfig, ("housenumbers.models.fastnet.FastNet",)),
         "efficientnet_lite": (EfficientNetLiteConfig, ("housenumbers.models.efficientnet_lite.EfficientNetLite0",)),
     },
@@ -303,4 +204,38 @@ SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
         "trapezoidal": (TrapezoidalConfig, ("housenumbers.training.schedules.Trapezoidal",)),
         "none": (ConstantConfig, ("torch.optim.lr_scheduler.ConstantLR",)),
     },
+}
+
+
+@dataclass
+class CommonModelConfig(ModelConfig):
+    _target_: str = ""
+    name: str = "model"
+    classes: Annotated[int, Where(lambda value: value == 10, "left out: there are 10 digits")] = 10
+
+
+@dataclass
+class CommonOptimizerConfig(OptimizerConfig):
+    _target_: str = ""
+    lr: Positive = 1.0
+    fused: bool | None = None
+    foreach: bool | None = None
+    differentiable: Annotated[
+        bool, Where(lambda value: not value, "left out: it is for gradients through a step, which nothing asks for")
+    ] = False
+
+
+@dataclass
+class CommonSchedulerConfig(WarmupConfig):
+    _target_: str = ""
+    T_max: Count | None = None
+    max_lr: Positive = 1.0
+    total_steps: Count | None = None
+
+
+# What the code itself reads of any option, whether the option's own schema has it or not.
+COMMON: dict[str, type] = {
+    "model": CommonModelConfig,
+    "optimizer": CommonOptimizerConfig,
+    "scheduler": CommonSchedulerConfig,
 }

@@ -2,10 +2,10 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra.errors import MissingConfigException
 from omegaconf.errors import ConfigKeyError, ValidationError
@@ -46,6 +46,12 @@ def as_typed(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def either(choices: Sequence[Any]) -> str:
+    """The choices as one reads them: a, b or c."""
+    *first, last = map(as_typed, choices)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def expected_types(schema: type, prefix: str = "") -> dict[str, str]:
     """What each key of a schema has to be, in words, by its dotted name; empty where no type says it."""
     kinds: dict[str, str] = {}
@@ -58,7 +64,9 @@ def expected_types(schema: type, prefix: str = "") -> dict[str, str]:
 
 
 def _kind(hint: Any) -> str:
-    if isinstance(hint, UnionType):
+    if get_origin(hint) is Literal:
+        return either(get_args(hint))
+    if get_origin(hint) in (Union, UnionType):
         others = [kind for kind in get_args(hint) if kind is not NoneType]
         return f"{_kind(others[0])}, or null" if len(others) == 1 and _kind(others[0]) else ""
     if get_origin(hint) is list:

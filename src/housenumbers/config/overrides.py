@@ -12,7 +12,8 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
 from housenumbers.config.messages import unknown_key_message
-from housenumbers.config.schema import flatten, known_keys
+from housenumbers.config.schema import known_keys
+from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError
 
 _CONF = Path(__file__).absolute().parents[3] / "conf"

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from housenumbers.config.schema import TrainConfig, load_saved_config
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.validate import load_saved_config
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.calibration import calibration_caveat

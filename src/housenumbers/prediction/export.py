@@ -17,7 +17,7 @@ from torch.export import Dim, ExportedProgram
 from tqdm import tqdm
 
 import housenumbers
-from housenumbers.config.schema import option_dict
+from housenumbers.config.values import option_dict
 from housenumbers.data import glyphs, render
 from housenumbers.data.load import load_test
 from housenumbers.evaluation.calibration import probabilities

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from housenumbers.config.schema import flatten
+from housenumbers.config.values import flatten
 from housenumbers.tracking.run_index import duration
 
 _HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from housenumbers.config.schema import config_to_dict
+from housenumbers.config.values import config_to_dict
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import leakage_warning
 from housenumbers.evaluation import figures

@@ -6,7 +6,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-from housenumbers.config.schema import TrainConfig, config_to_dict
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import config_to_dict
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import Splits, load_test

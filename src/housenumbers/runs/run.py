@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from housenumbers.config.schema import TrainConfig, config_to_dict
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import config_to_dict
 from housenumbers.data.batches import smallest_micro_batch, steps_per_epoch, training_batches
 from housenumbers.data.load import Splits, check_test_readable, load_splits
 from housenumbers.preflight import check_targets

@@ -8,7 +8,8 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from housenumbers.config.compose import compose_config
-from housenumbers.config.schema import TrainConfig, config_to_dict, without_machine_keys
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import config_to_dict, without_machine_keys
 from housenumbers.runtime.errors import DivergedError, UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import plural

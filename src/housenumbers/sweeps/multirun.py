@@ -12,7 +12,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from housenumbers.config.schema import TrainConfig, config_to_dict, validate_composed, without_machine_keys
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.validate import validate_composed
+from housenumbers.config.values import config_to_dict, without_machine_keys
 from housenumbers.preflight import check_for_launcher
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text

@@ -9,7 +9,7 @@ from hydra._internal.defaults_list import create_defaults_list
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from housenumbers.config.schema import flatten
+from housenumbers.config.values import flatten
 
 _PARAMS = "hydra.sweeper.params"
 _SPACE = f"search@{_PARAMS}"

@@ -15,7 +15,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from housenumbers.config.schema import flatten
+from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError
 
 Distributions = dict[str, BaseDistribution]  # by dotted key

@@ -13,7 +13,8 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from housenumbers.config.schema import MACHINE_KEYS, OBJECTIVES, flatten
+from housenumbers.config.schema import OBJECTIVES
+from housenumbers.config.values import MACHINE_KEYS, flatten
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
 from housenumbers.sweeps.space import Space

@@ -18,14 +18,9 @@ from omegaconf import DictConfig, read_write
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from housenumbers.config.schema import (
-    OBJECTIVES,
-    VALID_NAME,
-    TrainConfig,
-    config_to_dict,
-    is_valid_name,
-    validate_composed,
-)
+from housenumbers.config.schema import OBJECTIVES, VALID_NAME, TrainConfig, is_valid_name
+from housenumbers.config.validate import validate_composed
+from housenumbers.config.values import config_to_dict
 from housenumbers.preflight import LAUNCHERS_HERE, check_for_launcher
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError

@@ -3,7 +3,8 @@
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from housenumbers.config.schema import TrainConfig, option_dict
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import option_dict
 from housenumbers.runtime.text import plural
 from housenumbers.sweeps.space import Space
 

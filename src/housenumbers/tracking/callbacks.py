@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from housenumbers.config.schema import TrainConfig, config_to_dict
+from housenumbers.config.schema import TrainConfig
 from housenumbers.config.targets import failure_message, instantiate_in_run
+from housenumbers.config.values import config_to_dict
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.loggers import Logger
 

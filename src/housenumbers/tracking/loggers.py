@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock
 
-from housenumbers.config.schema import flatten
+from housenumbers.config.values import flatten
 from housenumbers.runtime.files import write_text
 
 _TAG = "housenumbers_run"  # of MLflow's

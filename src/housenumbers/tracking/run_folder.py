@@ -15,7 +15,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from housenumbers.config.schema import TrainConfig, config_to_dict, load_saved_config, without_machine_keys
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.validate import load_saved_config
+from housenumbers.config.values import config_to_dict, without_machine_keys
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import read_text, remove_temporary_files, write_json, write_text
 from housenumbers.tracking.record_validation import checked_history, is_deep

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from housenumbers.config.messages import unknown_key_message
-from housenumbers.config.schema import flatten, known_keys
+from housenumbers.config.schema import known_keys
+from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError, os_error_message
 from housenumbers.tracking.record_validation import check_scores
 from housenumbers.tracking.run_folder import RunFolder

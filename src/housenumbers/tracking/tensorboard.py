@@ -14,7 +14,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from housenumbers.config.groups import SCHEMAS
-from housenumbers.config.schema import TrainConfig, flatten
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import flatten
 
 # What the record of every epoch has; the rest are metrics of one's own.
 _OF_EVERY_RUN = {"epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds"}

@@ -8,8 +8,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from housenumbers.config.schema import option_dict
 from housenumbers.config.targets import instantiate_target
+from housenumbers.config.values import option_dict
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 

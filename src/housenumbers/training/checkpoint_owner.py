@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from housenumbers.config.schema import TrainConfig, differing_keys, load_saved_config
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.validate import load_saved_config
+from housenumbers.config.values import differing_keys
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
 

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from housenumbers.config.schema import TrainConfig, option_dict
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import option_dict
 from housenumbers.data.batches import steps_per_epoch, training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.runtime import processes

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from housenumbers.config.schema import option_dict
+from housenumbers.config.values import option_dict
 
 
 class Trapezoidal(LRScheduler):

@@ -1,0 +1,133 @@
+"""Constraints that are declared at the fields of a dataclass, one check for all of them, and what they say in words.
+
+A field's type holds its range in the terms of the library annotated-types, `Annotated[int, Ge(1), Unit("epoch")]`; the
+method `rules` holds what concerns several fields. OmegaConf, which reads the plain types, has refused other types.
+"""
+
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from math import inf
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, GroupedMetadata, Gt, Interval, Le, Lt, MaxLen, MinLen, Unit
+
+from housenumbers.config.messages import as_typed
+from housenumbers.config.values import config_to_dict, flatten
+from housenumbers.runtime.errors import UserError
+
+Positive = Annotated[float, Interval(gt=0, lt=inf)]
+NonNegative = Annotated[float, Interval(ge=0, lt=inf)]
+UpToOne = Annotated[float, Interval(ge=0, le=1)]
+BelowOne = Annotated[float, Interval(ge=0, lt=1)]
+AboveZeroUpToOne = Annotated[float, Interval(gt=0, le=1)]
+BetweenZeroAndOne = Annotated[float, Interval(gt=0, lt=1)]
+Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
+
+# Of a dataclass's method `rules`: whether the rule holds, the field that it is told of, what that field must be.
+Rules = Iterator[tuple[bool, str, str]]
+
+
+@dataclass(frozen=True)
+class Where:
+    """A constraint that a function tests, with what it asks for in words."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+_HOLDS: dict[type, Callable[[Any, Any], bool]] = {
+    Gt: operator.gt,
+    Ge: operator.ge,
+    Lt: operator.lt,
+    Le: operator.le,
+    MinLen: lambda value, length: len(value) >= length,
+    MaxLen: lambda value, length: len(value) <= length,
+    Where: lambda value, holds: holds(value),
+}
+
+
+def require(condition: bool, key: str, value: Any, want: str) -> None:
+    """Raises UserError, which says what the value of the key must be, unless the condition holds."""
+    if not condition:
+        raise UserError(f"{key}={as_typed(value)}: must be {want}")
+
+
+def check_constraints(section: Any, prefix: str = "") -> None:
+    """Checks the fields of a dataclass's instance, those of the instances in it too, then its rules.
+
+    `prefix` is the dotted key of the instance. Raises UserError that names the first key that is out of its range.
+    """
+    hints = annotated_hints(section.__class__)
+    for item in fields(section):
+        value = getattr(section, item.name)
+        if is_dataclass(value):
+            check_constraints(value, f"{prefix}{item.name}.")
+        else:
+            _check_value(f"{prefix}{item.name}", value, hints[item.name])
+    for holds, key, want in section.rules() if hasattr(section, "rules") else ():
+        require(holds, prefix + key, flatten(config_to_dict(section)).get(key), want)
+
+
+@cache
+def annotated_hints(schema: Any) -> dict[str, Any]:
+    return get_type_hints(schema, include_extras=True)
+
+
+def _check_value(key: str, value: Any, hint: Any) -> None:
+    if get_origin(hint) is dict:
+        name_hint, item_hint = get_args(hint)
+        for name, item in value.items():
+            require(_satisfies(name, name_hint), f"{key}.{name}", item, describe(name_hint))
+            require(_satisfies(item, item_hint), f"{key}.{name}", item, describe(item_hint))
+    else:
+        require(_satisfies(value, hint), key, value, describe(hint))
+
+
+def _satisfies(value: Any, hint: Any) -> bool:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        bounds = [(_HOLDS[kind], bound) for kind, bound in _bounds(hint).items() if kind is not Unit]
+        return _satisfies(value, arguments[0]) and all(holds(value, bound) for holds, bound in bounds)
+    if origin in (Union, UnionType) and NoneType in arguments:
+        return value is None or _satisfies(value, arguments[0])
+    return origin is not list or all(_satisfies(item, arguments[0]) for item in value)
+
+
+def _bounds(hint: Any) -> dict[type, Any]:
+    """The constraints of an annotated type by their kind, those of an interval one by one."""
+    constraints: list[Any] = []
+    for item in get_args(hint)[1:]:
+        constraints += item if isinstance(item, GroupedMetadata) else [item]
+    return {type(item): getattr(item, item.__match_args__[0]) for item in constraints}
+
+
+def describe(hint: Any) -> str:
+    """What a value of an annotated type must be, in words."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return f"{describe(arguments[0])}, or null"
+    if origin is list:
+        return f"a list, each value {describe(arguments[0])}"
+    if origin is not Annotated:
+        return ""
+    bounds = _bounds(hint)
+    if Where in bounds:
+        return next(part.words for part in arguments if isinstance(part, Where))
+    if MinLen in bounds:
+        length = f"{bounds[MinLen]} values" if MaxLen in bounds else f"{bounds[MinLen]} or more values"
+        return describe(arguments[0]).replace("a list", f"a list of {length}", 1)
+    return _range_in_words(bounds)
+
+
+def _range_in_words(bounds: dict[type, Any]) -> str:
+    unit = f" {bounds[Unit]}" if Unit in bounds else ""
+    if Le in bounds:
+        low = f"from {bounds[Ge]} to" if Ge in bounds else f"above {bounds[Gt]} and at most"
+        return f"{low} {bounds[Le]}{unit}"
+    if bounds.get(Lt, inf) < inf:
+        low = f"between {bounds[Gt]} and" if Gt in bounds else f"from {bounds[Ge]} up to, not including,"
+        return f"{low} {bounds[Lt]}{unit}"
+    return f"above {bounds[Gt]}{unit}" if Gt in bounds else f"{bounds[Ge]}{unit} or more"

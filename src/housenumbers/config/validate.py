@@ -1,0 +1,117 @@
+"""From what Hydra composed, or a run saved, to a TrainConfig whose values are all allowed. Does not import torch."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+
+from housenumbers.config.constraints import check_constraints
+from housenumbers.config.groups import COMMON, SCHEMAS
+from housenumbers.config.messages import one_line, unknown_key_message
+from housenumbers.config.schema import TrainConfig, known_keys
+from housenumbers.runtime.errors import UserError
+
+
+def validate_config(composed: Any) -> TrainConfig:
+    """Resolves and checks a composed configuration. Makes paths absolute, since a run outlives its working folder.
+
+    Raises UserError that names the key.
+    """
+    try:
+        if OmegaConf.get_type(composed) is not TrainConfig:  # not from conf/train.yaml, but from a run's .hydra folder
+            composed = OmegaConf.merge(OmegaConf.structured(TrainConfig), composed)
+        for group in SCHEMAS:
+            composed = _check_common_keys(_typed(composed, group), group)
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise UserError(one_line(error, known_keys())) from None
+    assert isinstance(config, TrainConfig)
+    check_constraints(config)
+    _check_no_key_added(config)
+    _make_paths_absolute(config)
+    return config
+
+
+def validate_composed(composed: DictConfig) -> TrainConfig:
+    """`validate_config` of what Hydra composed and has not yet taken its own part out of. Changes nothing in it."""
+    without_hydra = copy.deepcopy(composed)
+    with read_write(without_hydra), open_dict(without_hydra):
+        del without_hydra["hydra"]
+    return validate_config(without_hydra)
+
+
+def load_saved_config(saved: Any, source: str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """The configuration that a run or a checkpoint saved, checked as if it were new, with KEY=VALUE `overrides`.
+
+    Raises UserError that names `source` where it is no such configuration, or the key that cannot be overridden so.
+    """
+    try:
+        config = OmegaConf.merge(OmegaConf.structured(TrainConfig), saved)
+    except (OmegaConfBaseException, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{source}: not a configuration of this version: {one_line(error)}") from None
+    try:
+        return validate_config(OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides))))
+    except OmegaConfBaseException as error:
+        raise UserError(one_line(error, known_keys())) from None
+
+
+def _typed(composed: Any, group: str) -> Any:
+    """Gives a group that comes as plain keys, as saved ones do, the schema that belongs to its target."""
+    option = composed.get(group)
+    target = option.get("_target_") if isinstance(option, DictConfig) else None
+    schema = next((schema for schema, targets in SCHEMAS[group].values() if target in targets), None)
+    if schema is None or OmegaConf.get_type(option) is schema:
+        return composed
+    typed = OmegaConf.structured(schema)
+    try:
+        with open_dict(typed):  # for what was added with +
+            return OmegaConf.merge(composed, {group: OmegaConf.merge(typed, option)})
+    except OmegaConfBaseException as error:
+        raise UserError(one_line(error, known_keys(), f"{group}.")) from None
+
+
+def _check_common_keys(composed: Any, group: str) -> Any:
+    """Checks and converts what the code itself reads of a group's option, where the option's own schema does not."""
+    option = composed.get(group)
+    if not isinstance(option, DictConfig) or not isinstance(option.get("_target_"), str):
+        return composed  # check_constraints says so
+    schema = OmegaConf.get_type(option)
+    declared = {item.name for item in fields(schema)} if is_dataclass(schema) else {"_target_"}
+    values = {item.name: option[item.name] for item in fields(COMMON[group])
+              if item.name in option and item.name not in declared}  # fmt: skip
+    try:
+        checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(COMMON[group]), values))
+    except OmegaConfBaseException as error:
+        raise UserError(one_line(error, known_keys(), f"{group}.")) from None
+    check_constraints(checked, f"{group}.")
+    with read_write(composed), open_dict(composed):
+        return OmegaConf.merge(composed, {group: {key: getattr(checked, key) for key in values}})
+
+
+def _check_no_key_added(config: TrainConfig) -> None:
+    """Raises UserError for a key that was added with + where nothing would read it."""
+    sections = {f"{item.name}.": getattr(config, item.name) for item in fields(config) if item.name not in SCHEMAS}
+    for prefix, section in {"": config, **sections}.items():
+        if is_dataclass(section):
+            for key in vars(section).keys() - {item.name for item in fields(section)}:
+                raise UserError(unknown_key_message(prefix + key, known_keys()))
+
+
+def _make_paths_absolute(config: TrainConfig) -> None:
+    data, model = config.data, config.model
+    data.root = _absolute(data.root)
+    data.cache = data.cache and _absolute(data.cache)
+    if data.fonts not in ("", "matplotlib", "system"):
+        data.fonts = _absolute(data.fonts)
+    pretrained = getattr(model, "pretrained", None)
+    if isinstance(pretrained, str):
+        prefix = "run:" if pretrained.startswith("run:") else ""
+        model.pretrained = prefix + _absolute(pretrained.removeprefix(prefix))
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
