@@ -73,7 +73,7 @@ class Arguments:
     python benchmarks/ablation.py data.root=FOLDER                    everything
     python benchmarks/ablation.py data.root=FOLDER only=ema,mixup     some rows; only=? lists them
 
-    seeds=2                   each with another initialization and order of the pictures
+    seeds=2                   each with another initialization and order of the images
     folds=5                   each with other blocks of photos to validate on
     threads=2                 CPU threads
     file=outputs/ablation.jsonl   where each finished run is noted; none is run again

@@ -1,4 +1,4 @@
-"""Our training loop beside those that others write: the same network, pictures and batch size, each in its own way.
+"""Our training loop beside those that others write: the same network, images and batch size, each in its own way.
 
 How many images/s each trains, all taking turns; and what fastnet reaches on SVHN-6k, in how many seconds.
 `python benchmarks/against_others.py --help` shows the options. CPU only.
@@ -32,7 +32,7 @@ from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
-BORDER = 8  # pixels around pictures for the accuracy, where black corners would cost the others some; speed without
+BORDER = 8  # pixels around images for the accuracy, where black corners would cost the others some; speed without
 WORKERS = (0, 2)  # of the others' data loaders; for the accuracy the first one, which was faster on two cores
 
 
@@ -122,7 +122,7 @@ def measure_speed(name: str, arguments: Arguments, overrides: list[str], chosen:
     count = SETTINGS[name].batches * config.data.batch_size
     lines = [
         f"{name}, batch {config.data.batch_size}, {'bfloat16' if work.bfloat16 else 'float32'}: "
-        f"{count:,} pictures a round, n={arguments.rounds} rounds after 1 to warm up"
+        f"{count:,} images a round, n={arguments.rounds} rounds after 1 to warm up"
     ]
     for label, values in seconds.items():
         lines.append(f"  {label + ', images/s':<34}{median_and_span([count / value for value in values], 0)}")

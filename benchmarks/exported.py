@@ -1,4 +1,4 @@
-"""How soon an exported model predicts: ONNX Runtime against PyTorch, one picture or 250 at a time.
+"""How soon an exported model predicts: ONNX Runtime against PyTorch, one image or 250 at a time.
 
 `python benchmarks/exported.py --help` shows the options. CPU only.
 """
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from rounds import Turns, machine, median_and_span, pictures, ratio_of_rounds, take_turns
+from rounds import Turns, first_images, machine, median_and_span, ratio_of_rounds, take_turns
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -35,7 +35,7 @@ from housenumbers.training.reproducibility import seed_everything
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")
 
-# How many pictures a round has, one by one and 250 at a time: about half a second's worth.
+# How many images a round has, one by one and 250 at a time: about half a second's worth.
 NETWORKS = {"fastnet": {1: 500, 250: 3000}, "resnet31": {1: 60, 250: 250}}
 
 
@@ -43,9 +43,9 @@ NETWORKS = {"fastnet": {1: 500, 250: 3000}, "resnet31": {1: 60, 250: 250}}
 class Arguments:
     """Measures images/s of prediction: the plain model in eval mode, what predict.py makes of it, and ONNX Runtime.
 
-    python benchmarks/exported.py                    both networks, on random pictures
+    python benchmarks/exported.py                    both networks, on random images
     python benchmarks/exported.py only=fastnet       one of fastnet, resnet31 (width 64)
-    python benchmarks/exported.py data.root=FOLDER   on the pictures of FOLDER/train_32x32.mat
+    python benchmarks/exported.py data.root=FOLDER   on the images of FOLDER/train_32x32.mat
 
     rounds=11      rounds that count, after one to warm up
     threads=2      CPU threads, of each"""
@@ -76,13 +76,13 @@ def write_model(name: str, folder: Path, threads: int) -> Path:
 
 def batches_of(count: int, size: int, root: str | None) -> tuple[Tensor, ...]:
     config = None if root is None else compose_config(CONF, [f"data.root={root}", "data.download=false"]).data
-    return pictures(count, config, seed=0).images.contiguous().split(size)
+    return first_images(count, config, seed=0).images.contiguous().split(size)
 
 
 def race(
     contestant: str, checkpoint: Path, count: int, size: int, root: str | None, threads: int, turns: Turns
 ) -> None:
-    """What a contestant's process does: it predicts the round's pictures."""
+    """What a contestant's process does: it predicts the round's images."""
     torch.set_num_threads(threads)
     batches = batches_of(count, size, root)
     if contestant == "onnx runtime":
@@ -127,7 +127,7 @@ def main() -> None:
                         for each in CONTESTANTS
                     }
                     seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
-                    lines = [f"{name}, batches of {size}: {count:,} pictures a round, n={arguments.rounds} rounds"]
+                    lines = [f"{name}, batches of {size}: {count:,} images a round, n={arguments.rounds} rounds"]
                     for each, values in seconds.items():
                         rates = median_and_span([count / value for value in values], 0)
                         lines.append(f"  {each + ', images/s':<24}{rates}")

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from rounds import Turns, machine, median_and_span, pictures, ratio_of_rounds, take_turns
+from rounds import Turns, first_images, machine, median_and_span, ratio_of_rounds, take_turns
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -32,7 +32,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")
 GOAL = 1.5  # ours / plain, at least
 
-# What is run, and how many pictures a round has: about a second's worth.
+# What is run, and how many images a round has: about a second's worth.
 NETWORKS: dict[str, tuple[list[str], int]] = {
     "fastnet": (["model=fastnet"], 5000),
     "resnet31_w16": (["model=resnet31", "model.width=16"], 3000),
@@ -45,9 +45,9 @@ NETWORKS: dict[str, tuple[list[str], int]] = {
 class Arguments:
     """Measures images/s of prediction: the plain model in eval mode, and what evaluate.py makes of it.
 
-    python benchmarks/inference.py                    all networks, on random pictures
+    python benchmarks/inference.py                    all networks, on random images
     python benchmarks/inference.py only=fastnet       one of fastnet, resnet31_w16, resnet31, mobilenet_v3_small
-    python benchmarks/inference.py data.root=FOLDER   on the pictures of FOLDER/train_32x32.mat
+    python benchmarks/inference.py data.root=FOLDER   on the images of FOLDER/train_32x32.mat
 
     rounds=15      rounds that count, after one to warm up
     threads=null   CPU threads; null: as many as torch takes by itself"""
@@ -67,18 +67,18 @@ def network(name: str) -> nn.Module:
     return model.eval()
 
 
-def pictures_of(name: str, root: str | None) -> LabeledImages:
+def images_of(name: str, root: str | None) -> LabeledImages:
     config = None if root is None else compose_config(CONF, [f"data.root={root}", "data.download=false"]).data
-    return pictures(NETWORKS[name][1], config, seed=0)
+    return first_images(NETWORKS[name][1], config, seed=0)
 
 
 def race(keeping: bool, folding: bool, name: str, root: str | None, threads: int | None, turns: Turns) -> None:
-    """What a contestant's process does: it predicts the round's pictures, as evaluate.py does."""
+    """What a contestant's process does: it predicts the round's images, as evaluate.py does."""
     if threads is not None:
         torch.set_num_threads(threads)
     if keeping:
         disable_malloc_trimming()
-    model, data = network(name), pictures_of(name, root)
+    model, data = network(name), images_of(name, root)
     if folding:
         model = fold_batch_norms(model)
     turns.take(lambda: predict_logits(model, eval_batches(data)))
@@ -92,7 +92,7 @@ CONTESTANTS = {
 
 
 def labels_that_differ(name: str, root: str | None) -> int:
-    model, data = network(name), pictures_of(name, root)
+    model, data = network(name), images_of(name, root)
     labels = [predict_logits(each, eval_batches(data))[0].argmax(dim=1) for each in (model, fold_batch_norms(model))]
     return int((labels[0] != labels[1]).sum())
 
@@ -108,7 +108,7 @@ def main() -> None:
         root = overrides[-1].partition("=")[2] if overrides else None
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
-        pictures_of(names[0], root)  # a folder that is not there is better found before the first process starts
+        images_of(names[0], root)  # a folder that is not there is better found before the first process starts
         print(machine(torch.get_num_threads()), flush=True)
         turns = len(names) * (arguments.rounds + 1) * len(CONTESTANTS)
         with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
@@ -116,7 +116,7 @@ def main() -> None:
                 contestants = {key: partial(race_, name, root, arguments.threads) for key, race_ in CONTESTANTS.items()}
                 seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
                 count = NETWORKS[name][1]
-                lines = [f"{name}: {count:,} pictures a round, n={arguments.rounds} rounds after 1 to warm up"]
+                lines = [f"{name}: {count:,} images a round, n={arguments.rounds} rounds after 1 to warm up"]
                 for key, values in seconds.items():
                     lines.append(f"  {key + ', images/s':<34}{median_and_span([count / value for value in values], 0)}")
                 for other in ("plain", "memory kept"):

@@ -1,6 +1,6 @@
 """The contestants of against_others.py: one network, trained as each library's users train it.
 
-All have the same network (with fastnet's whitening), weights of one seed, pictures, batch size, precision, label
+All have the same network (with fastnet's whitening), weights of one seed, images, batch size, precision, label
 smoothing and number of epochs. Loader, transforms, optimizer and schedule are each one's own.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from rounds import Pictures
+from rounds import Images
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, OneCycleLR, SequentialLR
@@ -38,7 +38,7 @@ class Task:
     config: TrainConfig
     learning_rate: float | None  # of the others: ours is in the configuration
     workers: int  # of the others' loaders
-    border: int = 0  # pixels around the others' pictures, as the nearest ones are: without, what is moved in is black
+    border: int = 0  # pixels around the others' images, as the nearest ones are: without, what is moved in is black
 
     @property
     def bfloat16(self) -> bool:
@@ -157,7 +157,7 @@ def timm(task: Task, train: LabeledImages, clock: Clock) -> nn.Module:
 
     model, rest = without_normalizing(task, train)
     loader = create_loader(
-        Pictures(train, None), input_size=(3, 32, 32), batch_size=task.config.data.batch_size, is_training=True,
+        Images(train, None), input_size=(3, 32, 32), batch_size=task.config.data.batch_size, is_training=True,
         scale=(0.7, 1.0), ratio=(0.9, 1.1), hflip=0.0, auto_augment="rand-m5-mstd0.5-inc1", mean=HALF, std=HALF,
         num_workers=task.workers, persistent_workers=task.workers > 0, device=CPU,
     )  # fmt: skip
@@ -197,7 +197,7 @@ CONTESTANTS: dict[str, Contestant] = {
 
 
 def without_normalizing(task: Task, train: LabeledImages) -> tuple[nn.Module, Callable[[nn.Module], nn.Module]]:
-    """The network for pictures that are normalised already, and what gives it its first module back.
+    """The network for images that are normalised already, and what gives it its first module back.
 
     It is in the default memory format, since nobody of them has another one unless told.
     """
@@ -216,7 +216,7 @@ def without_normalizing(task: Task, train: LabeledImages) -> tuple[nn.Module, Ca
 
 
 def loader_of(task: Task, train: LabeledImages) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Pictures one at a time through torchvision's transforms, which make the changes that our augmentation makes."""
+    """Images one at a time through torchvision's transforms, which make the changes that our augmentation makes."""
     augment, pixels = option_dict(task.config.augment), train.images.shape[-1]
     pipeline = transforms.Compose(
         [
@@ -233,6 +233,6 @@ def loader_of(task: Task, train: LabeledImages) -> DataLoader[tuple[Tensor, Tens
         ]
     )
     return DataLoader(
-        Pictures(train, pipeline, task.border), task.config.data.batch_size, shuffle=True, num_workers=task.workers,
+        Images(train, pipeline, task.border), task.config.data.batch_size, shuffle=True, num_workers=task.workers,
         persistent_workers=task.workers > 0,
     )  # fmt: skip

@@ -54,7 +54,7 @@ def write_files(folder: Path, arguments: Arguments, views: Sequence[str]) -> Pat
     config = compose_config(ROOT / "conf", [*words, *views])
     train = load_splits(config.data).train
     for number in range(arguments.n):
-        file = folder / "pictures" / str(number // 1000) / f"{number}.png"
+        file = folder / "images" / str(number // 1000) / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(train.images[number % len(train.images)].permute(1, 2, 0).numpy()).save(file)
     model = build_model(config.model, torch.device("cpu"))
@@ -63,9 +63,9 @@ def write_files(folder: Path, arguments: Arguments, views: Sequence[str]) -> Pat
     return folder / "untrained.pt"
 
 
-def command_seconds(checkpoint: Path, pictures: Path, count: int) -> float:
+def command_seconds(checkpoint: Path, images: Path, count: int) -> float:
     """The wall time of the command, from its start to its end."""
-    command = [sys.executable, str(ROOT / "src/predict.py"), f"run={checkpoint}", f"images={pictures}", "format=csv"]
+    command = [sys.executable, str(ROOT / "src/predict.py"), f"run={checkpoint}", f"images={images}", "format=csv"]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True)
     seconds = time.perf_counter() - started
@@ -74,9 +74,9 @@ def command_seconds(checkpoint: Path, pictures: Path, count: int) -> float:
     return seconds
 
 
-def inside_seconds(checkpoint: Path, pictures: Path) -> float:
+def inside_seconds(checkpoint: Path, images: Path) -> float:
     """The time from a loaded model and a list of files to the last prediction, in this process."""
-    trained, files = load_trained_model(checkpoint), list_files(pictures)
+    trained, files = load_trained_model(checkpoint), list_files(images)
     started = time.perf_counter()
     for _ in predict_files(trained, files, lambda file, why: sys.exit(f"{file}: {why}")):
         pass
@@ -97,12 +97,12 @@ def main() -> None:
         arguments, views = parse(Arguments, sys.argv[1:], others=["tta", "tta_invert"])
         if arguments.n < 100 or arguments.rounds < 1 or arguments.threads < 1:
             raise UserError("n, rounds, threads: must be 100, 1 and 1 or more")
-        checkpoint, pictures = write_files(Path(folder), arguments, views), Path(folder) / "pictures"
-        command_seconds(checkpoint, pictures, arguments.n)  # not counted: files and libraries are then in memory
+        checkpoint, images = write_files(Path(folder), arguments, views), Path(folder) / "images"
+        command_seconds(checkpoint, images, arguments.n)  # not counted: files and libraries are then in memory
         measured: dict[str, list[float]] = {"command": [], "without its start": [], "model alone": []}
         for _ in range(arguments.rounds):
-            measured["command"].append(command_seconds(checkpoint, pictures, arguments.n))
-            measured["without its start"].append(inside_seconds(checkpoint, pictures))
+            measured["command"].append(command_seconds(checkpoint, images, arguments.n))
+            measured["without its start"].append(inside_seconds(checkpoint, images))
             measured["model alone"].append(model_seconds(checkpoint, arguments.n))
         machine = environment(torch.device("cpu"))
         print(f"{machine['cpu']}; {machine['threads']} threads; torch {machine['versions']['torch']}")

@@ -1,4 +1,4 @@
-"""Contestants that take turns, round by round, each in a process of its own; their pictures and their machine.
+"""Contestants that take turns, round by round, each in a process of its own; their images and their machine.
 
 So a drift of the machine hits all alike, and none has the other's memory.
 """
@@ -94,8 +94,8 @@ def _compete(contestant: Callable[[Turns], None], referee: Connection, count: in
     contestant(Turns(referee, count))
 
 
-def pictures(count: int, config: DataConfig | None, seed: int) -> LabeledImages:
-    """As many pictures as a round takes: the first ones of the training file, again from the start where it holds too
+def first_images(count: int, config: DataConfig | None, seed: int) -> LabeledImages:
+    """As many images as a round takes: the first ones of the training file, again from the start where it holds too
     few. Random ones where there is no configuration of data."""
     if config is None:
         generator = torch.Generator().manual_seed(seed)
@@ -105,8 +105,8 @@ def pictures(count: int, config: DataConfig | None, seed: int) -> LabeledImages:
     return data.subset(torch.arange(count) % len(data.labels))
 
 
-class Pictures(Dataset[tuple[Any, int]]):
-    """Pictures one at a time, as torchvision.datasets.SVHN gives them; the nearest pixels again in a `border`."""
+class Images(Dataset[tuple[Any, int]]):
+    """Images one at a time, as torchvision.datasets.SVHN gives them; the nearest pixels again in a `border`."""
 
     def __init__(self, data: LabeledImages, transform: Callable[[Image.Image], Any] | None, border: int = 0) -> None:
         around = ((0, 0), (border, border), (border, border), (0, 0))

@@ -38,7 +38,7 @@ SPACE = (
 class Arguments:
     """Compares the time that ours and the stock plugin take to reach the stock sweep's best validation accuracy.
 
-    python benchmarks/search.py data.root=FOLDER     on the pictures of FOLDER/train_32x32.mat
+    python benchmarks/search.py data.root=FOLDER     on the images of FOLDER/train_32x32.mat
     python benchmarks/search.py data=digits          on the embedded digits
 
     data.reduce=0.2   a fraction of them

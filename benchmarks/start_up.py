@@ -30,7 +30,7 @@ from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.training.reproducibility import environment
 
 ROOT = Path(__file__).resolve().parents[1]
-SVHN_PICTURES = 73_257  # in the official training file
+SVHN_IMAGES = 73_257  # in the official training file
 SPLITS = ("blocks", "random")
 COMMANDS = {"--help": 0, "optimizer.lr=abc": 2}  # and the exit code that each ends with
 
@@ -108,15 +108,15 @@ def measure_data(config: DataConfig, name: str, n: int, bar: tqdm) -> list[str]:
 
 
 def write_full_size(folder: Path) -> None:
-    """Writes a made-up train_32x32.mat with as many pictures as SVHN's."""
+    """Writes a made-up train_32x32.mat with as many images as SVHN's."""
     import scipy.io
 
     rng = np.random.default_rng(0)
-    # Noise of this width compresses to 0.8 of its size, as SVHN does, so inflating it takes as long. Pictures repeat
+    # Noise of this width compresses to 0.8 of its size, as SVHN does, so inflating it takes as long. Images repeat
     # to save memory here; they are too far apart for the compression to see it.
     some = rng.normal(128, 20, (32, 32, 3, 1000)).clip(0, 255).astype(np.uint8)
-    pixels = some[..., np.arange(SVHN_PICTURES) % some.shape[3]]
-    labels = rng.integers(1, 11, (SVHN_PICTURES, 1), dtype=np.uint8)
+    pixels = some[..., np.arange(SVHN_IMAGES) % some.shape[3]]
+    labels = rng.integers(1, 11, (SVHN_IMAGES, 1), dtype=np.uint8)
     scipy.io.savemat(folder / "train_32x32.mat", {"X": pixels, "y": labels}, do_compression=True)
 
 
@@ -152,7 +152,7 @@ def main() -> None:
             write_full_size(Path(made_up))
             for name, config in files.items():
                 lines += measure_data(config, name, n, bar)
-        print(f"made-up file: {SVHN_PICTURES:,} pictures of noise")
+        print(f"made-up file: {SVHN_IMAGES:,} images of noise")
         if "data.root" in files:
             print(f"data.root: {locate(files['data.root'], 'train')}")
         else:

@@ -1,7 +1,7 @@
 """How fast the project's training loop is, beside the bare step and beside the loop that people usually write.
 
 All contestants take turns, round by round, each in a process of its own, so that a drift of the machine hits all alike
-and none has the other's memory. In a round each one trains on the same number of pictures once, as a whole epoch; all
+and none has the other's memory. In a round each one trains on the same number of images once, as a whole epoch; all
 processes have been started before.
 `python benchmarks/training_loop.py --help` shows the options. CPU only.
 """
@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from rounds import Pictures, Turns, machine, pictures, take_turns
+from rounds import Images, Turns, first_images, machine, take_turns
 
 from housenumbers.config import schema
 from housenumbers.config.command_line import parse
@@ -40,7 +40,7 @@ from housenumbers.training.reproducibility import seed_everything
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")
 
-Contestant = Callable[[], None]  # trains on the round's pictures once
+Contestant = Callable[[], None]  # trains on the round's images once
 Speeds = dict[str, list[float]]  # each contestant's images/s, round by round
 
 
@@ -48,10 +48,10 @@ Speeds = dict[str, list[float]]  # each contestant's images/s, round by round
 class Arguments:
     """Measures images/s of the training loop, the bare step and the usual loop, and the ratios between them.
 
-    python benchmarks/training_loop.py                    all settings, on random pictures
+    python benchmarks/training_loop.py                    all settings, on random images
     python benchmarks/training_loop.py only=w64_b16       one of w64_b16, w64_b128, w16_b128 (width, batch size) and
                                                           fast_b64 (fastnet as experiment=fast trains it)
-    python benchmarks/training_loop.py data.root=FOLDER   on the pictures of FOLDER/train_32x32.mat
+    python benchmarks/training_loop.py data.root=FOLDER   on the images of FOLDER/train_32x32.mat
 
     rounds=7       rounds that count, after one to warm up
     threads=null   CPU threads; null: as many as torch takes by itself"""
@@ -71,7 +71,7 @@ class Setting:
     usual_goal: float | None  # ours / the better usual loop, at least; null: no usual loop takes part
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         return self.batches * self.batch_size
 
 
@@ -89,7 +89,7 @@ SETTINGS = [
 ]
 
 
-# ---- The contestants: the same network from the same seed, on the same pictures.
+# ---- The contestants: the same network from the same seed, on the same images.
 
 
 def ours(config: TrainConfig, setting: Setting, train: LabeledImages) -> Contestant:
@@ -123,12 +123,12 @@ def bare_step(config: TrainConfig, setting: Setting, train: LabeledImages) -> Co
 
 
 def usual_loop(config: TrainConfig, setting: Setting, train: LabeledImages, workers: int) -> Contestant:
-    """What tutorials teach: single pictures through PIL, a DataLoader, a look at loss and accuracy after each batch."""
+    """What tutorials teach: single images through PIL, a DataLoader, a look at loss and accuracy after each batch."""
     changes = transforms.Compose(
         [transforms.RandomRotation(10), transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3)]
     )
     loader = DataLoader(
-        Pictures(train, changes), setting.batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0
+        Images(train, changes), setting.batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0
     )
     model = ResNet(schema.option_dict(config.model)["width"]).train()
     model.normalize = nn.Identity()  # type: ignore[assignment]  # the transforms do it
@@ -165,7 +165,7 @@ def compete(name: str, config: TrainConfig, setting: Setting, real: bool, turns:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
-    train = pictures(setting.pictures, config.data if real else None, config.seed)
+    train = first_images(setting.images, config.data if real else None, config.seed)
     turns.take(CONTESTANTS[name](config, setting, train))
 
 
@@ -182,7 +182,7 @@ def measure(config: TrainConfig, setting: Setting, real: bool, rounds: int, bar:
         bar.update()
 
     seconds = take_turns(contestants, rounds, show)
-    return {name: [setting.pictures / taken for taken in values] for name, values in seconds.items()}
+    return {name: [setting.images / taken for taken in values] for name, values in seconds.items()}
 
 
 def config_for(setting: Setting, threads: int | None, overrides: list[str]) -> TrainConfig:
@@ -204,7 +204,7 @@ def report(setting: Setting, speeds: Speeds, machine: str) -> list[str]:
     n = len(speeds["ours"])
     lines = [
         f"{' '.join(setting.words)}, batch {setting.batch_size}: "
-        f"{setting.pictures} pictures a round, n={n} rounds after 1 to warm up",
+        f"{setting.images} images a round, n={n} rounds after 1 to warm up",
         f"  {'':<26}{'median':>8}   min..max",
     ]
     for name, values in speeds.items():
@@ -240,7 +240,7 @@ def main() -> None:
         real = bool(overrides)
         measured_on = machine(torch.get_num_threads())
         print(measured_on)
-        print(f"pictures: {configs[0].data.root if real else 'random (the speed does not depend on what they show)'}")
+        print(f"images: {configs[0].data.root if real else 'random (the speed does not depend on what they show)'}")
         turns = (arguments.rounds + 1) * sum(len(contestants_of(setting)) for setting in settings)
         with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
             for setting, config in zip(settings, configs, strict=True):

@@ -18,7 +18,7 @@ class Arguments:
     trials=true                      and the trials of sweeps
     port=7860, host=127.0.0.1        where it is served; others can see it with host=0.0.0.0
     device=, threads=                replace the run's own
-    It downloads nothing, and keeps no picture."""
+    It downloads nothing, and keeps no image."""
 
     run: str = "last"
     host: str = "127.0.0.1"

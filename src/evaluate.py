@@ -26,7 +26,7 @@ class Arguments:
     python src/evaluate.py run=FOLDER split=validation calibrate=true     fits the temperature again, which the end of
                                                      a run does, and writes it into the checkpoint
     python src/evaluate.py run=FOLDER corruptions=true     under noise, blur, other light, rotation and more, at five
-                                                     strengths each; writes corruptions_SPLIT.json and a picture of it
+                                                     strengths each; writes corruptions_SPLIT.json and an image of it
 
     split= is test where it is not given; of a sweep's trial, which is to be judged by validation, it is validation.
     device=, threads=, data.root=FOLDER, data.cache=, data.verify= and data.download= replace the run's own.
@@ -84,7 +84,7 @@ def _print_scores(scores: dict[str, Any]) -> None:
     print(f"calibration error {scores['calibration_error']:.2%}, temperature {scores['temperature']:.3f}")
     print("accuracy of each class")
     for label, accuracy in enumerate(scores["per_class_accuracy"]):
-        print(f"  {label}  {'no pictures' if accuracy is None else f'{accuracy:.2%}'}")
+        print(f"  {label}  {'no images' if accuracy is None else f'{accuracy:.2%}'}")
     print("confusion: true labels down, predicted ones across")
     print("    " + "".join(f"{label:>6}" for label in range(len(scores["confusion"]))))
     for label, row in enumerate(scores["confusion"]):
@@ -95,7 +95,7 @@ def _print_robustness(scores: dict[str, Any]) -> None:
     from housenumbers.evaluation.robustness import corruption_rows
 
     print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}, {scores['mean']:.2%} on average under corruption")
-    print("kinds of corruption down, strengths across: 0 is the pictures as they are")
+    print("kinds of corruption down, strengths across: 0 is the images as they are")
     for title, *cells in corruption_rows(scores):
         print(f"  {title:<15}" + "".join(f"{cell:>8}" for cell in cells))
 

@@ -19,7 +19,7 @@ class Arguments:
 
     run=last|best|NAME|FOLDER|FILE   which model; last is the newest completed run, and said on standard error
     threads=, data.root=FOLDER, data.cache= and data.verify= replace the run's own
-    Pictures, uint8 [N, 3, 32, 32] RGB, go in; calibrated probabilities [N, 10] come out. The file is loaded again and
+    Images, uint8 [N, 3, 32, 32] RGB, go in; calibrated probabilities [N, 10] come out. The file is loaded again and
     compared with the model on test crops, or rendered digits where the run's data are not there. One that disagrees is
     not kept; the exit code is then 2."""
 

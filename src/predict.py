@@ -1,4 +1,4 @@
-"""Labels picture files with a trained model. `python src/predict.py --help` shows how."""
+"""Labels image files with a trained model. `python src/predict.py --help` shows how."""
 
 import sys
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from housenumbers.runtime.errors import UserError, one_line_errors
 
 @dataclass
 class Arguments:
-    """Says which digit each picture shows, and how sure the model is: its calibrated probability.
+    """Says which digit each image shows, and how sure the model is: its calibrated probability.
 
     python src/predict.py run=best images=photo.png             one file: any size, mode and format that Pillow reads
     python src/predict.py run=best images=[photo.png,FOLDER]    several; of a folder all files in it and below
@@ -22,7 +22,7 @@ class Arguments:
     run=last|best|NAME|FOLDER|FILE   which model; last is the newest completed run, and said on standard error
     format=table|jsonl|csv           for people, or for programs: file, label, confidence and ten probabilities
     device=, threads=                replace the run's own
-    tta=0 tta_invert=false           one view of each picture, where the run has several: sooner, a little worse
+    tta=0 tta_invert=false           one view of each image, where the run has several: sooner, a little worse
     Files that cannot be read are told on standard error and skipped; the exit code is then 1."""
 
     run: str = "last"

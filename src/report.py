@@ -15,7 +15,7 @@ class Arguments:
     """Makes a page to look at, report.html, which needs no network.
 
     python src/report.py run=last                   what a run learnt, in its folder; also best, a name or a folder
-    python src/report.py run=FOLDER split=test      its pictures and scores from the test part, not from validation
+    python src/report.py run=FOLDER split=test      its images and scores from the test part, not from validation
     python src/report.py "runs=[FOLDER,FOLDER]"     two to six runs side by side, in outputs/comparisons/
     python src/report.py study=STUDY                the report of a study below multirun/ again, by its name
     python src/report.py study=FOLDER               a sweep's folder, wherever it is

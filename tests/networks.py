@@ -1,4 +1,4 @@
-"""Networks as if they had been trained, without the time that it takes, in runs of theirs, and pictures for them."""
+"""Networks as if they had been trained, without the time that it takes, in runs of theirs, and images for them."""
 
 import json
 import shutil
@@ -14,14 +14,14 @@ from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint, w
 
 
 def blurred(count: int) -> Tensor:
-    """Pictures whose neighbouring pixels are alike, each of another brightness."""
+    """Images whose neighbouring pixels are alike, each of another brightness."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(count, 3, 4, 4, generator=generator) * torch.rand(count, 1, 1, 1, generator=generator)
     return (nn.functional.interpolate(coarse, (32, 32), mode="bilinear") * 255).to(torch.uint8)
 
 
 def used(model: nn.Module, images: Tensor) -> nn.Module:
-    """The model as after some training: with statistics of these pictures, and scales and shifts of all sizes."""
+    """The model as after some training: with statistics of these images, and scales and shifts of all sizes."""
     if hasattr(model, "initialize_from"):
         model.initialize_from(images)
     generator = torch.Generator().manual_seed(1)
@@ -38,9 +38,9 @@ def used(model: nn.Module, images: Tensor) -> nn.Module:
 
 
 def sure(model: nn.Module, images: Tensor) -> nn.Module:
-    """A `used` model whose last layer is scaled so that it takes pictures for this or that, and mostly firmly.
+    """A `used` model whose last layer is scaled so that it takes images for this or that, and mostly firmly.
 
-    Else all its probabilities would be about a tenth, whatever is done to the pictures.
+    Else all its probabilities would be about a tenth, whatever is done to the images.
     """
     model = used(model, images)
     with torch.no_grad():
@@ -75,7 +75,7 @@ def weights_of(run: Path) -> dict[str, Tensor]:
 
 
 def always(label: int, run: Path) -> dict[str, Tensor]:
-    """A run's weights, but for those of the last layer, which sees this label in every picture."""
+    """A run's weights, but for those of the last layer, which sees this label in every image."""
     weights = weights_of(run)
     weights["head.weight"] = torch.zeros_like(weights["head.weight"])
     weights["head.bias"] = 2 * torch.eye(10)[label]

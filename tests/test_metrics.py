@@ -11,7 +11,7 @@ from housenumbers.metrics import classification_scores, confident_mistakes, prec
 
 def test_score_agrees_with_scikit_learn() -> None:
     generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(0, 9, (500,), generator=generator)  # no picture of class 9
+    labels = torch.randint(0, 9, (500,), generator=generator)  # no image of class 9
     logits = torch.randn(500, 10, generator=generator) + 2 * torch.nn.functional.one_hot(labels, 10)
     scores = classification_scores(logits, labels)
     predicted = logits.argmax(dim=1)

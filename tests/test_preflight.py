@@ -62,11 +62,11 @@ def test_a_target_that_is_not_there_leaves_no_folder(command: Command, tmp_path:
 
 def test_folders_that_are_not_read_leave_no_run(command: Command, tmp_path: Path) -> None:
     for name in ("1", "10"):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
-        (tmp_path / "pictures" / name / "a.png").touch()
-    done = command("train", "data=folder", "data.root=pictures")
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "images" / name / "a.png").touch()
+    done = command("train", "data=folder", "data.root=images")
     assert done.returncode == 2
-    assert "pictures/10: no class of ours" in done.stderr
+    assert "images/10: no class of ours" in done.stderr
     assert not (tmp_path / "outputs").exists()
 
 

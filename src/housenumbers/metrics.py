@@ -16,7 +16,7 @@ def predict_logits(
 ) -> tuple[Tensor, Tensor]:
     """Logits, float32 `[N, 10]`, and labels `[N]` of all batches, on the CPU. Leaves the model in eval mode.
 
-    They are means over the `views` of each picture.
+    They are means over the `views` of each image.
     """
     model.eval()
     logits, labels = [], []
@@ -29,7 +29,7 @@ def predict_logits(
 
 
 def test_time_views(images: Tensor, shift: int, invert: bool) -> list[Tensor]:
-    """The pictures themselves; with a `shift` above 0 also moved by so many pixels in each of four directions.
+    """The images themselves; with a `shift` above 0 also moved by so many pixels in each of four directions.
 
     The pixels at the border are repeated. With `invert` all these once more, light and dark having changed places
     (test-time augmentation).
@@ -52,9 +52,9 @@ def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:
 
 
 def classification_scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """`accuracy`, `loss`, `n`, `per_class_accuracy` (null for a class with no picture) and `confusion`.
+    """`accuracy`, `loss`, `n`, `per_class_accuracy` (null for a class with no image) and `confusion`.
 
-    `confusion[i][j]` counts pictures of class i that were taken for j.
+    `confusion[i][j]` counts images of class i that were taken for j.
     """
     accuracy, loss = accuracy_and_loss(logits, labels)
     pairs = labels * CLASSES + logits.argmax(dim=1)
@@ -70,14 +70,14 @@ def classification_scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
 
 
 def confident_mistakes(logits: Tensor, labels: Tensor) -> Tensor:
-    """The indices `[M]` of wrongly classified pictures, the most confident first."""
+    """The indices `[M]` of wrongly classified images, the most confident first."""
     confidence, predicted = logits.softmax(dim=1).max(dim=1)
     mistaken = (predicted != labels).nonzero().view(-1)
     return mistaken[confidence[mistaken].argsort(descending=True)]
 
 
 def precision_recall(confusion: list[list[int]]) -> list[tuple[float | None, float | None]]:
-    """Of each class its precision (null where it was never predicted) and recall (null where it has no picture)."""
+    """Of each class its precision (null where it was never predicted) and recall (null where it has no image)."""
     predicted = [sum(column) for column in zip(*confusion, strict=True)]
     present = [sum(row) for row in confusion]
     return [

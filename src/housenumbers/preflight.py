@@ -103,7 +103,7 @@ def check_files_and_device(data: DataConfig, pretrained: Any, device: str) -> No
     """
     root = Path(data.root)
     if data.name == "folder" and not root.is_dir():
-        raise UserError(f"data.root={root}: no such folder: name the one that holds your pictures")
+        raise UserError(f"data.root={root}: no such folder: name the one that holds your images")
     if data.name == "folder":
         check_layout(data)
     if data.name == "svhn" and not data.download:

@@ -89,7 +89,7 @@ def test_inference_prints_ratios() -> None:
     assert done.returncode == 0, done.stderr
     assert "ours / plain" in done.stdout
     differing, count = re.search(r"labels that differ: ([\d,]+) of ([\d,]+)", done.stdout).groups()
-    assert int(differing.replace(",", "")) <= int(count.replace(",", "")) / 500  # pictures on the edge
+    assert int(differing.replace(",", "")) <= int(count.replace(",", "")) / 500  # images on the edge
 
 
 def test_the_extra_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ _JSON = (*_BYTES, *_SPECIAL, damage.json_edited, damage.json_edited, damage.json
 class Target:
     """Files of one kind, by a pattern; how often they are chosen; what is done to them; and who reads them.
 
-    Their `content` may be another one (other pictures): then a new run is one on other data, and equals what the same
+    Their `content` may be another one (other images): then a new run is one on other data, and equals what the same
     command gives without a cache.
     """
 
@@ -34,17 +34,17 @@ class Target:
 TARGETS = (
     Target(
         "cache/*.pt", 20, (*_BYTES, *_SPECIAL, damage.swapped_with("cache/*.pt")),
-        ("train", "evaluate", "validation", "repeat", "resume", "train pictures", "repeat pictures"),
+        ("train", "evaluate", "validation", "repeat", "resume", "train images", "repeat images"),
     ),
     Target(
         "svhn/*.mat", 12, (*_BYTES, *_SPECIAL, damage.swapped_with("svhn/*.mat")),
         ("train", "evaluate", "validation", "repeat", "resume"), content=True,
     ),
     Target(
-        "pictures/*/*.png", 12, (*_BYTES, *_SPECIAL, damage.swapped_with("pictures/*/*.png")),
-        ("train pictures", "evaluate pictures", "repeat pictures"), content=True,
+        "images/*/*.png", 12, (*_BYTES, *_SPECIAL, damage.swapped_with("images/*/*.png")),
+        ("train images", "evaluate images", "repeat images"), content=True,
     ),
-    Target("pictures/*/*.png", 4, (*_BYTES, *_SPECIAL), ("predict",)),
+    Target("images/*/*.png", 4, (*_BYTES, *_SPECIAL), ("predict",)),
     Target(
         "outputs/run/checkpoints/best.pt", 12,
         (*_BYTES, *_SPECIAL, damage.swapped_with("outputs/*/checkpoints/*.pt"), damage.checkpoint_crafted),

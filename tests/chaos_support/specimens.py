@@ -21,12 +21,12 @@ from chaos_support.points import Killer
 
 _NET = ("model.width=4", "model.blocks=[1,1,1]", "threads=1", "data.batch_size=32", "data.cache=cache")
 SVHN = (*_NET, "data=svhn", "data.root=svhn", "data.verify=false")
-PICTURES = (*_NET, "data=folder", "data.root=pictures")
+IMAGES = (*_NET, "data=folder", "data.root=images")
 SWEEP = (
     "-m", "hydra/sweeper=optuna", *SVHN, "data.reduce=0.3", "epochs=1", "optimizer.lr=tag(log,interval(0.0001,0.1))",
     "search@hydra.sweeper.params=quick", "hydra.sweeper.study_name=s",
 )  # fmt: skip
-_PICTURES = [f"pictures/{label}/{label}{number}.png" for label in range(10) for number in range(10)]
+_IMAGES = [f"images/{label}/{label}{number}.png" for label in range(10) for number in range(10)]
 _TRIALS = 2
 _HALF = "before run._epoch_line#1"  # where the run `half` is killed: one epoch is written down
 
@@ -82,7 +82,9 @@ def _is_equal(_: Path, ended: Ended) -> bool:
 
 
 def _study(home: Path, _: Ended) -> Any:
-    study = optuna.load_study(study_name="s", storage=f"sqlite:///{home}/multirun/s/study.db")
+    storage = f"sqlite:///{home}/multirun/s/study.db"
+    names = optuna.get_all_study_names(storage)
+    study = optuna.load_study(study_name="s" if "s" in names else names[0], storage=storage)
     trials = [trial for trial in study.trials if not trial.user_attrs.get("interrupted")]
     return [(trial.number, trial.state is TrialState.COMPLETE, trial.values) for trial in trials[:_TRIALS]], len(trials)
 
@@ -92,19 +94,17 @@ QUESTIONS = {
     "validation": Question(
         "evaluate", ("run=outputs/run", "split=validation"), _scores("outputs/run/evaluation_validation.json")
     ),
-    "evaluate pictures": Question(
-        "evaluate", ("run=outputs/pictures",), _scores("outputs/pictures/evaluation_test.json")
-    ),
-    "predict": Question("predict", ("run=outputs/run", f"images=[{','.join(_PICTURES)}]", "format=jsonl"), _lines),
+    "evaluate images": Question("evaluate", ("run=outputs/images",), _scores("outputs/images/evaluation_test.json")),
+    "predict": Question("predict", ("run=outputs/run", f"images=[{','.join(_IMAGES)}]", "format=jsonl"), _lines),
     "table": Question("runs", ()),
     "runs": Question("runs", ("format=json",), _other_runs),
     "report": Question("report", ("run=outputs/run",)),
     "compare": Question("report", ("runs=[outputs/other,outputs/run]",)),
     "resume": Question("train", ("resume=outputs/half",), _trained("outputs/half")),
     "repeat": Question("train", ("repeat=outputs/run",), _is_equal),
-    "repeat pictures": Question("train", ("repeat=outputs/pictures",), _is_equal),
+    "repeat images": Question("train", ("repeat=outputs/images",), _is_equal),
     "train": Question("train", (*SVHN, "epochs=1", "hydra.run.dir=outputs/new"), _trained("outputs/new")),
-    "train pictures": Question("train", (*PICTURES, "epochs=1", "hydra.run.dir=outputs/new"), _trained("outputs/new")),
+    "train images": Question("train", (*IMAGES, "epochs=1", "hydra.run.dir=outputs/new"), _trained("outputs/new")),
     "sweep": Question("train", (*SWEEP, f"hydra.sweeper.n_trials={_TRIALS + 1}"), _study),
     "study": Question("report", ("study=s",), _study),
 }
@@ -137,7 +137,7 @@ class Specimens:
         """The entries that the question reads: the cache tells files by inode numbers too, which are others by now."""
         before = set(self.home.glob("cache/*.pt"))
         QUESTIONS[name].asked(self.home)
-        self.restored(keep=("cache", "svhn", "pictures"))
+        self.restored(keep=("cache", "svhn", "images"))
         return sorted(set(self.home.glob("cache/*.pt")) - before)
 
     def truth(self, name: str) -> tuple[set[str], Any]:
@@ -152,10 +152,10 @@ class Specimens:
 
     def _make(self) -> None:
         _write_svhn(self.home / "svhn")
-        _write_pictures(self.home / "pictures")
+        _write_images(self.home / "images")
         runs = {
             "run": (*SVHN, "epochs=2"), "other": (*SVHN, "epochs=2", "seed=7", "optimizer.lr=0.01"),
-            "pictures": (*PICTURES, "epochs=1"),
+            "images": (*IMAGES, "epochs=1"),
         }  # fmt: skip
         for name, words in runs.items():
             self._train(*words, f"name={name}", f"hydra.run.dir=outputs/{name}")
@@ -190,9 +190,9 @@ def _write_svhn(folder: Path) -> None:
         scipy.io.savemat(folder / f"{part}_32x32.mat", content, do_compression=True)
 
 
-def _write_pictures(folder: Path) -> None:
+def _write_images(folder: Path) -> None:
     digits, chance = load_digits(), random.Random(0)
-    for name in _PICTURES:
+    for name in _IMAGES:
         path = folder.parent / name
         path.parent.mkdir(parents=True, exist_ok=True)
         image = chance.choice(digits.images[digits.target == int(path.parent.name)])

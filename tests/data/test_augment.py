@@ -1,4 +1,4 @@
-"""Augmentation and batches: functions of (seed, epoch, step), pictures that stay where they should."""
+"""Augmentation and batches: functions of (seed, epoch, step), images that stay where they should."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from housenumbers.data.random_streams import generator_for
 from housenumbers.runtime.errors import UserError
 
 
-def pictures(count: int = 40) -> LabeledImages:
+def labeled_images(count: int = 40) -> LabeledImages:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
     images[:, 0] = torch.arange(count, dtype=torch.uint8).view(-1, 1, 1)
@@ -19,11 +19,11 @@ def pictures(count: int = 40) -> LabeledImages:
 
 
 def test_nothing_to_do_is_the_same_tensor() -> None:
-    images = pictures().images
+    images = labeled_images().images
     assert augment(images, AugmentConfig(), generator_for(0)) is images
 
 
-def test_every_picture_moves_by_its_own_amount_within_bounds() -> None:
+def test_every_image_moves_by_its_own_amount_within_bounds() -> None:
     dot = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
     dot[:, :, 15:17, 15:17] = 255
     moved = augment(dot, AugmentConfig(translate=3), generator_for(1))
@@ -41,7 +41,7 @@ def test_every_picture_moves_by_its_own_amount_within_bounds() -> None:
 def test_rotation_is_the_studys_about_the_centre() -> None:
     from torchvision.transforms.functional import InterpolationMode, rotate
 
-    images = torch.nn.functional.avg_pool2d(pictures(1).images.float(), 5, stride=1, padding=2)
+    images = torch.nn.functional.avg_pool2d(labeled_images(1).images.float(), 5, stride=1, padding=2)
     config = AugmentConfig(degrees=10)
     (draw,) = torch.rand(1, 3, generator=generator_for(5))[:, 0] * 2 - 1
     expected = rotate(images, 10 * draw.item(), InterpolationMode.BILINEAR)
@@ -54,8 +54,8 @@ def test_padding_fills_the_border() -> None:
     assert augment(white, AugmentConfig(translate=4, padding="border"), generator_for(2)).min() > 254.9
 
 
-def test_an_epoch_has_every_picture_once_in_an_order_of_its_own() -> None:
-    data, plain = pictures(), AugmentConfig()
+def test_an_epoch_has_every_image_once_in_an_order_of_its_own() -> None:
+    data, plain = labeled_images(), AugmentConfig()
 
     def order(seed: int, epoch: int) -> list[int]:
         batches = list(training_batches(data, 16, plain, seed, epoch))
@@ -71,15 +71,15 @@ def test_an_epoch_has_every_picture_once_in_an_order_of_its_own() -> None:
 def test_batches_do_not_depend_on_global_random_state() -> None:
     config = AugmentConfig(degrees=10, translate=2)
     torch.manual_seed(1)
-    first = [images for images, _ in training_batches(pictures(), 16, config, 7, 3)]
+    first = [images for images, _ in training_batches(labeled_images(), 16, config, 7, 3)]
     torch.manual_seed(2)
     torch.rand(100)
-    again = [images for images, _ in training_batches(pictures(), 16, config, 7, 3)]
+    again = [images for images, _ in training_batches(labeled_images(), 16, config, 7, 3)]
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
 
 
 def test_plain_batches_keep_order_and_pixels() -> None:
-    data = pictures()
+    data = labeled_images()
     images, labels = zip(*eval_batches(data, 16), strict=True)
     assert torch.equal(torch.cat(images), data.images)
     assert torch.equal(torch.cat(labels), data.labels)
@@ -124,14 +124,14 @@ def test_cutout_hides_one_square_anywhere() -> None:
 
 
 def test_switching_one_on_leaves_the_others_as_they_were() -> None:
-    images = pictures().images
+    images = labeled_images().images
     moved = augment(images, AugmentConfig(degrees=10, translate=2), generator_for(1))
     also = augment(images, AugmentConfig(degrees=10, translate=2, invert=1.0), generator_for(1))
     torch.testing.assert_close(also, 255 - moved)
 
 
-def test_mixup_mixes_pictures_and_labels_by_one_share_for_each_batch() -> None:
-    data = pictures()
+def test_mixup_mixes_images_and_labels_by_one_share_for_each_batch() -> None:
+    data = labeled_images()
     batches = list(training_batches(data, 16, AugmentConfig(mixup=1.0), 3, 1))
     plain = list(training_batches(data, 16, AugmentConfig(), 3, 1))
     shares = set()
@@ -179,7 +179,7 @@ def test_a_transform_of_ones_own_depends_on_its_step_alone(monkeypatch: pytest.M
 
     def batches(config: AugmentConfig, seed: int) -> list[torch.Tensor]:
         torch.manual_seed(seed)
-        return [images.float() for images, _ in training_batches(pictures(), 16, config, 7, 3)]
+        return [images.float() for images, _ in training_batches(labeled_images(), 16, config, 7, 3)]
 
     def equal(first: list[torch.Tensor], second: list[torch.Tensor]) -> list[bool]:
         return [torch.equal(images, others) for images, others in zip(first, second, strict=True)]
@@ -208,4 +208,4 @@ def test_what_a_transform_must_not_give_is_one_line(
 ) -> None:
     monkeypatch.setattr("housenumbers.config.targets.PERMITTED", "torchvision.transforms.v2.*")
     with pytest.raises(UserError, match=said):
-        next(training_batches(pictures(), 16, own(**option), 1, 1))
+        next(training_batches(labeled_images(), 16, own(**option), 1, 1))

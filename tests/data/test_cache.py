@@ -21,7 +21,7 @@ def entry_of(folder: Path) -> Path:
     return entry
 
 
-def pictures(shade: int = 0) -> LabeledImages:
+def labeled_images(shade: int = 0) -> LabeledImages:
     images = torch.arange(40 * 3 * 4 * 4, dtype=torch.int64).add(shade).to(torch.uint8).view(40, 3, 4, 4)
     return LabeledImages(images, torch.arange(40) % 10)
 
@@ -31,18 +31,18 @@ def unexpected() -> LabeledImages:
 
 
 def test_a_whole_entry_is_read_and_bound_to_its_key(tmp_path: Path) -> None:
-    made, sha256 = cached("some", "key", str(tmp_path), pictures)
+    made, sha256 = cached("some", "key", str(tmp_path), labeled_images)
     read, same = cached("some", "key", str(tmp_path), unexpected)
     assert torch.equal(read.images, made.images)
     assert torch.equal(read.labels, made.labels)
-    assert sha256 == same == pictures().sha256()
-    assert not torch.equal(cached("some", "other key", str(tmp_path), lambda: pictures(1))[0].images, made.images)
+    assert sha256 == same == labeled_images().sha256()
+    assert not torch.equal(cached("some", "other key", str(tmp_path), lambda: labeled_images(1))[0].images, made.images)
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_damage_anywhere_gives_no_other_data(tmp_path: Path, seed: int) -> None:
     """Bytes inverted, zeroed, cut out or doubled at random places of the file, its directory and its pickle too."""
-    _, sha256 = cached("some", "key", str(tmp_path), pictures)
+    _, sha256 = cached("some", "key", str(tmp_path), labeled_images)
     (entry,) = tmp_path.glob("*.pt")
     rng = np.random.default_rng(seed)
     content = bytearray(entry.read_bytes())
@@ -51,7 +51,7 @@ def test_damage_anywhere_gives_no_other_data(tmp_path: Path, seed: int) -> None:
     damaged = [bytes(byte ^ 255 for byte in piece), bytes(len(piece)), b"", piece * 2][seed % 4]
     content[begin : begin + len(piece)] = damaged
     entry.write_bytes(content)
-    data, same = cached("some", "key", str(tmp_path), pictures)
+    data, same = cached("some", "key", str(tmp_path), labeled_images)
     assert sha256 == same == data.sha256()
     cached("some", "key", str(tmp_path), unexpected)
 
@@ -72,7 +72,7 @@ def test_inverted_pixels_are_noticed_and_said(svhn_folder: Path, caplog: pytest.
 
 def test_an_edited_entry_is_not_believed(tmp_path: Path) -> None:
     """Well-formed, with the SHA-256 and the checksum of what it held before."""
-    made, sha256 = cached("some", "key", str(tmp_path), pictures)
+    made, sha256 = cached("some", "key", str(tmp_path), labeled_images)
     (entry,) = tmp_path.glob("*.pt")
     whole = torch.load(entry, weights_only=True)
     edits = [
@@ -82,13 +82,13 @@ def test_an_edited_entry_is_not_believed(tmp_path: Path) -> None:
     ]  # fmt: skip
     for edit in edits:
         torch.save(whole | edit, entry)
-        data, same = cached("some", "key", str(tmp_path), pictures)
+        data, same = cached("some", "key", str(tmp_path), labeled_images)
         assert torch.equal(data.images, made.images)
         assert torch.equal(data.labels, made.labels)
         assert same == sha256
     for other in ([1, 2], {}, "text"):
         torch.save(other, entry)
-        assert cached("some", "key", str(tmp_path), pictures)[1] == sha256
+        assert cached("some", "key", str(tmp_path), labeled_images)[1] == sha256
 
 
 def test_the_entry_of_another_file_is_not_believed(svhn_folder: Path) -> None:
@@ -104,11 +104,11 @@ def test_the_entry_of_another_file_is_not_believed(svhn_folder: Path) -> None:
 def test_what_cannot_be_read_is_not_called_damaged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
 ) -> None:
-    _, sha256 = cached("some", "key", str(tmp_path), pictures)
+    _, sha256 = cached("some", "key", str(tmp_path), labeled_images)
     (entry,) = tmp_path.glob("*.pt")
     entry.unlink()
     make(entry)
-    assert cached("some", "key", str(tmp_path), pictures)[1] == sha256
+    assert cached("some", "key", str(tmp_path), labeled_images)[1] == sha256
     assert "cannot be read" in caplog.text
     assert "damaged" not in caplog.text
 
@@ -154,13 +154,13 @@ def test_the_state_of_a_file_changes_with_its_content(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_of_an_entry_is_removed_with_it(tmp_path: Path) -> None:
-    cached("some", "key", str(tmp_path), pictures)
+    cached("some", "key", str(tmp_path), labeled_images)
     (entry,) = tmp_path.glob("*.pt")
     left, of_another = (tmp_path / f".{name}.{'0' * 32}.tmp" for name in (entry.name, "other-1.pt"))
     for file in (left, of_another):
         file.touch()
         os.utime(file, (0, 0))
     entry.unlink()
-    cached("some", "key", str(tmp_path), pictures)
+    cached("some", "key", str(tmp_path), labeled_images)
     assert not left.exists()
     assert of_another.exists()  # perhaps its process is at work

@@ -84,7 +84,7 @@ def test_other_folders_and_empty_classes_are_named_in_one_line_each(
     for name in ("Val", "train/unsure", "train/11", "test/misc", "train/.git", "train/__MACOSX", ".cache"):
         (tmp_path / name).mkdir()
     digit(1).save(tmp_path / "train" / "loose.png")
-    (tmp_path / "README.txt").write_text("which is no picture")
+    (tmp_path / "README.txt").write_text("which is no image")
     for file in (tmp_path / "train/7").iterdir():
         file.unlink()
     for file in (tmp_path / "test/3").iterdir():
@@ -95,15 +95,15 @@ def test_other_folders_and_empty_classes_are_named_in_one_line_each(
     assert len(lines) == 5, lines
     assert f"{tmp_path}: not used: Val/ (" in lines[0]
     assert f"{tmp_path / 'train'}: not used: 11/, unsure/, loose.png (" in lines[1]
-    assert lines[2] == f"{tmp_path / 'train'}: holds no pictures of 7"
+    assert lines[2] == f"{tmp_path / 'train'}: holds no images of 7"
     assert f"{tmp_path / 'test'}: not used: misc/ (" in lines[3]
-    assert lines[4] == f"{tmp_path / 'test'}: holds no pictures of 3"
+    assert lines[4] == f"{tmp_path / 'test'}: holds no images of 3"
 
 
 def test_a_test_part_alone_can_be_scored_but_not_trained_on(tmp_path: Path) -> None:
     write_classes(tmp_path / "test", 3)
     assert len(load_test(config(tmp_path)).labels) == 30
-    with pytest.raises(UserError, match=r"train has no pictures: it must hold"):
+    with pytest.raises(UserError, match=r"train has no images: it must hold"):
         load_splits(config(tmp_path))
 
 
@@ -141,7 +141,7 @@ def test_what_is_left_out_stands_in_the_log_of_a_run(command: Command, tmp_path:
     log = (tmp_path / "run/train.log").read_text()
     assert "mine: not used: misc/" in log
     assert "mine/val: validates" in log
-    assert "30 pictures to train, 30 to validate" in log
+    assert "30 images to train, 30 to validate" in log
     assert "leak" not in log
     evaluated = command("evaluate", "run=run", "split=validation")
     assert evaluated.returncode == 0, evaluated.stderr

@@ -1,4 +1,4 @@
-"""Pictures of one's own: what is converted, what is refused, and how they are split."""
+"""Images of one's own: what is converted, what is refused, and how they are split."""
 
 import io
 import os
@@ -18,9 +18,9 @@ from housenumbers.runtime.errors import UserError
 
 
 def digit(label: int, shade: int = 200, size: tuple[int, int] = (40, 40)) -> Image.Image:
-    picture = Image.new("RGB", size, (20, 30, shade))
-    ImageDraw.Draw(picture).text((size[0] // 4, 2), str(label), fill="white", font_size=size[1] * 0.8)
-    return picture
+    image = Image.new("RGB", size, (20, 30, shade))
+    ImageDraw.Draw(image).text((size[0] // 4, 2), str(label), fill="white", font_size=size[1] * 0.8)
+    return image
 
 
 def write_classes(home: Path, each: int, labels: range = range(10)) -> None:
@@ -35,13 +35,13 @@ def config(root: Path, **more: object) -> DataConfig:
     return data_config(root, name="folder", **more)
 
 
-def test_a_folder_that_is_not_split_gives_every_fifth_picture_to_the_test(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_split_gives_every_fifth_image_to_the_test(tmp_path: Path) -> None:
     write_classes(tmp_path, 10)
     train, _ = read_folder(config(tmp_path), "train")
     test, _ = read_folder(config(tmp_path), "test")
     assert train.labels.bincount().tolist() == [8] * 10
     assert test.labels.bincount().tolist() == [2] * 10
-    pixels = {picture.numpy().tobytes() for part in (train, test) for picture in part.images}
+    pixels = {image.numpy().tobytes() for part in (train, test) for image in part.images}
     assert len(pixels) == 100
     again, _ = read_folder(config(tmp_path), "test")
     assert torch.equal(again.images, test.images)
@@ -56,19 +56,19 @@ def test_a_folder_that_is_split_is_taken_as_it_is(tmp_path: Path) -> None:
     assert load_test(config(tmp_path)).labels.bincount().tolist() == [3] * 10
 
 
-def test_pictures_are_in_the_order_of_their_names(tmp_path: Path) -> None:
+def test_images_are_in_the_order_of_their_names(tmp_path: Path) -> None:
     write_classes(tmp_path / "train", 3)
     train, _ = read_folder(config(tmp_path), "train")
     assert train.labels.tolist() == [*range(10)] * 3
 
 
-def test_a_second_start_reads_no_picture_and_a_changed_one_is_noticed(
+def test_a_second_start_reads_no_image_and_a_changed_one_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_classes(tmp_path / "train", 3)
     first, sha256 = read_folder(config(tmp_path), "train")
     with monkeypatch.context() as patched:
-        patched.setattr(folder, "_read", lambda _: pytest.fail("reads pictures again"))
+        patched.setattr(folder, "_read", lambda _: pytest.fail("reads images again"))
         assert read_folder(config(tmp_path), "train")[1] == sha256
     file = next((tmp_path / "train/7").iterdir())
     stat = file.stat()
@@ -84,7 +84,7 @@ def test_a_second_start_reads_no_picture_and_a_changed_one_is_noticed(
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "webp", "tif"])
 def test_formats(tmp_path: Path, suffix: str) -> None:
-    file = tmp_path / f"picture.{suffix}"
+    file = tmp_path / f"image.{suffix}"
     digit(5).save(file)
     pixels = read_image(file)
     assert (pixels.dtype, tuple(pixels.shape)) == (torch.uint8, (3, 32, 32))
@@ -98,13 +98,13 @@ def test_modes_are_converted_as_one_would_expect(tmp_path: Path, mode: str) -> N
     values = np.zeros((40, 40), np.uint8)
     values[10:30, 10:30] = 255
     if mode == "I;16":
-        picture = Image.fromarray(values.astype(np.uint16) * 257)
+        image = Image.fromarray(values.astype(np.uint16) * 257)
     elif mode == "F":
-        picture = Image.fromarray(values.astype(np.float32) / 255)
+        image = Image.fromarray(values.astype(np.float32) / 255)
     else:
-        picture = Image.fromarray(values).convert("RGB" if mode == "CMYK" else "L").convert(mode)
-    file = tmp_path / ("picture.tif" if mode in ("CMYK", "F") else "picture.png")
-    picture.save(file)
+        image = Image.fromarray(values).convert("RGB" if mode == "CMYK" else "L").convert(mode)
+    file = tmp_path / ("image.tif" if mode in ("CMYK", "F") else "image.png")
+    image.save(file)
     pixels = read_image(file)
     assert (pixels[:, 16, 16] > 250).all()
     assert (pixels[:, 1, 1] < 5).all()
@@ -117,13 +117,13 @@ def test_every_grey_stays_what_it_is(tmp_path: Path, mode: str, size: tuple[int,
     for grey in (*range(0, 256, 15), 1, 127, 254):
         values = np.full(size[::-1], grey, np.uint8)
         if mode == "I;16":
-            picture = Image.fromarray(values.astype(np.uint16) * 257)
+            image = Image.fromarray(values.astype(np.uint16) * 257)
         elif mode == "F":  # its own darkest and lightest value become 0 and 255
             values[0, 0], values[0, 1] = 0, 255
-            picture = Image.fromarray(values.astype(np.float32) / 255)
+            image = Image.fromarray(values.astype(np.float32) / 255)
         else:
-            picture = Image.fromarray(values).convert(mode)
-        picture.save(tmp_path / "a.tif")
+            image = Image.fromarray(values).convert(mode)
+        image.save(tmp_path / "a.tif")
         assert (read_image(tmp_path / "a.tif")[:, -1, -1] == grey).all()
 
 
@@ -143,16 +143,16 @@ def test_proportions_are_kept_and_borders_continued(tmp_path: Path) -> None:
     ImageDraw.Draw(wide).rectangle((0, 0, 20_000, 1_250), fill="yellow")
     wide.save(tmp_path / "wide.png")
     pixels = read_image(tmp_path / "wide.png")
-    assert pixels[:, 0, 16].tolist() == pixels[:, 12, 16].tolist() == [254, 254, 0]  # above the picture, and its top
+    assert pixels[:, 0, 16].tolist() == pixels[:, 12, 16].tolist() == [254, 254, 0]  # above the image, and its top
     assert pixels[:, 31, 16].tolist() == [0, 128, 0]
 
 
-def test_a_picture_that_a_camera_turned_is_upright(tmp_path: Path) -> None:
-    picture = Image.new("RGB", (40, 40), "black")
-    ImageDraw.Draw(picture).rectangle((0, 0, 40, 19), fill="white")  # white above
+def test_a_image_that_a_camera_turned_is_upright(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 40), "black")
+    ImageDraw.Draw(image).rectangle((0, 0, 40, 19), fill="white")  # white above
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
-    picture.save(tmp_path / "turned.jpg", exif=exif)
+    image.save(tmp_path / "turned.jpg", exif=exif)
     pixels = read_image(tmp_path / "turned.jpg")
     assert pixels[0, 4, 16] < 10
     assert pixels[0, 28, 16] > 245
@@ -161,7 +161,7 @@ def test_a_picture_that_a_camera_turned_is_upright(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read_are_named_before_training_begins(command: Command, tmp_path: Path) -> None:
     write_classes(tmp_path / "mine", 5)
     (tmp_path / "mine/3/empty.png").touch()
-    (tmp_path / "mine/4/no picture.jpg").write_text("hello")
+    (tmp_path / "mine/4/no image.jpg").write_text("hello")
     good = (tmp_path / "mine/5").iterdir().__next__()
     (tmp_path / "mine/5/torn.png").write_bytes(good.read_bytes()[:150])
     (tmp_path / "mine/6/gone.png").symlink_to("nowhere.png")
@@ -170,7 +170,7 @@ def test_files_that_cannot_be_read_are_named_before_training_begins(command: Com
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "4 of 54 files cannot be read" in line
-    assert all(name in line for name in ("empty.png", "no picture.jpg", "torn.png", "gone.png"))
+    assert all(name in line for name in ("empty.png", "no image.jpg", "torn.png", "gone.png"))
     assert "DS_Store" not in line
 
 

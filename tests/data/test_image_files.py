@@ -1,4 +1,4 @@
-"""Which files are pictures of the user's: never hidden ones, nor what systems and network drives leave among them."""
+"""Which files are images of the user's: never hidden ones, nor what systems and network drives leave among them."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def write(home: Path) -> None:
         (home / name).touch()
 
 
-@pytest.mark.parametrize("root", ["pictures", ".hidden/pictures", "@eaDir", ".git/.cache"])
+@pytest.mark.parametrize("root", ["images", ".hidden/images", "@eaDir", ".git/.cache"])
 def test_hidden_is_what_is_hidden_below_the_root(tmp_path: Path, root: str) -> None:
     home = tmp_path / root
     write(home)

@@ -21,7 +21,7 @@ GOOD = LabeledImages(torch.zeros(40, 3, 32, 32, dtype=torch.uint8), torch.arange
         (lambda data: data._replace(images=data.images[:, :1]), "uint8"),
         (lambda data: data._replace(labels=data.labels + 1), "0..9, not 1..10"),
         (lambda data: data._replace(labels=data.labels.int()), "int64"),
-        (lambda data: data._replace(labels=data.labels[1:]), "one for each picture"),
+        (lambda data: data._replace(labels=data.labels[1:]), "one for each image"),
     ],
 )
 def test_a_source_that_gives_something_else_is_refused(

@@ -69,7 +69,7 @@ def test_a_crop_gets_harder_and_stays_itself(fonts: list[glyphs.Font]) -> None:
 
 @pytest.mark.slow
 def test_labels_can_be_read(command: Command) -> None:
-    """A small net learns from clean crops what the digits are, so that labels and pictures belong together."""
+    """A small net learns from clean crops what the digits are, so that labels and images belong together."""
     words = ("data=synthetic", "data.size=1500", "data.difficulty=0.1", "model.width=8", "epochs=6")
     done = command("train", *words, "optimizer.lr=0.005", "scheduler=onecycle", "data.batch_size=32", "threads=1")
     assert done.returncode == 0, done.stderr

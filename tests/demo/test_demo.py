@@ -46,7 +46,7 @@ IN_ZERO, BESIDE_ZERO = [(4, 16), (16, 6), (16, 25), (27, 16)], [(16, 16), (4, 4)
 
 @pytest.fixture
 def home(finished: Path, tmp_path: Path) -> Path:
-    """A working folder with the run `finished`, and one of the same network that tells pictures apart, `good`."""
+    """A working folder with the run `finished`, and one of the same network that tells images apart, `good`."""
     shutil.copytree(finished, tmp_path / "outputs" / "others" / finished.name)
     best = finished / "checkpoints/best.pt"
     model = rebuild_model(load_checkpoint(best), best, torch.device("cpu"))
@@ -62,9 +62,9 @@ def write_digit(file: Path) -> None:
 
 
 def assert_answered(page: Visit, run: Path, said: str) -> None:
-    """What the page has told is what the run's model makes of the picture that the page shows."""
-    picture = torch.tensor(page.pixels("picture")).permute(2, 0, 1)
-    expected = answer_image(load_trained_model(run), picture)
+    """What the page has told is what the run's model makes of the image that the page shows."""
+    image = torch.tensor(page.pixels("image")).permute(2, 0, 1)
+    expected = answer_image(load_trained_model(run), image)
     assert said == f"{expected['label']} {100 * max(expected['probabilities']):.1f} % sure"
     assert page.percents() == pytest.approx([100 * each for each in expected["probabilities"]], abs=0.051)
     attention = Image.open(io.BytesIO(base64.b64decode(expected["attention"].partition(",")[2])))
@@ -72,8 +72,8 @@ def assert_answered(page: Visit, run: Path, said: str) -> None:
 
 
 def assert_drawn(page: Visit, inked: list[tuple[int, int]], bare: list[tuple[int, int]], ink_is_dark: bool) -> None:
-    """The picture that the page shows has ink in some places, and none in others."""
-    dark = page.pixels("picture").mean(axis=2) < 127
+    """The image that the page shows has ink in some places, and none in others."""
+    dark = page.pixels("image").mean(axis=2) < 127
     assert [dark[place] == ink_is_dark for place in (*inked, *bare)] == [True] * len(inked) + [False] * len(bare)
 
 
@@ -96,7 +96,7 @@ def visit() -> Iterator[Callable[[str], Visit]]:
 @pytest.mark.slow
 def test_a_visit(visit: Callable[[str], Visit], home: Path) -> None:  # one, since a server and a browser take seconds
     write_digit(home / "digit.png")
-    (home / "text.png").write_text("not a picture")
+    (home / "text.png").write_text("not an image")
     with (home / "huge.png").open("wb") as huge:
         huge.truncate(3 * MOST_BYTES)
     Image.new("1", (6000, 5000)).save(home / "bomb.png")
@@ -113,7 +113,7 @@ def test_a_visit(visit: Callable[[str], Visit], home: Path) -> None:  # one, sin
             page.hand_in("drop", home / "digit.png"),
         ):
             assert_answered(page, good, said)
-        assert (page.pixels("picture") == read_image(home / "digit.png").permute(1, 2, 0).numpy()).all()
+        assert (page.pixels("image") == read_image(home / "digit.png").permute(1, 2, 0).numpy()).all()
         assert "good/checkpoints/best.pt: temperature" in page.element("#about").text
 
         assert_answered(page, good, page.draw(SEVEN))
@@ -129,7 +129,7 @@ def test_a_visit(visit: Callable[[str], Visit], home: Path) -> None:  # one, sin
         assert page.answer_to(page.element("#clear").click) == "The canvas is empty: draw a digit."
         assert not page.element("#details").is_displayed()
 
-        assert "no picture" in page.choose(home / "text.png")
+        assert "no image" in page.choose(home / "text.png")
         assert "too large: 10 MB" in page.choose(home / "huge.png")
         assert "too many pixels" in page.choose(home / "bomb.png")
 
@@ -224,12 +224,12 @@ def test_visitors_that_leave_and_a_server_that_ends(finished: Path, monkeypatch:
     models = Models(finished, [])
     asked: list[str] = []
     monkeypatch.setattr(models, "load", asked.append)
-    picture, left = {"type": "http.request", "body": b"a picture"}, {"type": "http.disconnect"}
-    assert asyncio.run(post(models, picture, left)) == 400
+    image, left = {"type": "http.request", "body": b"an image"}, {"type": "http.disconnect"}
+    assert asyncio.run(post(models, image, left)) == 400
     assert not asked
     monkeypatch.setattr(models, "load", lambda _: time.sleep(1))
     still_there = {"type": "http.request", "body": b""}
-    assert asyncio.run(post(models, picture, still_there, end_after=0.3)) == 503  # and no traceback
+    assert asyncio.run(post(models, image, still_there, end_after=0.3)) == 503  # and no traceback
 
 
 def test_a_sweeps_trials_are_offered_where_they_are_asked_for(

@@ -1,4 +1,4 @@
-"""Pictures and drawings that are handed in: which are refused, and what a drawing is cut to."""
+"""Images and drawings that are handed in: which are refused, and what a drawing is cut to."""
 
 import io
 
@@ -25,7 +25,7 @@ def sheet(paper: str, ink: str | None, box: tuple[int, int, int, int] = (40, 200
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_a_picture_is_read_as_files_are(form: str) -> None:
+def test_a_image_is_read_as_files_are(form: str) -> None:
     content = as_file(Image.effect_noise((50, 40), 80).convert("RGB"), form)
     assert torch.equal(decode_image(content), read_image(io.BytesIO(content)))
 
@@ -33,8 +33,8 @@ def test_a_picture_is_read_as_files_are(form: str) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"not a picture", "no picture"),
-        (b"", "no picture"),
+        (b"not an image", "no image"),
+        (b"", "no image"),
         (sheet("white", "black")[:150], "damaged"),
         (bytes(MOST_BYTES + 1), "too large: 10 MB"),
         (as_file(Image.new("1", (5001, 5000))), "too many pixels: 25 million"),

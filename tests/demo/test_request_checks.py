@@ -57,7 +57,7 @@ def begin(port: int, *headers: str) -> socket.socket:
 def test_many_large_uploads_at_once_take_little_memory_and_are_all_answered(
     ask: Ask, server: tuple[int, psutil.Process]
 ) -> None:
-    assert ask(b"no picture")[0] == 200
+    assert ask(b"no image")[0] == 200
     _, process = server
     content, statuses = os.urandom(MOST_BYTES - 1000), []
     visitors = [threading.Thread(target=lambda: statuses.append(ask(content)[0])) for _ in range(60)]
@@ -107,12 +107,12 @@ def test_who_sends_a_little_too_much_still_gets_an_answer(ask: Ask) -> None:
     ],
 )
 def test_another_page_may_not_ask(ask: Ask, headers: dict[str, str], status: int) -> None:
-    assert ask(b"no picture", **headers)[0] == status
+    assert ask(b"no image", **headers)[0] == status
 
 
 @pytest.mark.parametrize("path", ["/answer", "/answer?run=", "/answer?drawn=true"])
 def test_without_a_run_it_says_what_is_missing(ask: Ask, path: str) -> None:
-    status, told = ask(b"no picture", path)
+    status, told = ask(b"no image", path)
     assert status == 400
     assert b"/answer?run=FOLDER" in told
 

@@ -87,9 +87,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for part, count in {"train": 600, "test": 60, "extra": 100}.items():
         write_mat(home / "data" / f"{part}_32x32.mat", count)
     for label in range(10):
-        (home / f"pictures/{label}").mkdir(parents=True)
+        (home / f"images/{label}").mkdir(parents=True)
         for number in range(40):
-            Image.new("RGB", (32, 32), (25 * label, number, 0)).save(home / f"pictures/{label}/{number}.png")
+            Image.new("RGB", (32, 32), (25 * label, number, 0)).save(home / f"images/{label}/{number}.png")
     page = (ROOT / "docs" / "extend.md").read_text()
     for name, code in re.findall(r"`(mine/[\w/.]+)`[^`]*:\n\n```\w+\n(.*?)```", page, re.DOTALL):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def small(command: str, home: Path) -> str:
         .replace("RUN_FOLDER", str(finished))
         .replace("FOLDER", str(home / "data"))
     )
-    command = command.replace("PICTURES", str(home / "pictures"))
+    command = command.replace("IMAGES", str(home / "images"))
     command = re.sub(r"GROUP=OPTION|KEY=VALUE", "seed=1", command).replace("STUDY", "earlier")
     command = command.replace("seeds=5", "seeds=1").replace("data.size=1000", "data.size=100")
     command = command.replace("data=svhn_6k", "data=svhn")  # whose check by content has a test of its own

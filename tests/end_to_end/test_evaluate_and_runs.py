@@ -38,12 +38,12 @@ def test_each_command_says_which_run_it_took(home: Path, command: Command) -> No
     newer = shutil.copytree(folder, folder.parent / "newer")
     record = json.loads((folder / "run.json").read_text())
     (newer / "run.json").write_text(json.dumps(record | {"status": "interrupted", "started": "2100"}))
-    picture = home / "picture.png"
-    Image.new("RGB", (32, 32)).save(picture)
+    image = home / "image.png"
+    Image.new("RGB", (32, 32)).save(image)
     place, passed_over = folder.relative_to(home), newer.relative_to(home)
     for verb, words in (
         ("evaluate", ["split=validation"]),
-        ("predict", [f"images={picture}"]),
+        ("predict", [f"images={image}"]),
         ("export", ["format=torch"]),
         ("report", ["run=last"]),
         ("report", [f"runs=[finished,{newer}]"]),
@@ -184,6 +184,22 @@ def test_a_record_from_elsewhere_does_not_hide_the_others(home: Path, command: C
     assert "completed" in done.stdout
     assert "damaged" in done.stdout
     assert command("evaluate", "run=best").returncode == 0
+
+
+@pytest.mark.parametrize(("file", "said"), [("train_32x32.mat", "the data in"), ("test_32x32.mat", "the test part in")])
+def test_a_run_goes_on_with_the_data_that_it_began_with_alone(
+    svhn_folder: Path, command: Command, file: str, said: str
+) -> None:
+    from support import write_mat
+
+    svhn = ("data=svhn", f"data.root={svhn_folder}", "data.verify=false", "model.width=4", "threads=1")
+    assert command("train", *svhn, "epochs=1", "data.batch_size=64").returncode == 0
+    write_mat(svhn_folder / file, 600, shade=7)
+    done = command("train", "resume=last", "epochs=2")
+    assert done.returncode == 2
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert said in line
+    assert "began with" in line
 
 
 def test_validation_is_not_scored_on_other_data(svhn_folder: Path, command: Command) -> None:

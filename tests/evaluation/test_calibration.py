@@ -83,7 +83,7 @@ def spread(count: int, margin: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("count", [3, 50, 5000])
-def test_perfect_pictures_make_a_net_only_as_sure_as_their_number_allows(count: int) -> None:
+def test_perfect_images_make_a_net_only_as_sure_as_their_number_allows(count: int) -> None:
     logits, labels = spread(count, 2.0)
     found = calibrate(logits, labels)
     assert found["mistakes"] == 0

@@ -1,4 +1,4 @@
-"""Corrupted pictures: what they are, that they are worse the stronger, and that every net meets the same ones."""
+"""Corrupted images: what they are, that they are worse the stronger, and that every net meets the same ones."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def crops() -> Tensor:
 
 
 def plain(*rgb: int) -> Tensor:
-    """A picture of one colour, `[1, 3, 32, 32]`."""
+    """An image of one colour, `[1, 3, 32, 32]`."""
     return torch.tensor(rgb, dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 32, 32).contiguous()
 
 
@@ -39,7 +39,7 @@ def test_at_least_the_kinds_that_matter_are_there() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_stronger_the_farther_from_the_picture(kind: str, crops: Tensor) -> None:
+def test_the_stronger_the_farther_from_the_image(kind: str, crops: Tensor) -> None:
     before = crops.clone()
     worse = [corrupt(crops, kind, strength) for strength in (0, *STRENGTHS)]
     assert torch.equal(crops, before)
@@ -50,7 +50,7 @@ def test_the_stronger_the_farther_from_the_picture(kind: str, crops: Tensor) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_is_corrupted_alike_whatever_comes_with_it(kind: str, crops: Tensor) -> None:
+def test_a_image_is_corrupted_alike_whatever_comes_with_it(kind: str, crops: Tensor) -> None:
     whole = corrupt(crops, kind, 3)
     torch.manual_seed(1)
     np.random.seed(1)
@@ -59,7 +59,7 @@ def test_a_picture_is_corrupted_alike_whatever_comes_with_it(kind: str, crops: T
 
 
 @pytest.mark.parametrize("kind", ["gaussian_noise", "shot_noise", "impulse_noise", "rotation", "shift", "occlusion"])
-def test_chance_differs_from_picture_to_picture(kind: str, crops: Tensor) -> None:
+def test_chance_differs_from_image_to_image(kind: str, crops: Tensor) -> None:
     same = crops[:1].expand(20, -1, -1, -1)
     assert len(corrupt(same, kind, 5).unique(dim=0)) > 1
 
@@ -163,7 +163,7 @@ def test_labels_of_the_figure_do_not_overlap(crops: Tensor) -> None:
 
 @pytest.mark.parametrize("side", [28, 64, 224])
 def test_what_a_corruption_leaves_alone_stays_to_the_bit(side: int) -> None:
-    """At strength 0 all of it; and floats become bytes by rounding, since cutting off would make pictures darker."""
+    """At strength 0 all of it; and floats become bytes by rounding, since cutting off would make images darker."""
     images = torch.arange(4 * 3 * side * side, dtype=torch.int64).mul(7).to(torch.uint8).view(4, 3, side, side)
     assert all(torch.equal(corrupt(images, kind, 0), images) for kind in KINDS)
     covered = corrupt(images, "occlusion", 1)
@@ -175,6 +175,6 @@ def test_what_a_corruption_leaves_alone_stays_to_the_bit(side: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rotation", "shift", "occlusion", "gaussian_blur", "contrast"])
-def test_a_plain_picture_keeps_its_grey(kind: str) -> None:
+def test_a_plain_image_keeps_its_grey(kind: str) -> None:
     greys = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1).expand(256, 3, 28, 28).contiguous()
     assert all(torch.equal(corrupt(greys, kind, strength), greys) for strength in STRENGTHS)

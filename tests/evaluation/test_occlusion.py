@@ -27,7 +27,7 @@ def test_what_counts_is_found(size: int) -> None:
     assert maps[0, 0, 0] == maps[0].max() > 1
     assert maps[0, size // 2 :, size // 2 :].abs().max() == 0
     assert least[0] < 0.1  # with the corner covered
-    assert maps[1].abs().max() == 0  # a picture of one shade stays what it is
+    assert maps[1].abs().max() == 0  # an image of one shade stays what it is
 
 
 @pytest.mark.parametrize("model", ["fastnet", "preact_resnet31", "mobilenet_v3_small", "efficientnet_lite0"])
@@ -38,7 +38,7 @@ def test_every_family_can_be_asked(model: str) -> None:
     net = build_model(config.model, torch.device("cpu")).train()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0  # the statistics of the next batch: without any, outputs hardly depend on the picture
+            module.momentum = 1.0  # the statistics of the next batch: without any, outputs hardly depend on the image
     net(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8))
     net.eval()
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)

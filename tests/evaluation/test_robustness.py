@@ -1,4 +1,4 @@
-"""A trained net on corrupted pictures, by the command that a user types, and on the pages that show it."""
+"""A trained net on corrupted images, by the command that a user types, and on the pages that show it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A loaded model says what is wrong with what it is handed over, and answers the same for pictures in either form."""
+"""A loaded model says what is wrong with what it is handed over, and answers the same for images in either form."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from housenumbers.runtime.errors import InputError
 from housenumbers.training.build import build_model
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
 
-PICTURES = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(5)
 
 
@@ -29,13 +29,13 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_floats_on_the_same_scale_give_the_same(trained: TrainedModel) -> None:
-    expected = trained.logits(PICTURES)
-    for floats in (PICTURES.float(), PICTURES.double(), PICTURES.float().clone(memory_format=torch.channels_last)):
+    expected = trained.logits(IMAGES)
+    for floats in (IMAGES.float(), IMAGES.double(), IMAGES.float().clone(memory_format=torch.channels_last)):
         assert torch.equal(trained.logits(floats), expected)
-        torch.testing.assert_close(trained.model(images=floats), trained.model(PICTURES))  # layouts round otherwise
+        torch.testing.assert_close(trained.model(images=floats), trained.model(IMAGES))  # layouts round otherwise
     black = torch.zeros(1, 3, 32, 32)
     assert torch.equal(trained.logits(black), trained.logits(black.to(torch.uint8)))
-    assert trained.logits(PICTURES[:0]).shape == (0, 10)
+    assert trained.logits(IMAGES[:0]).shape == (0, 10)
     dark = torch.ones(1, 3, 32, 32, dtype=torch.uint8)  # of bytes there is but one scale
     maps, _ = occlusion(trained.logits, dark, torch.tensor([3]))
     assert maps.isfinite().all()
@@ -44,27 +44,27 @@ def test_floats_on_the_same_scale_give_the_same(trained: TrainedModel) -> None:
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        (PICTURES / 255, "multiply them by 255"),
-        ((PICTURES > 99).float(), "multiply them by 255"),
-        ((PICTURES / 255).half(), "multiply them by 255"),
-        ((PICTURES / 255 - 0.5) / 0.5, "undo their normalization"),
-        (PICTURES.float() * 257, "0..255"),
-        (PICTURES.float().index_fill(0, torch.tensor([2]), torch.nan), "finite"),
-        (PICTURES.float().index_fill(0, torch.tensor([2]), torch.inf), "finite"),
-        (PICTURES.long(), "int64"),
-        (PICTURES > 99, "bool"),
-        (PICTURES.permute(0, 2, 3, 1), r"movedim\(-1, -3\)"),
-        (PICTURES[0].permute(1, 2, 0), r"movedim\(-1, -3\)"),
-        (PICTURES[0], r"batch one picture by \[None\]"),
-        (PICTURES[:, :1], "expand"),
-        (torch.cat([PICTURES, PICTURES[:, :1]], dim=1), "RGB"),
-        (PICTURES[None], "N, 3, H, W"),
-        (PICTURES.numpy(), "ndarray"),
+        (IMAGES / 255, "multiply them by 255"),
+        ((IMAGES > 99).float(), "multiply them by 255"),
+        ((IMAGES / 255).half(), "multiply them by 255"),
+        ((IMAGES / 255 - 0.5) / 0.5, "undo their normalization"),
+        (IMAGES.float() * 257, "0..255"),
+        (IMAGES.float().index_fill(0, torch.tensor([2]), torch.nan), "finite"),
+        (IMAGES.float().index_fill(0, torch.tensor([2]), torch.inf), "finite"),
+        (IMAGES.long(), "int64"),
+        (IMAGES > 99, "bool"),
+        (IMAGES.permute(0, 2, 3, 1), r"movedim\(-1, -3\)"),
+        (IMAGES[0].permute(1, 2, 0), r"movedim\(-1, -3\)"),
+        (IMAGES[0], r"batch one image by \[None\]"),
+        (IMAGES[:, :1], "expand"),
+        (torch.cat([IMAGES, IMAGES[:, :1]], dim=1), "RGB"),
+        (IMAGES[None], "N, 3, H, W"),
+        (IMAGES.numpy(), "ndarray"),
         (np.zeros((1, 3, 32, 32)), "ndarray"),
-        ([PICTURES], "list"),
+        ([IMAGES], "list"),
     ],
 )
-def test_what_are_no_pictures_is_refused_at_every_door(trained: TrainedModel, images: Tensor, said: str) -> None:
+def test_what_are_no_images_is_refused_at_every_door(trained: TrainedModel, images: Tensor, said: str) -> None:
     for door in (
         trained.model,
         trained.logits,
@@ -78,10 +78,10 @@ def test_what_are_no_pictures_is_refused_at_every_door(trained: TrainedModel, im
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (LABELS[:4], r"one for each picture, not \[4\]"),
+        (LABELS[:4], r"one for each image, not \[4\]"),
         (LABELS + 0.5, "whole"),
         (LABELS * torch.nan, "0..9"),
-        (LABELS[:, None], r"one for each picture, not \[5, 1\]"),
+        (LABELS[:, None], r"one for each image, not \[5, 1\]"),
         (LABELS + 6, r"0\.\.9, not 6\.\.10"),
         (LABELS - 1, "not -1"),
         (LABELS - 100, "not -100"),  # which a cross entropy leaves out
@@ -89,20 +89,20 @@ def test_what_are_no_pictures_is_refused_at_every_door(trained: TrainedModel, im
 )
 def test_what_are_no_labels_is_refused(trained: TrainedModel, labels: Tensor, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        trained.predict(LabeledImages(PICTURES, labels))
+        trained.predict(LabeledImages(IMAGES, labels))
 
 
 def test_a_path_may_be_text(trained: TrainedModel) -> None:
-    assert torch.equal(load_trained_model(str(trained.file)).logits(PICTURES), trained.logits(PICTURES))
+    assert torch.equal(load_trained_model(str(trained.file)).logits(IMAGES), trained.logits(IMAGES))
 
 
 def test_a_model_from_a_checkpoint_is_as_careful(trained: TrainedModel) -> None:
     model = rebuild_model(load_checkpoint(trained.file), trained.file, torch.device("cpu")).eval()
-    torch.testing.assert_close(model(PICTURES.float()), model(PICTURES))
+    torch.testing.assert_close(model(IMAGES.float()), model(IMAGES))
     with pytest.raises(InputError, match="multiply them by 255"):
-        model(PICTURES / 255)
+        model(IMAGES / 255)
 
 
 def test_it_can_still_be_compiled(trained: TrainedModel) -> None:
     traced = torch.compile(trained.model, backend="eager", fullgraph=True)
-    assert torch.equal(traced(PICTURES), trained.model(PICTURES))
+    assert torch.equal(traced(IMAGES), trained.model(IMAGES))

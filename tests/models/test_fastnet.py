@@ -1,4 +1,4 @@
-"""The small network: what its first layer does to pictures, and that it is blind to brightness and contrast."""
+"""The small network: what its first layer does to images, and that it is blind to brightness and contrast."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from housenumbers.training.build import build_model
 
 
 def correlated(count: int = 300) -> torch.Tensor:
-    """Pictures whose neighbouring pixels and channels are alike, as in photos."""
+    """Images whose neighbouring pixels and channels are alike, as in photos."""
     noise = torch.rand(count, 1, 36, 36, generator=torch.Generator().manual_seed(0))
     grey = torch.nn.functional.avg_pool2d(noise, 5, stride=1)
     tint = torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 0.1
@@ -26,7 +26,7 @@ def test_it_takes_what_every_model_takes() -> None:
     torch.testing.assert_close(model(images), model(images.float()))
 
 
-def test_the_first_layer_whitens_patches_of_the_training_pictures() -> None:
+def test_the_first_layer_whitens_patches_of_the_training_images() -> None:
     model, images = FastNet(), correlated()
     model.initialize_from(images)
     with torch.no_grad():
@@ -41,7 +41,7 @@ def test_the_first_layer_whitens_patches_of_the_training_pictures() -> None:
     )  # the floor takes off a little
 
 
-def test_brightness_and_contrast_of_a_picture_do_not_matter() -> None:
+def test_brightness_and_contrast_of_a_image_do_not_matter() -> None:
     torch.manual_seed(0)  # whatever tests ran before
     model = FastNet().eval()
     images = correlated(8).float()

@@ -35,7 +35,7 @@ def assert_equal_labels(model: nn.Module, images: Tensor) -> nn.Module:
     other = fold_batch_norms(model)
     with torch.inference_mode():
         logits, ours = model(images), other(images)
-    rounding = 1e-3 * logits.std(dim=0).mean()  # a small part of what tells pictures apart
+    rounding = 1e-3 * logits.std(dim=0).mean()  # a small part of what tells images apart
     assert (ours - logits).abs().max() < rounding
     first, second = logits.topk(2, dim=1).values.unbind(dim=1)
     clear = first - second > 2 * rounding
@@ -82,7 +82,7 @@ def test_a_batch_norm_that_no_convolution_could_take_stays_behind_its_max_poolin
 
 
 class Reader(nn.Module):
-    """Looks at its pictures to choose what to do, and uses its layers twice where it is told to."""
+    """Looks at its images to choose what to do, and uses its layers twice where it is told to."""
 
     def __init__(self, looks: bool) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ def test_what_cannot_be_folded_is_left_as_it_is(looks: bool) -> None:
     assert not other.training
 
 
-def test_pictures_of_another_size_are_resized_by_the_folded_model_too() -> None:
+def test_images_of_another_size_are_resized_by_the_folded_model_too() -> None:
     torch.manual_seed(0)
     model = used(build_model(composed("model=resnet31", "model.width=4").model, torch.device("cpu")), blurred(40))
     assert_equal_labels(model, nn.functional.interpolate(blurred(40), (48, 48)))

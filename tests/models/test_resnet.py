@@ -34,7 +34,7 @@ def test_width_and_blocks_shape_the_family(width: int, blocks: list[int]) -> Non
     assert len(model.stages) == sum(blocks)
 
 
-def test_uint8_and_float_pictures_give_equal_logits() -> None:
+def test_uint8_and_float_images_give_equal_logits() -> None:
     model = ResNet(4).eval()
     images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
     assert torch.equal(model(images), model(images.float()))
@@ -61,7 +61,7 @@ def test_normalize_scales_and_resizes() -> None:
     torch.testing.assert_close(out[0, :, 0, 0], torch.tensor([1.0, 1.0, 0.0]))
 
 
-def test_a_checkpoint_carries_what_the_pictures_go_through() -> None:
+def test_a_checkpoint_carries_what_the_images_go_through() -> None:
     saved = Normalize(input_size=16, mean=(0.1, 0.2, 0.3)).state_dict()
     fresh = Normalize(input_size=64)
     fresh.load_state_dict(saved)

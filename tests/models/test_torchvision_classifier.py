@@ -1,4 +1,4 @@
-"""Every option of conf/model, and every classifier of torchvision, from pictures to logits."""
+"""Every option of conf/model, and every classifier of torchvision, from images to logits."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ OPTIONS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_every_option_learns_from_a_batch_of_pictures(name: str) -> None:
+def test_every_option_learns_from_a_batch_of_images(name: str) -> None:
     more = ["model.architecture=shufflenet_v2_x0_5"] if name == "torchvision" else []
     torch.manual_seed(0)
     model = build_model(composed(f"model={name}", *more).model, CPU)
@@ -55,7 +55,7 @@ def test_the_small_stem_keeps_the_first_layers_at_full_resolution(architecture: 
     assert sizes == [32]
 
 
-def test_googlenet_gets_pictures_as_its_published_weights_expect_them() -> None:
+def test_googlenet_gets_images_as_its_published_weights_expect_them() -> None:
     """torchvision's own with `transform_input`, which it sets where it loads them, takes ImageNet's mean and std."""
     options = {"num_classes": 10, "aux_logits": False, "init_weights": False}
     theirs = torchvision.models.googlenet(transform_input=True, **options).eval()

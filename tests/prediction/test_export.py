@@ -134,12 +134,12 @@ SIZES = [(32, 32), (1, 1), (9, 7), (31, 33), (1, 200), (500, 60), (97, 301)]
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK", "I", "F"]
 
 
-def write_pictures(home: Path) -> list[Path]:
+def write_images(home: Path) -> list[Path]:
     """A file of each size in each mode, and files that Pillow decodes in a way of their own."""
     noise = {size: Image.effect_noise(size, 120).convert("RGB") for size in SIZES}
-    for size, picture in noise.items():
-        red, green, _ = picture.split()
-        rotated = picture.transpose(Image.Transpose.ROTATE_180).resize(size)
+    for size, image in noise.items():
+        red, green, _ = image.split()
+        rotated = image.transpose(Image.Transpose.ROTATE_180).resize(size)
         coloured = Image.merge("RGB", (red, rotated.split()[0], green.point(lambda shade: 255 - shade)))
         deep = np.asarray(coloured.convert("L"), np.uint16) * 200 + 9
         for mode in MODES:
@@ -167,8 +167,8 @@ def write_pictures(home: Path) -> list[Path]:
 def test_the_documented_lines_do_what_predict_does_for_any_size_and_mode(
     exported: dict[str, tuple[Path, str]], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "pictures").mkdir()
-    files = write_pictures(tmp_path / "pictures")
+    (tmp_path / "images").mkdir()
+    files = write_images(tmp_path / "images")
     expected = [each.probabilities for each in predict_files(load_trained_model(finished), files, pytest.fail)]
     for form, name in (("onnx", "digits.onnx"), ("torch", "model.pt2")):
         shutil.copy(exported[form][0], tmp_path / name)
@@ -228,7 +228,7 @@ def colourful() -> Tensor:
 
 
 def checkpoint(file: Path, *words: str) -> Path:
-    """Of a model that was not trained, but tells pictures apart."""
+    """Of a model that was not trained, but tells images apart."""
     config = composed("data=digits", "threads=1", *words)
     torch.manual_seed(0)
     model = sure(build_model(config.model, torch.device("cpu")), colourful()[:40])
@@ -281,7 +281,7 @@ def drawing(self: ResNet, images: Tensor) -> Tensor:
 
 
 def looking(self: ResNet, images: Tensor) -> Tensor:
-    """A network whose path depends on its pictures."""
+    """A network whose path depends on its images."""
     features = self.stages(self.stem(self.normalize(images))).mean(dim=(2, 3))
     return self.head(features if features.mean() > 0 else -features)
 

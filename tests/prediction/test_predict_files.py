@@ -1,4 +1,4 @@
-"""Picture files in, labels and calibrated probabilities out."""
+"""Image files in, labels and calibrated probabilities out."""
 
 import csv
 import io
@@ -20,10 +20,10 @@ from housenumbers.metrics import predict_logits
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     """Twelve test digits as files, in two folders."""
     images, _ = read_digits(None, "test")  # type: ignore[arg-type]
-    home = tmp_path / "pictures"
+    home = tmp_path / "images"
     (home / "more").mkdir(parents=True)
     for number in range(12):
         folder = home / "more" if number >= 8 else home
@@ -32,8 +32,8 @@ def pictures(tmp_path: Path) -> Path:
     return home
 
 
-def in_order(pictures: Path) -> list[Path]:
-    return sorted(path for path in pictures.rglob("*.png"))
+def in_order(images: Path) -> list[Path]:
+    return sorted(path for path in images.rglob("*.png"))
 
 
 def rows(output: str) -> list[dict]:
@@ -41,13 +41,13 @@ def rows(output: str) -> list[dict]:
 
 
 def test_probabilities_are_the_models_own_divided_by_its_temperature(
-    finished: Path, pictures: Path, command: Command
+    finished: Path, images: Path, command: Command
 ) -> None:
-    done = command("predict", f"run={finished}", f"images={pictures}", "format=jsonl")
+    done = command("predict", f"run={finished}", f"images={images}", "format=jsonl")
     assert done.returncode == 0, done.stderr
     trained = load_trained_model(finished)
-    images = read_digits(trained.config.data, "test")[0].images[:12]
-    logits, _ = predict_logits(trained.model, [(images, torch.zeros(12))])
+    crops = read_digits(trained.config.data, "test")[0].images[:12]
+    logits, _ = predict_logits(trained.model, [(crops, torch.zeros(12))])
     expected = (logits / trained.content["calibration"]["temperature"]).softmax(dim=1)
     found = rows(done.stdout)
     by_name = {Path(row["file"]).name[:2]: row for row in found}
@@ -55,15 +55,15 @@ def test_probabilities_are_the_models_own_divided_by_its_temperature(
     assert torch.allclose(torch.tensor([row["probabilities"] for row in in_their_order]), expected, atol=1e-5)
     assert [row["label"] for row in in_their_order] == logits.argmax(dim=1).tolist()
     assert all(row["confidence"] == row["probabilities"][row["label"]] for row in found)
-    assert [row["file"] for row in found] == list(map(str, in_order(pictures)))
+    assert [row["file"] for row in found] == list(map(str, in_order(images)))
     assert f"temperature {trained.temperature:.3f}" in done.stderr
 
 
-def test_a_run_with_several_views_can_be_asked_for_one(finished: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_run_with_several_views_can_be_asked_for_one(finished: Path, images: Path, tmp_path: Path) -> None:
     run = tmp_path / "alone.pt"
     whole = torch.load(finished / "checkpoints/best.pt", weights_only=True)
     torch.save({**whole, "config": {**whole["config"], "tta": 2, "tta_invert": True}}, run)
-    words = (f"images={pictures}", "format=jsonl")
+    words = (f"images={images}", "format=jsonl")
     several, one, plain = (
         rows(run_in(tmp_path, "predict", f"run={where}", *words, *more).stdout)
         for where, more in ((run, ()), (run, ("tta=0", "tta_invert=false")), (finished, ()))
@@ -72,8 +72,8 @@ def test_a_run_with_several_views_can_be_asked_for_one(finished: Path, pictures:
     assert several != plain
 
 
-def test_csv_and_table_say_the_same(finished: Path, pictures: Path, command: Command) -> None:
-    words = (f"run={finished}/checkpoints/best.pt", f"images={pictures}/**/*.png")
+def test_csv_and_table_say_the_same(finished: Path, images: Path, command: Command) -> None:
+    words = (f"run={finished}/checkpoints/best.pt", f"images={images}/**/*.png")
     plain = rows(command("predict", *words, "format=jsonl").stdout)
     as_csv = list(csv.DictReader(io.StringIO(command("predict", *words, "format=csv").stdout)))
     as_table = command("predict", *words).stdout.splitlines()
@@ -88,27 +88,27 @@ def test_csv_and_table_say_the_same(finished: Path, pictures: Path, command: Com
 @pytest.mark.parametrize(
     ("words", "count"),
     [
-        (["images=[pictures/more,pictures/00, ü.png]"], None),  # a comma in a name needs a word of its own
-        (["images=[pictures/more]", "images=pictures/00, ü.png"], 5),
-        (["images=pictures/*"], 12),
-        (["images=pictures/0?*"], 8),
+        (["images=[images/more,images/00, ü.png]"], None),  # a comma in a name needs a word of its own
+        (["images=[images/more]", "images=images/00, ü.png"], 5),
+        (["images=images/*"], 12),
+        (["images=images/0?*"], 8),
     ],
 )
 def test_files_folders_and_patterns(
-    finished: Path, pictures: Path, command: Command, words: list[str], count: int | None
+    finished: Path, images: Path, command: Command, words: list[str], count: int | None
 ) -> None:
-    assert pictures.exists()
+    assert images.exists()
     done = command("predict", f"run={finished}", *words, "format=jsonl")
     assert done.returncode == (2 if count is None else 0), done.stderr
     assert len(rows(done.stdout)) == (count or 0)
 
 
-def test_paths_come_from_standard_input_and_names_may_be_any_bytes(finished: Path, pictures: Path) -> None:
-    odd = bytes(pictures / "more") + b"/\xff.png"
-    shutil.copy(in_order(pictures)[0], odd)
+def test_paths_come_from_standard_input_and_names_may_be_any_bytes(finished: Path, images: Path) -> None:
+    odd = bytes(images / "more") + b"/\xff.png"
+    shutil.copy(in_order(images)[0], odd)
     done = subprocess.run(
         command_line("predict", f"run={finished}", "images=-", "format=csv"),
-        input=odd + b"\n\n" + bytes(pictures / "00, ü.png") + b"\nnowhere.png\n",
+        input=odd + b"\n\n" + bytes(images / "00, ü.png") + b"\nnowhere.png\n",
         env=environment(), capture_output=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
@@ -118,11 +118,11 @@ def test_paths_come_from_standard_input_and_names_may_be_any_bytes(finished: Pat
     assert b"nowhere.png: cannot be read" in done.stderr
 
 
-def test_a_terminal_shows_a_bar_while_the_lines_go_to_a_file(finished: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_terminal_shows_a_bar_while_the_lines_go_to_a_file(finished: Path, images: Path, tmp_path: Path) -> None:
     terminal, screen = os.openpty()
     termios.tcsetwinsize(screen, (24, 80))
     with (tmp_path / "labels.csv").open("w") as file:
-        words = [f"run={finished}", f"images={pictures}", "format=csv"]
+        words = [f"run={finished}", f"images={images}", "format=csv"]
         done = subprocess.run(command_line("predict", *words), stdout=file, stderr=screen, env=environment())
     os.close(screen)
     seen = os.read(terminal, 10_000).decode()
@@ -132,14 +132,15 @@ def test_a_terminal_shows_a_bar_while_the_lines_go_to_a_file(finished: Path, pic
     assert len((tmp_path / "labels.csv").read_text().splitlines()) == 13
 
 
-def test_unreadable_files_are_told_and_skipped(finished: Path, pictures: Path, command: Command) -> None:
-    (pictures / "03 empty.png").touch()
-    (pictures / "05 torn.png").write_bytes(in_order(pictures)[0].read_bytes()[:100])
-    done = command("predict", f"run={finished}", f"images={pictures}", "format=jsonl")
+def test_unreadable_files_are_told_and_skipped(finished: Path, images: Path, command: Command) -> None:
+    (images / "03 empty.png").touch()
+    (images / "05 torn.png").write_bytes(in_order(images)[0].read_bytes()[:100])
+    os.mkfifo(images / "pipe.png")  # nobody writes into it: it must not be waited for
+    done = command("predict", f"run={finished}", f"images=[{images},{images}/pipe.png]", "format=jsonl")
     assert done.returncode == 1
     assert len(rows(done.stdout)) == 12
     told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert [Path(line.split(": ")[1]).name for line in told] == ["03 empty.png", "05 torn.png"]
+    assert [Path(line.split(": ")[1]).name for line in told] == ["03 empty.png", "05 torn.png", "pipe.png"]
 
 
 @pytest.mark.parametrize(
@@ -164,11 +165,11 @@ def test_mistakes_are_one_line(tmp_path: Path, command: Command, words: list[str
     assert said in line
 
 
-def test_without_validation_the_temperature_is_1_and_it_says_so(tmp_path: Path, pictures: Path) -> None:
+def test_without_validation_the_temperature_is_1_and_it_says_so(tmp_path: Path, images: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     assert run_in(home, "train", *TINY, "epochs=1", "data.val_fraction=0").returncode == 0
-    done = run_in(home, "predict", f"images={pictures}")
+    done = run_in(home, "predict", f"images={images}")
     assert done.returncode == 0, done.stderr
     assert "not calibrated: there is no validation part (data.val_fraction=0)" in done.stderr
     refused = run_in(home, "evaluate", "split=validation", "calibrate=true")

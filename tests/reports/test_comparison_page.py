@@ -19,7 +19,7 @@ from housenumbers.runs.run import run
 def trio(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder with three runs: two on the same split, and one on another.
 
-    The second sees a 0 in every picture, the third a 1.
+    The second sees a 0 in every image, the third a 1.
     """
     home = tmp_path_factory.mktemp("trio")
     shutil.copytree(finished.parents[1], home / "outputs")
@@ -56,7 +56,7 @@ def test_it_renders_and_its_counts_and_test_are_right(trio: Path, report: Report
         assert f"{name} {100 * right.float().mean():.2f} %" in text
     for pattern, count in Counter(zip(*(right.tolist() for right in rights), strict=True)).items():
         assert f"{' '.join('●' if right else '○' for right in pattern)} {count} " in text
-    only_second, only_third = int(rights[1].sum()), int(rights[2].sum())  # no picture is a 0 and a 1
+    only_second, only_third = int(rights[1].sum()), int(rights[2].sum())  # no image is a 0 and a 1
     p = binomtest(only_second, only_second + only_third).pvalue
     row = rf"B, C (. is better|no difference shown) \S+ points {p:.2g} \S+ {only_second} {only_third} "
     assert re.search(row, text)
@@ -96,7 +96,7 @@ def test_runs_on_other_data_are_refused(trio: Path, report: Report, svhn_folder:
     done = report(trio, f"runs=[{run_named(trio, 'finished')},{tmp_path}/other]")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "other pictures" in line
+    assert "other images" in line
 
 
 def test_a_trial_is_not_compared_on_the_test_part(trio: Path, report: Report, tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from housenumbers.reports import data_figures
 from housenumbers.reports.data_facts import border_difference, class_statistics, share_with_neighbours, twins
 
 
-def pictures(count: int, seed: int = 0) -> torch.Tensor:
+def random_images(count: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, 3, 32, 32), np.uint8))
 
 
 def test_class_statistics_are_those_of_numpy() -> None:
-    data = LabeledImages(pictures(2300), torch.arange(2300) % 9)  # more than a chunk, and no 9
+    data = LabeledImages(random_images(2300), torch.arange(2300) % 9)  # more than a chunk, and no 9
     mean, deviation = class_statistics(data)
     own = data.images[data.labels == 4].numpy().astype(float)
     np.testing.assert_allclose(mean[4], own.mean(axis=0), atol=1e-3)
@@ -29,7 +29,7 @@ def test_class_statistics_are_those_of_numpy() -> None:
 
 
 def test_twins_are_found_within_and_across_parts() -> None:
-    train, test = pictures(1500), pictures(60, seed=1)
+    train, test = random_images(1500), random_images(60, seed=1)
     train[1200] = train[3]  # exact, in another chunk
     train[700] = (train[5].float() * 0.8 + 20).round().to(torch.uint8)  # the same in another light: near
     test[7] = train[9]
@@ -45,7 +45,7 @@ def test_twins_are_found_within_and_across_parts() -> None:
     assert len(pairs) == 4
 
 
-def test_pictures_of_one_shade_are_no_near_duplicates() -> None:
+def test_images_of_one_shade_are_no_near_duplicates() -> None:
     flat = torch.stack([torch.full((3, 32, 32), shade, dtype=torch.uint8) for shade in (10, 200, 10)])
     (found,), _ = twins({"train": LabeledImages(flat, torch.zeros(3))}, 2)
     assert (found.exact, found.near) == (2, 0)
@@ -86,16 +86,16 @@ def test_every_data_option_has_a_page(command: Command, tmp_path: Path, data: st
         words = ("data.size=100", "data.val_fraction=0", "seed=3")
     elif data == "folder":
         for label in range(10):
-            (tmp_path / f"pictures/{label}").mkdir(parents=True)
+            (tmp_path / f"images/{label}").mkdir(parents=True)
             for number in range(15):
-                Image.new("RGB", (32, 32), (25 * label, number, 0)).save(tmp_path / f"pictures/{label}/{number}.png")
-        words = (f"data.root={tmp_path}/pictures", "data.split=random")
+                Image.new("RGB", (32, 32), (25 * label, number, 0)).save(tmp_path / f"images/{label}/{number}.png")
+        words = (f"data.root={tmp_path}/images", "data.split=random")
     page = tmp_path / made(command, f"data={data}", *words)
     document = rendered(page)
     headings = re.findall(r"<h2>(.*?)</h2>", document)
     assert {"Crops per class", "Samples: train", "Samples: test", "Brightness and contrast"} <= set(headings)
-    pictures_drawn = sorted(page.parent.glob("*.png"))
-    assert document.count('<img src="data:image/png;base64,') == len(pictures_drawn) == len(headings)
+    images_drawn = sorted(page.parent.glob("*.png"))
+    assert document.count('<img src="data:image/png;base64,') == len(images_drawn) == len(headings)
     assert ("Samples: validation" in headings) == (data != "synthetic")
     if data == "svhn":
         assert "0.0%" in document  # of the validation crops have a neighbour that trains
@@ -130,7 +130,7 @@ def test_mistakes_are_one_line(command: Command, words: list[str], said: str) ->
 
 def test_the_legend_lies_outside_of_the_bars() -> None:
     labels = torch.cat([torch.arange(10), torch.full((100,), 9), torch.full((90,), 8)])  # tallest on the right
-    data = LabeledImages(pictures(len(labels)), labels)
+    data = LabeledImages(random_images(len(labels)), labels)
     figure = data_figures.counts({"train": data, "validation": data, "test": data})
     FigureCanvasAgg(figure).draw()
     (axes,) = figure.axes

@@ -122,7 +122,7 @@ def test_without_its_data_a_run_still_has_a_page(svhn_folder: Path, report: Repo
     assert done.returncode == 0, done.stderr
     page = (folder / "report.html").read_text()
     assert headings(page) == OF_THE_FOLDER
-    assert re.search(r'class="warn">No scores and pictures of the validation part: .*train_32x32.mat', page)
+    assert re.search(r'class="warn">No scores and images of the validation part: .*train_32x32.mat', page)
     assert report(tmp_path, "run=last", f"data.root={away}").returncode == 0
     assert set(OF_THE_DATA) <= set(headings((folder / "report.html").read_text()))
 
@@ -148,7 +148,7 @@ def test_a_run_that_did_not_end_has_a_page(home: Path, report: Report) -> None:
     assert "interrupted; resnet31" in text_of(folder / "report.html")
 
 
-def test_a_cover_leaves_no_more_than_the_whole_picture_had(report: Report, tmp_path: Path) -> None:
+def test_a_cover_leaves_no_more_than_the_whole_image_had(report: Report, tmp_path: Path) -> None:
     views = ("tta=1", "tta_invert=true", "data.split_seed=42", "seed=3")
     run(composed(*TINY, *views), tmp_path / "run")
     assert report(tmp_path, "run=run").returncode == 0

@@ -46,10 +46,10 @@ def test_the_figures_can_be_opened(finished: Path) -> None:
     names = {"loss", "accuracy", "confusion_validation", "confusion_test", "predictions_validation", "predictions_test"}
     assert {file.stem for file in (finished / "figures").iterdir()} == names
     for file in (finished / "figures").iterdir():
-        with Image.open(file) as picture:
-            picture.load()
-            assert min(picture.size) > 300
-            assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 10
+        with Image.open(file) as image:
+            image.load()
+            assert min(image.size) > 300
+            assert len(image.convert("RGB").getcolors(1 << 20) or []) > 10
 
 
 def test_the_log_is_plain_lines(finished: Path) -> None:
@@ -171,7 +171,7 @@ def test_several_runs_share_a_multirun_folder_and_are_tested(command: Command, t
 
 @pytest.mark.slow
 def test_every_preset_runs(command: Command, tmp_path: Path) -> None:
-    """The settings of each preset but its size: a small net, few pictures, one epoch."""
+    """The settings of each preset but its size: a small net, few images, one epoch."""
     small = (
         "data=digits", "data.reduce=0.3", "data.val_fraction=0.2", "data.use_extra=false", "epochs=1", "threads=1",
     )  # fmt: skip

@@ -80,7 +80,7 @@ def test_a_phone_has_room_for_the_figures_labels(page: Path, tmp_path: Path) -> 
 def test_a_request_to_another_host_would_be_noticed(searched: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     text = (searched / "multirun/s/report.html").read_text()
-    page.write_text(text.replace("<body>", '<body><img src="http://127.0.0.1:9/picture.png">'))
+    page.write_text(text.replace("<body>", '<body><img src="http://127.0.0.1:9/image.png">'))
     with pytest.raises(AssertionError, match="CONSOLE"):
         rendered(page)
 

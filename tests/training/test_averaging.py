@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 SMALL = ("model.width=2", "model.blocks=[1]", "model.input_size=8", "data.batch_size=16", "optimizer.lr=0.01")
 
 
-def pictures(count: int = 40) -> LabeledImages:
+def labeled_images(count: int = 40) -> LabeledImages:
     images = torch.randint(0, 256, (count, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     return LabeledImages(images, torch.arange(count) % 10)
 
@@ -35,7 +35,7 @@ def fresh(config: TrainConfig) -> TrainingState:
 
 
 def trained(config: TrainConfig, state: TrainingState, epochs: int | None = None) -> TrainingState:
-    data = pictures()
+    data = labeled_images()
     for _ in islice(fit(config, state, [data], data, lambda _: None), epochs):
         pass
     return state
@@ -92,7 +92,7 @@ def test_after_swa_batch_norms_have_the_statistics_of_the_averaged_weights(freez
     state.model.load_state_dict(state.weights())
     seen = []
     state.model.get_submodule("stem.0").register_forward_hook(lambda _, __, output: seen.append(output))
-    predict_logits(state.model, [tuple(pictures())])
+    predict_logits(state.model, [tuple(labeled_images())])
     norm = state.model.get_submodule("stem.1")
     torch.testing.assert_close(norm.running_mean, seen[0].mean(dim=(0, 2, 3)))
     torch.testing.assert_close(norm.running_var, seen[0].var(dim=(0, 2, 3)), rtol=1e-3, atol=1e-5)
@@ -111,7 +111,7 @@ def test_what_is_validated_is_what_is_kept(method: str, frozen: tuple[str, ...])
     unchanged = {name for name, value in state.weights().items() if torch.equal(value, before[name])}
     assert bool(frozen) == ("stem.0.weight" in unchanged) == ("stem.1.running_mean" in unchanged)
     state.model.load_state_dict(state.weights())
-    accuracy, loss = accuracy_and_loss(*predict_logits(state.model, [tuple(pictures())]))
+    accuracy, loss = accuracy_and_loss(*predict_logits(state.model, [tuple(labeled_images())]))
     assert state.history[-1]["val_accuracy"] == accuracy
     assert state.history[-1]["val_loss"] == pytest.approx(loss, rel=1e-4)
 

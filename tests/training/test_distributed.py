@@ -49,7 +49,7 @@ def second_guess(logits, labels):
     return (logits.topk(2).indices[:, 1] == labels).double().mean()
 """
 
-# 345 pictures: the last batch holds one, so that a second process has none. All that is drawn at random is in use.
+# 345 images: the last batch holds one, so that a second process has none. All that is drawn at random is in use.
 WORDS = (
     "model=plain", "data=digits", "data.reduce=0.3", "data.batch_size=43", "epochs=2", "threads=1", "optimizer=sgd",
     "optimizer.lr=0.1", "scheduler=onecycle", "augment=digits", "label_smoothing=0.1", "clip_grad_norm=0.1",
@@ -114,7 +114,7 @@ def history(folder: Path) -> list[dict]:
 
 
 def assert_close(scores: dict, others: dict) -> None:
-    """The same but for noise, by which a picture that is on the edge may be taken for another digit, too."""
+    """The same but for noise, by which an image that is on the edge may be taken for another digit, too."""
     assert scores.keys() == others.keys()
     for key in scores.keys() - {"seconds"}:
         share = 0.02 if "loss" not in key and key not in ("lr", "epoch", "n") else 0
@@ -165,11 +165,11 @@ def test_the_parts_of_a_batch_are_those_of_the_whole(mixup: float) -> None:
     augmentation = composed("data=digits", "augment=digits", "augment.cutout=5", f"augment.mixup={mixup}").augment
     whole = list(training_batches(data, 10, augmentation, 1, 2))
     parts = [list(training_batches(data, 10, augmentation, 1, 2, rank, 3)) for rank in range(3)]
-    for step, (pictures, labels) in enumerate(whole):
+    for step, (images, labels) in enumerate(whole):
         there = [rank for rank in range(3) if len(rank_rows(len(labels), rank, 3)) > 0]
         assert torch.equal(torch.cat([parts[rank][step][1] for rank in there]), labels)
-        torch.testing.assert_close(torch.cat([parts[rank][step][0] for rank in there]), pictures)
-    assert [len(part[-1][1]) for part in parts] == [1, 1, 1]  # the last batch has one picture; all take the step
+        torch.testing.assert_close(torch.cat([parts[rank][step][0] for rank in there]), images)
+    assert [len(part[-1][1]) for part in parts] == [1, 1, 1]  # the last batch has one image; all take the step
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 8])

@@ -1,4 +1,4 @@
-"""Pictures that grow, and stages that stop learning, as the run goes on."""
+"""Images that grow, and stages that stop learning, as the run goes on."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 SMALL = ("model.width=2", "model.blocks=[1,1]", "model.input_size=16", "data.batch_size=20", "epochs=4")
 
 
-def pictures() -> LabeledImages:
+def labeled_images() -> LabeledImages:
     images = torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     return LabeledImages(images, torch.arange(20) % 10)
 
@@ -31,7 +31,7 @@ def test_the_network_sees_each_size_for_its_share_and_is_scored_at_its_own() -> 
         seen[module.training].append(inputs[0].shape[-1])
 
     state.model.get_submodule("stem").register_forward_pre_hook(note)
-    for _ in fit(config, state, [pictures()], pictures(), lambda _: None):
+    for _ in fit(config, state, [labeled_images()], labeled_images(), lambda _: None):
         pass
     assert seen == {True: [8, 8, 12, 12], False: [16] * 4}
 
@@ -41,7 +41,7 @@ def test_a_stage_stops_after_its_share_statistics_included() -> None:
     state = TrainingState.initial(config, 1, CPU)
     stages = {"stem.": [], "stages.0.": [], "stages.1.": [], "head.": []}
     before = {name: value.clone() for name, value in state.model.state_dict().items()}
-    for _ in fit(config, state, [pictures()], None, lambda _: None):
+    for _ in fit(config, state, [labeled_images()], None, lambda _: None):
         now = {name: value.clone() for name, value in state.model.state_dict().items()}
         for stage, changes in stages.items():
             changes.append(any(not torch.equal(now[name], before[name]) for name in now if name.startswith(stage)))
@@ -77,7 +77,7 @@ def test_a_share_that_is_no_binary_fraction_ends_with_its_epoch() -> None:
 def test_what_a_model_cannot_do_is_said_before_the_first_step(words: tuple[str, ...], said: str) -> None:
     config = composed(*words)
     with pytest.raises(UserError, match=f"progressive.*{said}"):
-        check_batch_shapes(config, TrainingState.initial(config, 1, CPU).model, pictures().images)
+        check_batch_shapes(config, TrainingState.initial(config, 1, CPU).model, labeled_images().images)
 
 
 def test_the_last_size_is_not_left_out_where_there_are_fewer_epochs_than_sizes() -> None:
@@ -90,13 +90,13 @@ def test_the_last_size_is_not_left_out_where_there_are_fewer_epochs_than_sizes()
 def test_batches_too_small_for_batch_norm_are_said_before_the_first_epoch(
     command: Command, tmp_path: Path, batch_size: int, micro_batches: int, works: bool
 ) -> None:
-    """A network whose last layers see one place alone, and 17 pictures to train on."""
+    """A network whose last layers see one place alone, and 17 images to train on."""
     for index in range(17):
-        (tmp_path / f"pictures/train/{index % 10}").mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"pictures/test/{index % 10}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"images/train/{index % 10}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"images/test/{index % 10}").mkdir(parents=True, exist_ok=True)
         for part in ("train", "test"):
-            Image.new("RGB", (32, 32), (index, 0, 0)).save(tmp_path / f"pictures/{part}/{index % 10}/{index}.png")
-    words = ("data=folder", "data.root=pictures", "data.val_fraction=0", f"data.batch_size={batch_size}")
+            Image.new("RGB", (32, 32), (index, 0, 0)).save(tmp_path / f"images/{part}/{index % 10}/{index}.png")
+    words = ("data=folder", "data.root=images", "data.val_fraction=0", f"data.batch_size={batch_size}")
     model = ("model=torchvision", "model.architecture=shufflenet_v2_x0_5", "model.stem=original", "epochs=1")
     done = command("train", *words, *model, f"micro_batches={micro_batches}", "threads=1")
     if works:

@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 SHUFFLENET = ("model=torchvision", "model.architecture=shufflenet_v2_x0_5", "epochs=2", "augment=none")
 
 
-def pictures(count: int = 24) -> LabeledImages:
+def labeled_images(count: int = 24) -> LabeledImages:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
     return LabeledImages(images, torch.arange(count) % 10)
@@ -170,11 +170,11 @@ def test_a_frozen_backbone_stays_as_it_is_statistics_included(
 ) -> None:
     config = composed(*words, "model.freeze=true", "data.batch_size=8", f"augment={augment}")
     state = TrainingState.initial(config, 3, CPU)
-    initialize_from_data(state.model, pictures())
+    initialize_from_data(state.model, labeled_images())
     before = copied(state.model)
-    fitted(config, state, pictures())
+    fitted(config, state, labeled_images())
     assert changed(before, state.model) == head
-    whole = accuracy_and_loss(*predict_logits(state.model, [tuple(pictures())]))
+    whole = accuracy_and_loss(*predict_logits(state.model, [tuple(labeled_images())]))
     assert state.history[-1]["val_accuracy"] == whole[0]
     assert state.history[-1]["val_loss"] == pytest.approx(whole[1], rel=1e-4)
 
@@ -186,7 +186,7 @@ def test_features_are_computed_once_where_nothing_is_augmented(augment: str, pas
     state = TrainingState.initial(config, 3, CPU)
     seen = []
     state.model.get_submodule("network.conv1").register_forward_hook(lambda *_: seen.append(1))
-    fitted(config, state, pictures())
+    fitted(config, state, labeled_images())
     assert len(seen) == passes
 
 
@@ -197,9 +197,11 @@ def test_features_are_not_kept_of_a_model_that_goes_on_behind_its_head() -> None
 
     model = Doubling("shufflenet_v2_x0_5")
     freeze(model, True)
-    network, data, _ = cache_frozen_features(composed("augment=none", "model.freeze=true"), model, pictures(), None)
+    network, data, _ = cache_frozen_features(
+        composed("augment=none", "model.freeze=true"), model, labeled_images(), None
+    )
     assert network is model
-    assert torch.equal(data.images, pictures().images)
+    assert torch.equal(data.images, labeled_images().images)
 
 
 def test_published_densenets_load_though_their_layers_have_older_names(tmp_path: Path) -> None:
@@ -233,7 +235,7 @@ def test_the_first_stages_alone_can_be_frozen() -> None:
     config = composed("model.width=4", "model.freeze=2", "epochs=1", "data.batch_size=8")
     state = TrainingState.initial(config, 3, CPU)
     before = copied(state.model)
-    fitted(config, state, pictures())
+    fitted(config, state, labeled_images())
     still = before.keys() - changed(before, state.model)
     assert {name for name in still if name.startswith("stages.")} == {
         name for name in before if name.startswith(("stages.0.", "stages.1."))

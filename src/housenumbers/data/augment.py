@@ -22,11 +22,11 @@ def augment(
     rows: range | None = None,
     batch_size: int | None = None,
 ) -> Tensor:
-    """Moves, recolours and hides parts of each picture by its own random amounts.
+    """Moves, recolours and hides parts of each image by its own random amounts.
 
     Takes uint8 `[N, 3, H, W]`; gives the same where nothing is to be done, else float on the same 0..255 scale. The
     amounts are drawn on the CPU, so that every device sees the same ones, and all are drawn whatever is in use, so that
-    switching one of them on leaves the others as they were. Pictures that are some `rows` of a batch of
+    switching one of them on leaves the others as they were. Images that are some `rows` of a batch of
     `batch_size` get those of the batch's amounts.
     """
     if config.does_nothing:
@@ -63,10 +63,10 @@ def build_transforms(config: AugmentConfig) -> dict[str, Callable[[Tensor], Any]
 
 
 def apply_transforms(images: Tensor, transforms: Mapping[str, Callable[[Tensor], Any]], seed: int) -> Tensor:
-    """What the transforms make, one after the other, of a batch of pictures, uint8 `[N, 3, H, W]`.
+    """What the transforms make, one after the other, of a batch of images, uint8 `[N, 3, H, W]`.
 
     Meanwhile the global generators of torch, NumPy and Python are those of the `seed`.
-    Raises UserError where one fails, or gives something else than uint8 pictures or float ones on 0..255.
+    Raises UserError where one fails, or gives something else than uint8 images or float ones on 0..255.
     """
     if not transforms:
         return images
@@ -94,11 +94,11 @@ def _applied(key: str, transform: Callable[[Tensor], Any], images: Tensor) -> An
 def _checked(key: str, images: Tensor, made: Any) -> Tensor:
     if not isinstance(made, Tensor) or made.dim() != 4 or made.shape[:2] != images.shape[:2]:
         what = list(made.shape) if isinstance(made, Tensor) else f"a {type(made).__name__}"
-        raise UserError(f"{key}: gives {what}: must be pictures as it gets them, {list(images.shape)}")
+        raise UserError(f"{key}: gives {what}: must be images as it gets them, {list(images.shape)}")
     if not (made.is_floating_point() or made.dtype == torch.uint8):
         raise UserError(f"{key}: gives {made.dtype}: must be uint8, or floating-point numbers on 0..255")
     if made.is_floating_point() and made.max() <= 1 and images.max() > 1:
-        raise UserError(f"{key}: gives pictures on 0..1: must be on 0..255")
+        raise UserError(f"{key}: gives images on 0..1: must be on 0..255")
     return made
 
 
@@ -118,7 +118,7 @@ def _moved(images: Tensor, config: AugmentConfig, moves: Tensor, stretches: Tens
 
 
 def _with_holes(images: Tensor, side: int, holes: Tensor) -> Tensor:
-    """A grey square of `side` pixels in each picture, its centre anywhere (DeVries, Taylor 2017, arXiv:1708.04552)."""
+    """A grey square of `side` pixels in each image, its centre anywhere (DeVries, Taylor 2017, arXiv:1708.04552)."""
     rows, columns = (torch.arange(length, device=images.device) for length in images.shape[-2:])
     centre = holes * torch.tensor(images.shape[-2:], device=images.device)
     in_row = (rows - centre[:, :1] + 0.5).abs() <= side / 2

@@ -1,4 +1,4 @@
-"""Batches in a new order each epoch, cut out of tensors in memory: no worker processes, no picture handled alone.
+"""Batches in a new order each epoch, cut out of tensors in memory: no worker processes, no image handled alone.
 
 Between two batches is where a run that was told to end does so.
 """
@@ -25,7 +25,7 @@ def rank_rows(size: int, rank: int, world_size: int) -> range:
 
 
 def smallest_micro_batch(size: int, batch_size: int, world_size: int, micro_batches: int) -> int:
-    """How few of `size` pictures a model may get to see at once in an epoch: the fewest of its last batches' parts."""
+    """How few of `size` images a model may get to see at once in an epoch: the fewest of its last batches' parts."""
     batches = [batch for batch in (min(size, batch_size), size % batch_size) if batch]
     return min(max(1, batch // world_size) // micro_batch_count(batch, world_size, micro_batches) for batch in batches)
 
@@ -51,12 +51,12 @@ def training_batches(
     rank: int = 0,
     world_size: int = 1,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All pictures once, in the order that belongs to (seed, epoch), augmented as belongs to (seed, epoch, step).
+    """All images once, in the order that belongs to (seed, epoch), augmented as belongs to (seed, epoch, step).
 
-    Yields pictures `[B, 3, H, W]`, uint8 or float on 0..255, and labels, int64 `[B]` or with mixup float `[B, 10]`, the
+    Yields images `[B, 3, H, W]`, uint8 or float on 0..255, and labels, int64 `[B]` or with mixup float `[B, 10]`, the
     share of each class; the last batch may be smaller.
     With several processes only the rank's rows of each batch, which are what they would be in one process. A rank that
-    has none in a small last batch gets one picture of it, since all have to take each step.
+    has none in a small last batch gets one image of it, since all have to take each step.
     """
     whole = augmentation.mixup > 0 or bool(augmentation.transforms)
     transforms = build_transforms(augmentation)
@@ -64,8 +64,8 @@ def training_batches(
     for step, indices in enumerate(order.split(batch_size)):
         signals.exit_if_received()
         own = rank_rows(len(indices), rank, world_size) or range(1)
-        # With mixup the whole batch, since a picture is mixed with its neighbour, which may be another rank's; and with
-        # transforms of one's own, whose random numbers need not be one picture's each.
+        # With mixup the whole batch, since an image is mixed with its neighbour, which may be another rank's; and with
+        # transforms of one's own, whose random numbers need not be one image's each.
         rows = range(len(indices)) if whole else own
         batch = data.subset(indices[rows.start : rows.stop])
         images = apply_transforms(batch.images, transforms, seed_for(TRANSFORMS, seed, epoch, step))
@@ -80,9 +80,9 @@ def training_batches(
 
 
 def mixup(images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """So much of each picture, and for the rest its neighbour in the batch, which the order has made a random one.
+    """So much of each image, and for the rest its neighbour in the batch, which the order has made a random one.
 
-    Float pictures, and labels `[B, 10]` that hold both classes by their shares, so that the cross entropy with them is
+    Float images, and labels `[B, 10]` that hold both classes by their shares, so that the cross entropy with them is
     the mean of the two losses (mixup: Zhang et al. 2017, arXiv:1710.09412).
     """
     images, targets = images.float(), F.one_hot(labels, _CLASSES).float()
@@ -90,7 +90,7 @@ def mixup(images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]
 
 
 def eval_batches(data: LabeledImages, batch_size: int = 250) -> Iterator[tuple[Tensor, Tensor]]:
-    """All pictures once, in their own order and as they are: for validation and test."""
+    """All images once, in their own order and as they are: for validation and test."""
     for batch in zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True):
         signals.exit_if_received()
         yield batch

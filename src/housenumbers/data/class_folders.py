@@ -1,4 +1,4 @@
-"""How pictures of one's own lie in folders: which of them are which part and which class, and what is left out."""
+"""How images of one's own lie in folders: which of them are which part and which class, and what is left out."""
 
 import logging
 import mimetypes
@@ -17,7 +17,7 @@ _SPLITS = ("train", *_VALIDATION, "test", "extra")
 _NAMED = 5  # of those that a message names
 
 _LAYOUT = (
-    "it must hold folders 0 to 9 with pictures, or train and test (and perhaps val and extra) that hold such folders"
+    "it must hold folders 0 to 9 with images, or train and test (and perhaps val and extra) that hold such folders"
 )
 
 
@@ -56,7 +56,7 @@ def class_root(root: Path, part: str) -> Path:
         if part == "extra":
             raise UserError(f"data.use_extra: {root} is not split, so that it has no extra part: leave it false")
     if not _holds_classes(home):
-        raise UserError(f"data.root={root}: {home} has no pictures: {_LAYOUT}")
+        raise UserError(f"data.root={root}: {home} has no images: {_LAYOUT}")
     return home
 
 
@@ -89,12 +89,12 @@ def _refuse_ten(home: Path) -> None:
 
 
 def has_validation(config: DataConfig) -> bool:
-    """Whether the pictures below `data.root` bring a validation part of their own."""
+    """Whether the images below `data.root` bring a validation part of their own."""
     return validation_folder(Path(config.root)) is not None
 
 
 def log_unused_files(config: DataConfig) -> None:
-    """Logs what below `data.root` is not read, and which classes have no pictures: a line for each folder."""
+    """Logs what below `data.root` is not read, and which classes have no images: a line for each folder."""
     root = Path(config.root)
     homes = [root]
     if has_split_folders(root):
@@ -108,27 +108,25 @@ def log_unused_files(config: DataConfig) -> None:
         elif own:
             log.warning("%s: not used, since data.val_fraction=0 asks for no validation", own)
     else:
-        log.warning(
-            "%s: every fifth picture of a class is the test part; folders train and test decide otherwise", root
-        )
+        log.warning("%s: every fifth image of a class is the test part; folders train and test decide otherwise", root)
     for home in homes:
         _warn_of_others(home, CLASSES)
         empty = [name for name in CLASSES if not any(iter_files(home / name))]
         if 0 < len(empty) < len(CLASSES):
-            log.warning("%s: holds no pictures of %s", home, ", ".join(empty))
+            log.warning("%s: holds no images of %s", home, ", ".join(empty))
 
 
 def _warn_of_others(folder: Path, used: Sequence[str]) -> None:
-    """Logs what else lies in the folder: other folders, and pictures beside them."""
+    """Logs what else lies in the folder: other folders, and images beside them."""
     others = sorted(path for path in folder.iterdir() if path.name not in used and not is_hidden(path.name))
     folders = [f"{path.name}/" for path in others if path.is_dir()]
-    pictures = [path.name for path in others if path.is_file() and _looks_like_a_picture(path)]
-    if names := folders + pictures:
+    images = [path.name for path in others if path.is_file() and _is_image_file(path)]
+    if names := folders + images:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         log.warning("%s: not used: %s%s (used are %s)", folder, ", ".join(names[:_NAMED]), more, ", ".join(used))
 
 
-def _looks_like_a_picture(path: Path) -> bool:
+def _is_image_file(path: Path) -> bool:
     return (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
 
 

@@ -1,8 +1,9 @@
-"""Your own pictures, in a folder for each class: any size, mode and format that Pillow reads."""
+"""Your own images, in a folder for each class: any size, mode and format that Pillow reads."""
 
 import inspect
 import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -16,21 +17,22 @@ from housenumbers.data.class_folders import class_root, has_split_folders, label
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import stratified_split
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import open_file
 from housenumbers.runtime.text import plural
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _SIZE = 32
-_TEST_FRACTION = 0.2  # where the folder is not split already; always the same pictures
+_TEST_FRACTION = 0.2  # where the folder is not split already; always the same images
 _NAMED = 5  # bad files that a message names
 
 
 def read_folder(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
-    """The `part` (train, validation, test or extra) of the pictures below `data.root`, and its SHA-256.
+    """The `part` (train, validation, test or extra) of the images below `data.root`, and its SHA-256.
 
-    The root holds folders `0` to `9`, of which every fifth picture of a class, by chance but always the same, is the
-    test part; or folders `train`, `test` and perhaps `val` and `extra`, which hold such folders. Pictures are in the
+    The root holds folders `0` to `9`, of which every fifth image of a class, by chance but always the same, is the
+    test part; or folders `train`, `test` and perhaps `val` and `extra`, which hold such folders. Images are in the
     order of their names, so that a photo's crops, if they are named alike, stay together.
     Raises UserError where there are no such folders, there is one class alone, or files cannot be read.
     """
@@ -38,8 +40,8 @@ def read_folder(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     home = class_root(root, part)
     files = labelled_files(home)
     if len({label for _, label in files}) < 2:
-        raise UserError(f"{home}: holds pictures of one class alone, or none: there is nothing to tell apart")
-    # What the decoded pictures depend on: the names and states of all files, and what reads them.
+        raise UserError(f"{home}: holds images of one class alone, or none: there is nothing to tell apart")
+    # What the decoded images depend on: the names and states of all files, and what reads them.
     states = [(str(path.relative_to(home)), *(file_state(path) if path.exists() else ())) for path, _ in files]
     key = [states, pillow_build(), inspect.getsource(sys.modules[read_image.__module__])]
     data, sha256 = cached(home.resolve().name, f"{home.resolve()} {key}", config.cache, lambda: _read(files))
@@ -56,7 +58,7 @@ def _read(files: list[tuple[Path, int]]) -> LabeledImages:
     """Decodes all files. Raises UserError that names those that cannot be read."""
     images = torch.empty(len(files), 3, _SIZE, _SIZE, dtype=torch.uint8)
     bad = []
-    bar = tqdm(files, desc="reading pictures", unit="file", leave=False, disable=None)
+    bar = tqdm(files, desc="reading images", unit="file", leave=False, disable=None)
     with warnings.catch_warnings(action="ignore"):
         for position, (path, _) in enumerate(bar):
             try:
@@ -73,55 +75,61 @@ def _read(files: list[tuple[Path, int]]) -> LabeledImages:
 
 
 def read_image(file: Path | IO[bytes]) -> torch.Tensor:
-    """A picture file as uint8 `[3, 32, 32]` RGB: upright, the first frame of several, on white where it is transparent.
+    """An image file as uint8 `[3, 32, 32]` RGB: upright, the first frame of several, on white where it is transparent.
 
     What is not square keeps its proportions, and its border is continued. Raises what Pillow does where it cannot be
     read, and may warn as it does: what silences warnings is not for threads, so the caller has to.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    _check_sums(file)
-    with Image.open(file) as opened:
-        opened.draft("RGB", (_SIZE * 8, _SIZE * 8))  # a large JPEG is decoded at a fraction of its size
-        picture = ImageOps.exif_transpose(opened)
-        if picture.mode.startswith(("I", "F")):  # 16 bits and more: the whole range becomes 0..255
-            picture = _eight_bits(picture)
-        if picture.has_transparency_data:
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
-        picture = picture.convert("RGB")
-    scale = _SIZE / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))
+    with open_file(file) if isinstance(file, Path) else nullcontext(file) as stream:
+        _check_sums(stream)
+        image = _upright_rgb(stream)
+    scale = _SIZE / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))
     if width != height:
         left, top = (_SIZE - width) // 2, (_SIZE - height) // 2
         pixels = np.pad(pixels, ((top, _SIZE - height - top), (left, _SIZE - width - left), (0, 0)), mode="edge")
     return torch.tensor(pixels).permute(2, 0, 1)
 
 
-def _check_sums(file: Path | IO[bytes]) -> None:
+def _upright_rgb(file: IO[bytes]) -> "Image.Image":
+    from PIL import Image, ImageOps
+
+    with Image.open(file) as opened:
+        opened.draft("RGB", (_SIZE * 8, _SIZE * 8))  # a large JPEG is decoded at a fraction of its size
+        image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith(("I", "F")):  # 16 bits and more: the whole range becomes 0..255
+            image = _eight_bits(image)
+        if image.has_transparency_data:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        return image.convert("RGB")
+
+
+def _check_sums(file: IO[bytes]) -> None:
     """Raises where the checksums in a PNG do not fit.
 
-    Pillow decodes its pixels without them: it finds damage only where that is no whole picture any more.
+    Pillow decodes its pixels without them: it finds damage only where that is no whole image any more.
     """
     from PIL import Image
 
     with Image.open(file) as opened:
         if opened.format == "PNG":
             opened.verify()
-    if not isinstance(file, Path):
-        file.seek(0)
+    file.seek(0)
 
 
 def error_reason(error: Exception) -> str:
-    """Why a picture could not be read, in one line."""
+    """Why an image could not be read, in one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _eight_bits(picture: "Image.Image") -> "Image.Image":
+def _eight_bits(image: "Image.Image") -> "Image.Image":
     from PIL import Image
 
-    values = np.asarray(picture, dtype=np.float64)
+    values = np.asarray(image, dtype=np.float64)
     low, high = float(np.min(values)), float(np.max(values))
-    if picture.mode != "F" and low >= 0:  # else there is no fixed range, but the picture's own
+    if image.mode != "F" and low >= 0:  # else there is no fixed range, but the image's own
         low, high = 0.0, 255.0 if high < 256 else 65535.0
     return Image.fromarray(((values - low) * (255 / max(high - low, 1e-12))).clip(0, 255).round().astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Where the files of pictures are: named, in folders, found by a pattern, listed on standard input. No torch here."""
+"""Where the files of images are: named, in folders, found by a pattern, listed on standard input. No torch here."""
 
 import glob
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from housenumbers.runtime.errors import UserError
 
-# What systems and network drives put among pictures, in lower case; and what begins with a full stop.
+# What systems and network drives put among images, in lower case; and what begins with a full stop.
 _OF_THE_SYSTEM = {
     "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "picasa.ini",
     "__macosx", "@eadir", "@__thumb", "@recycle", "#recycle", "@tmp", "#snapshot", "@recently-snapshot",

@@ -24,8 +24,8 @@ _OTHERS = {
     b"RDX": "a file of R's save()",
     b"RDA": "a file of R's save()",
     b"\x1f\x8b": "a file compressed with gzip, as Octave's save -zip or R's save() writes",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
+    b"\x89PNG": "an image",
+    b"\xff\xd8\xff": "an image",
 }
 _SAVE = (
     "save X and y in version 7: `save -v7 FILE X y` in Octave or MATLAB, writeMat of R.matlab in R, "
@@ -68,7 +68,7 @@ def _pixels(path: Path, found: Any) -> NDArray[np.uint8]:
     if found.shape[:3] != (32, 32, 3):
         raise UserError(f"{path}: {described}: {_permutation(found.shape)}{_ELSE}")
     if found.shape[3] == 0:
-        raise UserError(f"{path}: holds no pictures: {_ELSE}")
+        raise UserError(f"{path}: holds no images: {_ELSE}")
     if found.dtype != np.uint8:
         # Whole numbers from 0 to 255 are pixels whatever their type; 0 and 1 alone may mean black and white.
         if not _whole(found) or found.min() < 0 or not 1 < found.max() <= 255:
@@ -85,7 +85,7 @@ def _labels(path: Path, found: Any, count: int) -> NDArray[np.int64]:
         kind = found.dtype if isinstance(found, np.ndarray) else type(found).__name__
         raise UserError(f"{path}: y holds {kind} instead of whole numbers from 1 to 10: {_SAVE}")
     if found.size != count:
-        what = f"{plural(count, 'picture')} but {plural(found.size, 'label')}"
+        what = f"{plural(count, 'image')} but {plural(found.size, 'label')}"
         raise UserError(f"{path}: {what}, y being {list(found.shape)}: {_ELSE}")
     labels = found.ravel().astype(np.int64)
     low, high = int(labels.min()), int(labels.max())

@@ -1,6 +1,6 @@
 """One street-number crop, drawn and then photographed badly: a pure function of its key, the difficulty and the fonts.
 
-What is drawn by lot does not depend on the difficulty, only how far each lot moves the picture: so a crop gets harder,
+What is drawn by lot does not depend on the difficulty, only how far each lot moves the image: so a crop gets harder,
 and stays itself. Lengths are in heights of a digit, light is in 0..1, x grows to the right and y downwards.
 """
 

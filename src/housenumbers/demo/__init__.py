@@ -1,1 +1,1 @@
-"""Demo: a local page on which to try a trained model, with a picture or a drawing."""
+"""Demo: a local page on which to try a trained model, with an image or a drawing."""

@@ -1,4 +1,4 @@
-"""What the page tells: which runs there are, and what a model makes of a picture."""
+"""What the page tells: which runs there are, and what a model makes of an image."""
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -55,13 +55,13 @@ class Models:
 
 
 def answer_image(trained: TrainedModel, image: Tensor) -> dict[str, Any]:
-    """What the model makes of a picture, uint8 `[3, 32, 32]`: what predict.py tells, and where the model looks."""
+    """What the model makes of an image, uint8 `[3, 32, 32]`: what predict.py tells, and where the model looks."""
     (prediction,) = predict_images([""], image[None], trained)
     maps, _ = occlusion(trained.logits, image[None], torch.tensor([prediction.label]))
     return {
         "label": prediction.label,
         "probabilities": prediction.probabilities,
-        "picture": png(image),
+        "image": png(image),
         "attention": png(overlay_importance(image, maps[0])),
         "about": trained.about_temperature,
     }

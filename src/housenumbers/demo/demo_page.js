@@ -1,4 +1,4 @@
-// Hands the drawing or a picture to the server, and shows what it answers.
+// Hands the drawing or an image to the server, and shows what it answers.
 "use strict";
 
 const element = (id) => document.getElementById(id);
@@ -54,7 +54,7 @@ function show(answer) {
   const digit = document.createElement("b");
   digit.textContent = answer.label;
   said.replaceChildren(digit, `${percent(answer.probabilities[answer.label])} sure`);
-  for (const id of ["picture", "attention"]) element(id).src = answer[id];
+  for (const id of ["image", "attention"]) element(id).src = answer[id];
   element("about").textContent = answer.about;
 }
 

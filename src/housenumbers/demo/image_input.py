@@ -1,4 +1,4 @@
-"""What a visitor hands in, a picture's bytes or a drawing's: checked, and then read as predict.py reads files."""
+"""What a visitor hands in, an image's bytes or a drawing's: checked, and then read as predict.py reads files."""
 
 import io
 
@@ -15,7 +15,7 @@ _MARGIN = 0.1  # of the strokes' longer side, around them
 
 
 def decode_image(content: bytes) -> torch.Tensor:
-    """A picture's bytes as uint8 `[3, 32, 32]`. Raises UserError where they are none, or it is too large."""
+    """An image's bytes as uint8 `[3, 32, 32]`. Raises UserError where they are none, or it is too large."""
     if len(content) > MOST_BYTES:
         raise UserError(f"This file is too large: {MOST_BYTES // 10**6} MB at most.")
     try:
@@ -28,15 +28,15 @@ def decode_image(content: bytes) -> torch.Tensor:
     except UserError:
         raise
     except Image.DecompressionBombError:
-        raise UserError(f"This picture has too many pixels: {MOST_PIXELS // 10**6} million at most.") from None
+        raise UserError(f"This image has too many pixels: {MOST_PIXELS // 10**6} million at most.") from None
     except UnidentifiedImageError:
-        raise UserError("This is no picture that can be read here. PNG, JPEG, WebP and the like can.") from None
+        raise UserError("This is no image that can be read here. PNG, JPEG, WebP and the like can.") from None
     except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
-        raise UserError(f"This picture is damaged: {error_reason(error)}") from None
+        raise UserError(f"This image is damaged: {error_reason(error)}") from None
 
 
 def decode_drawing(content: bytes) -> torch.Tensor:
-    """The same for a picture of strokes on paper of one shade: a square about the strokes, as crops are cut to a digit.
+    """The same for an image of strokes on paper of one shade: a square about the strokes, as crops are cut to a digit.
 
     Dark on light or light on dark. Raises UserError where nothing is drawn, too.
     """

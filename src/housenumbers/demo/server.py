@@ -67,8 +67,8 @@ def serve(models: Models, listener: socket.socket) -> None:
 def application(models: Models, host: str) -> Starlette:
     """The page as an ASGI application that answers requests for `host`, an IP address."""
     places = asyncio.Semaphore(_MOST_BODIES)  # others wait unread, where their senders keep them
-    at_work = asyncio.Lock()  # one picture at a time: a large one takes memory, and a model all cores
-    rendering = asyncio.Lock()  # takes seconds, once, which no picture waits for
+    at_work = asyncio.Lock()  # one image at a time: a large one takes memory, and a model all cores
+    rendering = asyncio.Lock()  # takes seconds, once, which no image waits for
 
     async def page(_: Request) -> Response:
         runs = await run_in_threadpool(models.choices)

@@ -7,13 +7,13 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn import functional as F
 
-_RANGE = (0.05, 20.0)  # of temperatures: few pictures, all of them right, would ask for one of 0
+_RANGE = (0.05, 20.0)  # of temperatures: few images, all of them right, would ask for one of 0
 _EDGE = 1.02  # so near to an end of the range it is the end: the search stops a little inside
-_FEW = 100  # pictures, by which an accuracy of 90 % is known to 6 %
+_FEW = 100  # images, by which an accuracy of 90 % is known to 6 %
 
 
 class Reliability(NamedTuple):
-    """Of each bin of confidence, `[bins]`: how many pictures, the fraction that is right, and the mean confidence.
+    """Of each bin of confidence, `[bins]`: how many images, the fraction that is right, and the mean confidence.
 
     Both are NaN where a bin is empty. `error` is the expected calibration error.
     """
@@ -25,7 +25,7 @@ class Reliability(NamedTuple):
 
 
 def reliability(logits: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
-    """Sorts pictures, by the probability of their predicted label, into bins of equal width.
+    """Sorts images, by the probability of their predicted label, into bins of equal width.
 
     The expected calibration error is the mean of |accuracy - confidence| over the bins, weighted by their counts:
     Naeini et al. 2015, and with 15 bins Guo et al. 2017 (arXiv:1706.04599).
@@ -47,7 +47,7 @@ def probabilities(logits: Tensor, temperature: float) -> Tensor:
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature, from 0.05 to 20, whose probabilities have the least cross entropy.
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2. The pictures must be
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2. The images must be
     others than those that the net was trained on. Raises ValueError where there are none, where logits are not finite,
     or are probabilities or votes.
     """
@@ -64,9 +64,9 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def calibrate(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """The fitted `temperature`, the `n` pictures that it was fitted on, and the calibration error before and after.
+    """The fitted `temperature`, the `n` images that it was fitted on, and the calibration error before and after.
 
-    `mistakes` says how many of the pictures were wrong. Where none was, the cross entropy falls the surer the net is
+    `mistakes` says how many of the images were wrong. Where none was, the cross entropy falls the surer the net is
     made, and has no minimum: then a temperature below 1 stays so high that the mean confidence is (n + 1) / (n + 2), as
     Laplace's rule of succession has it. For what is raised, see `fit_temperature`.
     """

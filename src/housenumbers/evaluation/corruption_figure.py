@@ -1,4 +1,4 @@
-"""The figure of a net on corrupted pictures: accuracy over strength, and what a picture looks like at each strength."""
+"""The figure of a net on corrupted images: accuracy over strength, and what an image looks like at each strength."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ _GAP = 0.045  # between two labels' middles, of the axes' height
 
 
 def corruption_figure(scores: Mapping[str, Any], image: Tensor | None = None) -> Figure:
-    """The scores of `robustness.py` as curves, and beside them one picture, uint8 `[3, H, W]`, at each strength."""
+    """The scores of `robustness.py` as curves, and beside them one image, uint8 `[3, H, W]`, at each strength."""
     figure = Figure(figsize=(6.4, 5.6) if image is None else (10.6, 6.6))
     width = 6.0 / figure.get_figwidth() if image is not None else 1.0
     axes = figure.add_axes((0.1 * width, 0.1, 0.62 * width, 0.82))
@@ -75,7 +75,7 @@ def _look(name: str) -> str:
 
 
 def _examples(axes: Axes, scores: Mapping[str, Any], image: Tensor) -> None:
-    """A row for each kind, a column for each strength, and below each picture the accuracy of all."""
+    """A row for each kind, a column for each strength, and below each image the accuracy of all."""
     height, width = image.shape[1:]
     tall, wide = height * 1.4, width * 1.25
     for row, (name, kind) in enumerate(scores["kinds"].items()):

@@ -1,4 +1,4 @@
-"""Pictures made worse on purpose, by kinds and strengths that everybody's nets can meet: noise, blur, light, position.
+"""Images made worse on purpose, by kinds and strengths that everybody's nets can meet: noise, blur, light, position.
 
 The first seven kinds and their amounts are those of CIFAR-10-C, which is ImageNet-C for 32x32 pixels: Hendrycks and
 Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", arXiv:1903.12261, and
@@ -17,19 +17,19 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
 
-STRENGTHS = range(1, 6)  # 0 is the picture as it is
-_SEED = 0  # no option: other numbers would be other pictures, which no two runs could be compared on
+STRENGTHS = range(1, 6)  # 0 is the image as it is
+_SEED = 0  # no option: other numbers would be other images, which no two runs could be compared on
 _DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
-Generators = Sequence[np.random.Generator]  # one for each picture
+Generators = Sequence[np.random.Generator]  # one for each image
 
 
 def corrupt(images: Tensor, kind: str, strength: int, first: int = 0) -> Tensor:
-    """Pictures, uint8 `[N, 3, H, W]` on the CPU, corrupted by one of KINDS; `strength` is 1 to 5, or 0 for none.
+    """Images, uint8 `[N, 3, H, W]` on the CPU, corrupted by one of KINDS; `strength` is 1 to 5, or 0 for none.
 
-    What is random about a picture is a pure function of the kind and the picture's place in the whole part, of which
+    What is random about an image is a pure function of the kind and the image's place in the whole part, of which
     `first` is that of the first one here. So it does not depend on which others are corrupted with it, and every net
-    meets the same pictures. All strengths begin with the same random numbers: a picture is turned the same way by all.
+    meets the same images. All strengths begin with the same random numbers: an image is turned the same way by all.
     """
     if strength == 0:
         return images
@@ -47,9 +47,7 @@ def _gaussian_noise(pixels: Tensor, deviation: float, generators: Generators) ->
 
 def _shot_noise(pixels: Tensor, photons: float, generators: Generators) -> Tensor:
     """So many photons on average make a channel white."""
-    counts = [
-        generator.poisson(photons * picture) for generator, picture in zip(generators, pixels.numpy(), strict=True)
-    ]
+    counts = [generator.poisson(photons * image) for generator, image in zip(generators, pixels.numpy(), strict=True)]
     return torch.from_numpy(np.stack(counts)).float() / photons
 
 
@@ -67,9 +65,9 @@ def _gaussian_blur(pixels: Tensor, deviation: float, _: Generators) -> Tensor:
 
 def _jpeg(pixels: Tensor, quality: float, _: Generators) -> Tensor:
     decoded = []
-    for picture in _bytes(pixels).permute(0, 2, 3, 1).contiguous().numpy():
+    for image in _bytes(pixels).permute(0, 2, 3, 1).contiguous().numpy():
         file = io.BytesIO()
-        Image.fromarray(picture).save(file, "JPEG", quality=int(quality))
+        Image.fromarray(image).save(file, "JPEG", quality=int(quality))
         decoded.append(np.array(Image.open(file)))
     return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2).float() / 255
 
@@ -102,12 +100,12 @@ def _shift(pixels: Tensor, distance: float, generators: Generators) -> Tensor:
     count, channels, height, width = pixels.shape
     rows = (torch.arange(height) - moves[:, :1]).clamp(0, height - 1)
     columns = (torch.arange(width) - moves[:, 1:]).clamp(0, width - 1)
-    picture, channel = torch.arange(count).view(-1, 1, 1, 1), torch.arange(channels).view(1, -1, 1, 1)
-    return pixels[picture, channel, rows[:, None, :, None], columns[:, None, None, :]]
+    image, channel = torch.arange(count).view(-1, 1, 1, 1), torch.arange(channels).view(1, -1, 1, 1)
+    return pixels[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
 def _occlusion(pixels: Tensor, side: float, generators: Generators) -> Tensor:
-    """A square of so many pixels, anywhere within the picture, covered by the picture's mean colour."""
+    """A square of so many pixels, anywhere within the image, covered by the image's mean colour."""
     place = _drawn(generators, lambda generator: generator.random(2))
     height, width = pixels.shape[2:]
     top, left = ((place[:, dim, None] * (size - side + 1)).floor() for dim, size in enumerate((height, width)))
@@ -120,7 +118,7 @@ def _occlusion(pixels: Tensor, side: float, generators: Generators) -> Tensor:
 class Kind(NamedTuple):
     """A kind of corruption, and how much of it each of the STRENGTHS is.
 
-    `apply` takes pictures, float `[N, 3, H, W]` on 0..1, and gives the same, perhaps beyond that range.
+    `apply` takes images, float `[N, 3, H, W]` on 0..1, and gives the same, perhaps beyond that range.
     """
 
     title: str
@@ -148,5 +146,5 @@ def _drawn(generators: Generators, draw: Callable[[np.random.Generator], Any]) -
 
 
 def _bytes(pixels: Tensor) -> Tensor:
-    """Rounded, where the authors' script cuts off: that would darken every picture a little."""
+    """Rounded, where the authors' script cuts off: that would darken every image a little."""
     return (pixels * 255).round().clamp(0, 255).to(torch.uint8)

@@ -17,7 +17,7 @@ RIGHT, WRONG = "#009E73", "#D55E00"
 # Of runs side by side, each with a line style and a marker of its own too. Black is left to marks.
 RUNS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _LINES, _MARKERS = ("-", "--", "-.", ":"), "osD^vP"
-_COLUMNS = 8  # of sample pictures
+_COLUMNS = 8  # of sample images
 
 
 def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> Figure:
@@ -68,7 +68,7 @@ def overlaid_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], key: s
 
 
 def reliability_diagram(bins: Reliability, color: str, title: str) -> Figure:
-    """Accuracy over confidence, on the diagonal where probabilities can be believed, and below how many pictures."""
+    """Accuracy over confidence, on the diagonal where probabilities can be believed, and below how many images."""
     figure = Figure(figsize=(6.4, 5.2))
     axes = figure.add_axes((0.13, 0.4, 0.83, 0.46))
     edges = np.linspace(0, 1, len(bins.counts) + 1)
@@ -83,7 +83,7 @@ def reliability_diagram(bins: Reliability, color: str, title: str) -> Figure:
     legend_above(axes)
     below = figure.add_axes((0.13, 0.12, 0.83, 0.2))
     below.bar(edges[:-1], bins.counts.numpy(), width, align="edge", color=color)
-    below.set(xlabel="confidence: the probability of the predicted label", ylabel="pictures", xlim=(0, 1), yscale="log")
+    below.set(xlabel="confidence: the probability of the predicted label", ylabel="images", xlim=(0, 1), yscale="log")
     below.set_ylim(bottom=0.7)
     for each in (axes, below):
         each.grid(alpha=0.3)
@@ -111,7 +111,7 @@ def confusion_matrix(scores: Mapping[str, Any], title: str) -> Figure:
 
 
 def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor, mistakes: int = 16, others: int = 16) -> Figure:
-    """Pictures, uint8 `[N, 3, H, W]`, with their true label, the predicted one and its probability.
+    """Images, uint8 `[N, 3, H, W]`, with their true label, the predicted one and its probability.
 
     First up to `mistakes` wrong ones, the most confident first, then correct ones.
     """
@@ -121,9 +121,9 @@ def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor, mistakes:
     ordered = [*wrong, *([None] * (-len(wrong) % _COLUMNS)), *right]  # the correct ones begin a row of their own
     rows = max(1, -(-len(ordered) // _COLUMNS))
     height, width = images.shape[2:]
-    cell_height, cell_width = height * 1.45, width * 1.25  # with room for a line of text above, and between pictures
+    cell_height, cell_width = height * 1.45, width * 1.25  # with room for a line of text above, and between images
 
-    # All pictures in one axes: an axes for each takes ten times as long.
+    # All images in one axes: an axes for each takes ten times as long.
     figure = Figure(figsize=(_COLUMNS * 1.15, rows * 1.35 + 0.4))
     top = 1 - 0.4 / figure.get_figheight()
     axes = figure.add_axes((0.01, 0.01, 0.98, top - 0.01))

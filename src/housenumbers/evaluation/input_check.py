@@ -1,4 +1,4 @@
-"""What a trained model is asked about: whether these are pictures, and floats on the scale that it has learnt."""
+"""What a trained model is asked about: whether these are images, and floats on the scale that it has learnt."""
 
 import math
 from typing import Any
@@ -13,12 +13,12 @@ _ROUNDING = 0.5  # what is cut off where floats become bytes
 
 
 def register_input_check(model: nn.Module) -> None:
-    """Makes each call of the model raise InputError for what are no pictures: see `check_pictures`."""
+    """Makes each call of the model raise InputError for what are no images: see `check_images`."""
     model.register_forward_pre_hook(_check_call, with_kwargs=True)
 
 
 def check_images(images: Tensor) -> None:
-    """Raises InputError where these are no pictures, or floats on another scale than 0..255.
+    """Raises InputError where these are no images, or floats on another scale than 0..255.
 
     Only floats are looked at pixel by pixel: uint8 is on the right scale.
     """
@@ -30,11 +30,11 @@ def check_images(images: Tensor) -> None:
         return
     low, high = (float(bound) for bound in images.aminmax())
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError("pictures: hold values that are no finite numbers")
+        raise InputError("images: hold values that are no finite numbers")
     if not (low >= -_ROUNDING and high <= 255 + _ROUNDING):
-        raise InputError(f"pictures: floats must lie on 0..255, not {low:.4g}..{high:.4g}: undo their normalization")
+        raise InputError(f"images: floats must lie on 0..255, not {low:.4g}..{high:.4g}: undo their normalization")
     if 0 < high <= 1:
-        raise InputError(f"pictures: floats must lie on 0..255, not {low:.4g}..{high:.4g}: multiply them by 255")
+        raise InputError(f"images: floats must lie on 0..255, not {low:.4g}..{high:.4g}: multiply them by 255")
 
 
 def _check_call(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:

@@ -1,20 +1,20 @@
-"""What a net looks at: how much worse it does with a square of the picture covered."""
+"""What a net looks at: how much worse it does with a square of the image covered."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-_WINDOW, _STRIDE = 8, 4  # of a picture's 32nd parts
+_WINDOW, _STRIDE = 8, 4  # of an image's 32nd parts
 
 
 @torch.inference_mode()
 def occlusion(logits: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """How much the log-probability of `labels` falls where a square is covered, and the least probability then left.
 
-    Takes what gives the logits `[M, 10]` of pictures, uint8 `[M, 3, H, W]`, and pictures, uint8 `[N, 3, H, W]`; gives
-    maps `[N, H, W]` in nats, each pixel's the mean over the squares, a quarter of the picture wide, that cover it, and
-    probabilities `[N]`. The cover has the picture's mean colour.
+    Takes what gives the logits `[M, 10]` of images, uint8 `[M, 3, H, W]`, and images, uint8 `[N, 3, H, W]`; gives
+    maps `[N, H, W]` in nats, each pixel's the mean over the squares, a quarter of the image wide, that cover it, and
+    probabilities `[N]`. The cover has the image's mean colour.
     Zeiler and Fergus 2014 (arXiv:1311.2901). It asks for nothing but outputs, so it serves any architecture.
     """
     count, _, height, width = images.shape
@@ -27,10 +27,10 @@ def occlusion(logits: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor
         for top in range(0, 33 - _WINDOW, _STRIDE)
         for left in range(0, 33 - _WINDOW, _STRIDE)
     ]
-    pictures = images.repeat(len(squares) + 1, 1, 1, 1, 1)  # the first of these are the whole ones
+    covered = images.repeat(len(squares) + 1, 1, 1, 1, 1)  # the first of these are the whole ones
     for place, square in enumerate(squares, 1):
-        pictures[place][..., *square] = cover
-    of_all = logits(pictures.flatten(0, 1)).log_softmax(dim=1).view(len(squares) + 1, count, -1)
+        covered[place][..., *square] = cover
+    of_all = logits(covered.flatten(0, 1)).log_softmax(dim=1).view(len(squares) + 1, count, -1)
     left_over = of_all.gather(2, labels.expand(len(squares) + 1, -1)[..., None])[..., 0]
     total, times = torch.zeros(count, height, width), torch.zeros(height, width)
     for place, square in enumerate(squares, 1):
@@ -39,12 +39,12 @@ def occlusion(logits: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor
     return total / times, left_over.amin(dim=0).exp()
 
 
-def overlay_importance(picture: Tensor, importance: Tensor) -> Tensor:
-    """The picture in grey, and over it orange, the more the greater the importance `[H, W]`, which is scaled to 1.
+def overlay_importance(image: Tensor, importance: Tensor) -> Tensor:
+    """The image in grey, and over it orange, the more the greater the importance `[H, W]`, which is scaled to 1.
 
     Takes and gives uint8 `[3, H, W]`.
     """
     weight = 0.75 * (importance / importance.max().clamp(min=1e-6)).clamp(min=0)
-    grey = picture.float().mean(dim=0, keepdim=True).expand(3, -1, -1)
+    grey = image.float().mean(dim=0, keepdim=True).expand(3, -1, -1)
     orange = torch.tensor([213.0, 94.0, 0.0]).view(3, 1, 1)
     return ((1 - weight) * grey + weight * orange).round().to(torch.uint8)

@@ -1,4 +1,4 @@
-"""How much of its accuracy a trained net keeps on corrupted pictures."""
+"""How much of its accuracy a trained net keeps on corrupted images."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ from housenumbers.runtime.files import read_text, write_atomically, write_json
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 250  # corrupted pictures that are held; what they look like does not depend on it
+_AT_ONCE = 250  # corrupted images that are held; what they look like does not depend on it
 
 
 def evaluate_corruptions(
@@ -28,8 +28,8 @@ def evaluate_corruptions(
 ) -> tuple[dict[str, Any], Path]:
     """Scores a run as `evaluate` does, and again under each kind of corruption at each strength.
 
-    Returns the scores and the file that they were written to, `corruptions_SPLIT.json`, with a picture of that name in
-    `figures/`. `accuracy` is that of the pictures as they are, `mean` that over all kinds and strengths; `kinds` has
+    Returns the scores and the file that they were written to, `corruptions_SPLIT.json`, with an image of that name in
+    `figures/`. `accuracy` is that of the images as they are, `mean` that over all kinds and strengths; `kinds` has
     the `accuracy` of each strength and their `mean`. For `overrides`, and what is raised, see `load_trained_model`.
     """
     trained = load_trained_model(run, overrides)
@@ -53,8 +53,8 @@ def evaluate_corruptions(
     try:
         write_json(file, scores)
         figure = corruption_figure(scores, data.images[0])
-        picture = file.parent / "figures" / f"{file.stem}.png"
-        write_atomically(picture, lambda stream: figure.savefig(stream, format="png", dpi=120))
+        image = file.parent / "figures" / f"{file.stem}.png"
+        write_atomically(image, lambda stream: figure.savefig(stream, format="png", dpi=120))
     except OSError as error:
         log.warning("%s: not written: %s", error.filename, error.strerror)
     return scores, file

@@ -106,7 +106,7 @@ def load_part(trained: TrainedModel, split: str) -> LabeledImages:
     splits = load_splits(config)
     if splits.sha256 != trained.content.get("data_sha256"):
         raise UserError(
-            f"{config.root}: holds other data than the run was trained on, so its validation part may hold pictures "
+            f"{config.root}: holds other data than the run was trained on, so its validation part may hold images "
             "that were: set data.root to the right folder, or use split=test"
         )
     if splits.validation is None:

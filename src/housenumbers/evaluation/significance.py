@@ -1,4 +1,4 @@
-"""Whether a difference in accuracy on the same pictures is more than chance."""
+"""Whether a difference in accuracy on the same images is more than chance."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class McNemar(NamedTuple):
-    """How many pictures only the first of two nets gets right, how many only the second, and the p-value."""
+    """How many images only the first of two nets gets right, how many only the second, and the p-value."""
 
     only_first: int
     only_second: int
@@ -15,9 +15,9 @@ class McNemar(NamedTuple):
 
 
 def mcnemar(first: Tensor, second: Tensor) -> McNemar:
-    """McNemar's test (1947), exact and two-sided, from which pictures each net gets right, bool `[N]`.
+    """McNemar's test (1947), exact and two-sided, from which images each net gets right, bool `[N]`.
 
-    Were both equally good, a picture that one alone gets right would be either's with probability 1/2. p is 1 where
+    Were both equally good, an image that one alone gets right would be either's with probability 1/2. p is 1 where
     there is none. It compares these two nets, and says nothing of other seeds.
     """
     from scipy.stats import binomtest  # here, since it takes half a second

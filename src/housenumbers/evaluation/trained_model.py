@@ -40,7 +40,7 @@ class TrainedModel:
     def predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
         """Logits `[N, 10]` and labels `[N]`, on the CPU, as the run's final scores are computed.
 
-        Raises InputError where `data` are no such pictures and labels, float pictures on 0..255 being as good as uint8;
+        Raises InputError where `data` are no such images and labels, float images on 0..255 being as good as uint8;
         and UserError where the logits are not finite numbers.
         """
         check_images(data.images)
@@ -56,9 +56,9 @@ class TrainedModel:
         return logits, labels
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits `[N, 10]` of pictures `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities.
+        """Logits `[N, 10]` of images `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities.
 
-        Pictures are uint8, or float on 0..255; of another size than 32x32 they are stretched, which `read_image` does
+        Images are uint8, or float on 0..255; of another size than 32x32 they are stretched, which `read_image` does
         not do. Raises as `predict` does.
         """
         check_images(images)

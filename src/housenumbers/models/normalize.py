@@ -1,4 +1,4 @@
-"""The first module of every model: it brings pictures to the size and scale that the network behind it expects."""
+"""The first module of every model: it brings images to the size and scale that the network behind it expects."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 
 class Normalize(nn.Module):
-    """Turns pictures, uint8 or float on 0..255, `[N, 3, H, W]`, into float `[N, 3, input_size, input_size]`.
+    """Turns images, uint8 or float on 0..255, `[N, 3, H, W]`, into float `[N, 3, input_size, input_size]`.
 
     Pixels are divided by 255, then `mean` is taken off and the rest divided by `std` (RGB each). All three settings are
     buffers, so that a checkpoint carries them. For what `forward` raises, see `check_image_tensor`.
@@ -25,7 +25,7 @@ class Normalize(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.register_buffer("input_size", torch.tensor(input_size))
-        # The same number for forward(), which must not wait for a GPU to read the buffer. Training on pictures of
+        # The same number for forward(), which must not wait for a GPU to read the buffer. Training on images of
         # another size sets it for a while.
         self.size = input_size
         self.register_load_state_dict_post_hook(_read_size)
@@ -35,24 +35,24 @@ class Normalize(nn.Module):
         return (images - self.mean) / self.std
 
 
-@fx.wrap  # nothing of its pictures is known where a network is traced
+@fx.wrap  # nothing of its images is known where a network is traced
 def check_image_tensor(images: Tensor) -> Tensor:
-    """`images`, where their type and shape are those of pictures, uint8 or float `[N, 3, H, W]`. Looks at no pixel.
+    """`images`, where their type and shape are those of images, uint8 or float `[N, 3, H, W]`. Looks at no pixel.
 
     Raises TypeError where they are no tensor, and ValueError for any other type or shape.
     """
     if not isinstance(images, Tensor):
-        raise TypeError(f"pictures: must be a torch.Tensor [N, 3, H, W], not {type(images).__name__}")
+        raise TypeError(f"images: must be a torch.Tensor [N, 3, H, W], not {type(images).__name__}")
     if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise ValueError(f"pictures: must be uint8, or float on 0..255, not {images.dtype}")
+        raise ValueError(f"images: must be uint8, or float on 0..255, not {images.dtype}")
     if images.ndim != 4 or images.shape[1] != 3:
         shape = tuple(images.shape)
         channels_last = len(shape) in (3, 4) and shape[-1] == 3 and shape[-3] != 3
         grey = len(shape) == 4 and shape[1] == 1
-        advice = "batch one picture by [None]" if len(shape) == 3 else "RGB is meant"
+        advice = "batch one image by [None]" if len(shape) == 3 else "RGB is meant"
         advice = "repeat grey by expand(-1, 3, -1, -1)" if grey else advice
         advice = "move the channels by movedim(-1, -3)" if channels_last else advice
-        raise ValueError(f"pictures: must be [N, 3, H, W], not {list(shape)}: {advice}")
+        raise ValueError(f"images: must be [N, 3, H, W], not {list(shape)}: {advice}")
     return images
 
 

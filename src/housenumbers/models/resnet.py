@@ -1,4 +1,4 @@
-"""The residual family for 32x32 pictures: the original study's network, deeper, wider, and with pre-activation."""
+"""The residual family for 32x32 images: the original study's network, deeper, wider, and with pre-activation."""
 
 from collections.abc import Sequence
 
@@ -61,7 +61,7 @@ def _strided_1x1(inputs: int, outputs: int, stride: int) -> tuple[nn.Module, nn.
 
 
 class ResNet(nn.Module):
-    """Pictures `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`.
+    """Images `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`.
 
     The first stage has `width` channels at full resolution; each further stage doubles the channels and halves the
     resolution. `blocks` counts the residual blocks of each stage. With the defaults this is the original study's

@@ -1,4 +1,4 @@
-"""torchvision's classifiers by name, their first layers fit for small pictures where that is wanted."""
+"""torchvision's classifiers by name, their first layers fit for small images where that is wanted."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ _INCEPTIONS = ("googlenet", "inception_v3")  # their weights were trained with 0
 
 
 class TorchvisionClassifier(nn.Module):
-    """Pictures `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`, through `architecture`.
+    """Images `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`, through `architecture`.
 
-    That is any name in torchvision.models.list_models(module=torchvision.models). They were made for pictures of 224
+    That is any name in torchvision.models.list_models(module=torchvision.models). They were made for images of 224
     pixels, which they shrink 32 times. `stem="small"` keeps more of small ones: the first convolution moves by one
     pixel, and the pooling right behind it, if any, goes. `stem="original"` changes nothing: then `input_size` should be
-    larger. Raises ValueError where there is no such architecture or stem, or it does not take pictures of that size.
+    larger. Raises ValueError where there is no such architecture or stem, or it does not take images of that size.
     """
 
     def __init__(self, architecture: str, input_size: int = 32, stem: str = "small", classes: int = 10) -> None:
@@ -51,7 +51,7 @@ class TorchvisionClassifier(nn.Module):
         return [module for module in self.network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
 
     def freezable_stages(self) -> list[list[nn.Module]]:
-        """What pictures pass in turn, the head apart: blocks, and convolutions with the batch norm behind them."""
+        """What images pass in turn, the head apart: blocks, and convolutions with the batch norm behind them."""
         features, head = getattr(self.network, "features", self.network), self.head
         stages: list[list[nn.Module]] = []
         for module in features.children():
@@ -72,7 +72,7 @@ class TorchvisionClassifier(nn.Module):
 
 
 def _extra_options(architecture: str, input_size: int) -> dict[str, Any]:
-    """What a few architectures have to be told: the size of pictures, or that there is one head, not three."""
+    """What a few architectures have to be told: the size of images, or that there is one head, not three."""
     if architecture.startswith("vit_"):
         return {"image_size": input_size}
     if architecture.startswith("maxvit_"):
@@ -83,7 +83,7 @@ def _extra_options(architecture: str, input_size: int) -> dict[str, Any]:
 
 
 def _pass_shapes(network: nn.Module, size: int) -> None:
-    """Sends shapes of pictures through, without computing. Raises what the network does where it does not take them."""
+    """Sends shapes of images through, without computing. Raises what the network does where it does not take them."""
     weights = {name: tensor.to("meta") for name, tensor in network.state_dict().items()}
     functional_call(network.eval(), weights, torch.empty(2, 3, size, size, device="meta"))
     network.train()

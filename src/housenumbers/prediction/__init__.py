@@ -1,1 +1,1 @@
-"""Inference: a trained model at work: on picture files, on corrupted pictures, and exported for other programs."""
+"""Inference: a trained model at work: on image files, on corrupted images, and exported for other programs."""

@@ -27,7 +27,6 @@ from housenumbers.prediction.export_formats import SUFFIXES
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_atomically
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import read_record
 from housenumbers.training.checkpoint import weights_in, weights_sha256
 from housenumbers.training.checkpoint_owner import enclosing_run
 
@@ -58,7 +57,7 @@ class _Format(NamedTuple):
 
 
 class _Classifier(nn.Module):
-    """All that lies between a picture and its probabilities."""
+    """All that lies between an image and its probabilities."""
 
     def __init__(self, trained: TrainedModel, layout: torch.memory_format) -> None:
         super().__init__()
@@ -111,11 +110,11 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
 def describe(trained: TrainedModel) -> dict[str, str]:
     """What a user of the file needs to know of the model; what is not known is left out."""
     run = enclosing_run(trained.file)
-    record = read_record(RunFolder(run)) if run else {}
+    record = RunFolder(run).record() if run else {}
     test = record.get("test") if trained.file.stem == "best" else None
     own = trained.content.get("record") or {}
     known = {
-        "input": "images: uint8 [N, 3, 32, 32], RGB, one digit that fills most of the picture; proportions kept, the "
+        "input": "images: uint8 [N, 3, 32, 32], RGB, one digit that fills most of the image; proportions kept, the "
         "longer side resized to 32 (bilinear over all pixels, as Pillow does), the border continued",
         "output": "probabilities: float32 [N, 10], of each class; calibrated by the temperature",
         "classes": json.dumps([str(label) for label in range(CLASSES)]),
@@ -145,7 +144,7 @@ def summary(exported: Exported) -> str:
             *(f"  {name:<{width}}{value}" for name, value in exported.metadata.items()),
             f"checked on {exported.crops} in batches of {', '.join(map(str, _BATCHES))}: "
             f"probabilities differ by at most {exported.difference:.1e}",
-            "a picture of any size and mode becomes such an image by the lines in docs/use.md",
+            "an image of any size and mode becomes such an image by the lines in docs/use.md",
             "",
             exported.snippet,
         ]
@@ -162,7 +161,7 @@ def _traced(trained: TrainedModel, layout: torch.memory_format) -> ExportedProgr
 
 
 def _crops(trained: TrainedModel) -> tuple[str, Tensor]:
-    """What there is to compare on, and as many pictures as _BATCHES take: test crops, or rendered digits."""
+    """What there is to compare on, and as many images as _BATCHES take: test crops, or rendered digits."""
     count = sum(_BATCHES)
     try:
         images = load_test(replace(trained.config.data, download=False)).images

@@ -1,4 +1,4 @@
-"""Labels and probabilities of picture files, batch by batch."""
+"""Labels and probabilities of image files, batch by batch."""
 
 import csv
 import io
@@ -37,8 +37,8 @@ def predict_files(
     remaining = iter(files)
     while batch := list(islice(remaining, _BATCH)):
         if read := _readable(batch, on_unreadable):
-            paths, pictures = zip(*read, strict=True)
-            yield from predict_images(list(map(str, paths)), torch.stack(pictures), trained)
+            paths, images = zip(*read, strict=True)
+            yield from predict_images(list(map(str, paths)), torch.stack(images), trained)
 
 
 def format_predictions(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
@@ -58,18 +58,18 @@ def format_predictions(predictions: Iterable[Prediction], form: str) -> Iterator
             yield _csv_line([each.file, each.label, each.confidence, *each.probabilities])
 
 
-def predict_images(names: Sequence[str], pictures: Tensor, trained: TrainedModel) -> Iterator[Prediction]:
-    """What the model makes of pictures, uint8 `[N, 3, 32, 32]`, that have these names."""
-    of_all = trained.logits(pictures).softmax(dim=1).double()
+def predict_images(names: Sequence[str], images: Tensor, trained: TrainedModel) -> Iterator[Prediction]:
+    """What the model makes of images, uint8 `[N, 3, 32, 32]`, that have these names."""
+    of_all = trained.logits(images).softmax(dim=1).double()
     for name, row, label in zip(names, of_all.tolist(), of_all.argmax(dim=1).tolist(), strict=True):
         rounded = [round(probability, _DIGITS) for probability in row]
         yield Prediction(name, label, rounded[label], rounded)
 
 
 def _readable(paths: list[Path], on_unreadable: Callable[[Path, str], None]) -> list[tuple[Path, Tensor]]:
-    """The files that can be read, with their pictures.
+    """The files that can be read, with their images.
 
-    Not in threads: they wait for each other's interpreter lock so long that small pictures come at half the rate.
+    Not in threads: they wait for each other's interpreter lock so long that small images come at half the rate.
     """
     read = []
     with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files

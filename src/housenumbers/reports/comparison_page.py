@@ -1,4 +1,4 @@
-"""The page that compares runs: what differs, who gets which pictures right, and whether that is more than chance."""
+"""The page that compares runs: what differs, who gets which images right, and whether that is more than chance."""
 
 import hashlib
 import re
@@ -69,7 +69,7 @@ def write_comparison_page(
     """Writes `report.html` into `folder`, null for one below outputs/comparisons/, and returns its path.
 
     Runs are scored on the `split`: null is the test part, or validation where one of them is a sweep's trial. Raises
-    UserError where a run or its checkpoint cannot be read, or their pictures are not the same.
+    UserError where a run or its checkpoint cannot be read, or their images are not the same.
     """
     listed = ",".join(map(str, paths))
     if not 2 <= len(paths) <= len(_LABELS):
@@ -101,7 +101,7 @@ def write_comparison_page(
 def _scored(
     paths: Sequence[Path], records: Sequence[dict[str, Any]], split: str, overrides: Sequence[str]
 ) -> tuple[list[_Run], LabeledImages]:
-    """The runs, with their logits, and the pictures that all of them are scored on."""
+    """The runs, with their logits, and the images that all of them are scored on."""
     runs: list[_Run] = []
     common, fingerprint = None, ""
     for label, path, record in zip(_LABELS, paths, records, strict=False):
@@ -113,7 +113,7 @@ def _scored(
         elif data.sha256() != fingerprint:
             remedy = "compare on the test part, split=test, or " if split == "validation" else ""
             raise UserError(
-                f"{path}: its {split} part holds other pictures than that of {paths[0]}: {remedy}"
+                f"{path}: its {split} part holds other images than that of {paths[0]}: {remedy}"
                 "compare runs on the same data"
             )
         settings = as_text(config_to_dict(trained.config))
@@ -137,7 +137,7 @@ def _row(run: _Run, labels: Tensor, split: str) -> dict[str, Any]:
         "interval": f"{percent(low, 1)} to {percent(high, 1)}",
         "loss": f"{loss:.4f}",
         "calibration_error": percent(reliability(run.calibrated, labels).error),
-        # Not where it is of other weights or pictures: of before the run went on, say.
+        # Not where it is of other weights or images: of before the run went on, say.
         "corrupted": percent(corrupted["mean"]) if corrupted and corrupted["accuracy"] == accuracy else None,
         "best": percent(best["val_accuracy"]) if best else "-",
         "parameters": f"{run.parameters:,}",
@@ -188,7 +188,7 @@ def _curves(runs: Sequence[_Run]) -> list[Any]:
 
 
 def _patterns(runs: Sequence[_Run], labels: Tensor) -> list[tuple[list[bool], int]]:
-    """Which runs are right on how many pictures, the most frequent pattern first."""
+    """Which runs are right on how many images, the most frequent pattern first."""
     rights = torch.stack([run.right(labels) for run in runs], dim=1).tolist()
     counts = Counter(map(tuple, rights))
     return [(list(pattern), count) for pattern, count in counts.most_common(_PATTERNS)]

@@ -41,13 +41,13 @@ class Twins:
 
 
 def grey(images: Tensor) -> Tensor:
-    """Lightness 0..255 `[N, H, W]` of pictures, uint8 `[N, 3, H, W]`: the weights of Rec. 601."""
+    """Lightness 0..255 `[N, H, W]` of images, uint8 `[N, 3, H, W]`: the weights of Rec. 601."""
     weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
     return torch.cat([(chunk * weights).sum(dim=1) for chunk in images.split(_CHUNK)])
 
 
 def class_statistics(data: LabeledImages) -> tuple[Tensor, Tensor]:
-    """Each class's mean picture and standard deviation, `[10, 3, H, W]` on 0..255; zeros where it has none."""
+    """Each class's mean image and standard deviation, `[10, 3, H, W]` on 0..255; zeros where it has none."""
     shape = (10, *data.images.shape[1:])
     mean, deviation = torch.zeros(shape), torch.zeros(shape)
     for label in data.labels.unique().tolist():

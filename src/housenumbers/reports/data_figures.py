@@ -1,4 +1,4 @@
-"""The pictures of a data set's page."""
+"""The images of a data set's page."""
 
 from collections.abc import Mapping, Sequence
 
@@ -50,13 +50,13 @@ def samples(data: LabeledImages, title: str) -> Figure:
 
 
 def class_images(mean: Tensor, deviation: Tensor) -> Figure:
-    """Each class's mean picture, and below it the standard deviation of its pixels, each row from black to white."""
+    """Each class's mean image, and below it the standard deviation of its pixels, each row from black to white."""
     figure = Figure(figsize=(6.4, 2.0))
     for row, (name, values) in enumerate({"mean": mean, "deviation": deviation}.items()):
-        pictures = (values - values.min()) / (values.max() - values.min()).clamp(min=1)
+        images = (values - values.min()) / (values.max() - values.min()).clamp(min=1)
         axes = figure.add_axes((0.12, 0.48 - 0.46 * row, 0.86, 0.38))
-        axes.imshow(torch.cat(list(pictures), dim=2).permute(1, 2, 0).numpy())
-        size = pictures.shape[-1]
+        axes.imshow(torch.cat(list(images), dim=2).permute(1, 2, 0).numpy())
+        size = images.shape[-1]
         axes.set_xticks([(label + 0.5) * size for label in range(10)], [str(label) for label in range(10)])
         axes.xaxis.set_ticks_position("top")
         axes.tick_params(length=0, labeltop=row == 0)

@@ -1,4 +1,4 @@
-"""The page that explains a data set: one file that needs no network, and its pictures beside it."""
+"""The page that explains a data set: one file that needs no network, and its images beside it."""
 
 import io
 from pathlib import Path
@@ -18,7 +18,7 @@ _PAIRS = 12
 
 
 def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
-    """Writes `report.html` and its pictures as PNG files, and returns the page's path.
+    """Writes `report.html` and its images as PNG files, and returns the page's path.
 
     `folder` null is `outputs/data/NAME_FINGERPRINT`. Raises UserError where the data cannot be read.
     """
@@ -62,7 +62,7 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
 
 
 def _in_the_order_of_the_file(splits: Splits) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pictures of training and validation, and their places."""
+    """The images of training and validation, and their places."""
     images = [splits.train.images] + ([] if splits.validation is None else [splits.validation.images])
     places, order = torch.cat(splits.places).sort()
     return torch.cat(images)[order], places

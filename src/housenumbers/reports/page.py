@@ -62,20 +62,20 @@ def svg(draw: Callable[..., Figure], *arguments: Any) -> Markup:
 
 
 def png(image: Tensor) -> str:
-    """A picture, uint8 `[3, H, W]`, as a data URL."""
+    """An image, uint8 `[3, H, W]`, as a data URL."""
     buffer = io.BytesIO()
     Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, "PNG", optimize=True)
     return data_url(buffer.getvalue())
 
 
 def gallery_item(image: Tensor, *lines: str, look: str = "") -> dict[str, Any]:
-    """What a page's gallery shows: a picture, uint8 `[3, H, W]`, with lines below; `look` is "right", "wrong" or ""."""
+    """What a page's gallery shows: an image, uint8 `[3, H, W]`, with lines below; `look` is "right", "wrong" or ""."""
     return {"url": png(image), "lines": lines, "look": look}
 
 
-def data_url(picture: bytes) -> str:
+def data_url(image: bytes) -> str:
     """A PNG file's content as a URL."""
-    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(image).decode()}"
 
 
 def as_text(values: Mapping[str, Any]) -> dict[str, str]:

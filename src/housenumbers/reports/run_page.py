@@ -26,7 +26,6 @@ from housenumbers.reports.page import as_text, gallery_item, percent, render, sv
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import read_record
 
 AT_HAND = "data.download=false"  # a page is no reason to fetch anything
 _MISTAKES, _SUSPECTS, _EXPLAINED = 24, 24, 6
@@ -36,7 +35,7 @@ _HIDDEN = ("config", "best", "test", "error")  # of the record: shown elsewhere 
 def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str] = ()) -> Path:
     """Writes `report.html` into a run's folder, and returns its path.
 
-    Its pictures and scores are those of the `split`, "validation" or "test": null is validation where the run has
+    Its images and scores are those of the `split`, "validation" or "test": null is validation where the run has
     such a part, and where its data are not at hand, the page says so and goes without. `overrides` are MACHINE_KEYS.
     Raises UserError where there is no run, no checkpoint of it that can be read, or not the `split` that was asked for.
     """
@@ -73,7 +72,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     try:
         data = load_part(trained, split)
     except UserError as error:
-        if asked:  # an earlier page, with pictures, stays as it is
+        if asked:  # an earlier page, with images, stays as it is
             raise
         content["problem"] = str(error)
     else:
@@ -84,7 +83,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
 
 def read_run_record(run: Path) -> dict[str, Any]:
     """The record of a run. Raises UserError where `run` is not its folder."""
-    record = read_record(RunFolder(run)) if run.is_dir() else {}
+    record = RunFolder(run).record() if run.is_dir() else {}
     if not record:
         raise UserError(f"{run}: not a run's folder: it has no run.json")
     return record
@@ -164,7 +163,7 @@ def _suspects(
 
 
 def _explained(trained: TrainedModel, images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
-    """Mistakes, then a right one of each class: the picture, and beside it what counts for the predicted label."""
+    """Mistakes, then a right one of each class: the image, and beside it what counts for the predicted label."""
     predicted = logits.argmax(dim=1)
     chosen = confident_mistakes(logits, labels)[:_EXPLAINED].tolist()
     for label in range(logits.shape[1]):
@@ -176,12 +175,12 @@ def _explained(trained: TrainedModel, images: Tensor, logits: Tensor, labels: Te
     whole = logits.softmax(dim=1).amax(dim=1)
     return [
         gallery_item(
-            torch.cat([picture, overlay_importance(picture, importance)], dim=2),
+            torch.cat([image, overlay_importance(image, importance)], dim=2),
             f"true {labels[index]}, said {predicted[index]}",
             f"{percent(float(whole[index]), 1)}, at worst {percent(float(left), 1)}",
             look="right" if labels[index] == predicted[index] else "wrong",
         )
-        for index, picture, importance, left in zip(chosen, some, maps, least, strict=True)
+        for index, image, importance, left in zip(chosen, some, maps, least, strict=True)
     ]
 
 

@@ -51,11 +51,8 @@ def write_results(
     parts: dict[str, LabeledImages] = {}
     if splits.validation is not None:
         parts["validation"] = splits.validation
-    test_sha256 = None
     if with_test:
-        tested = load_test(config.data)
-        test_sha256 = tested.sha256()  # so that evaluate.py can say whether it scores the same pictures
-        parts["test"] = tested.to(device)
+        parts["test"] = load_test(config.data).to(device)
     scores: dict[str, dict[str, Any]] = {}
     for part, data in parts.items():
         logits, labels = predict_logits(model, eval_batches(data), config.tta, config.tta_invert)
@@ -99,7 +96,6 @@ def write_results(
         weights_sha256=weights_sha256(state.weights()),
         best=None if best is None else {name: best.get(name) for name in best_names},
         test=test,
-        test_sha256=test_sha256,
         calibration=checkpoint.get("calibration"),
     )
     if test is not None:

@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import config_to_dict
 from housenumbers.data.batches import smallest_micro_batch, steps_per_epoch, training_batches
-from housenumbers.data.load import Splits, check_test_readable, load_splits
+from housenumbers.data.load import Splits, load_splits, test_part_sha256
 from housenumbers.preflight import check_targets
 from housenumbers.runs.restore import last_checkpoint, restore
 from housenumbers.runs.results import write_results
@@ -82,10 +82,14 @@ def run(
         conditions = {**environment(device), "git_commit": _git_commit()}
         last = last_checkpoint(folder, config, device)
         # A trial that goes on with an interrupted one has that one's checkpoints, and no record yet.
-        run_id = last.get("run_id") or folder.record().get("run_id") or uuid.uuid4().hex
+        record = folder.record()
+        run_id, begun_with = last.get("run_id") or record.get("run_id") or uuid.uuid4().hex, record.get("test_sha256")
         folder.record_start(config, run_id=run_id, **conditions, trial=trial and trial.identity)
-        if trial is None:
-            check_test_readable(config.data)
+        if trial is None:  # the test part is read now: an error in it should not be found after the training
+            test_sha256 = test_part_sha256(config.data)
+            if begun_with not in (None, test_sha256):
+                raise UserError(f"{path}: the test part in {config.data.root} is not the one that this run began with")
+            folder.update(test_sha256=test_sha256)
         splits = load_splits(config.data).to(device)
         if last.get("data_sha256", splits.sha256) != splits.sha256:
             raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
@@ -130,13 +134,13 @@ def _start_or_resume(
     seed_everything(config.seed)
     steps = steps_per_epoch(splits.train, config.data.batch_size)
     state = TrainingState.initial(config, steps, device, pretrained=not last)
-    pictures = splits.train.images
-    fewest = smallest_micro_batch(len(pictures), config.data.batch_size, processes.world_size(), config.micro_batches)
-    check_batch_shapes(config, state.model, pictures[:fewest])
+    images = splits.train.images
+    fewest = smallest_micro_batch(len(images), config.data.batch_size, processes.world_size(), config.micro_batches)
+    check_batch_shapes(config, state.model, images[:fewest])
     validating = 0 if splits.validation is None else len(splits.validation.labels)
     log.info(
         "%s, %s; %s to train, %s to validate; %s, %s",
-        config.name, plural(parameter_count(state.model), "parameter"), plural(len(splits.train.labels), "picture"),
+        config.name, plural(parameter_count(state.model), "parameter"), plural(len(splits.train.labels), "image"),
         f"{validating:,}", device, plural(torch.get_num_threads(), "thread"),
     )  # fmt: skip
     if last:
@@ -177,7 +181,7 @@ def _train(
     Checkpoints say where they come from: the configuration, and `origin`.
     """
     common = {"config": config_to_dict(config), **origin}
-    pictures = len(splits.train.labels)
+    images = len(splits.train.labels)
     if trial is not None:
         for record in state.history:  # of an interrupted trial, which this one goes on with in a folder of its own
             _report(config, record, trial)
@@ -194,7 +198,7 @@ def _train(
             if best is record:
                 save_checkpoint(folder.best, {**common, "model": state.weights(), "record": record})
             folder.write_metrics(state.history)
-            tensorboard.log_epoch(writer, record, pictures / record["seconds"])
+            tensorboard.log_epoch(writer, record, images / record["seconds"])
             log.info("%s", _epoch_line(config, record, best is record))
             observers.after_epoch(record)
             if trial is not None and _report(config, record, trial):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any
 
 from housenumbers.runtime.errors import UserError
@@ -9,7 +10,24 @@ from housenumbers.runtime.errors import UserError
 _OF_AN_EPOCH = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
 _ABSENT = ("val_loss", "val_accuracy")  # null without validation
 _DEEPEST = 50
-_OF_SCORES = {"best": ("epoch", "val_accuracy"), "test": ("n", "accuracy"), "calibration": ("temperature", "n")}
+_OF_SCORES = {
+    "best": ("epoch", "val_accuracy", "val_loss"),
+    "test": ("n", "accuracy"),
+    "calibration": ("temperature", "n"),
+}
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("status", "name", "started", "run_id", "data_sha256", "weights_sha256", "cpu", "device"), str),
+    **dict.fromkeys(("config", "versions", "arithmetic"), dict),
+    **dict.fromkeys(("seed", "threads", "world_size", "epochs", "parameters"), int),
+    **dict.fromkeys(("error", "test_sha256", "git_commit", "pretrained_sha256"), (str, NoneType)),
+    **dict.fromkeys(("trial", "best", "test", "calibration"), (dict, NoneType)),
+    "conditions_mixed": bool,
+}
+# What is read of these, whichever they are.
+_WITHIN: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "config": {"data": dict, "objective": (str, list)},
+    "trial": {"study": str},
+}
 
 
 def is_number(value: Any) -> bool:
@@ -51,7 +69,26 @@ def checked_history(records: Any, source: str) -> list[dict[str, Any]]:
     return history
 
 
-def check_scores(record: Mapping[str, Any], source: str) -> None:
+def check_record(record: Any, source: str) -> dict[str, Any]:
+    """The record of a run, as it is. Raises UserError, which names `source`, where a value is of another type.
+
+    All keys may be absent; those that are not known are left alone.
+    """
+    if not isinstance(record, dict) or is_deep(record):
+        raise UserError(f"{source}: not a run's record: restore it from a backup")
+    expected = [(key, record[key], kind) for key, kind in _TYPES.items() if key in record]
+    for name, kinds in _WITHIN.items():
+        within = record.get(name)
+        if isinstance(within, dict):
+            expected += [(f"{name}.{key}", within[key], kind) for key, kind in kinds.items() if key in within]
+    for key, value, kind in expected:
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+            raise UserError(f"{source}: damaged ({key} is of another type): restore it from a backup")
+    _check_scores(record, source)
+    return record
+
+
+def _check_scores(record: Mapping[str, Any], source: str) -> None:
     """Raises UserError, which names `source`, where scores or seconds in a run's record are no numbers."""
     numbers = {"train_seconds": record["train_seconds"]} if record.get("train_seconds") is not None else {}
     for name, keys in _OF_SCORES.items():
@@ -66,6 +103,6 @@ def check_calibration(calibration: Any, source: str) -> None:
     """Raises UserError, which names `source`, where it is given and its temperature could not be divided by."""
     if calibration is None:
         return
-    check_scores({"calibration": calibration}, source)
+    _check_scores({"calibration": calibration}, source)
     if calibration["temperature"] <= 0:
         raise UserError(f"{source}: damaged (calibration.temperature is not above 0): restore it from a backup")

@@ -20,7 +20,7 @@ from housenumbers.config.validate import load_saved_config
 from housenumbers.config.values import config_to_dict, without_machine_keys
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import read_text, remove_temporary_files, write_json, write_text
-from housenumbers.tracking.record_validation import checked_history, is_deep
+from housenumbers.tracking.record_validation import check_record, checked_history
 
 EVENTS = "events.out.tfevents."  # what the names of TensorBoard's files begin with
 _DERIVED = ("report.html", "evaluation_*.json", "corruptions_*")
@@ -52,9 +52,7 @@ class RunFolder:
             raise UserError(f"{self.path}: a file where a run's folder is meant: name the folder of the run") from None
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.record_file}: damaged ({error}): restore it from a backup") from None
-        if not isinstance(record, dict) or is_deep(record):
-            raise UserError(f"{self.record_file}: not a run's record: restore it from a backup")
-        return record
+        return check_record(record, str(self.record_file))
 
     def update(self, **values: Any) -> None:
         """Sets keys of `run.json`, atomically. Only the process that holds the lock may."""

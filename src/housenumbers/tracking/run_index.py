@@ -12,7 +12,6 @@ from housenumbers.config.messages import unknown_key_message
 from housenumbers.config.schema import known_keys
 from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError, os_error_message
-from housenumbers.tracking.record_validation import check_scores
 from housenumbers.tracking.run_folder import RunFolder
 
 RUN_ROOTS = (Path("outputs"), Path("multirun"))
@@ -29,7 +28,7 @@ def all_runs(homes: Iterable[Path] = RUN_ROOTS) -> list[dict[str, Any]]:
         for file in home.rglob("run.json"):
             folder = RunFolder(file.parent)
             try:
-                run = read_record(folder) | {"status": folder.status()}
+                run = folder.record() | {"status": folder.status()}
             except UserError as error:
                 run = {"status": "damaged", "error": str(error)}
             except OSError as error:
@@ -94,13 +93,6 @@ def newest_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> Path:
     if not runs:
         raise UserError(f"{wanted}: no run below {' or '.join(map(str, homes))}: name a run's folder")
     return Path(max(runs, key=lambda run: str(run.get("started", "")))["folder"])
-
-
-def read_record(folder: RunFolder) -> dict[str, Any]:
-    """The folder's record. Raises UserError where it is damaged or scores in it are no numbers, OSError as `record`."""
-    record = folder.record()
-    check_scores(record, str(folder.record_file))
-    return record
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,6 @@ from housenumbers.config.schema import OBJECTIVES
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import read_record
 
 SIGNIFICANT = 0.05
 UNDECIDED = ("no difference", "equal", "not known")  # how verdicts begin that find no difference
@@ -74,7 +73,7 @@ def seed_summary(sweep_folder: Path) -> list[str]:
     records = {}
     for file in sorted(sweep_folder.rglob("run.json")):
         with suppress(UserError, OSError):  # a damaged record has no part in the means; runs.py tells of it
-            records[file.parent] = read_record(RunFolder(file.parent))
+            records[file.parent] = RunFolder(file.parent).record()
     typed = {folder: RunFolder(folder).overrides() for folder in records}
     common = set.intersection(*map(set, typed.values())) if typed else set()
     own_overrides = {folder: [override for override in typed[folder] if override not in common] for folder in typed}
@@ -126,7 +125,7 @@ def _groups(records: Mapping[Path, dict[str, Any]], own_overrides: Mapping[Path,
     runs: dict[str, dict[str, dict[tuple[int, int], dict[str, Any]]]] = {}  # by configuration, status and seeds
     names: dict[str, list[str]] = {}
     for folder, record in records.items():
-        if record.get("status") in ("completed", "failed") and "config" in record:  # which one may fail before it has
+        if _is_whole(record):
             group = _without_seeds(record["config"])
             seeds = record["seed"], record["config"]["data"]["split_seed"]
             runs.setdefault(group, {"completed": {}, "failed": {}})[record["status"]][seeds] = record
@@ -141,6 +140,19 @@ def _groups(records: Mapping[Path, dict[str, Any]], own_overrides: Mapping[Path,
         completed = by_status["completed"]
         groups[name] = _Group(list(completed.values()), len(by_status["failed"].keys() - completed.keys()))
     return groups
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    """Whether a run has ended and its record has all that its part in the spread needs."""
+    config = record.get("config", {})  # a run can fail before it has one
+    needed = {"test", "best", "train_seconds"} if record.get("status") == "completed" else {"error"}
+    return (
+        record.get("status") in ("completed", "failed")
+        and {"seed", *needed} <= record.keys()
+        and {"data", "objective"} <= config.keys()
+        and "split_seed" in config["data"]
+        and (record["status"] == "failed" or record["test"] is not None)
+    )
 
 
 def _first_objective(record: Mapping[str, Any]) -> str:

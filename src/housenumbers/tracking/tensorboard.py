@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb  # `api`, which exports it, imports TensorFlow
@@ -27,7 +27,7 @@ def log_configuration(writer: SummaryWriter, config: dict[str, Any]) -> None:
 
 
 def log_sample_batch(writer: SummaryWriter, images: Tensor, epoch: int) -> None:
-    """Pictures as the model gets them, `[N, 3, H, W]` on 0..255: the first 64 of a training batch."""
+    """Images as the model gets them, `[N, 3, H, W]` on 0..255: the first 64 of a training batch."""
     writer.add_images("Samples/training", (images[:64].float().cpu() / 255).clamp(0, 1), epoch)
 
 
@@ -118,6 +118,6 @@ def _kinds_in(schema: type, prefix: str) -> dict[str, type]:
         if is_dataclass(hint):
             kinds |= _kinds_in(hint, f"{prefix}{key}.")  # type: ignore[arg-type]  # it is a class
         else:
-            types = {*get_args(hint)} - {NoneType} if isinstance(hint, UnionType) else {hint}
+            types = {*get_args(hint)} - {NoneType} if get_origin(hint) in (Union, UnionType) else {hint}
             kinds[f"{prefix}{key}"] = bool if types == {bool} else float if types <= {int, float} else str
     return kinds

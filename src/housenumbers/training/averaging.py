@@ -15,7 +15,7 @@ from housenumbers.data.batches import training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.training.transfer import train_mode
 
-_PICTURES_FOR_STATISTICS = 5000  # or so tell a batch norm's mean and variance well enough
+_IMAGES_FOR_STATISTICS = 5000  # or so tell a batch norm's mean and variance well enough
 
 
 class WeightAverage:
@@ -23,7 +23,7 @@ class WeightAverage:
 
     `ema` is an exponential moving average over the steps (Polyak and Juditsky 1992; Tarvainen and Valpola 2017,
     arXiv:1703.01780), `swa` the mean of the weights at the end of each epoch (Izmailov et al. 2018, arXiv:1803.05407).
-    torch's AveragedModel would copy frozen layers too, and average whole numbers, such as the size of pictures, to
+    torch's AveragedModel would copy frozen layers too, and average whole numbers, such as the size of images, to
     others: only the formulas of torch.optim.swa_utils are used.
     """
 
@@ -96,7 +96,7 @@ def averaged_weights(
 
 @torch.no_grad()
 def _recompute_statistics(network: nn.Module, names: set[str], batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """The mean and variance of the batch norms with these `names` over some training pictures.
+    """The mean and variance of the batch norms with these `names` over some training images.
 
     As torch.optim.swa_utils.update_bn does, which however spares neither frozen layers nor time.
     """
@@ -114,7 +114,7 @@ def _recompute_statistics(network: nn.Module, names: set[str], batches: Iterable
             norm.momentum = 1 / number  # so that what it holds is the mean over the batches so far
         network(images.contiguous(memory_format=torch.channels_last))
         seen += len(images)
-        if seen >= _PICTURES_FOR_STATISTICS:
+        if seen >= _IMAGES_FOR_STATISTICS:
             break
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

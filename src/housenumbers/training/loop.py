@@ -100,7 +100,7 @@ def fit(
     """Trains from where `state` stands to the last epoch, and yields each epoch's record, appended to its history.
 
     The training part is one of `stages`, each in turn for an equal share of the epochs. A model that computes some of
-    its first weights from training pictures does so before the first step, unless it has pretrained ones.
+    its first weights from training images does so before the first step, unless it has pretrained ones.
     `on_step` is called after every step, now and then with the epoch's mean loss so far.
     Raises DivergedError where a loss is not finite.
     """
@@ -147,7 +147,7 @@ def fit(
 
 
 def initialize_from_data(model: nn.Module, train: LabeledImages) -> None:
-    """Lets a model that has a method `initialize_from` compute weights from the training pictures."""
+    """Lets a model that has a method `initialize_from` compute weights from the training images."""
     initialize = getattr(model, "initialize_from", None)
     if initialize is not None:
         initialize(train.images)

@@ -1,4 +1,4 @@
-"""What changes as the run goes on: the size of the pictures, and how much of the model is still trained."""
+"""What changes as the run goes on: the size of the images, and how much of the model is still trained."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ def value_for_epoch(entries: Sequence[Entry], epoch: int, epochs: int) -> Entry:
 
 
 def check_progressive(config: TrainConfig, model: nn.Module) -> None:
-    """Raises UserError where the model has too few stages, or nothing that resizes its pictures."""
+    """Raises UserError where the model has too few stages, or nothing that resizes its images."""
     freeze_after, sizes = config.progressive.freeze_after, config.progressive.sizes
     stages = len(getattr(model, "freezable_stages", list)())
     if len(freeze_after) > stages:
@@ -36,30 +36,30 @@ def check_progressive(config: TrainConfig, model: nn.Module) -> None:
         raise UserError(f"progressive.sizes={sizes}: {type(model).__name__} has no `normalize`, a Normalize, to resize")
 
 
-def check_batch_shapes(config: TrainConfig, model: nn.Module, pictures: Tensor) -> None:
-    """Raises UserError where the model cannot be trained on as few `pictures`, `[N, 3, H, W]`, or not in these sizes.
+def check_batch_shapes(config: TrainConfig, model: nn.Module, images: Tensor) -> None:
+    """Raises UserError where the model cannot be trained on as few `images`, `[N, 3, H, W]`, or not in these sizes.
 
     Where the network has shrunk them to one place, batch norms need two of them or more.
     """
     sizes = config.progressive.sizes
-    if not sizes and len(pictures) > 1:
+    if not sizes and len(images) > 1:
         return
     trial = train_mode(copy.deepcopy(model))  # a copy, for batch norms remember what they see
     for size in sizes:
         try:
-            with torch.no_grad(), _pictures_of(trial, size):
-                trial(pictures)
+            with torch.no_grad(), _images_of(trial, size):
+                trial(images)
         except (RuntimeError, ValueError, AssertionError) as error:
             raise UserError(f"progressive.sizes={sizes}: this model does not take {size} pixels: {error}") from None
     try:
         with torch.no_grad():
-            trial(pictures)
+            trial(images)
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
         raise UserError(
-            f"data.batch_size={config.data.batch_size}: leaves {len(pictures)} at a time now and then, too few for "
-            "batch norms where this model has shrunk pictures to one place: choose another, or a larger input_size"
+            f"data.batch_size={config.data.batch_size}: leaves {len(images)} at a time now and then, too few for "
+            "batch norms where this model has shrunk images to one place: choose another, or a larger input_size"
         ) from None
 
 
@@ -75,7 +75,7 @@ def freeze_stages(config: TrainConfig, model: nn.Module, epoch: int) -> None:
 
 @contextmanager
 def progressive_resize(config: TrainConfig, model: nn.Module, epoch: int) -> Iterator[None]:
-    """Meanwhile the model works on pictures of the size that is due in this epoch (Tan and Le 2021, arXiv:2104.00298).
+    """Meanwhile the model works on images of the size that is due in this epoch (Tan and Le 2021, arXiv:2104.00298).
 
     Small ones cost less, and train the same filters. Scores are always computed at the model's own size.
     """
@@ -83,12 +83,12 @@ def progressive_resize(config: TrainConfig, model: nn.Module, epoch: int) -> Ite
     if not sizes:
         yield
         return
-    with _pictures_of(model, value_for_epoch(sizes, epoch, config.epochs)):
+    with _images_of(model, value_for_epoch(sizes, epoch, config.epochs)):
         yield
 
 
 @contextmanager
-def _pictures_of(model: nn.Module, size: int) -> Iterator[None]:
+def _images_of(model: nn.Module, size: int) -> Iterator[None]:
     normalize = model.get_submodule("normalize")
     assert isinstance(normalize, Normalize)
     own = normalize.size

@@ -85,7 +85,7 @@ def cache_frozen_features(
 ) -> tuple[nn.Module, LabeledImages, LabeledImages | None]:
     """What the loop has to run: the head on features, computed once, where all else is frozen and nothing is augmented.
 
-    Otherwise the model and its pictures as they are. Features, float `[N, D, 1, 1]`, are those of eval mode: dropout
+    Otherwise the model and its images as they are. Features, float `[N, D, 1, 1]`, are those of eval mode: dropout
     in front of the head does not act on them.
     """
     head = getattr(model, "head", None)
@@ -93,7 +93,7 @@ def cache_frozen_features(
     all_trained = len(trained) == len(list(model.parameters()))
     if not isinstance(head, nn.Linear) or all_trained or not config.augment.does_nothing:
         return model, train, validation
-    if not config.progressive.does_nothing:  # pictures of other sizes have other features
+    if not config.progressive.does_nothing:  # images of other sizes have other features
         return model, train, validation
     if trained != {id(parameter) for parameter in head.parameters()}:
         return model, train, validation
@@ -105,7 +105,7 @@ def cache_frozen_features(
 
 
 def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> LabeledImages | None:
-    """What arrives at the head, in the place of the pictures. None where the model goes on behind its head."""
+    """What arrives at the head, in the place of the images. None where the model goes on behind its head."""
     arrived: list[Tensor] = []
     given: list[Tensor] = []
 
