@@ -10,7 +10,7 @@ EXTRAS ?= dev
 LOCKED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock train test test-all test-trains lint format bench demo tensorboard dashboard clean
+.PHONY: help install lock train test test-all test-trains test-lowest lint format bench demo tensorboard dashboard clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -35,6 +35,14 @@ test-all: $(VENV)/.installed-dev  ## the tests, the slow ones too
 
 test-trains: $(VENV)/.installed-dev  ## those tests that train, as far as they are not slow
 	$(IN_VENV)python -m pytest -q -n auto --dist worksteal -m "trains and not slow"
+
+test-lowest: $(VENV)/.installed-dev  ## tests with the lowest versions that pyproject.toml allows, in $(VENV)-lowest
+	$(IN_VENV)python -m pip install --quiet uv
+	$(IN_VENV)uv venv --quiet --clear --python $(VENV)/bin/python $(VENV)-lowest
+	$(IN_VENV)uv pip install --quiet --python $(VENV)-lowest --resolution lowest-direct --prerelease allow \
+		--editable . 'pytest>=8.3' 'pytest-xdist>=3.6'
+	$(VENV)-lowest/bin/python -m pytest -q -n auto --dist worksteal tests/config tests/data tests/models tests/training \
+		tests/runs tests/sweeps
 
 lint: $(VENV)/.installed-dev  ## style, format and types
 	$(IN_VENV)ruff check .
@@ -61,7 +69,7 @@ dashboard: $(VENV)/.installed-dashboard  ## optuna-dashboard on the newest study
 	$(IN_VENV)optuna-dashboard "sqlite:///$(DATABASE)" --host 127.0.0.1 --port 8080
 
 clean:  ## remove .venv and caches; runs stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-lowest .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

@@ -8,6 +8,7 @@ from housenumbers.preflight import check_before_run
 from housenumbers.runs.resume import OVERRIDABLE, check_overridable
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.signals import deferred_signals
+from housenumbers.runtime.versions import how_to_install
 from housenumbers.tracking.run_folder import RunFolder
 
 # What may differ between two runs, and what it is called in their records.
@@ -46,6 +47,7 @@ def repeat(path: Path, overrides: Sequence[str]) -> int:
 
 def _compare(first: RunFolder, second: RunFolder) -> int:
     old, new = first.record(), second.record()
+    commit = old.get("git_commit")
     differing = [name for key, name in _CONDITIONS.items() if old.get(key) != new.get(key)]
     of_old, of_new = old.get("arithmetic"), new["arithmetic"]
     if isinstance(of_old, Mapping):
@@ -59,6 +61,8 @@ def _compare(first: RunFolder, second: RunFolder) -> int:
         return 0
     if differing:
         print(f"the weights differ, and need not be equal: different {', '.join(differing)}")
+        if old.get("versions") != new["versions"] and (advice := how_to_install(old.get("lock_sha256"), commit)):
+            print(advice)
         return 0
     print(f"the weights differ, though nothing else does: {first.path} and {second.path}: please report this")
     return 1

@@ -4,7 +4,6 @@ import os
 import platform
 import random
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import numpy as np
 import torch
 
 from housenumbers.runtime import processes
-
-_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "hydra-core", "omegaconf")
+from housenumbers.runtime.versions import lock_sha256, package_versions
 
 # Read by oneDNN (earlier DNNL), MKL, OpenMP, NumPy and the libraries of CUDA: which instructions they use, in which
 # order they sum, how they round.
@@ -51,14 +49,16 @@ def uses_bfloat16(autocast: bool | str, device: torch.device) -> bool:
 def environment(device: torch.device) -> dict[str, Any]:
     """What decides the bits besides configuration and data, as plain values.
 
-    `threads` of a process, `world_size` (how many processes), `device`, `versions`, `cpu` and `arithmetic`.
+    `threads` of a process, `world_size` (the number of processes), `device`, `versions`, `lock_sha256`, `cpu` and
+    `arithmetic`.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "threads": torch.get_num_threads(),
         "world_size": processes.world_size(),
         "device": name,
-        "versions": dict(_versions()),
+        "versions": dict(package_versions()),
+        "lock_sha256": lock_sha256(),
         "cpu": f"{_cpu_model()}, {torch.backends.cpu.get_cpu_capability()}"
         + (", bfloat16" if _cpu_has_bfloat16() else ""),
         "arithmetic": _arithmetic(),
@@ -77,11 +77,6 @@ def _arithmetic() -> dict[str, Any]:
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "onednn": torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled(),
     } | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
-
-
-@cache
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {package: version(package) for package in _PACKAGES}
 
 
 @cache
