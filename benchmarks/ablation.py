@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import yaml
@@ -21,10 +22,11 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
+from housenumbers.config.constraints import Count, some_of
 from housenumbers.data.batches import eval_batches, steps_per_epoch
 from housenumbers.data.load import load_splits
 from housenumbers.metrics import accuracy_and_loss, predict_logits
-from housenumbers.runtime.errors import DivergedError, UserError, one_line_errors
+from housenumbers.runtime.errors import DivergedError, one_line_errors
 from housenumbers.runtime.memory import disable_malloc_trimming
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.reproducibility import seed_everything
@@ -79,10 +81,10 @@ class Arguments:
     file=outputs/ablation.jsonl   where each finished run is noted; none is run again
     epochs=                   changes all of them"""
 
-    only: str | None = None
-    seeds: int = 2
-    folds: int = 5
-    threads: int = 2
+    only: Annotated[str, some_of(ROWS)] | None = None
+    seeds: Count = 2
+    folds: Count = 5
+    threads: Count = 2
     file: str = "outputs/ablation.jsonl"
 
 
@@ -99,11 +101,6 @@ def main() -> None:
     with one_line_errors():
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root", "data.reduce", "epochs"])
         chosen = arguments.only.split(",") if arguments.only else list(ROWS)
-        if unknown := set(chosen) - set(ROWS):
-            raise UserError(f"only={min(unknown)}: must be some of {','.join(ROWS)}")
-        for key in ("seeds", "folds", "threads"):
-            if getattr(arguments, key) < 1:
-                raise UserError(f"{key}={getattr(arguments, key)}: must be 1 or more")
         torch.set_num_threads(arguments.threads)
         disable_malloc_trimming()
         print(machine(arguments.threads))

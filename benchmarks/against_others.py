@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
 from tqdm import tqdm
@@ -25,6 +26,7 @@ from rounds import Turns, machine, median_and_span, ratio_of_rounds, take_turns
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
+from housenumbers.config.constraints import Count, one_of
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import config_to_dict
 from housenumbers.data.load import load_splits, load_test
@@ -87,13 +89,13 @@ class Arguments:
 
     FOLDER holds SVHN-6k. Lightning and timm come with pip install -e '.[others]'."""
 
-    part: str = "all"
-    network: str | None = None
-    only: str | None = None
-    rounds: int = 7
-    epochs: int | None = None
-    seeds: int = 10
-    threads: int | None = None
+    part: Literal["all", "speed", "accuracy"] = "all"
+    network: Annotated[str, one_of(SETTINGS)] | None = None
+    only: Annotated[str, one_of(CONTESTANTS)] | None = None
+    rounds: Count = 7
+    epochs: Count | None = None
+    seeds: Count = 10
+    threads: Count | None = None
     file: str = "outputs/against_others.jsonl"
 
 
@@ -227,16 +229,6 @@ def set_threads(work: Task) -> None:
 
 
 def check(arguments: Arguments) -> None:
-    for key, value, known in (
-        ("part", arguments.part, ("all", "speed", "accuracy")),
-        ("network", arguments.network, (None, *SETTINGS)),
-        ("only", arguments.only, (None, *CONTESTANTS)),
-    ):
-        if value not in known:
-            raise UserError(f"{key}={value}: must be one of {', '.join(filter(None, known))}")
-    for key, number in (("rounds", arguments.rounds), ("epochs", arguments.epochs), ("seeds", arguments.seeds)):
-        if number is not None and number < 1:
-            raise UserError(f"{key}={number}: must be 1 or more")
     if arguments.part == "accuracy" and arguments.network and not SETTINGS[arguments.network].epochs:
         raise UserError(f"network={arguments.network}: its speed alone is measured: set part=speed, or network=fastnet")
     for package in ("lightning", "timm"):

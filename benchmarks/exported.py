@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -20,13 +21,14 @@ from rounds import Turns, first_images, machine, median_and_span, ratio_of_round
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
+from housenumbers.config.constraints import Count, one_of
 from housenumbers.config.values import config_to_dict
 from housenumbers.data.load import load_splits
 from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model
 from housenumbers.metrics import predict_logits
 from housenumbers.prediction.export import export
 from housenumbers.prediction.export_formats import check_export_format
-from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.errors import one_line_errors
 from housenumbers.training.build import build_model
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
 from housenumbers.training.loop import initialize_from_data
@@ -50,9 +52,9 @@ class Arguments:
     rounds=11      rounds that count, after one to warm up
     threads=2      CPU threads, of each"""
 
-    rounds: int = 11
-    threads: int = 2
-    only: str | None = None
+    rounds: Count = 11
+    threads: Count = 2
+    only: Annotated[str, one_of(NETWORKS)] | None = None
 
 
 def write_model(name: str, folder: Path, threads: int) -> Path:
@@ -107,10 +109,6 @@ CONTESTANTS = ("plain", "folded", "onnx runtime")
 def main() -> None:
     with one_line_errors(), tempfile.TemporaryDirectory() as folder:
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root"])
-        if arguments.rounds < 1 or arguments.threads < 1:
-            raise UserError("rounds, threads: must be 1 or more")
-        if arguments.only not in (None, *NETWORKS):
-            raise UserError(f"only={arguments.only}: must be one of {', '.join(NETWORKS)}")
         check_export_format("onnx", None)
         names = [arguments.only] if arguments.only else list(NETWORKS)
         root = overrides[-1].partition("=")[2] if overrides else None

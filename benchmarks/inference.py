@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import nn
@@ -19,11 +20,12 @@ from rounds import Turns, first_images, machine, median_and_span, ratio_of_round
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
+from housenumbers.config.constraints import Count, one_of
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.metrics import predict_logits
 from housenumbers.models.fold_batch_norm import fold_batch_norms
-from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.errors import one_line_errors
 from housenumbers.runtime.memory import disable_malloc_trimming
 from housenumbers.training.build import build_model
 from housenumbers.training.reproducibility import seed_everything
@@ -52,9 +54,9 @@ class Arguments:
     rounds=15      rounds that count, after one to warm up
     threads=null   CPU threads; null: as many as torch takes by itself"""
 
-    rounds: int = 15
-    threads: int | None = None
-    only: str | None = None
+    rounds: Count = 15
+    threads: Count | None = None
+    only: Annotated[str, one_of(NETWORKS)] | None = None
 
 
 def network(name: str) -> nn.Module:
@@ -100,10 +102,6 @@ def labels_that_differ(name: str, root: str | None) -> int:
 def main() -> None:
     with one_line_errors():
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root"])
-        if arguments.rounds < 1:
-            raise UserError(f"rounds={arguments.rounds}: must be 1 or more")
-        if arguments.only not in (None, *NETWORKS):
-            raise UserError(f"only={arguments.only}: must be one of {', '.join(NETWORKS)}")
         names = [arguments.only] if arguments.only else list(NETWORKS)
         root = overrides[-1].partition("=")[2] if overrides else None
         if arguments.threads is not None:

@@ -11,20 +11,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
+from housenumbers.config.constraints import Count
 from housenumbers.config.values import config_to_dict
 from housenumbers.data.image_files import list_files
 from housenumbers.data.load import load_splits
 from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.prediction.predict_files import predict_files
-from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.errors import one_line_errors
 from housenumbers.training.build import build_model
 from housenumbers.training.checkpoint import save_checkpoint
 from housenumbers.training.loop import initialize_from_data
@@ -43,9 +46,9 @@ class Arguments:
     threads=2    of torch
     tta=1 tta_invert=true   so many views of each crop, as models of experiment=fast have"""
 
-    n: int = 20_000
-    rounds: int = 5
-    threads: int = 2
+    n: Annotated[int, Ge(100)] = 20_000
+    rounds: Count = 5
+    threads: Count = 2
 
 
 def write_files(folder: Path, arguments: Arguments, views: Sequence[str]) -> Path:
@@ -95,8 +98,6 @@ def model_seconds(checkpoint: Path, count: int) -> float:
 def main() -> None:
     with one_line_errors(), tempfile.TemporaryDirectory() as folder:
         arguments, views = parse(Arguments, sys.argv[1:], others=["tta", "tta_invert"])
-        if arguments.n < 100 or arguments.rounds < 1 or arguments.threads < 1:
-            raise UserError("n, rounds, threads: must be 100, 1 and 1 or more")
         checkpoint, images = write_files(Path(folder), arguments, views), Path(folder) / "images"
         command_seconds(checkpoint, images, arguments.n)  # not counted: files and libraries are then in memory
         measured: dict[str, list[float]] = {"command": [], "without its start": [], "model alone": []}

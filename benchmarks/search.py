@@ -13,6 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -22,7 +23,8 @@ sys.path.insert(0, str(ROOT / "src"))
 from rounds import machine
 
 from housenumbers.config.command_line import parse
-from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.config.constraints import Count
+from housenumbers.runtime.errors import one_line_errors
 
 GOAL = 3.0
 PATIENCE = 3  # times the stock sweep's whole time: then ours has not reached it
@@ -48,10 +50,10 @@ class Arguments:
     epochs=10      of each trial
     pruner=median  of ours: median, halving or hyperband"""
 
-    seeds: int = 10
-    n_trials: int = 16
-    epochs: int = 10
-    pruner: str = "median"
+    seeds: Count = 10
+    n_trials: Count = 16
+    epochs: Count = 10
+    pruner: Literal["median", "halving", "hyperband"] = "median"
 
 
 @dataclass
@@ -147,8 +149,6 @@ def report(pairs: list[tuple[Searched, Searched]]) -> list[str]:
 def main() -> None:
     with one_line_errors():
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data", "data.root", "data.reduce"])
-        if min(arguments.seeds, arguments.n_trials, arguments.epochs) < 1:
-            raise UserError("seeds, n_trials and epochs must be 1 or more")
         overrides = [f"data.root={Path(w[10:]).absolute()}" if w.startswith("data.root=") else w for w in overrides]
         fixed = ["model.width=8", f"epochs={arguments.epochs}", "data.split=blocks", "data.download=false"]
         common = [*fixed, "data.verify=false", *overrides]

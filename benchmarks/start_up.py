@@ -21,12 +21,14 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from housenumbers.config import schema
 from housenumbers.config.command_line import parse
+from housenumbers.config.constraints import Count
+from housenumbers.config.schema import register_schemas
 from housenumbers.config.sections import DataConfig
+from housenumbers.config.validate import load_saved_config
 from housenumbers.data.load import load_splits
 from housenumbers.data.svhn import locate
-from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.errors import one_line_errors
 from housenumbers.training.reproducibility import environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +46,7 @@ class Arguments:
 
     n=5   how often each is measured"""
 
-    n: int = 5
+    n: Count = 5
 
 
 def command_seconds(word: str) -> float:
@@ -128,16 +130,14 @@ def data_config(overrides: list[str]) -> DataConfig:
     """The configuration of SVHN, from files that need not be the official ones, with `overrides` for their folder."""
     with initialize_config_dir(str(ROOT / "conf")):
         composed = compose("train", ["data.verify=false", "data.download=false"])
-    return schema.load_saved_config(composed, "conf/train.yaml", overrides).data
+    return load_saved_config(composed, "conf/train.yaml", overrides).data
 
 
 def main() -> None:
     with one_line_errors(), tempfile.TemporaryDirectory() as made_up:
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root"])
         n = arguments.n
-        if n < 1:
-            raise UserError(f"n={n}: must be 1 or more")
-        schema.register_schemas()
+        register_schemas()
         files = {"made-up file": data_config([f"data.root={made_up}"])}
         if overrides:
             files["data.root"] = data_config(overrides)

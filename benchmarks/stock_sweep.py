@@ -15,8 +15,9 @@ from omegaconf import DictConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from housenumbers.config import schema
+from housenumbers.config.schema import register_schemas
 from housenumbers.config.targets import ALLOWED_TARGETS
+from housenumbers.config.validate import validate_config
 
 
 class Unheard:
@@ -35,11 +36,11 @@ class Unheard:
 def train(composed: DictConfig) -> Any:
     from housenumbers.runs.run import run
 
-    return run(schema.validate_config(composed), Path(HydraConfig.get().runtime.output_dir), Unheard())
+    return run(validate_config(composed), Path(HydraConfig.get().runtime.output_dir), Unheard())
 
 
 if __name__ == "__main__":
-    schema.register_schemas()
+    register_schemas()
     ConfigStore.instance().store(
         group="hydra/sweeper", name="stock", node=OptunaSweeperConf(direction=Direction.maximize)
     )

@@ -7,12 +7,14 @@ import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from rounds import machine
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
-from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.config.constraints import Count, some_of
+from housenumbers.runtime.errors import one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
 from runs import completed_run
 
@@ -52,9 +54,9 @@ class Arguments:
     folder=outputs/svhn_6k   where the runs go; those that are there are not run again
     epochs= and data.size= (of rendered crops) change all of them"""
 
-    only: str | None = None
-    seeds: int | None = None
-    threads: int = 2
+    only: Annotated[str, some_of(CONTESTANTS)] | None = None
+    seeds: Count | None = None
+    threads: Count = 2
     folder: str = "outputs/svhn_6k"
 
 
@@ -81,10 +83,6 @@ def main() -> None:
             Arguments, sys.argv[1:], others=["data.root", "data.reduce", "data.size", "epochs"]
         )
         chosen = arguments.only.split(",") if arguments.only else list(CONTESTANTS)
-        if not set(chosen) <= set(CONTESTANTS):
-            raise UserError(f"only={arguments.only}: must be of {', '.join(CONTESTANTS)}")
-        if arguments.seeds is not None and arguments.seeds < 1:
-            raise UserError(f"seeds={arguments.seeds}: must be 1 or more")
         print(machine(arguments.threads))
         home = Path(arguments.folder).absolute()
         jobs = [(name, seed) for name in chosen for seed in range(arguments.seeds or CONTESTANTS[name].seeds)]

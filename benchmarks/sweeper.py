@@ -18,9 +18,10 @@ from datetime import datetime
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import optuna
+from annotated_types import Ge
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from tqdm import tqdm
@@ -31,7 +32,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from rounds import machine
 
 from housenumbers.config.command_line import parse
-from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.errors import one_line_errors
 from housenumbers.sweeps.database import open_storage
 from housenumbers.sweeps.space import read_space
 from housenumbers.sweeps.study import open_study
@@ -53,11 +54,11 @@ class Arguments:
     short=20       trials of which the overhead is taken
     uneven=40      trials of 1 to 30 epochs that two workers share"""
 
-    only: str | None = None
+    only: Literal["overhead", "idle", "growth"] | None = None
     storage: str | None = None
-    trials: int = 1000
-    short: int = 20
-    uneven: int = 40
+    trials: Annotated[int, Ge(100)] = 1000
+    short: Annotated[int, Ge(3)] = 20
+    uneven: Annotated[int, Ge(2)] = 40
 
 
 def sweep(home: Path, script: str, *words: str) -> Path:
@@ -160,11 +161,6 @@ def spread(values: Sequence[float]) -> str:
 def main() -> None:
     with one_line_errors():
         arguments, _ = parse(Arguments, sys.argv[1:])
-        if arguments.only not in (None, "overhead", "idle", "growth"):
-            raise UserError(f"only={arguments.only}: must be overhead, idle or growth")
-        for key, least in {"trials": 100, "short": 3, "uneven": 2}.items():
-            if getattr(arguments, key) < least:
-                raise UserError(f"{key}={getattr(arguments, key)}: must be {least} or more")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("housenumbers").setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", message="Heartbeat of storage")

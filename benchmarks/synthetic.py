@@ -8,16 +8,19 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from rounds import machine
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
+from housenumbers.config.constraints import Count
 from housenumbers.evaluation.figures import TRAINING, VALIDATION
-from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.errors import one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
 from runs import ROOT, completed_run
 
@@ -38,9 +41,9 @@ class Arguments:
     folder=outputs/synthetic         where the runs and the figure go; runs that are there are not run again
     data.size= and epochs= change the training on rendered digits, factor= the epochs on real ones"""
 
-    seeds: int = 3
+    seeds: Count = 3
     folder: str = "outputs/synthetic"
-    factor: float = 1.0
+    factor: Annotated[float, Interval(gt=0, le=10)] = 1.0
 
 
 def on_real_crops(folder: Path, root: list[str]) -> float:
@@ -105,8 +108,6 @@ def main() -> None:
         arguments, words = parse(Arguments, sys.argv[1:], others=["data.root", "data.size", "epochs", "threads"])
         root = [word for word in words if word.startswith("data.root=")]
         overrides = [word for word in words if word not in root]
-        if arguments.seeds < 1 or not 0 < arguments.factor <= 10:
-            raise UserError("seeds must be 1 or more, and factor above 0 and at most 10")
         print(machine())
         home = Path(arguments.folder).absolute()
         without, results, seconds = measure(home, arguments.seeds, arguments.factor, root, overrides)

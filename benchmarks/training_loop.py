@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import nn
@@ -25,13 +26,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from rounds import Images, Turns, first_images, machine, take_turns
 
-from housenumbers.config import schema
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
+from housenumbers.config.constraints import Count, one_of
 from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import option_dict
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.models.resnet import ResNet
-from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.errors import one_line_errors
 from housenumbers.runtime.memory import disable_malloc_trimming
 from housenumbers.training.build import build_model, build_optimizer
 from housenumbers.training.loop import TrainingState, batch_loss, train_epoch
@@ -42,23 +44,6 @@ CPU = torch.device("cpu")
 
 Contestant = Callable[[], None]  # trains on the round's images once
 Speeds = dict[str, list[float]]  # each contestant's images/s, round by round
-
-
-@dataclass
-class Arguments:
-    """Measures images/s of the training loop, the bare step and the usual loop, and the ratios between them.
-
-    python benchmarks/training_loop.py                    all settings, on random images
-    python benchmarks/training_loop.py only=w64_b16       one of w64_b16, w64_b128, w16_b128 (width, batch size) and
-                                                          fast_b64 (fastnet as experiment=fast trains it)
-    python benchmarks/training_loop.py data.root=FOLDER   on the images of FOLDER/train_32x32.mat
-
-    rounds=7       rounds that count, after one to warm up
-    threads=null   CPU threads; null: as many as torch takes by itself"""
-
-    rounds: int = 7
-    threads: int | None = None
-    only: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +72,23 @@ SETTINGS = [
     study(16, 128, 12, 1.5),
     Setting("fast_b64", ["experiment=fast", "epochs=1000"], 64, 60, 0.9, None),  # a schedule that lasts for all rounds
 ]
+
+
+@dataclass
+class Arguments:
+    """Measures images/s of the training loop, the bare step and the usual loop, and the ratios between them.
+
+    python benchmarks/training_loop.py                    all settings, on random images
+    python benchmarks/training_loop.py only=w64_b16       one of w64_b16, w64_b128, w16_b128 (width, batch size) and
+                                                          fast_b64 (fastnet as experiment=fast trains it)
+    python benchmarks/training_loop.py data.root=FOLDER   on the images of FOLDER/train_32x32.mat
+
+    rounds=7       rounds that count, after one to warm up
+    threads=null   CPU threads; null: as many as torch takes by itself"""
+
+    rounds: Count = 7
+    threads: Count | None = None
+    only: Annotated[str, one_of(setting.name for setting in SETTINGS)] | None = None
 
 
 # ---- The contestants: the same network from the same seed, on the same images.
@@ -130,9 +132,9 @@ def usual_loop(config: TrainConfig, setting: Setting, train: LabeledImages, work
     loader = DataLoader(
         Images(train, changes), setting.batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0
     )
-    model = ResNet(schema.option_dict(config.model)["width"]).train()
+    model = ResNet(option_dict(config.model)["width"]).train()
     model.normalize = nn.Identity()  # type: ignore[assignment]  # the transforms do it
-    optimizer = torch.optim.Adam(model.parameters(), lr=schema.option_dict(config.optimizer)["lr"])
+    optimizer = torch.optim.Adam(model.parameters(), lr=option_dict(config.optimizer)["lr"])
 
     def run() -> None:
         total_loss, correct, seen = 0.0, 0, 0
@@ -227,12 +229,7 @@ def span(values: list[float], digits: int) -> str:
 def main() -> None:
     with one_line_errors():
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root"])
-        if arguments.rounds < 1:
-            raise UserError(f"rounds={arguments.rounds}: must be 1 or more")
         settings = [setting for setting in SETTINGS if arguments.only in (None, setting.name)]
-        if not settings:
-            names = ", ".join(setting.name for setting in SETTINGS)
-            raise UserError(f"only={arguments.only}: must be one of {names}")
 
         configs = [config_for(setting, arguments.threads, overrides) for setting in settings]
         if arguments.threads is not None:

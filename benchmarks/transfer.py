@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from rounds import machine
@@ -15,10 +16,11 @@ from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
+from housenumbers.config.constraints import Count
 from housenumbers.config.schema import TrainConfig
 from housenumbers.data.batches import steps_per_epoch
 from housenumbers.data.load import load_splits
-from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.errors import one_line_errors
 from housenumbers.runtime.memory import disable_malloc_trimming
 from housenumbers.tracking.spread import mean_and_deviation
 from housenumbers.training import distributed
@@ -52,8 +54,8 @@ class Arguments:
     folder=outputs/transfer   where the runs go; those that are there are not run again
     data=, data.reduce=, epochs= and threads= change all of them alike; data.size= the rendered crops"""
 
-    only: str | None = None
-    seeds: int = 3
+    only: Literal["accuracy", "caching"] | None = None
+    seeds: Count = 3
     folder: str = "outputs/transfer"
 
 
@@ -108,8 +110,6 @@ def main() -> None:
         arguments, words = parse(
             Arguments, sys.argv[1:], others=["data", "data.root", "data.reduce", "data.size", "epochs", "threads"]
         )
-        if arguments.only not in (None, "accuracy", "caching") or arguments.seeds < 1:
-            raise UserError("only must be accuracy or caching, and seeds 1 or more")
         of_rendered = [word for word in words if word.startswith(("data.size=", "epochs=", "threads="))]
         overrides = [word for word in words if not word.startswith("data.size=")]
         print(machine())

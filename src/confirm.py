@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from housenumbers.config.command_line import parse
+from housenumbers.config.constraints import Count
 from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError, one_line_errors
@@ -26,8 +27,8 @@ class Arguments:
     The same command goes on after an interruption."""
 
     study: str = MISSING
-    top: int = 3
-    seeds: int = 5
+    top: Count = 3
+    seeds: Count = 5
     storage: str | None = None
     config_dir: str | None = None
 
@@ -36,9 +37,6 @@ def main() -> None:
     signals.install_handlers()
     with one_line_errors():
         arguments, overrides = parse(Arguments, sys.argv[1:], others=MACHINE_KEYS)
-        for key in ("top", "seeds"):
-            if getattr(arguments, key) < 1:
-                raise UserError(f"{key}={getattr(arguments, key)}: must be 1 or more")
         from housenumbers.runs.run import run
         from housenumbers.sweeps.confirm import confirm
         from housenumbers.sweeps.database import one_line_database_errors, storage_name

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -33,7 +33,7 @@ class Arguments:
     Writes evaluation_SPLIT.json, or evaluation_test_on_DATA.json, into the run's folder."""
 
     run: str = "last"
-    split: str | None = None
+    split: Literal["test", "validation"] | None = None
     data: str | None = None
     calibrate: bool = False
     corruptions: bool = False
@@ -43,8 +43,6 @@ def main() -> None:
     with one_line_errors():
         elsewhere = any(word.startswith("data=") for word in sys.argv[1:])  # whose keys are then free
         arguments, overrides = parse(Arguments, sys.argv[1:], [*MACHINE_KEYS, "data.*"] if elsewhere else MACHINE_KEYS)
-        if arguments.split not in (None, "test", "validation"):
-            raise UserError(f"split={arguments.split}: must be test or validation")
         if elsewhere and arguments.split == "validation":
             raise UserError("split=validation: of other data only the test part can be scored")
         if arguments.calibrate and arguments.split != "validation":

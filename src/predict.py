@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Literal
 
 from housenumbers.config.command_line import parse
 from housenumbers.data.image_files import find_images, split_names
@@ -26,7 +27,7 @@ class Arguments:
     Files that cannot be read are told on standard error and skipped; the exit code is then 1."""
 
     run: str = "last"
-    format: str = "table"
+    format: Literal["table", "jsonl", "csv"] = "table"
 
 
 def main() -> None:
@@ -36,8 +37,6 @@ def main() -> None:
     with one_line_errors():
         arguments, others = parse(Arguments, sys.argv[1:], others=["images", "device", "threads", "tta", "tta_invert"])
         images = [word.partition("=")[2] for word in others if word.startswith("images=")]
-        if arguments.format not in ("table", "jsonl", "csv"):
-            raise UserError(f"format={arguments.format}: must be table, jsonl or csv")
         if not images:
             raise UserError("images=FILES: must be given: files, folders, a pattern, or - (--help says more)")
         files = find_images([word for value in images for word in split_names(value)])

@@ -3,9 +3,11 @@
 import json
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
 from housenumbers.config.command_line import parse
-from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.config.constraints import Count
+from housenumbers.runtime.errors import one_line_errors
 
 
 @dataclass
@@ -18,17 +20,13 @@ class Arguments:
     python src/runs.py name=run1 optimizer.lr=0.001  the configuration will do
     python src/runs.py limit=10                      the first ten"""
 
-    format: str = "table"
-    limit: int | None = None
+    format: Literal["table", "json"] = "table"
+    limit: Count | None = None
 
 
 def main() -> None:
     with one_line_errors():
         arguments, filters = parse(Arguments, sys.argv[1:], others=["*"])
-        if arguments.format not in ("table", "json"):
-            raise UserError(f"format={arguments.format}: must be table or json")
-        if arguments.limit is not None and arguments.limit < 1:
-            raise UserError(f"limit={arguments.limit}: must be 1 or more")
         from housenumbers.tracking.run_index import all_runs, check_filters, matches, table
 
         found = all_runs()

@@ -143,7 +143,12 @@ def test_of_several_objectives_no_dominated_trial_is_taken(tmp_path: Path) -> No
 
     def run(config: TrainConfig, path: Path, **_: bool) -> None:
         score = {"val_accuracy": config.optimizer.lr + config.seed / 1e6, "val_loss": 1.0, "epoch": 1}
-        record = {"status": "completed", "best": score, "test": {"accuracy": 0.5}, "train_seconds": float(config.seed)}
+        record = {
+            "status": "completed",
+            "best": score,
+            "test": {"accuracy": 0.5, "n": 100},
+            "train_seconds": float(config.seed),
+        }
         RunFolder(path).update(config=config_to_dict(config), **record)
 
     result = confirm(study, tmp_path, ROOT / "conf", run, top=3, seeds=2, overrides=())

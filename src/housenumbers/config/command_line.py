@@ -8,6 +8,7 @@ from typing import TypeVar, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from housenumbers.config.constraints import check_constraints
 from housenumbers.config.messages import expected_types, one_line
 from housenumbers.runtime.errors import UserError
 
@@ -18,7 +19,7 @@ def parse(schema: type[Arguments], argv: Sequence[str], others: Sequence[str] = 
     """The arguments as a `schema`, and those whose key matches one of the patterns in `others` as they are.
 
     `--help` prints the schema's docstring and exits. Raises UserError for a word that is no KEY=VALUE, a key that is
-    unknown, a value of the wrong type, and a key that must be given and is not.
+    unknown, a value of another type or outside its range, and a key that must be given and is not.
     """
     if {"--help", "-h"} & set(argv):
         print(schema.__doc__)
@@ -41,4 +42,6 @@ def parse(schema: type[Arguments], argv: Sequence[str], others: Sequence[str] = 
             raise UserError(one_line(error, expected_types(schema))) from None
     for key in map(str, OmegaConf.missing_keys(config)):
         raise UserError(f"{key}={key.upper()}: must be given (--help says more)")
-    return cast(Arguments, OmegaConf.to_object(config)), more
+    arguments = cast(Arguments, OmegaConf.to_object(config))
+    check_constraints(arguments)
+    return arguments, more

@@ -5,7 +5,7 @@ method `rules` holds what concerns several fields. OmegaConf, which reads the pl
 """
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from math import inf
@@ -25,6 +25,7 @@ BelowOne = Annotated[float, Interval(ge=0, lt=1)]
 AboveZeroUpToOne = Annotated[float, Interval(gt=0, le=1)]
 BetweenZeroAndOne = Annotated[float, Interval(gt=0, lt=1)]
 Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
+Count = Annotated[int, Ge(1)]
 
 # Of a dataclass's method `rules`: whether the rule holds, the field that it is told of, what that field must be.
 Rules = Iterator[tuple[bool, str, str]]
@@ -36,6 +37,18 @@ class Where:
 
     holds: Callable[[Any], bool]
     words: str
+
+
+def one_of(names: Iterable[str]) -> Where:
+    """The constraint of a text that is one of the names."""
+    known = list(names)
+    return Where(lambda text: text in known, f"one of {', '.join(known)}")
+
+
+def some_of(names: Iterable[str]) -> Where:
+    """The constraint of a text that is some of the names, with commas between them."""
+    known = list(names)
+    return Where(lambda text: set(text.split(",")) <= set(known), f"some of {','.join(known)}")
 
 
 _HOLDS: dict[type, Callable[[Any, Any], bool]] = {

@@ -14,6 +14,7 @@ from housenumbers.config.constraints import (
     AboveZeroUpToOne,
     BelowOne,
     BetweenZeroAndOne,
+    Count,
     NonNegative,
     Positive,
     Rules,
@@ -23,7 +24,6 @@ from housenumbers.config.constraints import (
 from housenumbers.config.sections import is_folder_path
 from housenumbers.runtime.text import plural
 
-Count = Annotated[int, Ge(1)]
 Channels = Annotated[int, Ge(1), Unit("channel")]
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any
 
-from annotated_types import Ge, Interval, Unit
+from annotated_types import Interval, Unit
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from housenumbers.config.constraints import BelowOne, Positive, Rules, Seed, Where
+from housenumbers.config.constraints import BelowOne, Count, Positive, Rules, Seed, Where
 from housenumbers.config.groups import SCHEMAS, PlateauConfig
 from housenumbers.config.messages import expected_types
 from housenumbers.config.sections import (
@@ -63,7 +63,7 @@ class TrainConfig:
     # Labels the folder, TensorBoard and the index of runs.
     name: Annotated[str, Where(is_valid_name, VALID_NAME)] = MISSING
     seed: Seed = MISSING
-    epochs: Annotated[int, Ge(1)] = MISSING
+    epochs: Count = MISSING
     label_smoothing: BelowOne = MISSING
     clip_grad_norm: Positive | None = MISSING
     logger: NamedTargets = field(default_factory=dict)
@@ -77,7 +77,7 @@ class TrainConfig:
     autocast: Annotated[Any, Where(lambda value: isinstance(value, bool) or value == "cuda", "false, cuda or true")] = (
         MISSING
     )
-    micro_batches: Annotated[int, Ge(1)] = 1  # parts of each batch over which its gradient is summed, to save memory
+    micro_batches: Count = 1  # parts of each batch over which its gradient is summed, to save memory
     # Final scores are means over the image and its shifts by this many pixels; 0: the image alone.
     tta: Annotated[int, Interval(ge=0, le=16), Unit("pixels")] = 0
     tta_invert: bool = False  # and over all these with light and dark swapped

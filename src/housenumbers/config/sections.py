@@ -10,6 +10,7 @@ from housenumbers.config.constraints import (
     AboveZeroUpToOne,
     BelowOne,
     BetweenZeroAndOne,
+    Count,
     NonNegative,
     Rules,
     Seed,
@@ -98,7 +99,7 @@ class DataConfig:
 class EarlyStoppingConfig:
     enabled: bool = False
     monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
-    start_epoch: Annotated[int, Ge(1)] = 1  # earlier epochs neither count nor set the mark
+    start_epoch: Count = 1  # earlier epochs neither count nor set the mark
     patience: Annotated[int, Ge(1), Unit("epoch")] = 3  # stop after this many epochs in a row without an improvement
     improvement: Annotated[float, Interval(ge=0, lt=100), Unit("percent")] = (
         5.0  # of the last mark, or it does not count
