@@ -166,7 +166,8 @@ def test_runs_that_do_not_differ_leave_no_winner(tmp_path: Path) -> None:
     def run(config: TrainConfig, path: Path, **_: bool) -> None:
         noise = 0.01 * (config.seed % 2)
         score = {"val_accuracy": 0.9 + noise + config.optimizer.lr / 10, "val_loss": 1.0, "epoch": 1}
-        RunFolder(path).update(config=config_to_dict(config), status="completed", best=score, test={"accuracy": 0.5})
+        test = {"accuracy": 0.5, "n": 100}
+        RunFolder(path).update(config=config_to_dict(config), status="completed", best=score, test=test)
 
     result = confirm(study, tmp_path, ROOT / "conf", run, top=2, seeds=2, overrides=())
     first, second = result["rows"]
