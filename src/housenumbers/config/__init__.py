@@ -1,1 +1,1 @@
-"""Configuration: its schema, from the command line to checked values, and the messages for mistakes in it. No torch."""
+"""Configuration: the schema, parsing, validation and error messages. Does not import torch."""

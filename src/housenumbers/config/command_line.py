@@ -1,4 +1,4 @@
-"""KEY=VALUE arguments for the small commands, typed by a dataclass. Training itself has Hydra for that."""
+"""KEY=VALUE arguments for the small commands, typed by a dataclass. Training uses Hydra instead."""
 
 import sys
 from collections.abc import Sequence
@@ -16,26 +16,26 @@ Arguments = TypeVar("Arguments")
 
 
 def parse(schema: type[Arguments], argv: Sequence[str], others: Sequence[str] = ()) -> tuple[Arguments, list[str]]:
-    """The arguments as a `schema`, and those whose key matches one of the patterns in `others` as they are.
+    """Parses `argv` into a `schema`. Also returns the arguments whose key matches a pattern in `others`, unparsed.
 
-    `--help` prints the schema's docstring and exits. Raises UserError for a word that is no KEY=VALUE, a key that is
-    unknown, a value of another type or outside its range, and a key that must be given and is not.
+    `--help` prints the schema's docstring and exits. Raises UserError for an argument that is not KEY=VALUE, an unknown
+    key, a value of another type or outside its range, and a required key that is missing.
     """
     if {"--help", "-h"} & set(argv):
         print(schema.__doc__)
         sys.exit(0)
     config = OmegaConf.structured(schema)
     known = list(config)
-    more = []
-    for word in argv:
-        key, equals, _ = word.partition("=")
+    unparsed = []
+    for argument in argv:
+        key, equals, _ = argument.partition("=")
         if not equals:
-            raise UserError(f"{word}: not KEY=VALUE (--help lists the keys)")
+            raise UserError(f"{argument}: not KEY=VALUE (--help lists the keys)")
         try:
             if key in known:
-                config = OmegaConf.merge(config, OmegaConf.from_dotlist([word]))
+                config = OmegaConf.merge(config, OmegaConf.from_dotlist([argument]))
             elif any(fnmatch(key, pattern) for pattern in others):
-                more.append(word)
+                unparsed.append(argument)
             else:
                 raise UserError(f"{key}: no such key: use one of {', '.join([*map(str, known), *others])}")
         except OmegaConfBaseException as error:
@@ -44,4 +44,4 @@ def parse(schema: type[Arguments], argv: Sequence[str], others: Sequence[str] = 
         raise UserError(f"{key}={key.upper()}: must be given (--help says more)")
     arguments = cast(Arguments, OmegaConf.to_object(config))
     check_constraints(arguments)
-    return arguments, more
+    return arguments, unparsed

@@ -1,4 +1,4 @@
-"""From the words of a command line to a checked configuration, as train.py composes it. Imports no torch either."""
+"""Composes and checks a configuration from command-line arguments, as train.py does. Does not import torch."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,26 +16,26 @@ from housenumbers.config.schema import TrainConfig, known_keys, register_schemas
 from housenumbers.config.validate import validate_config
 from housenumbers.runtime.errors import UserError
 
-# How Hydra begins what it raises, as a ValueError, for flags in a form that `hydra_words` does not take apart: -mc job.
+# Prefixes of Hydra's ValueErrors about flags that `hydra_arguments` cannot split, such as -mc job.
 _ABOUT_FLAGS = ("Only one of --run", "The --resolve flag", "--experimental-rerun")
-# Keys whose values are paths, which may hold any letter.
+# Keys whose values are paths. A path may contain any character.
 _PATH_KEYS = ("data.root", "data.cache", "data.fonts", "model.pretrained", "hydra.run.dir", "hydra.sweep.dir")
 
 
 def compose_config(conf: Path, arguments: Sequence[str], config_dir: Path | None = None) -> TrainConfig:
-    """What train.py composes of the folder `conf`, perhaps with `--config-dir`, and these words, checked.
+    """Composes the folder `conf`, an optional `--config-dir` and these arguments as train.py does, and checks them.
 
-    Raises UserError as it does.
+    Raises UserError where the configuration is invalid.
     """
     register_schemas()
-    more = [] if config_dir is None else [f"hydra.searchpath=[{_in_quotes(f'file://{config_dir}')}]"]
+    search_path = [] if config_dir is None else [f"hydra.searchpath=[{_in_quotes(f'file://{config_dir}')}]"]
     with one_line_hydra_errors(), initialize_config_dir(str(conf)):
-        return validate_config(compose("train", [*more, *quote_paths(arguments)]))
+        return validate_config(compose("train", [*search_path, *quote_paths(arguments)]))
 
 
 @contextmanager
 def one_line_hydra_errors() -> Iterator[None]:
-    """Turns what Hydra raises for words that it cannot compose into a UserError."""
+    """Converts Hydra's errors about the arguments into UserError."""
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
@@ -43,7 +43,7 @@ def one_line_hydra_errors() -> Iterator[None]:
     except ValueError as error:
         if str(error).startswith(_ABOUT_FLAGS):
             raise UserError(str(error)) from None
-        if "Config group override" in str(error):  # Hydra's word for GROUP=3
+        if "Config group override" in str(error):  # Hydra's message for GROUP=3
             raise UserError(f"{error}: choose an option of conf/, GROUP=OPTION") from None
         if "invalid literal for int()" in str(error):  # and for a key below a list
             raise UserError(f"{error}: a list is set as a whole, KEY=[1,2]") from None
@@ -51,11 +51,11 @@ def one_line_hydra_errors() -> Iterator[None]:
 
 
 def hydra_arguments(arguments: Sequence[str]) -> list[str]:
-    """The command line in the form that Hydra takes: what its flags mean together is settled here.
+    """The command line in the form that Hydra accepts. Resolves combinations of Hydra's flags.
 
-    With -m, `--cfg` and `--info` show what the runs of a multirun share. Raises UserError for flags that clash.
+    With -m, `--cfg` and `--info` show the settings that all runs share. Raises UserError for flags that conflict.
     """
-    flags = get_args_parser().parse_intermixed_args(list(arguments))  # which check_arguments has looked at
+    flags = get_args_parser().parse_intermixed_args(list(arguments))  # checked by check_arguments
     shown = [f"--{name.replace('_', '-')}" for name in ("cfg", "info", "shell_completion") if getattr(flags, name)]
     if len(shown) > 1:
         _refuse(f"{' and '.join(shown)}: one at a time")
@@ -70,7 +70,7 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
         if not (file := Path(flags.experimental_rerun) / ".hydra" / f"{name}.yaml").is_file():
             _refuse(f"--experimental-rerun={flags.experimental_rerun}: no {file}: name a run's folder")
     if flags.hydra_help:
-        return ["--hydra-help"]  # Hydra would look for the other words' groups in a configuration that has none
+        return ["--hydra-help"]  # with other arguments, Hydra would look up their groups in an empty configuration
     if shown and (flags.run or flags.multirun):
         others = [argument for argument in arguments if argument not in ("-r", "--run", "-m", "--multirun")]
         return (
@@ -82,7 +82,7 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def _sweeps(argument: str) -> bool:
-    """Whether the word gives a key several values: what only shows a configuration takes one of each."""
+    """Whether the argument gives a key several values. `--cfg` and `--info` accept one value for each key."""
     try:
         return OverridesParser.create().parse_override(argument).is_sweep_override()
     except HydraException:
@@ -99,7 +99,7 @@ def _in_quotes(text: str) -> str:
 
 
 def quote_paths(arguments: Sequence[str]) -> list[str]:
-    """The words, those paths in quotes that Hydra's grammar does not take: with letters beyond ASCII, `(` or `=`."""
+    """Quotes the paths that Hydra's grammar does not accept: paths with non-ASCII letters, `(` or `=`."""
     parser = OverridesParser.create()
 
     def parses(argument: str) -> bool:

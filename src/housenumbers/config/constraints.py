@@ -1,7 +1,7 @@
-"""Constraints that are declared at the fields of a dataclass, one check for all of them, and what they say in words.
+"""Constraints declared at the fields of a dataclass, one function that checks all of them, and their descriptions.
 
-A field's type holds its range in the terms of the library annotated-types, `Annotated[int, Ge(1), Unit("epoch")]`; the
-method `rules` holds what concerns several fields. OmegaConf, which reads the plain types, has refused other types.
+A field's type holds its range in the terms of the library annotated-types, as `Annotated[int, Ge(1), Unit("epoch")]`.
+The method `rules` holds constraints on several fields. OmegaConf has already rejected values of another plain type.
 """
 
 import operator
@@ -27,13 +27,13 @@ BetweenZeroAndOne = Annotated[float, Interval(gt=0, lt=1)]
 Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 Count = Annotated[int, Ge(1)]
 
-# Of a dataclass's method `rules`: whether the rule holds, the field that it is told of, what that field must be.
+# The result of a dataclass's method `rules`: whether the rule holds, the field to report, what that field must be.
 Rules = Iterator[tuple[bool, str, str]]
 
 
 @dataclass(frozen=True)
 class Where:
-    """A constraint that a function tests, with what it asks for in words."""
+    """A constraint that a function tests, and its description."""
 
     holds: Callable[[Any], bool]
     words: str
@@ -63,15 +63,15 @@ _HOLDS: dict[type, Callable[[Any, Any], bool]] = {
 
 
 def require(condition: bool, key: str, value: Any, want: str) -> None:
-    """Raises UserError, which says what the value of the key must be, unless the condition holds."""
+    """Raises UserError with the requirement on the key's value unless the condition holds."""
     if not condition:
         raise UserError(f"{key}={as_typed(value)}: must be {want}")
 
 
 def check_constraints(section: Any, prefix: str = "") -> None:
-    """Checks the fields of a dataclass's instance, those of the instances in it too, then its rules.
+    """Checks the fields of a dataclass instance and of the instances nested in it, then its rules.
 
-    `prefix` is the dotted key of the instance. Raises UserError that names the first key that is out of its range.
+    `prefix` is the dotted key of the instance. Raises UserError that names the first key out of its range.
     """
     hints = annotated_hints(section.__class__)
     for item in fields(section):
@@ -110,7 +110,7 @@ def _satisfies(value: Any, hint: Any) -> bool:
 
 
 def _bounds(hint: Any) -> dict[type, Any]:
-    """The constraints of an annotated type by their kind, those of an interval one by one."""
+    """The constraints of an annotated type by their class. An interval is split into its bounds."""
     constraints: list[Any] = []
     for item in get_args(hint)[1:]:
         constraints += item if isinstance(item, GroupedMetadata) else [item]
@@ -118,7 +118,7 @@ def _bounds(hint: Any) -> dict[type, Any]:
 
 
 def describe(hint: Any) -> str:
-    """What a value of an annotated type must be, in words."""
+    """The requirement on a value of an annotated type, in words."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return f"{describe(arguments[0])}, or null"

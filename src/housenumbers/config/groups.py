@@ -1,6 +1,6 @@
 """The schemas of the options in the groups `model`, `optimizer` and `scheduler`: types, ranges and meaning.
 
-An option of the user's own needs none: COMMON holds what the code itself reads of any option.
+A custom option needs no schema. COMMON holds the keys that the code reads from any option.
 """
 
 import math
@@ -49,14 +49,14 @@ class ModelConfig:
 @dataclass
 class ResNetConfig(ModelConfig):
     width: Channels = MISSING
-    blocks: Annotated[list[Count], MinLen(1)] = MISSING  # of each stage
+    blocks: Annotated[list[Count], MinLen(1)] = MISSING  # per stage
     preactivation: bool = False
     stem_width: Channels | None = None
 
     def rules(self) -> Rules:
-        last = self.input_size / 2 ** (len(self.blocks) - 1)  # batch norm needs two values or more, in any batch
-        most = plural(int(math.log2(self.input_size)), "stage")
-        yield last > 1, "blocks", f"at most {most} for images of {self.input_size} pixels"
+        last_size = self.input_size / 2 ** (len(self.blocks) - 1)  # batch norm needs two or more values, in any batch
+        max_stages = plural(int(math.log2(self.input_size)), "stage")
+        yield last_size > 1, "blocks", f"at most {max_stages} for images of {self.input_size} pixels"
 
 
 @dataclass
@@ -67,21 +67,21 @@ class TorchvisionConfig(ModelConfig):
 
 @dataclass
 class EfficientNetLiteConfig(ModelConfig):
-    features: Literal["last", "all"] = "last"  # all: the last layer sees the features of the earlier blocks, too
+    features: Literal["last", "all"] = "last"  # all: the last layer also receives the features of earlier blocks
 
 
 @dataclass
 class FastNetConfig(ModelConfig):
-    channels: Annotated[list[Count], MinLen(1)] = MISSING  # of each stage
+    channels: Annotated[list[Count], MinLen(1)] = MISSING  # per stage
     convolutions: Annotated[list[Count], MinLen(1)] = MISSING
     activation: Literal["gelu", "relu", "silu"] = "gelu"
 
     def rules(self) -> Rules:
         stages = len(self.channels)
         yield len(self.convolutions) == stages, "convolutions", f"as long as model.channels, {stages}"
-        last = self.input_size // 2**stages  # whitening halves the size, and each stage but the first does
-        most = plural(int(math.log2(self.input_size)) - 1, "stage")
-        yield last >= 2, "channels", f"at most {most} for images of {self.input_size} pixels"
+        last_size = self.input_size // 2**stages  # whitening and every stage but the first halve the size
+        max_stages = plural(int(math.log2(self.input_size)) - 1, "stage")
+        yield last_size >= 2, "channels", f"at most {max_stages} for images of {self.input_size} pixels"
 
 
 @dataclass
@@ -89,7 +89,7 @@ class OptimizerConfig:
     _target_: str = MISSING
     lr: Positive = MISSING
     weight_decay: NonNegative = 0.0
-    backbone_lr_ratio: Positive = 1.0  # the learning rate of all but the model's head, as a fraction of lr
+    backbone_lr_ratio: Positive = 1.0  # the learning rate of all layers except the head, as a fraction of lr
 
 
 @dataclass
@@ -116,16 +116,16 @@ class MuonConfig(AdamConfig):
 @dataclass
 class SchedulerConfig:
     _target_: str = MISSING
-    interval: str = "epoch"  # when it steps: after each epoch or after each batch
+    interval: str = "epoch"  # the scheduler steps after each epoch or each batch
 
     def rules(self) -> Rules:
-        want = "batch, which is what Lightning calls step" if self.interval == "step" else "epoch or batch"
-        yield self.interval in ("epoch", "batch"), "interval", want
+        allowed = "batch, which is what Lightning calls step" if self.interval == "step" else "epoch or batch"
+        yield self.interval in ("epoch", "batch"), "interval", allowed
 
 
 @dataclass
 class WarmupConfig(SchedulerConfig):
-    warmup_epochs: NonNegative = 0.0  # the learning rate rises linearly from almost nothing, at every step
+    warmup_epochs: NonNegative = 0.0  # the learning rate rises linearly from almost 0, at every step
 
 
 @dataclass
@@ -147,7 +147,7 @@ class CosineConfig(WarmupConfig):
 
 @dataclass
 class PlateauConfig(WarmupConfig):
-    mode: Literal["min"] = "min"  # it is given val_loss
+    mode: Literal["min"] = "min"  # the monitored value is val_loss
     factor: BetweenZeroAndOne = 0.1
     patience: Annotated[int, Ge(0), Unit("epochs")] = 10
     threshold: NonNegative = 1e-4
@@ -179,11 +179,11 @@ class TrapezoidalConfig(SchedulerConfig):
 
     def rules(self) -> Rules:
         yield from super().rules()
-        fits = round(self.warmup + self.decay, 9) <= 1  # 1 - 0.8 is a little less than 0.2
+        fits = round(self.warmup + self.decay, 9) <= 1  # in floating point, 1 - 0.8 < 0.2
         yield fits, "decay", "a fraction of what warmup leaves"
 
 
-# The schemas of each group, by the name that files in conf/ call them, each with the targets that it describes.
+# The schemas of each group by their names in conf/, each with the targets that it describes.
 SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
     "model": {
         "resnet": (ResNetConfig, ("housenumbers.models.resnet.ResNet",)),
@@ -233,7 +233,7 @@ class CommonSchedulerConfig(WarmupConfig):
     total_steps: Count | None = None
 
 
-# What the code itself reads of any option, whether the option's own schema has it or not.
+# The keys that the code reads from any option, whether or not the option's schema declares them.
 COMMON: dict[str, type] = {
     "model": CommonModelConfig,
     "optimizer": CommonOptimizerConfig,

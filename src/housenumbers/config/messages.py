@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf say, in the words of one line for whoever typed the command."""
+"""Converts errors of Hydra and OmegaConf into messages of one line for the user."""
 
 import difflib
 import re
@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from hydra.errors import MissingConfigException
 from omegaconf.errors import ConfigKeyError, ValidationError
 
-# What other programs call some keys.
+# The names that other programs use for some keys.
 _SYNONYMS = {
     "learning_rate": "optimizer.lr",
     "wd": "optimizer.weight_decay",
@@ -34,7 +34,7 @@ _SYNONYMS = {
     "dataset": "data",
     "lr_scheduler": "scheduler",
 }
-_NOTHING = ("none", "nil", "nan", "null", "~", "undefined")  # how some write null
+_NOTHING = ("none", "nil", "nan", "null", "~", "undefined")  # other spellings of null
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _LISTS: dict[Any, str] = {
     int: "a list of whole numbers, [1,2] say", float: "a list of numbers, [0.1,0.2] say", str: "a list, [a,b] say",
@@ -42,18 +42,18 @@ _LISTS: dict[Any, str] = {
 
 
 def as_typed(value: Any) -> str:
-    """A value as one types it."""
+    """A value as typed on the command line."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def either(choices: Sequence[Any]) -> str:
-    """The choices as one reads them: a, b or c."""
+    """The choices joined as in a sentence: a, b or c."""
     *first, last = map(as_typed, choices)
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def expected_types(schema: type, prefix: str = "") -> dict[str, str]:
-    """What each key of a schema has to be, in words, by its dotted name; empty where no type says it."""
+    """The required type of each key of a schema, in words, by its dotted name. Empty where it has no description."""
     kinds: dict[str, str] = {}
     for key, hint in get_type_hints(schema).items():
         if is_dataclass(hint):
@@ -77,9 +77,9 @@ def _kind(hint: Any) -> str:
 
 
 def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefix: str = "") -> str:
-    """What Hydra or OmegaConf say over several lines and causes, in one; for keys of `kinds`, what they have to be.
+    """The message of a Hydra or OmegaConf error and its causes, in one line, with the required type of keys in `kinds`.
 
-    `prefix` is the section whose keys the error names.
+    `prefix` is the section of the keys that the error names.
     """
     cause = error.__cause__ or error
     if isinstance(cause, MissingConfigException) and cause.options is not None:
@@ -88,9 +88,9 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
     if unknown and " not in " in str(cause) and not unknown.startswith("hydra."):
         return unknown_key_message(prefix + unknown, kinds or {}, addable="not in struct" in str(cause))
     if isinstance(cause, ValidationError) and cause.full_key and kinds:
-        said = _of_a_value(prefix + re.sub(r"\[\d+\]$", "", str(cause.full_key)), cause.value, kinds)
-        if said:
-            return said
+        message = _of_a_value(prefix + re.sub(r"\[\d+\]$", "", str(cause.full_key)), cause.value, kinds)
+        if message:
+            return message
     ambiguous = re.match(r"Ambiguous value for argument '((.*?)=(.*))'", str(error))
     if ambiguous:
         word, key, values = ambiguous.groups()
@@ -101,9 +101,9 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
         return f"{word}: add -m for a run with each of these" + (
             f"; a decimal number has a point: {key}={values.replace(',', '.')}" if decimal else ""
         )
-    unread = re.match(r"Error when parsing index: \d+, string: (.*?) out of \[", str(error), re.DOTALL)
-    if unread:
-        return f"{unread[1]}: cannot be read: write KEY=VALUE; special characters in quotes, 'KEY=\"VALUE\"'"
+    unparsed = re.match(r"Error when parsing index: \d+, string: (.*?) out of \[", str(error), re.DOTALL)
+    if unparsed:
+        return f"{unparsed[1]}: cannot be read: write KEY=VALUE; special characters in quotes, 'KEY=\"VALUE\"'"
     if missing := re.search(r"missing mandatory value: (\S+)", _joined(error)):
         return f"{prefix}{missing[1]}: must be given: {prefix}{missing[1]}=OPTION"
     if "does not support deletion" in str(cause):
@@ -112,7 +112,7 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
 
 
 def unknown_key_message(key: str, kinds: Iterable[str], addable: bool = False) -> str:
-    """That there is no such key, and which one may have been meant."""
+    """The message for a key that does not exist, with suggestions."""
     known = list(kinds)
     section, _, last = key.rpartition(".")
     if key in known:
@@ -120,14 +120,14 @@ def unknown_key_message(key: str, kinds: Iterable[str], addable: bool = False) -
         return f"{key}: the chosen {group} has no such key: leave it out, or choose another one, {group}=OPTION"
     if addable and section not in ("", "model", "optimizer", "scheduler"):
         return f"{key}: no such key: write +{key}=... to add it"
-    meant = [_SYNONYMS[last]] if last in _SYNONYMS else []
-    meant = meant or [other for other in known if other.rpartition(".")[2].lower() == last.lower()]
-    meant = meant or difflib.get_close_matches(key, known, 1, 0.8)
-    meant = meant or difflib.get_close_matches(key, {other.partition(".")[0] for other in known}, 1, 0.7)
-    if not meant:
-        named = {other.rpartition(".")[2]: other for other in known}
-        meant = [named[name] for name in difflib.get_close_matches(last, named, 1, 0.8)]
-    return f"{key}: no such key: " + (f"did you mean {' or '.join(meant[:3])}?" if meant else "--help lists all")
+    hints = [_SYNONYMS[last]] if last in _SYNONYMS else []
+    hints = hints or [other for other in known if other.rpartition(".")[2].lower() == last.lower()]
+    hints = hints or difflib.get_close_matches(key, known, 1, 0.8)
+    hints = hints or difflib.get_close_matches(key, {other.partition(".")[0] for other in known}, 1, 0.7)
+    if not hints:
+        by_name = {other.rpartition(".")[2]: other for other in known}
+        hints = [by_name[name] for name in difflib.get_close_matches(last, by_name, 1, 0.8)]
+    return f"{key}: no such key: " + (f"did you mean {' or '.join(hints[:3])}?" if hints else "--help lists all")
 
 
 def _no_such_option(error: MissingConfigException) -> str:
@@ -138,15 +138,15 @@ def _no_such_option(error: MissingConfigException) -> str:
     by_lower = {known.lower(): known for known in options}
     near = difflib.get_close_matches(option.lower(), by_lower, 1, 0.8)
     hint = f"did you mean {by_lower[near[0]]}? " if near and (group != "model" or option.lower() in by_lower) else ""
-    named = option if re.fullmatch(r"[a-z][a-z0-9_]*", option) else "NAME"
+    name = option if re.fullmatch(r"[a-z][a-z0-9_]*", option) else "NAME"
     more = (
-        f"; or model=torchvision model.architecture={named}, any classifier of torchvision" if group == "model" else ""
+        f"; or model=torchvision model.architecture={name}, any classifier of torchvision" if group == "model" else ""
     )
     return f"{group}={option}: no such option: {hint}choose one of {', '.join(options)}{more}"
 
 
 def _of_a_value(key: str, value: Any, kinds: Mapping[str, str]) -> str:
-    """What is wrong with a value of another type; nothing where the key is none of `kinds`."""
+    """The message for a value of the wrong type. Empty where the key is not in `kinds`."""
     below = [other for other in kinds if other.startswith(f"{key}.")]
     if below:
         enabled = f"{key}.enabled" in below and as_typed(value).lower() in ("true", "false", "yes", "no", "on", "off")
@@ -164,11 +164,11 @@ def _of_a_value(key: str, value: Any, kinds: Mapping[str, str]) -> str:
 
 
 def _joined(error: BaseException) -> str:
-    """The lines of an error and of its cause, without what only repeats types or folders."""
-    said = str(error).split("Config search path:")[0]
+    """The lines of an error and its cause, without lines that only repeat types or folders."""
+    message = str(error).split("Config search path:")[0]
     if error.__cause__ is not None:
-        said += f"\n{error.__cause__}"
-    lines = [line.strip() for line in said.splitlines()]
+        message += f"\n{error.__cause__}"
+    lines = [line.strip() for line in message.splitlines()]
     noise = ("object_type=", "reference_type=", "full_key:", "To append to your config", "Error merging", "See http")
     text = " ".join(dict.fromkeys(line for line in lines if line and not line.startswith(noise)))
     key = next((line.removeprefix("full_key:").strip() for line in lines if line.startswith("full_key:")), "")

@@ -1,4 +1,4 @@
-"""The words of a command line, looked at before Hydra reads them: what it would misread, or tell in many lines."""
+"""Checks of the command line before Hydra parses it: arguments that Hydra misreads or explains in many lines."""
 
 import difflib
 import itertools
@@ -22,9 +22,9 @@ _NO_OPTION = ("", "null", "none", "true", "false", "yes", "no")
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Raises UserError for flags that there are not, words that a space has cut, and groups without an option.
+    """Raises UserError for unknown flags, arguments split by a space, and groups without an option.
 
-    Says on standard error which presets contradict each other, of which the last one wins.
+    Prints to standard error which presets contradict each other. The last preset wins.
     """
     for number, argument in enumerate(arguments):
         if not argument.startswith("-"):
@@ -48,17 +48,16 @@ def _check_flags(arguments: Sequence[str]) -> None:
         if key in _VERBS:
             raise UserError(f"{flag}: no such flag: write {key}=RUN_FOLDER")
         flags = [flag for action in parser._actions for flag in action.option_strings]
-        near = difflib.get_close_matches(flag, flags, 1, 0.8)
-        if near:
-            raise UserError(f"{flag}: no such flag: did you mean {near[0]}?")
+        matches = difflib.get_close_matches(flag, flags, 1, 0.8)
+        if matches:
+            raise UserError(f"{flag}: no such flag: did you mean {matches[0]}?")
         known = {**known_keys(), **dict.fromkeys(config_groups(), "")}
-        meant = f"{key}=VALUE" if key in known else unknown_key_message(key, known).partition("no such key: ")[2]
-        raise UserError(f"{flag}: no such flag: settings are words, KEY=VALUE: {meant}")
+        suggestion = f"{key}=VALUE" if key in known else unknown_key_message(key, known).partition("no such key: ")[2]
+        raise UserError(f"{flag}: no such flag: settings are words, KEY=VALUE: {suggestion}")
 
     parser.error = refuse  # type: ignore[method-assign]
-    parser.parse_intermixed_args(
-        [argument for argument in arguments if argument != "--version"]
-    )  # which it would tell at once
+    # The parser would print the version at once.
+    parser.parse_intermixed_args([argument for argument in arguments if argument != "--version"])
 
 
 def _check_setting(argument: str, following: Sequence[str]) -> None:
@@ -88,19 +87,19 @@ def _is_open(argument: str) -> bool:
 
 
 def config_groups() -> list[str]:
-    """The groups of the configuration."""
+    """The configuration groups in conf/."""
     return sorted(folder.name for folder in _CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
 
 
 def preset_conflicts(arguments: Sequence[str]) -> list[str]:
-    """For each experiment=[a,b] among the words, in what the presets differ: the last one wins."""
+    """For each experiment=[a,b], a note on the settings in which the presets differ. The last preset wins."""
     notes = []
     for argument in arguments:
-        chosen = re.fullmatch(r"\+?experiment=\[(.*,.*)\]", argument)
-        names = [name.strip() for name in chosen[1].split(",")] if chosen else []
+        match = re.fullmatch(r"\+?experiment=\[(.*,.*)\]", argument)
+        names = [name.strip() for name in match[1].split(",")] if match else []
         presets = {name: _settings(_CONF / "experiment" / f"{name}.yaml") for name in names}
-        for (earlier, one), (later, other) in itertools.combinations(presets.items(), 2):
-            keys = [key for key in one.keys() & other.keys() if one[key] != other[key]]
+        for (earlier, first), (later, second) in itertools.combinations(presets.items(), 2):
+            keys = [key for key in first.keys() & second.keys() if first[key] != second[key]]
             if keys:
                 notes.append(
                     f"note: {argument}: {earlier} and {later} differ in {', '.join(sorted(keys))}: {later} wins"
@@ -109,12 +108,12 @@ def preset_conflicts(arguments: Sequence[str]) -> list[str]:
 
 
 def _settings(preset: Path) -> dict[str, object]:
-    """What a preset of ours sets: its keys, and the options that it chooses."""
+    """The keys that a built-in preset sets, and the options that it selects."""
     content = OmegaConf.load(preset) if preset.is_file() else OmegaConf.create()
     assert isinstance(content, DictConfig)
     values = {str(key): value for key, value in content.items_ex(resolve=False)}
-    chosen = [item for item in values.pop("defaults", []) if isinstance(item, DictConfig)]
-    options = {str(key).rpartition("/")[2]: value for item in chosen for key, value in item.items()}
+    choices = [item for item in values.pop("defaults", []) if isinstance(item, DictConfig)]
+    options = {str(key).rpartition("/")[2]: value for item in choices for key, value in item.items()}
     plain = OmegaConf.to_container(OmegaConf.create(values))
     assert isinstance(plain, dict)
     return options | flatten({str(key): value for key, value in plain.items()})

@@ -26,7 +26,7 @@ from housenumbers.runtime.errors import UserError
 
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds": "minimize"}
 
-# What all scores have.
+# The keys of all scores.
 SCORES = {"accuracy", "loss", "n", "per_class_accuracy", "confusion", "temperature", "calibration_error"}
 VALID_NAME = "usable as a part of a folder's name, and at most 100 characters long"
 
@@ -69,28 +69,28 @@ class TrainConfig:
     logger: NamedTargets = field(default_factory=dict)
     metrics: NamedTargets = field(default_factory=dict)
     callbacks: NamedTargets = field(default_factory=dict)
-    # What a sweep is told.
+    # The values that a sweep optimizes.
     objective: Annotated[Any, Where(_are_objectives, f"{', '.join(OBJECTIVES)} or a list of these")] = MISSING
     device: Annotated[str, Where(_is_device, "auto, cpu, cuda, cuda:N or mps")] = MISSING
-    threads: Annotated[int, Interval(ge=1, le=1024)] | None = MISSING  # null: as many as torch takes by itself
-    # bfloat16: false (never) | cuda | true (there, and on CPUs with instructions for it)
+    threads: Annotated[int, Interval(ge=1, le=1024)] | None = MISSING  # null: torch's default
+    # bfloat16: false (never) | cuda | true (on CUDA, and on CPUs with bfloat16 instructions)
     autocast: Annotated[Any, Where(lambda value: isinstance(value, bool) or value == "cuda", "false, cuda or true")] = (
         MISSING
     )
-    micro_batches: Count = 1  # parts of each batch over which its gradient is summed, to save memory
-    # Final scores are means over the image and its shifts by this many pixels; 0: the image alone.
+    micro_batches: Count = 1  # the gradient is summed over this many parts of a batch, to save memory
+    # Final scores are means over the image and its shifts by this many pixels. 0: the image only.
     tta: Annotated[int, Interval(ge=0, le=16), Unit("pixels")] = 0
-    tta_invert: bool = False  # and over all these with light and dark swapped
+    tta_invert: bool = False  # and over the same views with light and dark swapped
 
     def rules(self) -> Rules:
         if (world_size := processes.world_size()) > 1:
-            want = "auto, cpu or cuda: each of torchrun's processes takes one of its own"
-            yield self.device in ("auto", "cpu", "cuda"), "device", want
-            want = f"{world_size} or more: torchrun's processes divide each batch"
-            yield self.data.batch_size >= world_size, "data.batch_size", want
-        want = f"from 1 to data.batch_size={self.data.batch_size}"
-        yield self.micro_batches <= self.data.batch_size, "micro_batches", want
-        # Not a range of DataConfig's: split_seed follows seed, and the message should name what was typed.
+            allowed = "auto, cpu or cuda: each of torchrun's processes takes one of its own"
+            yield self.device in ("auto", "cpu", "cuda"), "device", allowed
+            allowed = f"{world_size} or more: torchrun's processes divide each batch"
+            yield self.data.batch_size >= world_size, "data.batch_size", allowed
+        allowed = f"from 1 to data.batch_size={self.data.batch_size}"
+        yield self.micro_batches <= self.data.batch_size, "micro_batches", allowed
+        # Not a constraint in DataConfig: split_seed defaults to seed, and an invalid seed is reported as seed.
         yield 0 <= self.data.split_seed < 2**32, "data.split_seed", "from 0 to 4294967295"
         warmup = option_dict(self.scheduler).get("warmup_epochs", 0)
         yield warmup <= self.epochs, "scheduler.warmup_epochs", f"at most epochs={self.epochs}"
@@ -107,12 +107,12 @@ class TrainConfig:
 
     @property
     def selection_metric(self) -> str:
-        """What decides which epoch's weights are the best ones: the first objective that an epoch has."""
+        """The metric that selects the best epoch: the first objective that is computed in each epoch."""
         return next((name for name in self.objectives if name != "train_seconds"), "val_accuracy")
 
 
 def setting_tied_to_epochs(config: TrainConfig) -> str | None:
-    """What makes an epoch of the run another one where `epochs` is another number; None where nothing does."""
+    """The setting that makes the result of an epoch depend on `epochs`, the total number. None where there is none."""
     scheduler = option_dict(config.scheduler)
     for key in ("T_max", "total_steps"):
         if key in scheduler and scheduler[key] is None:
@@ -127,7 +127,7 @@ def setting_tied_to_epochs(config: TrainConfig) -> str | None:
 
 @cache
 def known_keys() -> dict[str, str]:
-    """All dotted keys that a schema declares, those of the groups' options too, and what each has to be, in words."""
+    """All dotted keys that a schema declares, including the groups' options, with their required types in words."""
     kinds: dict[str, str] = {}
     for group, schemas in SCHEMAS.items():
         for schema, _ in schemas.values():
@@ -136,7 +136,7 @@ def known_keys() -> dict[str, str]:
 
 
 def register_schemas() -> None:
-    """Makes the schemas known to Hydra: the files in `conf/` name them in their defaults lists."""
+    """Registers the schemas with Hydra. The files in `conf/` name them in their defaults lists."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig, replace=True)
     for group, schemas in SCHEMAS.items():

@@ -24,11 +24,11 @@ def is_target(option: Any) -> bool:
 
 
 def is_folder_path(path: str) -> bool:
-    """Whether a path is more than a word for nothing, which would become a folder of that name."""
+    """False for words such as null or true, which would otherwise become folders of that name."""
     return path.strip().lower() not in ("", "none", "null", "false", "true", "no", "yes")
 
 
-# Objects of the user's own, each NAME: {_target_: ..., option: value}.
+# Custom objects, each NAME: {_target_: ..., option: value}.
 NamedTargets = dict[
     Annotated[str, Where(str.isidentifier, "called by letters, digits and underscores")],
     Annotated[Any, Where(is_target, "{_target_: the full name of a class or a function, option: value}")],
@@ -38,16 +38,16 @@ NamedTargets = dict[
 @dataclass
 class AugmentConfig:
     degrees: Annotated[float, Interval(ge=0, le=180)] = 0.0  # rotate by a uniform angle from -degrees to +degrees
-    translate: NonNegative = 0.0  # shift by a uniform number of pixels from -translate to +translate, each axis its own
-    # What comes in at the border; border is the nearest pixel.
+    translate: NonNegative = 0.0  # shift each axis by a uniform number of pixels, -translate to +translate
+    # How pixels beyond the border are filled. border: with the nearest pixel.
     padding: Literal["zeros", "border", "reflection"] = "zeros"
-    scale: Annotated[float, Interval(ge=0, lt=10)] = 0.0  # enlarge by up to a factor of 1 + scale, or shrink by it
+    scale: Annotated[float, Interval(ge=0, lt=10)] = 0.0  # enlarge or shrink by a factor of up to 1 + scale
     shear: Annotated[float, Interval(ge=0, le=60), Unit("degrees")] = 0.0  # slant by a uniform angle, -shear to +shear
     color: UpToOne = 0.0  # brighten or darken by up to this fraction, and each channel by half of it
-    invert: UpToOne = 0.0  # the probability that light and dark change places
-    cutout: Annotated[int, Interval(ge=0, le=9999), Unit("pixels")] = 0  # hide a square of this side under grey
+    invert: UpToOne = 0.0  # the probability of swapping light and dark
+    cutout: Annotated[int, Interval(ge=0, le=9999), Unit("pixels")] = 0  # cover a square of this side with grey
     mixup: NonNegative = 0.0  # alpha: mix images and labels of a batch by a share from Beta(alpha, alpha)
-    transforms: NamedTargets = field(default_factory=dict)  # the user's own, applied first
+    transforms: NamedTargets = field(default_factory=dict)  # custom transforms, applied first
 
     @property
     def does_nothing(self) -> bool:
@@ -56,7 +56,7 @@ class AugmentConfig:
 
     @property
     def moves(self) -> bool:
-        """Whether pixels change places."""
+        """Whether pixels are moved."""
         return any((self.degrees, self.translate, self.scale, self.shear))
 
 
@@ -65,8 +65,8 @@ class DataConfig:
     name: str = MISSING
     batch_size: Annotated[int, Interval(ge=1, le=2**31 - 1)] = MISSING
     reduce: AboveZeroUpToOne = MISSING  # the stratified fraction of the training and validation parts that is kept
-    val_fraction: BelowOne = MISSING  # 0: train on all of it
-    split: Literal["random", "blocks"] = MISSING  # random is the study's, and leaks: see docs/data.md
+    val_fraction: BelowOne = MISSING  # 0: no validation part
+    split: Literal["random", "blocks"] = MISSING  # random: the original study's split, which leaks (docs/data.md)
     split_seed: int = MISSING
     # The folder of train_32x32.mat, test_32x32.mat, extra_32x32.mat.
     root: Annotated[str, Where(is_folder_path, "a folder")] = MISSING
@@ -75,11 +75,11 @@ class DataConfig:
     use_extra: str = MISSING  # false | true | only: the training part is train, train and extra, or extra alone
     # null: the user's cache folder.
     cache: Annotated[str, Where(is_folder_path, "a folder")] | None = MISSING
-    # Of data=synthetic alone; other sources leave these as they are here:
-    size: int = 0  # crops to train on; a quarter as many to test on
+    # Only for data=synthetic. Other sources keep these defaults.
+    size: int = 0  # training crops; the test part is a quarter of this size
     difficulty: UpToOne = 0.0  # from 0 (clean) to 1 (harder than SVHN)
-    curriculum: list[UpToOne] = field(default_factory=list)  # difficulties of the training part, each for its epochs
-    fonts: str = ""  # matplotlib | system (those too) | a folder
+    curriculum: list[UpToOne] = field(default_factory=list)  # training difficulties, each for an equal share of epochs
+    fonts: str = ""  # matplotlib | system (includes matplotlib's) | a folder
     render_seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -99,30 +99,29 @@ class DataConfig:
 class EarlyStoppingConfig:
     enabled: bool = False
     monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
-    start_epoch: Count = 1  # earlier epochs neither count nor set the mark
+    start_epoch: Count = 1  # earlier epochs are ignored
     patience: Annotated[int, Ge(1), Unit("epoch")] = 3  # stop after this many epochs in a row without an improvement
-    improvement: Annotated[float, Interval(ge=0, lt=100), Unit("percent")] = (
-        5.0  # of the last mark, or it does not count
-    )
+    # The smallest improvement over the reference value that counts.
+    improvement: Annotated[float, Interval(ge=0, lt=100), Unit("percent")] = 5.0
 
 
 @dataclass
 class AveragingConfig:
-    method: Literal["none", "ema", "swa"] = "none"  # ema: over the steps, exponentially; swa: over the epochs, evenly
-    decay: BelowOne = 0.99  # of ema: what is left of the average after each step
-    start: BelowOne = 0.0  # the fraction of the epochs that is over when it begins
+    method: Literal["none", "ema", "swa"] = "none"  # ema: exponential, over steps | swa: uniform, over epochs
+    decay: BelowOne = 0.99  # ema: the weight of the old average in each step
+    start: BelowOne = 0.0  # the fraction of the epochs after which averaging starts
 
 
 @dataclass
 class ProgressiveConfig:
-    # Of the images in training, each size for its share of the epochs.
+    # The sizes of the training images, each for an equal share of the epochs.
     sizes: list[Annotated[int, Ge(8), Unit("pixels")]] = field(default_factory=list)
-    # The fraction of the epochs after which the first stage is frozen, the second and so on.
+    # The fractions of the epochs after which the first stage, the second stage and so on are frozen.
     freeze_after: list[BetweenZeroAndOne] = field(default_factory=list)
 
     def rules(self) -> Rules:
-        growing = self.freeze_after == sorted(self.freeze_after)
-        yield growing, "freeze_after", "a list of growing fractions between 0 and 1"
+        is_sorted = self.freeze_after == sorted(self.freeze_after)
+        yield is_sorted, "freeze_after", "a list of growing fractions between 0 and 1"
 
     @property
     def does_nothing(self) -> bool:

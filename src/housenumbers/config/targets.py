@@ -1,4 +1,4 @@
-"""What a configuration may call, and the one place that calls it. Imports no torch."""
+"""The targets that a configuration may call, and the only function that calls them. Does not import torch."""
 
 import inspect
 import os
@@ -17,7 +17,7 @@ from housenumbers.config.messages import one_line
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.signals import deferred_signals
 
-# What a configuration, possibly one from somebody else's run folder, is allowed to call.
+# The targets that a configuration may call. It may come from another user's run folder.
 ALLOWED_TARGETS = (
     "housenumbers.models.*",
     "housenumbers.tracking.loggers.*",
@@ -31,18 +31,18 @@ ALLOWED_TARGETS = (
     "optuna.pruners.*",
 )
 
-# The environment variable by which a user allows more: names such as mymodels.Net or mymodels.*, separated by commas.
+# An environment variable that allows more targets: comma-separated names such as mymodels.Net or mymodels.*.
 VARIABLE = "HOUSENUMBERS_ALLOW"
-# Read as the process starts: later a configuration, by hydra.job.env_set, could have set it.
+# Read at the start of the process, before a configuration can set it through hydra.job.env_set.
 PERMITTED = os.environ.get(VARIABLE, "")
 
 _TARGET_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
-_RUN_IN_MODULES = ("housenumbers.models.", "torchvision.models.")  # whose ValueErrors say "key=value: ..."
+_RUN_IN_MODULES = ("housenumbers.models.", "torchvision.models.")  # their ValueErrors read "key=value: ..."
 
 
 def allowed_targets() -> tuple[str, ...]:
-    """The names of all that may be called. Raises UserError where the environment variable holds something else."""
-    permitted = [name for word in PERMITTED.split(",") if (name := word.strip())]
+    """The names of all allowed targets. Raises UserError where the environment variable is malformed."""
+    permitted = [name for entry in PERMITTED.split(",") if (name := entry.strip())]
     for name in permitted:
         if not _TARGET_NAME.fullmatch(name):
             raise UserError(f"{VARIABLE}={PERMITTED}: must be names, mymodels.Net or mymodels.*, separated by commas")
@@ -50,7 +50,7 @@ def allowed_targets() -> tuple[str, ...]:
 
 
 def check_allowed(key: str, target: Any) -> None:
-    """Raises UserError, which names the `key`, where the target may not be called. Imports nothing."""
+    """Raises UserError that names the `key` where the target may not be called. Imports nothing."""
     if not isinstance(target, str) or not target:
         raise UserError(f"{key}._target_={target}: must be the full name of a class or a function: mymodels.Net, say")
     for name in allowed_targets():
@@ -60,9 +60,9 @@ def check_allowed(key: str, target: Any) -> None:
 
 
 def check_importable(key: str, target: str) -> None:
-    """Raises UserError, which names the `key`, where there is no such target. Imports its module, torch perhaps."""
+    """Raises UserError that names the `key` where the target does not exist. Imports its module, and possibly torch."""
     try:
-        with deferred_signals():  # torn while it loads NumPy, torch would go on with half of it
+        with deferred_signals():  # an interrupted import would leave torch with half of NumPy
             pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         hint = "name a class or a function; a module of your own is found by PYTHONPATH"
@@ -70,9 +70,9 @@ def check_importable(key: str, target: str) -> None:
 
 
 def instantiate_target(key: str, arguments: Mapping[str, Any], **more: Any) -> Any:
-    """What the `_target_` of the option `key` gives for its other keys, and `more`.
+    """Calls the `_target_` of the option `key` with the option's other keys and `more`.
 
-    Raises UserError where the target is not allowed or not there, does not take these keys, or refuses their values.
+    Raises UserError where the target is not allowed or does not exist, or does not accept these keys or values.
     """
     for name in arguments.keys() & more.keys():
         raise UserError(f"{key}.{name}: is set by the run itself: leave it out")
@@ -84,36 +84,36 @@ def instantiate_target(key: str, arguments: Mapping[str, Any], **more: Any) -> A
         cause = error.__cause__ or error
         raised_in = _module_that_raised(cause)
         if isinstance(cause, ValueError) and raised_in.startswith(_RUN_IN_MODULES):
-            raise UserError(f"{key}.{cause}") from None  # a value that the model does not take
+            raise UserError(f"{key}.{cause}") from None  # a value that the model does not accept
         if isinstance(cause, ValueError | RuntimeError | KeyError) and raised_in.startswith("torch.optim."):
             raise UserError(f"{key}: {cause}") from None
         if isinstance(cause, ValueError | ImportError) and not raised_in.startswith(("hydra.", "importlib")):
             raise UserError(f"{key}: {target}: {cause}") from None
         if not raised_in.startswith(("hydra.", "importlib")):
-            raise  # a bug in what was called, not in how it was configured
-        # The call itself failed: a refused or unknown target, or arguments that it does not take.
+            raise  # a bug in the target, not in the configuration
+        # The call itself failed: a refused or unknown target, or arguments that it does not accept.
         raise UserError(_why_not(key, str(target), error)) from None
 
 
 def instantiate_in_run(folder: Path, key: str, option: Mapping[str, Any]) -> Any:
-    """What the option gives, which is told the run's `folder` where it has a parameter of that name."""
+    """Instantiates the option. Passes the run's `folder` where the target has a parameter of that name."""
     check_allowed(key, option["_target_"])
     more: dict[str, Any] = {}
-    with suppress(ImportError, TypeError, ValueError):  # `call` says it; some of C's have no signature
+    with suppress(ImportError, TypeError, ValueError):  # reported below; some C functions have no signature
         if "folder" in inspect.signature(get_object(option["_target_"])).parameters:
             more["folder"] = folder
     return instantiate_target(key, option, **more)
 
 
 def failure_message(key: str, error: Exception) -> str:
-    """What went wrong in code that a configuration named, and where, in one line."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{key}: {type(error).__name__}: {one_line(error)} ({last.filename}, line {last.lineno})"
+    """One line with the error, and its location, of code that a configuration named."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{key}: {type(error).__name__}: {one_line(error)} ({frame.filename}, line {frame.lineno})"
 
 
 def _why_not(key: str, target: str, error: Exception) -> str:
     refused = re.search(r"Target '([^']+)'.* is not in the Hydra execution whitelist", str(error))
-    if isinstance(error, InstantiationException) and refused:  # one inside, or what another name stands for
+    if isinstance(error, InstantiationException) and refused:  # a nested target, or the object behind an alias
         return _refused(key, refused[1])
     if isinstance(error.__cause__, ImportError):
         return f"{key}: {one_line(error)} (a module of your own is found by PYTHONPATH)"

@@ -1,4 +1,4 @@
-"""From what Hydra composed, or a run saved, to a TrainConfig whose values are all allowed. Does not import torch."""
+"""Converts a composed or saved configuration to a TrainConfig, and checks all values. Does not import torch."""
 
 import copy
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from housenumbers.runtime.errors import UserError
 
 
 def validate_config(composed: Any) -> TrainConfig:
-    """Resolves and checks a composed configuration. Makes paths absolute, since a run outlives its working folder.
+    """Resolves and checks a composed configuration. Makes paths absolute, so that they hold in any working folder.
 
     Raises UserError that names the key.
     """
     try:
-        if OmegaConf.get_type(composed) is not TrainConfig:  # not from conf/train.yaml, but from a run's .hydra folder
+        if OmegaConf.get_type(composed) is not TrainConfig:  # from a run's .hydra folder, not from conf/train.yaml
             composed = OmegaConf.merge(OmegaConf.structured(TrainConfig), composed)
         for group in SCHEMAS:
             composed = _check_common_keys(_typed(composed, group), group)
@@ -37,7 +37,7 @@ def validate_config(composed: Any) -> TrainConfig:
 
 
 def validate_composed(composed: DictConfig) -> TrainConfig:
-    """`validate_config` of what Hydra composed and has not yet taken its own part out of. Changes nothing in it."""
+    """`validate_config` for a configuration that still contains Hydra's section. Does not modify it."""
     without_hydra = copy.deepcopy(composed)
     with read_write(without_hydra), open_dict(without_hydra):
         del without_hydra["hydra"]
@@ -45,9 +45,9 @@ def validate_composed(composed: DictConfig) -> TrainConfig:
 
 
 def load_saved_config(saved: Any, source: str, overrides: Sequence[str] = ()) -> TrainConfig:
-    """The configuration that a run or a checkpoint saved, checked as if it were new, with KEY=VALUE `overrides`.
+    """The configuration that a run or a checkpoint saved, with KEY=VALUE `overrides`, checked like a new one.
 
-    Raises UserError that names `source` where it is no such configuration, or the key that cannot be overridden so.
+    Raises UserError that names `source` where it holds no such configuration, or a key with an invalid override.
     """
     try:
         config = OmegaConf.merge(OmegaConf.structured(TrainConfig), saved)
@@ -60,7 +60,7 @@ def load_saved_config(saved: Any, source: str, overrides: Sequence[str] = ()) ->
 
 
 def _typed(composed: Any, group: str) -> Any:
-    """Gives a group that comes as plain keys, as saved ones do, the schema that belongs to its target."""
+    """Applies the schema of its target to a group of plain keys, such as a saved one."""
     option = composed.get(group)
     target = option.get("_target_") if isinstance(option, DictConfig) else None
     schema = next((schema for schema, targets in SCHEMAS[group].values() if target in targets), None)
@@ -68,17 +68,17 @@ def _typed(composed: Any, group: str) -> Any:
         return composed
     typed = OmegaConf.structured(schema)
     try:
-        with open_dict(typed):  # for what was added with +
+        with open_dict(typed):  # for keys added with +
             return OmegaConf.merge(composed, {group: OmegaConf.merge(typed, option)})
     except OmegaConfBaseException as error:
         raise UserError(one_line(error, known_keys(), f"{group}.")) from None
 
 
 def _check_common_keys(composed: Any, group: str) -> Any:
-    """Checks and converts what the code itself reads of a group's option, where the option's own schema does not."""
+    """Checks and converts the keys of COMMON that the option's own schema does not declare."""
     option = composed.get(group)
     if not isinstance(option, DictConfig) or not isinstance(option.get("_target_"), str):
-        return composed  # check_constraints says so
+        return composed  # reported by check_constraints
     schema = OmegaConf.get_type(option)
     declared = {item.name for item in fields(schema)} if is_dataclass(schema) else {"_target_"}
     values = {item.name: option[item.name] for item in fields(COMMON[group])
@@ -93,7 +93,7 @@ def _check_common_keys(composed: Any, group: str) -> Any:
 
 
 def _check_no_key_added(config: TrainConfig) -> None:
-    """Raises UserError for a key that was added with + where nothing would read it."""
+    """Raises UserError for a key added with + that no code reads."""
     sections = {f"{item.name}.": getattr(config, item.name) for item in fields(config) if item.name not in SCHEMAS}
     for prefix, section in {"": config, **sections}.items():
         if is_dataclass(section):

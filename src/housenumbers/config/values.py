@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
-# Keys that say where a run happens, and change nothing of what is computed.
+# Keys that describe the machine and do not affect results.
 MACHINE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "data.verify")
 
 
 def option_dict(group: Any) -> dict[str, Any]:
-    """The keys and values of a group's option, those added with `+` included, with a schema or without."""
+    """The keys and values of a group's option, including keys added with `+`, with or without a schema."""
     return dict(group) if isinstance(group, dict) else dict(vars(group)) if is_dataclass(group) else {}
 
 
@@ -30,7 +30,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def differing_keys(one: Any, other: Any, aside: Sequence[str] = ()) -> list[str]:
-    """The dotted keys that have other values, apart from MACHINE_KEYS and those named in `aside`."""
+    """The dotted keys whose values differ, except MACHINE_KEYS and the keys in `aside`."""
     first, second = flatten(config_to_dict(one)), flatten(config_to_dict(other))
     ignored = {*MACHINE_KEYS, *aside}
     absent = object()
@@ -38,5 +38,5 @@ def differing_keys(one: Any, other: Any, aside: Sequence[str] = ()) -> list[str]
 
 
 def without_machine_keys(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a configuration computes: its dotted keys without those that only say where it runs."""
+    """The dotted keys of a configuration that affect results: all except MACHINE_KEYS."""
     return {key: value for key, value in flatten(config).items() if key not in MACHINE_KEYS}

@@ -22,12 +22,11 @@ def augment(
     rows: range | None = None,
     batch_size: int | None = None,
 ) -> Tensor:
-    """Moves, recolours and hides parts of each image by its own random amounts.
+    """Moves, recolours and covers parts of each image by random amounts, drawn for each image.
 
-    Takes uint8 `[N, 3, H, W]`; gives the same where nothing is to be done, else float on the same 0..255 scale. The
-    amounts are drawn on the CPU, so that every device sees the same ones, and all are drawn whatever is in use, so that
-    switching one of them on leaves the others as they were. Images that are some `rows` of a batch of
-    `batch_size` get those of the batch's amounts.
+    Takes uint8 `[N, 3, H, W]`. Returns the images unchanged where nothing is enabled, else float on the same 0..255
+    scale. The amounts are drawn on the CPU, so that they are equal on every device. All amounts are always drawn, so
+    that enabling one leaves the others unchanged. `rows` of a batch of `batch_size` get the amounts of these rows.
     """
     if config.does_nothing:
         return images
@@ -43,7 +42,7 @@ def augment(
     inverted = draw(1, 1, 1).to(images.device)
     holes = draw(2).to(images.device)
     images = _moved(images.float(), config, moves, stretches)
-    if config.color > 0:  # one gain for all, and one for each channel
+    if config.color > 0:  # one gain for all channels, and one for each channel
         gain = (1 + config.color * colors[:, :1]) * (1 + config.color / 2 * colors[:, 1:])
         images = (images * gain).clamp(0, 255)
     if config.invert > 0:
@@ -54,23 +53,23 @@ def augment(
 
 
 def build_transforms(config: AugmentConfig) -> dict[str, Callable[[Tensor], Any]]:
-    """The transforms that `config.transforms` names, by their keys, made anew: what one remembers ends with the epoch.
+    """New instances of the transforms in `config.transforms`, by their keys: their state is lost after each epoch.
 
-    Raises UserError where one cannot be made.
+    Raises UserError where one cannot be instantiated.
     """
     named = {f"augment.transforms.{name}": option for name, option in config.transforms.items()}
     return {key: instantiate_target(key, option) for key, option in named.items()}
 
 
 def apply_transforms(images: Tensor, transforms: Mapping[str, Callable[[Tensor], Any]], seed: int) -> Tensor:
-    """What the transforms make, one after the other, of a batch of images, uint8 `[N, 3, H, W]`.
+    """Applies the transforms, one after the other, to a batch of images, uint8 `[N, 3, H, W]`.
 
-    Meanwhile the global generators of torch, NumPy and Python are those of the `seed`.
-    Raises UserError where one fails, or gives something else than uint8 images or float ones on 0..255.
+    The global generators of torch, NumPy and Python are seeded with `seed` here, and restored afterwards.
+    Raises UserError where one fails, or returns anything but uint8 images or float images on 0..255.
     """
     if not transforms:
         return images
-    others = random.getstate(), np.random.get_state()
+    states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         random.seed(seed)
@@ -79,8 +78,8 @@ def apply_transforms(images: Tensor, transforms: Mapping[str, Callable[[Tensor],
             for key, transform in transforms.items():
                 images = _checked(key, images, _applied(key, transform, images))
         finally:
-            random.setstate(others[0])
-            np.random.set_state(others[1])
+            random.setstate(states[0])
+            np.random.set_state(states[1])
     return images
 
 
@@ -91,25 +90,25 @@ def _applied(key: str, transform: Callable[[Tensor], Any], images: Tensor) -> An
         raise UserError(failure_message(key, error)) from None
 
 
-def _checked(key: str, images: Tensor, made: Any) -> Tensor:
-    if not isinstance(made, Tensor) or made.dim() != 4 or made.shape[:2] != images.shape[:2]:
-        what = list(made.shape) if isinstance(made, Tensor) else f"a {type(made).__name__}"
-        raise UserError(f"{key}: gives {what}: must be images as it gets them, {list(images.shape)}")
-    if not (made.is_floating_point() or made.dtype == torch.uint8):
-        raise UserError(f"{key}: gives {made.dtype}: must be uint8, or floating-point numbers on 0..255")
-    if made.is_floating_point() and made.max() <= 1 and images.max() > 1:
+def _checked(key: str, images: Tensor, output: Any) -> Tensor:
+    if not isinstance(output, Tensor) or output.dim() != 4 or output.shape[:2] != images.shape[:2]:
+        kind = list(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
+        raise UserError(f"{key}: gives {kind}: must be images as it gets them, {list(images.shape)}")
+    if not (output.is_floating_point() or output.dtype == torch.uint8):
+        raise UserError(f"{key}: gives {output.dtype}: must be uint8, or floating-point numbers on 0..255")
+    if output.is_floating_point() and output.max() <= 1 and images.max() > 1:
         raise UserError(f"{key}: gives images on 0..1: must be on 0..255")
-    return made
+    return output
 
 
 def _moved(images: Tensor, config: AugmentConfig, moves: Tensor, stretches: Tensor) -> Tensor:
-    """Rotated by `moves[:, 0]`, shifted by the rest of it, scaled and sheared by `stretches`, all from -1 to 1."""
+    """Rotates by `moves[:, 0]`, shifts by `moves[:, 1:]`, scales and shears by `stretches`, all from -1 to 1."""
     if not config.moves:
         return images
     count, _, height, width = images.shape
     angle = moves[:, 0] * math.radians(config.degrees)
     shift = moves[:, 1:] * torch.tensor([2 * config.translate / width, 2 * config.translate / height])
-    scale = (1 + config.scale) ** stretches[:, 0]  # as often larger as smaller
+    scale = (1 + config.scale) ** stretches[:, 0]  # enlarges as often as it shrinks
     shear = (stretches[:, 1] * math.radians(config.shear)).tan()
     cos, sin = angle.cos() * scale, angle.sin() * scale
     matrix = torch.stack([cos, shear * cos - sin, shift[:, 0], sin, shear * sin + cos, shift[:, 1]], dim=1)
@@ -118,7 +117,7 @@ def _moved(images: Tensor, config: AugmentConfig, moves: Tensor, stretches: Tens
 
 
 def _with_holes(images: Tensor, side: int, holes: Tensor) -> Tensor:
-    """A grey square of `side` pixels in each image, its centre anywhere (DeVries, Taylor 2017, arXiv:1708.04552)."""
+    """A grey square of `side` pixels at a random place in each image (DeVries, Taylor 2017, arXiv:1708.04552)."""
     rows, columns = (torch.arange(length, device=images.device) for length in images.shape[-2:])
     centre = holes * torch.tensor(images.shape[-2:], device=images.device)
     in_row = (rows - centre[:, :1] + 0.5).abs() <= side / 2

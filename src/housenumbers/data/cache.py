@@ -1,6 +1,6 @@
-"""Decoded arrays on disk, so that a second start maps them into memory instead of decoding a file again.
+"""Decoded arrays on disk: a second start maps them into memory instead of decoding a file again.
 
-An entry is trusted for what it holds, never for its name: what was read is compared with a checksum at each start.
+An entry is validated by its content, not by its name: each start compares the data with a checksum.
 """
 
 import errno
@@ -21,39 +21,39 @@ from housenumbers.runtime.files import write_atomically
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 2  # raise when what is stored, or how it is decoded, changes
+_FORMAT = 2  # increment when the stored content or the decoding changes
 
 
 class _DamagedError(Exception):
-    """The entry does not hold what was written."""
+    """The entry does not hold the data that were written."""
 
 
 def file_state(path: Path) -> tuple[int, int, int, int]:
-    """What changes whenever the file's content does: size, modification time, change time and inode number.
+    """Values that change with the file's content: size, modification time, change time and inode number.
 
-    A program can set the modification time, `cp -p` does, but not the change time.
+    A program such as `cp -p` can set the modification time, but not the change time.
     """
     status = path.stat()
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def pillow_build() -> list[str | None]:
-    """What decoded and drawn pixels depend on beside the code here: Pillow and the libraries that it is built with."""
+    """The versions of Pillow and of its libraries, which determine the decoded and drawn pixels with our code."""
     return [PIL.__version__, *(features.version(name) for name in ("jpg", "webp", "libtiff", "freetype2"))]
 
 
 def decoded(
     path: Path, folder: str | None, variant: str, decode: Callable[[Path], LabeledImages]
 ) -> tuple[LabeledImages, str]:
-    """`decode(path)` and its SHA-256, as `cached` under the file's path, its state and `variant`."""
+    """`decode(path)` and its SHA-256, `cached` under the file's path, its state and `variant`."""
     return cached(path.stem, f"{path.resolve()} {file_state(path)} {variant}", folder, lambda: decode(path))
 
 
 def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledImages]) -> tuple[LabeledImages, str]:
-    """What `make` makes and its SHA-256, from the cache where it holds them under `key`; `name` is for the reader.
+    """The data from `make` and their SHA-256, read from the cache if it holds them under `key`.
 
-    `folder` null is the user's cache folder. A folder that cannot be written to costs the cache alone, with a warning;
-    so does a damaged entry, which is made again.
+    `name` makes the file's name readable. `folder` null is the user's cache folder. A read-only folder and a damaged
+    entry lead to a warning. A damaged entry is made again.
     """
     root = Path(folder).expanduser() if folder else Path(user_cache_dir("housenumbers"))
     key = hashlib.sha256(f"{_FORMAT} {key}".encode()).hexdigest()
@@ -61,7 +61,7 @@ def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledIm
     if (stored := _stored(entry, key)) is not None:
         return stored
     with exclusive_lock(entry.with_name(f"{entry.name}.lock"), f"it makes {entry}"):
-        # A process that began at the same time may have made it meanwhile.
+        # Another process may have made the entry while this one waited.
         if (stored := _stored(entry, key, say=True)) is not None:
             return stored
         data = make()
@@ -77,31 +77,31 @@ def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledIm
 
 
 def _stored(entry: Path, key: str, say: bool = False) -> tuple[LabeledImages, str] | None:
-    """What the entry holds under `key`; none where there is none, or none that can be read, which it may `say`."""
+    """The entry's data under `key`. None where it does not exist or cannot be read. `say` logs why it cannot."""
     try:
         return _read(entry, key)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        found = f"cannot be read ({error.strerror})"
+        fault = f"cannot be read ({error.strerror})"
     except _DamagedError as error:
-        found = f"damaged ({error})"
+        fault = f"damaged ({error})"
     if say:
-        log.warning("%s: %s: it is made again", entry, found)
+        log.warning("%s: %s: it is made again", entry, fault)
     return None
 
 
 def _read(entry: Path, key: str) -> tuple[LabeledImages, str]:
-    """What was written under `key`. Raises OSError where the entry cannot be read, _DamagedError for anything else."""
-    if not entry.is_file() and entry.exists():  # a pipe would be waited for without an end
+    """The data written under `key`. Raises OSError where the entry cannot be read, _DamagedError for other faults."""
+    if not entry.is_file() and entry.exists():  # opening a pipe would block
         raise OSError(errno.EINVAL, "no ordinary file")
     try:
-        # Mapped, not read: processes that train side by side share the pages.
+        # Memory-mapped: processes that train at the same time share the pages.
         stored = torch.load(entry, weights_only=True, mmap=True)
         intact = stored["checksum"] == _checksum(stored) and stored["key"] == key
     except OSError:
         raise
-    except Exception as error:  # whatever the parsers of zip and pickle meet in damaged bytes
+    except Exception as error:  # the parsers of zip and pickle raise many types on damaged bytes
         raise _DamagedError(type(error).__name__) from None
     if not intact:
         raise _DamagedError("its checksum differs")
@@ -109,7 +109,7 @@ def _read(entry: Path, key: str) -> tuple[LabeledImages, str]:
 
 
 def _checksum(content: dict[str, object]) -> str:
-    """XXH3, 128 bits, of all that an entry holds: an accident is noticed, at the speed of memory (xxhash.com)."""
+    """XXH3, 128 bits, of an entry's content. Detects accidental damage at the speed of memory (xxhash.com)."""
     digest = xxhash.xxh3_128()
     for name in ("images", "labels"):
         tensor = content[name]

@@ -1,4 +1,4 @@
-"""How images of one's own lie in folders: which of them are which part and which class, and what is left out."""
+"""The layout of custom images in folders: the folders of parts and classes, and files that are not used."""
 
 import logging
 import mimetypes
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 CLASSES = [str(label) for label in range(10)]
 _VALIDATION = ("val", "valid", "validation")
 _SPLITS = ("train", *_VALIDATION, "test", "extra")
-_NAMED = 5  # of those that a message names
+_NAMED = 5  # unused files that a message names
 
 _LAYOUT = (
     "it must hold folders 0 to 9 with images, or train and test (and perhaps val and extra) that hold such folders"
@@ -22,7 +22,7 @@ _LAYOUT = (
 
 
 def has_split_folders(root: Path) -> bool:
-    """Whether the root holds parts, train and so on, and not the classes themselves."""
+    """Whether the root holds folders of parts, such as train, and not the classes themselves."""
     return (root / "train").is_dir() or (bool(_parts_in(root)) and not _holds_classes(root))
 
 
@@ -31,27 +31,27 @@ def validation_folder(root: Path) -> Path | None:
 
     Raises UserError where there are several.
     """
-    found = [root / name for name in _VALIDATION if has_split_folders(root) and (root / name).is_dir()]
-    if len(found) > 1:
+    folders = [root / name for name in _VALIDATION if has_split_folders(root) and (root / name).is_dir()]
+    if len(folders) > 1:
         raise UserError(
-            f"{root}: holds {' and '.join(path.name for path in found)}: only one can be the validation part"
+            f"{root}: holds {' and '.join(path.name for path in folders)}: only one can be the validation part"
         )
-    return found[0] if found else None
+    return folders[0] if folders else None
 
 
 def class_root(root: Path, part: str) -> Path:
     """The folder that holds the classes of the `part`: train, validation, test or extra.
 
-    Raises UserError where there is none, or it is not clear which it is.
+    Raises UserError where there is none, or it is ambiguous.
     """
     if has_split_folders(root):
         home = validation_folder(root) or root / "validation" if part == "validation" else root / part
     else:
         home = root
-        if beside := _parts_in(root):
+        if parts := _parts_in(root):
             raise UserError(
-                f"{root}: holds {', '.join(beside)} beside folders of classes: move the classes into {root / 'train'}, "
-                f"or {' and '.join(beside)} elsewhere"
+                f"{root}: holds {', '.join(parts)} beside folders of classes: move the classes into {root / 'train'}, "
+                f"or {' and '.join(parts)} elsewhere"
             )
         if part == "extra":
             raise UserError(f"data.use_extra: {root} is not split, so that it has no extra part: leave it false")
@@ -61,7 +61,7 @@ def class_root(root: Path, part: str) -> Path:
 
 
 def check_layout(config: DataConfig) -> None:
-    """Raises UserError where the folders below `data.root` do not hold what a run of the configuration reads."""
+    """Raises UserError where the folders below `data.root` do not hold the parts that the configuration needs."""
     root = Path(config.root)
     parts = ["train", "test"] + (["extra"] if config.use_extra != "false" else [])
     if config.val_fraction > 0 and has_validation(config):
@@ -71,13 +71,13 @@ def check_layout(config: DataConfig) -> None:
 
 
 def labelled_files(home: Path) -> list[tuple[Path, int]]:
-    """All files of the classes in `home` and their labels, in the order of their names.
+    """All files of the classes in `home` and their labels, sorted by name.
 
-    Raises UserError where there is a folder 10 with files: SVHN calls the digit 0 so.
+    Raises UserError where there is a folder 10 with files: in SVHN, 10 is the label of the digit 0.
     """
     _refuse_ten(home)
-    found = [(path, label) for label, name in enumerate(CLASSES) for path in list_files(home / name)]
-    return sorted(found, key=lambda each: (each[0].name, str(each[0])))
+    labelled = [(path, label) for label, name in enumerate(CLASSES) for path in list_files(home / name)]
+    return sorted(labelled, key=lambda item: (item[0].name, str(item[0])))
 
 
 def _refuse_ten(home: Path) -> None:
@@ -89,12 +89,12 @@ def _refuse_ten(home: Path) -> None:
 
 
 def has_validation(config: DataConfig) -> bool:
-    """Whether the images below `data.root` bring a validation part of their own."""
+    """Whether the images below `data.root` include a validation part."""
     return validation_folder(Path(config.root)) is not None
 
 
 def log_unused_files(config: DataConfig) -> None:
-    """Logs what below `data.root` is not read, and which classes have no images: a line for each folder."""
+    """Logs the files below `data.root` that are not read, and the classes without images: a line for each folder."""
     root = Path(config.root)
     homes = [root]
     if has_split_folders(root):
@@ -102,11 +102,11 @@ def log_unused_files(config: DataConfig) -> None:
         _warn_of_others(root, _SPLITS)
         if (root / "extra").is_dir() and config.use_extra == "false":
             log.info("%s: not used: data.use_extra=true trains on it, too", root / "extra")
-        own = validation_folder(root)
-        if own and config.val_fraction > 0:
-            log.info("%s: validates, so that nothing is split off by data.split and data.val_fraction", own)
-        elif own:
-            log.warning("%s: not used, since data.val_fraction=0 asks for no validation", own)
+        validation = validation_folder(root)
+        if validation and config.val_fraction > 0:
+            log.info("%s: validates, so that nothing is split off by data.split and data.val_fraction", validation)
+        elif validation:
+            log.warning("%s: not used, since data.val_fraction=0 asks for no validation", validation)
     else:
         log.warning("%s: every fifth image of a class is the test part; folders train and test decide otherwise", root)
     for home in homes:
@@ -117,7 +117,7 @@ def log_unused_files(config: DataConfig) -> None:
 
 
 def _warn_of_others(folder: Path, used: Sequence[str]) -> None:
-    """Logs what else lies in the folder: other folders, and images beside them."""
+    """Logs unused folders and images in the folder."""
     others = sorted(path for path in folder.iterdir() if path.name not in used and not is_hidden(path.name))
     folders = [f"{path.name}/" for path in others if path.is_dir()]
     images = [path.name for path in others if path.is_file() and _is_image_file(path)]

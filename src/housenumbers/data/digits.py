@@ -7,11 +7,11 @@ from housenumbers.config.sections import DataConfig
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.runtime.errors import UserError
 
-_TEST_SIZE = 360  # a fifth; always the same ones
+_TEST_SIZE = 360  # a fifth; always the same images
 
 
 def read_digits(_: DataConfig, part: str) -> tuple[LabeledImages, str]:
-    """The `part`, train or test, as 32x32 RGB, and its SHA-256. Raises UserError for `extra`, which it has not."""
+    """The `part`, train or test, as 32x32 RGB, and its SHA-256. Raises UserError for `extra`."""
     if part == "extra":
         raise UserError("data.use_extra: data=digits has no extra part: leave data.use_extra=false")
     from sklearn.datasets import load_digits

@@ -1,4 +1,4 @@
-"""Files from the network: whole or not at all, fetched by one process at a time, and no wait without an end."""
+"""Downloads of files: atomic, by one process at a time, and with a timeout."""
 
 import shutil
 import socket
@@ -10,16 +10,16 @@ from pathlib import Path
 
 from housenumbers.runtime.file_lock import exclusive_lock
 
-_STALLED = 60.0  # seconds without a byte after which a download is given up
+_STALLED = 60.0  # seconds without data after which a download fails
 
 
 def download(path: Path, fetch: Callable[[Path], object]) -> None:
-    """Has `fetch(temporary)` download a file, then renames it to `path`; does nothing where `path` is there by then.
+    """Downloads a file by `fetch(temporary)`, then renames it to `path`. Does nothing where `path` exists by then.
 
-    `fetch` checks what it has downloaded. The temporary file has the same name, in a folder beside `path`, so that a
-    download that was cut off never passes for the file itself; what a killed download left there is removed.
-    Raises what `fetch` does, and OSError for all that goes wrong on the network: TimeoutError (perhaps within an
-    URLError) where the server stops sending.
+    `fetch` verifies the download. The temporary file has the same name, in a folder beside `path`, so that a partial
+    download is never taken for the file. Leftovers of killed downloads are removed.
+    Raises the errors of `fetch`, and OSError for all network errors: TimeoutError (possibly within a URLError) where
+    the server stops sending.
     """
     with exclusive_lock(path.with_name(f".{path.name}.lock"), f"it downloads {path}"):
         if path.is_file():
@@ -33,17 +33,17 @@ def download(path: Path, fetch: Callable[[Path], object]) -> None:
             temporary = Path(folder) / path.name
             try:
                 fetch(temporary)
-            except HTTPException as error:  # which is no OSError, unlike all else that a connection may meet
+            except HTTPException as error:  # unlike other network errors, not an OSError
                 raise ConnectionError(f"not an answer in HTTP: {type(error).__name__} {error}") from None
             temporary.replace(path)
 
 
 @contextmanager
 def _time_out() -> Iterator[None]:
-    """Meanwhile a new connection that stalls raises TimeoutError: torchvision and torch.hub set no limit themselves."""
-    before = socket.getdefaulttimeout()
+    """Inside, a new connection that stalls raises TimeoutError. torchvision and torch.hub set no limit themselves."""
+    previous = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_STALLED)
     try:
         yield
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(previous)

@@ -1,4 +1,4 @@
-"""Your own images, in a folder for each class: any size, mode and format that Pillow reads."""
+"""Custom images, in a folder for each class: any size, mode and format that Pillow reads."""
 
 import inspect
 import sys
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _SIZE = 32
-_TEST_FRACTION = 0.2  # where the folder is not split already; always the same images
-_NAMED = 5  # bad files that a message names
+_TEST_FRACTION = 0.2  # where the folder is not split; always the same images
+_NAMED = 5  # unreadable files that a message names
 
 
 def read_folder(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     """The `part` (train, validation, test or extra) of the images below `data.root`, and its SHA-256.
 
-    The root holds folders `0` to `9`, of which every fifth image of a class, by chance but always the same, is the
-    test part; or folders `train`, `test` and perhaps `val` and `extra`, which hold such folders. Images are in the
-    order of their names, so that a photo's crops, if they are named alike, stay together.
-    Raises UserError where there are no such folders, there is one class alone, or files cannot be read.
+    The root holds folders `0` to `9`, or folders `train`, `test` and optionally `val` and `extra` that hold such
+    folders. Without part folders, a random but fixed fifth of each class is the test part. Images are sorted by name,
+    so that crops of one photo stay together if their names are similar.
+    Raises UserError where there are no such folders, there is only one class, or files cannot be read.
     """
     root = Path(config.root)
     home = class_root(root, part)
     files = labelled_files(home)
     if len({label for _, label in files}) < 2:
         raise UserError(f"{home}: holds images of one class alone, or none: there is nothing to tell apart")
-    # What the decoded images depend on: the names and states of all files, and what reads them.
+    # The decoded images depend on the names and states of all files, and on the code that reads them.
     states = [(str(path.relative_to(home)), *(file_state(path) if path.exists() else ())) for path, _ in files]
     key = [states, pillow_build(), inspect.getsource(sys.modules[read_image.__module__])]
     data, sha256 = cached(home.resolve().name, f"{home.resolve()} {key}", config.cache, lambda: _read(files))
@@ -55,20 +55,20 @@ def read_folder(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
 
 
 def _read(files: list[tuple[Path, int]]) -> LabeledImages:
-    """Decodes all files. Raises UserError that names those that cannot be read."""
+    """Decodes all files. Raises UserError that names the unreadable ones."""
     images = torch.empty(len(files), 3, _SIZE, _SIZE, dtype=torch.uint8)
-    bad = []
+    failed = []
     bar = tqdm(files, desc="reading images", unit="file", leave=False, disable=None)
     with warnings.catch_warnings(action="ignore"):
         for position, (path, _) in enumerate(bar):
             try:
                 images[position] = read_image(path)
-            except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
-                bad.append(f"{path} ({error_reason(error)})")
-    if bad:
-        more = f", and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+            except Exception as error:  # Pillow's parsers raise many types on damaged bytes
+                failed.append(f"{path} ({error_reason(error)})")
+    if failed:
+        more = f", and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
         raise UserError(
-            f"{len(bad)} of {plural(len(files), 'file')} cannot be read: {', '.join(bad[:_NAMED])}{more}: "
+            f"{len(failed)} of {plural(len(files), 'file')} cannot be read: {', '.join(failed[:_NAMED])}{more}: "
             "mend or remove them"
         )
     return LabeledImages(images, torch.tensor([label for _, label in files]))
@@ -77,8 +77,8 @@ def _read(files: list[tuple[Path, int]]) -> LabeledImages:
 def read_image(file: Path | IO[bytes]) -> torch.Tensor:
     """An image file as uint8 `[3, 32, 32]` RGB: upright, the first frame of several, on white where it is transparent.
 
-    What is not square keeps its proportions, and its border is continued. Raises what Pillow does where it cannot be
-    read, and may warn as it does: what silences warnings is not for threads, so the caller has to.
+    Other shapes than squares keep their aspect ratio, and their border is repeated. Raises Pillow's errors where the
+    file cannot be read. The caller has to silence Pillow's warnings, since warning filters are not thread-safe.
     """
     from PIL import Image
 
@@ -100,7 +100,7 @@ def _upright_rgb(file: IO[bytes]) -> "Image.Image":
     with Image.open(file) as opened:
         opened.draft("RGB", (_SIZE * 8, _SIZE * 8))  # a large JPEG is decoded at a fraction of its size
         image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith(("I", "F")):  # 16 bits and more: the whole range becomes 0..255
+        if image.mode.startswith(("I", "F")):  # 16 bits and more: scale the whole range to 0..255
             image = _eight_bits(image)
         if image.has_transparency_data:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
@@ -108,9 +108,9 @@ def _upright_rgb(file: IO[bytes]) -> "Image.Image":
 
 
 def _check_sums(file: IO[bytes]) -> None:
-    """Raises where the checksums in a PNG do not fit.
+    """Raises where the checksums in a PNG do not match.
 
-    Pillow decodes its pixels without them: it finds damage only where that is no whole image any more.
+    Pillow decodes pixels without checking them, and detects damage only where the image is incomplete.
     """
     from PIL import Image
 
@@ -130,6 +130,6 @@ def _eight_bits(image: "Image.Image") -> "Image.Image":
 
     values = np.asarray(image, dtype=np.float64)
     low, high = float(np.min(values)), float(np.max(values))
-    if image.mode != "F" and low >= 0:  # else there is no fixed range, but the image's own
+    if image.mode != "F" and low >= 0:  # otherwise there is no fixed range: take the image's range
         low, high = 0.0, 255.0 if high < 256 else 65535.0
     return Image.fromarray(((values - low) * (255 / max(high - low, 1e-12))).clip(0, 255).round().astype(np.uint8))

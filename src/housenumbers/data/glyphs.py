@@ -1,4 +1,4 @@
-"""Digits of the fonts at hand, as signed distance fields: one field serves every weight, outline and size.
+"""Digits of the available fonts as signed distance fields: one field serves every weight, outline and size.
 
 Green 2007, "Improved Alpha-Tested Magnification for Vector Textures and Special Effects".
 """
@@ -16,7 +16,7 @@ from housenumbers.data.image_files import list_files
 from housenumbers.data.strokes import drawn_digits
 from housenumbers.runtime.errors import UserError
 
-# Those of matplotlib's fonts whose digits are digits, and no two alike.
+# matplotlib's fonts that have ten different digits.
 _MATPLOTLIB = (
     "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique", "DejaVuSansMono",
     "DejaVuSansMono-Bold", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic",
@@ -24,18 +24,18 @@ _MATPLOTLIB = (
     "cmtt10",
 )  # fmt: skip
 
-DETAIL = 40  # samples of a field over the height of the font's 0
-MARGIN = 0.5  # heights of the 0 around a digit: as far as a field reaches
-_DRAWN = 24  # fonts without a file
-_OVERSAMPLING = 4  # pixels a sample where the distances are measured
+DETAIL = 40  # samples of a field per height of the font's 0
+MARGIN = 0.5  # the margin of a field around a digit, in heights of the 0
+_DRAWN = 24  # the number of fonts that are drawn without a font file
+_OVERSAMPLING = 4  # pixels per sample while the distances are measured
 
 
 @dataclass(frozen=True)
 class Glyph:
     """One digit of a font. Lengths are in heights of the font's 0; y grows downwards, from its baseline."""
 
-    field: Image.Image  # mode F: the distance to the outline, above 0 inside, sampled DETAIL times a height
-    left: float  # the digit's box; the field goes MARGIN beyond it on each side
+    field: Image.Image  # mode F: the distance to the outline, above 0 inside, with DETAIL samples per height
+    left: float  # the digit's box; the field extends MARGIN beyond it on each side
     top: float
     width: float
     height: float
@@ -45,7 +45,7 @@ Font = tuple[Glyph, ...]  # the ten digits
 
 
 def font_files(choice: str) -> list[Path]:
-    """The files of `matplotlib`'s fonts, which are the same everywhere; of these and the `system`'s; or of a folder.
+    """The files of `matplotlib`'s fonts, equal on all machines; of these and the `system`'s fonts; or of a folder.
 
     Raises UserError where the folder holds none.
     """
@@ -54,11 +54,11 @@ def font_files(choice: str) -> list[Path]:
         if not files:
             raise UserError(f"data.fonts={choice}: a folder with .ttf or .otf files, or matplotlib, or system")
         return files
-    package = importlib.util.find_spec("matplotlib")  # not imported, for the sake of a second start
+    package = importlib.util.find_spec("matplotlib")  # not imported: a cached start does not need it
     assert package is not None
     assert package.origin is not None
-    own = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf"
-    files = [own / f"{name}.ttf" for name in _MATPLOTLIB]
+    font_folder = Path(package.origin).parent / "mpl-data" / "fonts" / "ttf"
+    files = [font_folder / f"{name}.ttf" for name in _MATPLOTLIB]
     if choice == "system":
         from matplotlib.font_manager import findSystemFonts
 
@@ -67,7 +67,7 @@ def font_files(choice: str) -> list[Path]:
 
 
 def load_fonts(files: list[Path]) -> list[Font]:
-    """The fonts that have ten different digits, without doubles, and some that need no file.
+    """The fonts with ten different digits, without duplicates, and some fonts that need no file.
 
     Raises UserError where the files hold none.
     """
@@ -76,7 +76,7 @@ def load_fonts(files: list[Path]) -> list[Font]:
     for file in files:
         try:
             digits = _masks(file)
-        except OSError:  # FreeType's: a font that it cannot scale, or no font
+        except OSError:  # from FreeType: not scalable, or not a font
             continue
         outlines = [hashlib.sha256(mask.tobytes() + repr(mask.shape).encode()).hexdigest() for mask, *_ in digits]
         if len(set(outlines)) == 10 and all(mask.any() for mask, *_ in digits):

@@ -1,4 +1,4 @@
-"""Where the files of images are: named, in folders, found by a pattern, listed on standard input. No torch here."""
+"""Finds image files: by name, in folders, by pattern, or listed on standard input. Does not import torch."""
 
 import glob
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from housenumbers.runtime.errors import UserError
 
-# What systems and network drives put among images, in lower case; and what begins with a full stop.
+# Files and folders that systems and network drives create among images, in lower case.
 _OF_THE_SYSTEM = {
     "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "picasa.ini",
     "__macosx", "@eadir", "@__thumb", "@recycle", "#recycle", "@tmp", "#snapshot", "@recently-snapshot",
@@ -17,7 +17,7 @@ _OF_THE_SYSTEM = {
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is no data of the user's: hidden, or the system's own."""
+    """Whether a file or folder of this name is hidden or created by the system."""
     return name.startswith(".") or _of_the_system(name)
 
 
@@ -26,10 +26,10 @@ def _of_the_system(name: str) -> bool:
 
 
 def iter_files(folder: Path) -> Iterator[Path]:
-    """All files in the folder and those below it, also through links, but for what is hidden below it.
+    """All files in the folder and its subfolders, also through links, except hidden ones below it.
 
-    Each folder once, whatever links lead to it. Links that lead nowhere are among the files: who reads them can say so.
-    None where there is no folder. Raises UserError where a folder cannot be read.
+    Visits each folder once, even if several links lead to it. Yields broken links too, so that the reader reports them.
+    Yields nothing where there is no folder. Raises UserError where a folder cannot be read.
     """
     if not folder.is_dir():
         return
@@ -52,21 +52,21 @@ def iter_files(folder: Path) -> Iterator[Path]:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """`each_file_below`, in the order of their paths."""
+    """`iter_files`, sorted by path."""
     return sorted(iter_files(folder))
 
 
 def split_names(images: str) -> list[str]:
-    """What `images=` names: one thing, or several as `[a.png,folder]`; a file whose own name has brackets is one."""
+    """The names in `images=`: one, or several as `[a.png,folder]`. A file with brackets in its name is one."""
     if images.startswith("[") and images.endswith("]") and not Path(images).exists():
         return [word for part in images[1:-1].split(",") if (word := part.strip())]
     return [images]
 
 
 def find_images(images: Sequence[str]) -> Iterable[Path]:
-    """The files that these words name: files, folders and patterns (`*`, `?`, `**`), or `-`: paths on standard input.
+    """The files that `images` names: files, folders and patterns (`*`, `?`, `**`), or `-`: paths on standard input.
 
-    Raises UserError for a word that names nothing. Lines of standard input are taken as they come, a path each.
+    Raises UserError for a name without files. Reads standard input lazily, one path per line.
     """
     if "-" in images:
         if len(images) > 1:
@@ -81,25 +81,25 @@ def find_images(images: Sequence[str]) -> Iterable[Path]:
 def _files_of(word: str) -> list[Path]:
     path = Path(word).expanduser()
     if path.exists():
-        found = [path]
+        paths = [path]
     elif glob.has_magic(word):
-        found = _matches(path)
+        paths = _matches(path)
     else:
         raise UserError(f"images={word}: no such file or folder")
-    files = [file for each in found for file in (list_files(each) if each.is_dir() else [each])]
+    files = [file for entry in paths for file in (list_files(entry) if entry.is_dir() else [entry])]
     if not files:
         raise UserError(f"images={word}: no file is there, or none that fits the pattern")
-    return list(dict.fromkeys(files))  # `**` names a file, and the folder that it is in
+    return list(dict.fromkeys(files))  # `**` matches a file and its folder
 
 
 def _matches(pattern: Path) -> list[Path]:
-    """What fits the pattern, but for the system's own files and folders that it does not name itself.
+    """The paths that match the pattern, except system files and folders that it does not name explicitly.
 
-    Hidden ones do not fit `*` and `**` anyway.
+    `*` and `**` never match hidden ones.
     """
-    found = [Path(match) for match in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207 (absolute ones too)
+    paths = [Path(match) for match in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207 (absolute ones too)
     named = {part for part in pattern.parts if not glob.has_magic(part)}
-    return [path for path in found if not any(_of_the_system(part) for part in path.parts if part not in named)]
+    return [path for path in paths if not any(_of_the_system(part) for part in path.parts if part not in named)]
 
 
 def _from_standard_input() -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""What every source of data gives: images and labels, the whole split in memory."""
+"""The type that every data source returns: images and labels, the whole split in memory."""
 
 import hashlib
 from typing import NamedTuple
@@ -22,19 +22,19 @@ class LabeledImages(NamedTuple):
         return LabeledImages(self.images.to(device), self.labels.to(device))
 
     def check(self) -> None:
-        """Raises ValueError where images or labels have another type, shape or range than the class documents."""
+        """Raises ValueError where images or labels do not have the documented type, shape or range."""
         if self.images.dtype != torch.uint8 or self.images.ndim != 4 or self.images.shape[1] != 3:
-            found = f"{self.images.dtype} {list(self.images.shape)}"
-            raise ValueError(f"images must be uint8 [N, 3, H, W] on 0..255, not {found}")
+            actual = f"{self.images.dtype} {list(self.images.shape)}"
+            raise ValueError(f"images must be uint8 [N, 3, H, W] on 0..255, not {actual}")
         if self.labels.dtype != torch.int64:
             raise ValueError(f"labels must be int64, not {self.labels.dtype}")
         self.check_labels()
 
     def check_labels(self) -> None:
-        """Raises ValueError where there is not one label, a whole number in 0..9 of any type, for each image."""
+        """Raises ValueError unless there is one label, a whole number in 0..9 of any type, for each image."""
         if self.labels.shape != self.images.shape[:1]:
-            found = list(self.labels.shape)
-            raise ValueError(f"labels must be [{len(self.images)}], one for each image, not {found}")
+            shape = list(self.labels.shape)
+            raise ValueError(f"labels must be [{len(self.images)}], one for each image, not {shape}")
         if not len(self.labels):
             return
         low, high = self.labels.min().item(), self.labels.max().item()

@@ -1,4 +1,4 @@
-"""From a data configuration to the splits in memory."""
+"""Loads the splits of a data configuration into memory."""
 
 import hashlib
 import logging
@@ -20,7 +20,7 @@ from housenumbers.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 
-# A source gives its part (train, extra or test) and the SHA-256 of it. These are what `data.name` may be.
+# A source returns a part (train, extra or test) and its SHA-256. The keys are the values of `data.name`.
 Reader = Callable[[DataConfig, str], tuple[LabeledImages, str]]
 SOURCES: dict[str, Reader] = {
     "svhn": read_svhn,
@@ -32,15 +32,15 @@ SOURCES: dict[str, Reader] = {
 
 
 class Splits(NamedTuple):
-    stages: tuple[LabeledImages, ...]  # the training part; with a curriculum at each of its difficulties, in turn
-    validation: LabeledImages | None  # none where data.val_fraction is 0
-    sha256: str  # of what is in all of them
-    places: tuple[torch.Tensor, torch.Tensor]  # of the training and the validation crops in the file(s)
-    own_validation: bool  # whether the data brought their validation part, so that none was split off
+    stages: tuple[LabeledImages, ...]  # the training part; with a curriculum, one for each difficulty
+    validation: LabeledImages | None  # None where data.val_fraction is 0
+    sha256: str  # of all parts
+    places: tuple[torch.Tensor, torch.Tensor]  # indices of the training and validation crops in the file(s)
+    own_validation: bool  # whether the data include a validation part, so that none was split off
 
     @property
     def train(self) -> LabeledImages:
-        """The training part as it is at the end."""
+        """The training part of the last stage."""
         return self.stages[-1]
 
     def to(self, device: torch.device) -> "Splits":
@@ -49,11 +49,11 @@ class Splits(NamedTuple):
 
 
 def load_splits(config: DataConfig) -> Splits:
-    """The training and validation parts. Never looks at the test part.
+    """The training and validation parts. Never reads the test part.
 
-    The training file is split first, unless the data bring a validation part; then extra crops join the training side;
-    then both sides are reduced.
-    Raises UserError where files are missing or damaged, or too small for what is asked.
+    Splits the training file first, unless the data include a validation part. Then adds extra crops to the training
+    part. Then reduces both parts.
+    Raises UserError where files are missing or damaged, or too small for the configuration.
     """
     parts = {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}[config.use_extra]
     own_validation = config.val_fraction > 0 and config.name == "folder" and has_validation(config)
@@ -79,7 +79,7 @@ def load_splits(config: DataConfig) -> Splits:
 
     stages = [pool]
     fingerprints = [sha256 for _, sha256 in read_parts]
-    if config.curriculum:  # the same crops, so that the indices hold for all
+    if config.curriculum:  # the same crops, so the indices are valid for all
         read_stages = [
             read_parts[0] if difficulty == config.difficulty else _read(replace(config, difficulty=difficulty), "train")
             for difficulty in config.curriculum
@@ -101,7 +101,7 @@ def load_splits(config: DataConfig) -> Splits:
 
 
 def load_test(config: DataConfig) -> LabeledImages:
-    """The test part, always whole. Raises UserError where its file is missing or damaged."""
+    """The whole test part. Raises UserError where its file is missing or damaged."""
     return _read(config, "test")[0]
 
 
@@ -111,7 +111,7 @@ def test_part_sha256(config: DataConfig) -> str:
 
 
 def _read(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
-    """What the source gives. Raises UserError where that is not what `LabeledImages` documents."""
+    """The data of the source. Raises UserError where they are not as `LabeledImages` documents."""
     if config.name not in SOURCES:
         raise UserError(f"data.name={config.name}: must be one of {', '.join(SOURCES)}")
     data, sha256 = SOURCES[config.name](config, part)

@@ -1,4 +1,4 @@
-"""MATLAB files in the format of SVHN's cropped digits, whichever program wrote them; other files are named."""
+"""MATLAB files in the format of SVHN's cropped digits, written by any program. Errors name other file formats."""
 
 import re
 from pathlib import Path
@@ -13,8 +13,8 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_HDF5_PLACES = (0, 512, 1024, 2048)  # where its signature may stand, by its specification
-# How other files begin.
+_HDF5_PLACES = (0, 512, 1024, 2048)  # offsets of the signature in its specification
+# The first bytes of other file formats.
 _OTHERS = {
     b"MATLAB 7.3": "an HDF5 file (version 7.3 of MATLAB)",
     b"# Created by Octave": "a file in Octave's text format",
@@ -35,59 +35,59 @@ _ELSE = "fetch it again if it is SVHN's own"
 
 
 def read_mat(path: Path) -> LabeledImages:
-    """Decodes a file in the official format: `X` uint8 `[32, 32, 3, N]`, `y` `[N, 1]` in 1..10, 10 standing for 0.
+    """Decodes a file in the official format: `X` uint8 `[32, 32, 3, N]`, `y` `[N, 1]` in 1..10, where 10 is 0.
 
-    Numbers of another type are taken where they are whole, `y` in one row, too: R and Julia write double, say.
-    Raises UserError where the file is damaged or holds something else.
+    Accepts whole numbers of other types, such as double from R and Julia, and `y` in one row.
+    Raises UserError where the file is damaged or holds other data.
     """
-    import scipy.io  # here, since it takes 0.2 s that a cached start does not need
+    import scipy.io  # imported here: a cached start does not need these 0.2 s
 
-    if found := _other_format(path):
-        raise UserError(f"{path}: {found}, which cannot be read here: {_SAVE}; {_ELSE}")
+    if other := _other_format(path):
+        raise UserError(f"{path}: {other}, which cannot be read here: {_SAVE}; {_ELSE}")
     try:
         content = scipy.io.loadmat(path, variable_names=("X", "y"))
         names = [] if content.keys() >= {"X", "y"} else scipy.io.whosmat(path)
-    except Exception as error:  # whatever scipy's parser meets in damaged bytes
+    except Exception as error:  # scipy's parser raises many types on damaged bytes
         raise UserError(f"{path}: damaged, or no MATLAB file ({_in_one_line(error)}): fetch it again") from None
     if names or not content.keys() >= {"X", "y"}:
-        held = ", ".join(f"{name} ({kind} {list(shape)})" for name, shape, kind in names) or "nothing"
-        raise UserError(f"{path}: has no variables X and y, but {held}: {_SAVE}; {_ELSE}")
+        content_names = ", ".join(f"{name} ({kind} {list(shape)})" for name, shape, kind in names) or "nothing"
+        raise UserError(f"{path}: has no variables X and y, but {content_names}: {_SAVE}; {_ELSE}")
     pixels = _pixels(path, content["X"])
     labels = _labels(path, content["y"], pixels.shape[3])
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)))
     return LabeledImages(images, torch.from_numpy(labels % 10))
 
 
-def _pixels(path: Path, found: Any) -> NDArray[np.uint8]:
+def _pixels(path: Path, array: Any) -> NDArray[np.uint8]:
     """X as uint8 `[32, 32, 3, N]`."""
-    if not isinstance(found, np.ndarray):  # a sparse matrix, or one of MATLAB's objects
-        raise UserError(f"{path}: X is a {type(found).__name__} instead of an array uint8 [32, 32, 3, N]: {_SAVE}")
-    described = f"X is {found.dtype} {list(found.shape)} instead of uint8 [32, 32, 3, N]"
-    if found.ndim == 3:  # MATLAB drops a last axis of length one
-        found = found[..., None]
-    if found.shape[:3] != (32, 32, 3):
-        raise UserError(f"{path}: {described}: {_permutation(found.shape)}{_ELSE}")
-    if found.shape[3] == 0:
+    if not isinstance(array, np.ndarray):  # a sparse matrix, or one of MATLAB's objects
+        raise UserError(f"{path}: X is a {type(array).__name__} instead of an array uint8 [32, 32, 3, N]: {_SAVE}")
+    described = f"X is {array.dtype} {list(array.shape)} instead of uint8 [32, 32, 3, N]"
+    if array.ndim == 3:  # MATLAB drops a last axis of length one
+        array = array[..., None]
+    if array.shape[:3] != (32, 32, 3):
+        raise UserError(f"{path}: {described}: {_permutation(array.shape)}{_ELSE}")
+    if array.shape[3] == 0:
         raise UserError(f"{path}: holds no images: {_ELSE}")
-    if found.dtype != np.uint8:
-        # Whole numbers from 0 to 255 are pixels whatever their type; 0 and 1 alone may mean black and white.
-        if not _whole(found) or found.min() < 0 or not 1 < found.max() <= 255:
+    if array.dtype != np.uint8:
+        # Whole numbers from 0 to 255 are pixels in any type. Only 0 and 1 may mean black and white.
+        if not _whole(array) or array.min() < 0 or not 1 < array.max() <= 255:
             raise UserError(
                 f"{path}: {described}, and not of whole numbers up to 255: X = uint8(255 * X) if white is 1"
             )
-        found = found.astype(np.uint8)
-    return found
+        array = array.astype(np.uint8)
+    return array
 
 
-def _labels(path: Path, found: Any, count: int) -> NDArray[np.int64]:
+def _labels(path: Path, array: Any, count: int) -> NDArray[np.int64]:
     """y as int64 `[N]` in 1..10."""
-    if not isinstance(found, np.ndarray) or not _whole(found):
-        kind = found.dtype if isinstance(found, np.ndarray) else type(found).__name__
+    if not isinstance(array, np.ndarray) or not _whole(array):
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise UserError(f"{path}: y holds {kind} instead of whole numbers from 1 to 10: {_SAVE}")
-    if found.size != count:
-        what = f"{plural(count, 'image')} but {plural(found.size, 'label')}"
-        raise UserError(f"{path}: {what}, y being {list(found.shape)}: {_ELSE}")
-    labels = found.ravel().astype(np.int64)
+    if array.size != count:
+        counts = f"{plural(count, 'image')} but {plural(array.size, 'label')}"
+        raise UserError(f"{path}: {counts}, y being {list(array.shape)}: {_ELSE}")
+    labels = array.ravel().astype(np.int64)
     low, high = int(labels.min()), int(labels.max())
     if low == 0 and high <= 9:
         raise UserError(
@@ -99,15 +99,15 @@ def _labels(path: Path, found: Any, count: int) -> NDArray[np.int64]:
     return labels
 
 
-def _whole(found: NDArray[Any]) -> bool:
-    if found.dtype.kind in "iu":
+def _whole(array: NDArray[Any]) -> bool:
+    if array.dtype.kind in "iu":
         return True
-    return found.dtype.kind == "f" and bool(np.isfinite(found).all()) and bool((found == np.floor(found)).all())
+    return array.dtype.kind == "f" and bool(np.isfinite(array).all()) and bool((array == np.floor(array)).all())
 
 
 def _permutation(shape: tuple[int, ...]) -> str:
-    """How MATLAB brings the axes into order, where it is clear which they are: a piece of a message."""
-    threes, sides = ([axis for axis, length in enumerate(shape) if length == wanted] for wanted in (3, 32))
+    """Part of a message: how to reorder the axes in MATLAB. Empty where the axes are ambiguous."""
+    threes, sides = ([axis for axis, length in enumerate(shape) if length == side] for side in (3, 32))
     if len(shape) != 4 or len(threes) != 1 or len(sides) != 2:
         return ""
     (number,) = set(range(4)) - {*threes, *sides}
@@ -116,7 +116,7 @@ def _permutation(shape: tuple[int, ...]) -> str:
 
 
 def _other_format(path: Path) -> str | None:
-    """What the file is, if it is no MATLAB file of a version before 7.3; none where it may be one."""
+    """The file's format if it is not a MATLAB file of a version before 7.3. None where it may be one."""
     with path.open("rb") as file:
         head = file.read(max(_HDF5_PLACES) + len(_HDF5))
     if any(head.startswith(_HDF5, place) for place in _HDF5_PLACES):

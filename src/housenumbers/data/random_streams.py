@@ -1,12 +1,12 @@
-"""Random streams that are pure functions of their key: equal (seed, epoch, step), equal numbers, whatever came before.
+"""Random streams that are pure functions of their key: equal (seed, epoch, step) lead to equal numbers.
 
-So nothing about the order of the data has to be saved to resume bit for bit, and any batch can be drawn again alone.
+So resuming bit for bit does not need a saved order of the data, and any batch can be drawn again independently.
 """
 
 import numpy as np
 import torch
 
-# The first word of a key keeps streams for different purposes apart.
+# The first element of a key separates streams for different purposes.
 ORDER, AUGMENT, MODEL, MIXUP, TRANSFORMS = range(5)
 
 
@@ -16,5 +16,5 @@ def seed_for(*key: int) -> int:
 
 
 def generator_for(*key: int) -> torch.Generator:
-    """A generator on the CPU that depends on nothing but the key."""
+    """A CPU generator that depends only on the key."""
     return torch.Generator().manual_seed(seed_for(*key))

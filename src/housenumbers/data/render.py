@@ -1,7 +1,7 @@
-"""One street-number crop, drawn and then photographed badly: a pure function of its key, the difficulty and the fonts.
+"""Renders one street-number crop as a poor photo: a pure function of its key, the difficulty and the fonts.
 
-What is drawn by lot does not depend on the difficulty, only how far each lot moves the image: so a crop gets harder,
-and stays itself. Lengths are in heights of a digit, light is in 0..1, x grows to the right and y downwards.
+The random numbers do not depend on the difficulty, which only scales their effects: a crop becomes harder, but shows
+the same scene. Lengths are in heights of a digit, light is in 0..1, x grows to the right and y downwards.
 """
 
 import io
@@ -19,7 +19,7 @@ Array = NDArray[np.float32]
 Matrix = NDArray[np.float64]  # [3, 3], homogeneous coordinates
 
 SIZE = 32
-_CANVAS = 64  # pixels on each side where the scene is drawn
+_CANVAS = 64  # the side of the scene's canvas, in pixels
 _Y, _X = (np.mgrid[0:_CANVAS, 0:_CANVAS] + 0.5).astype(np.float32)
 _BLUE_TO_YELLOW = np.array([0.35, 0.1, -0.45], np.float32)  # what light and lime differ in most
 _GREEN_TO_RED = np.array([0.4, -0.25, -0.15], np.float32)
@@ -28,7 +28,7 @@ _GREEN_TO_RED = np.array([0.4, -0.25, -0.15], np.float32)
 def render_many(
     key: tuple[int, ...], difficulty: float, fonts: Sequence[Font], indices: Sequence[int]
 ) -> NDArray[np.uint8]:
-    """The crops of these indices, uint8 `[N, 32, 32, 3]`, each with the last digit of its index as its label."""
+    """The crops of these indices, uint8 `[N, 32, 32, 3]`. A crop's label is the last digit of its index."""
     return np.stack([render((*key, index), index % 10, difficulty, fonts) for index in indices])
 
 
@@ -44,16 +44,16 @@ def render(key: tuple[int, ...], label: int, difficulty: float, fonts: Sequence[
 
 
 def _string(rng: Generator, font: Font, label: int, difficulty: float) -> list[tuple[Glyph, float, float]]:
-    """Digits with their left and top; the first is `label`, its middle at the origin, beside it others, perhaps."""
+    """Digits with their left and top. The first is `label`, centred at the origin. Others may stand beside it."""
     target = font[label]
     left, top = -target.width / 2, -target.height / 2
     string = [(target, left, top)]
     baseline = top - target.top
     gap = rng.uniform(-0.03, 0.3)
     others, lots = rng.integers(10, size=(2, 2)), rng.random((2, 2))
-    for side, digits, own_lots in zip((-1, 1), others, lots, strict=True):
+    for side, digits, side_lots in zip((-1, 1), others, lots, strict=True):
         edge = left if side < 0 else left + target.width
-        for digit, lot, chance in zip(digits, own_lots, (0.75, 0.5), strict=True):
+        for digit, lot, chance in zip(digits, side_lots, (0.75, 0.5), strict=True):
             if lot > chance * min(1, 2 * difficulty):
                 break
             glyph = font[digit]
@@ -64,7 +64,7 @@ def _string(rng: Generator, font: Font, label: int, difficulty: float) -> list[t
 
 
 def _view(rng: Generator, target: Glyph, severity: float) -> Matrix:
-    """From canvas pixels to the scene: the crop is a square about the target's box, seen from a bad angle."""
+    """Maps canvas pixels to the scene: the crop is a square around the target's box, in perspective."""
     angle, shear, stretch, tilt_x, tilt_y, shift_x, shift_y = rng.normal(size=7) * severity
     side = max(target.height, target.width) / (0.8 + severity * (0.26 - 0.6 * rng.beta(1.5, 3)))
     frame = np.array([[side, 0, -side / 2], [0, side, -side / 2], [0, 0, 1]]) @ np.diag([1 / _CANVAS, 1 / _CANVAS, 1])
@@ -98,7 +98,7 @@ def _scene(rng: Generator, string: list[tuple[Glyph, float, float]], view: Matri
     paper, ink, edge = _colours(rng, severity)
     wall = _wall(rng, paper, ink, view, string, severity)
     distance = _distance(string, view)
-    sharp = _CANVAS / math.sqrt(abs(np.linalg.det(view[:2, :2])) * _CANVAS**2)  # canvas pixels in a height
+    sharp = _CANVAS / math.sqrt(abs(np.linalg.det(view[:2, :2])) * _CANVAS**2)  # canvas pixels per height
     weight = severity * rng.normal(0, 0.025)
 
     offset = rng.normal(0, 0.05, size=2)  # of a shadow, or of the side of a raised digit
@@ -121,16 +121,16 @@ def _over(below: Array, above: Array, alpha: Array) -> Array:
 
 
 def _colours(rng: Generator, severity: float) -> tuple[Array, Array, Array]:
-    """The wall's colour, the digits' and an outline's: light on dark or dark on light, seldom strongly coloured."""
+    """The colours of the wall, the digits and an outline: light on dark or dark on light, rarely saturated."""
     contrast = 0.9 - severity * (0.9 - 0.07 - 0.7 * rng.beta(1, 2.5))
     middle = rng.uniform(contrast / 2, 1 - contrast / 2)
     sign = rng.choice((-1, 1))
     lightness = (middle - sign * contrast / 2, middle + sign * contrast / 2, rng.uniform(0, 1))
-    cast = rng.normal(size=2) * 0.1  # the light's own colour, which all share
+    cast = rng.normal(size=2) * 0.1  # the colour of the light, shared by all
     colours = []
     for light in lightness:
-        own = rng.normal(size=2) * rng.exponential(0.25)
-        chroma = (cast[0] + own[0]) * _BLUE_TO_YELLOW + (cast[1] * 0.5 + own[1]) * _GREEN_TO_RED
+        tint = rng.normal(size=2) * rng.exponential(0.25)
+        chroma = (cast[0] + tint[0]) * _BLUE_TO_YELLOW + (cast[1] * 0.5 + tint[1]) * _GREEN_TO_RED
         colours.append((light + severity * chroma * (0.3 + light)).astype(np.float32))
     return colours[0], colours[1], colours[2]
 
@@ -138,7 +138,7 @@ def _colours(rng: Generator, severity: float) -> tuple[Array, Array, Array]:
 def _wall(
     rng: Generator, paper: Array, ink: Array, view: Matrix, string: list[tuple[Glyph, float, float]], severity: float
 ) -> Array:
-    """What the digits stand on: a plate with its edges perhaps, boards or bricks, stains."""
+    """The wall behind the digits: a plate with optional edges, boards or bricks, and stains."""
     points = np.stack([_X.ravel(), _Y.ravel(), np.ones(_X.size, np.float32)])
     mapped = view @ points
     x, y = ((mapped[:2] / mapped[2]).reshape(2, _CANVAS, _CANVAS)).astype(np.float32)
@@ -160,8 +160,8 @@ def _wall(
     right = max(left + glyph.width for glyph, left, _ in string)
     outside = [left - margins[0] - x, x - right - margins[1], -0.5 - margins[2] - y, y - 0.5 - margins[3]]
     edge = np.full_like(x, -1)
-    for there, out in zip(plate, outside, strict=True):
-        if there:
+    for has_edge, out in zip(plate, outside, strict=True):
+        if has_edge:
             edge = np.maximum(edge, out)
     middle, across, down = (left + right) / 2, (right - left) / 2 + margins[0], 0.6 + margins[2]
     if rng.random() < 0.12:
@@ -178,8 +178,8 @@ def _photograph(rng: Generator, scene: Array, severity: float) -> NDArray[np.uin
     """A small, blurred, noisy, compressed photo of the scene, enlarged to SIZE."""
     slope = rng.normal(0, 0.3, size=2) * severity
     light = 1 + (_X / _CANVAS - 0.5) * slope[0] + (_Y / _CANVAS - 0.5) * slope[1]
-    angle, at = rng.uniform(0, 2 * math.pi), rng.uniform(-0.4, 0.4)
-    border = ((_X / _CANVAS - 0.5) * math.cos(angle) + (_Y / _CANVAS - 0.5) * math.sin(angle) - at) * 30
+    angle, offset = rng.uniform(0, 2 * math.pi), rng.uniform(-0.4, 0.4)
+    border = ((_X / _CANVAS - 0.5) * math.cos(angle) + (_Y / _CANVAS - 0.5) * math.sin(angle) - offset) * 30
     depth = rng.uniform(0.2, 0.6) * (rng.random() < 0.12)
     light = light * (1 - severity * depth * np.clip(border + 0.5, 0, 1))  # a shadow falls over it
     photo = _image(scene * light[..., None])

@@ -1,7 +1,7 @@
-"""Digits of one stroke's width, as sign painters and makers of house numbers draw them: fonts without a font file.
+"""Digits of uniform stroke width, as on painted and manufactured house numbers: fonts without a font file.
 
-A skeleton of lines and arcs in a box from (0, 0) to (1, 1), x to the right and y downwards, for each digit and each
-manner of writing it; a font chooses a manner for each digit, a weight and a width.
+Each variant of a digit is a skeleton of lines and arcs in a box from (0, 0) to (1, 1), x to the right and y downwards.
+A font has one variant of each digit, a weight and a width.
 """
 
 import math
@@ -19,12 +19,12 @@ def drawn_digits(rng: Generator, pixels: int) -> list[NDArray[np.bool_]]:
     """The pixels of the ten digits of one font, each within its box and `pixels` high."""
     width = rng.uniform(0.4, 0.75)
     weight = rng.uniform(0.08, min(0.2, 0.34 * width))
-    drawn = []
-    for digit, manners in enumerate(_manners(rng)):
-        skeleton = manners[rng.integers(len(manners))]
+    masks = []
+    for digit, variants in enumerate(_manners(rng)):
+        skeleton = variants[rng.integers(len(variants))]
         across = (0.55 if digit == 1 else 1.0) * width - weight
-        drawn.append(_draw(skeleton, across * pixels, (1 - weight) * pixels, weight * pixels))
-    return drawn
+        masks.append(_draw(skeleton, across * pixels, (1 - weight) * pixels, weight * pixels))
+    return masks
 
 
 def _draw(skeleton: Skeleton, width: float, height: float, weight: float) -> NDArray[np.bool_]:
@@ -47,10 +47,10 @@ def _arc(x: float, y: float, across: float, down: float, begin: float, end: floa
 
 
 def _manners(rng: Generator) -> list[list[Skeleton]]:
-    """The ways to write each digit, with the proportions of one hand."""
+    """The variants of each digit, with the proportions of one font."""
     waist = rng.uniform(0.42, 0.52)  # where the bowls of 3 and 8 meet
     bowl = rng.uniform(0.27, 0.34)  # half the height of the bowl of 5, 6 and 9
-    bar = rng.uniform(0.62, 0.78)  # of the 4
+    bar = rng.uniform(0.62, 0.78)  # the place of the bar of the 4
     upper, lower = waist / 2, (1 - waist) / 2
     six = [[*_arc(0.5, 1 - bowl, 0.5, bowl, 0, 360)], [*_arc(1.0, 1 - bowl, 1.0, 1 - bowl, 180, 285)]]
     curled_six = [

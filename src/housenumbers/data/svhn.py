@@ -13,13 +13,13 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.mat_file import read_mat
 from housenumbers.runtime.errors import UserError
 
-# What SVHN-6k consists of, by content: whichever files it was read from, these are its pixels and labels.
+# The SHA-256 of the pixels and labels of SVHN-6k, whichever files it was read from.
 _SVHN_6K_SHA256 = {
     "train": "2bd6736266fc1a188da26e3ba8b9e61341929dd85ccbac13541619248a722d3c",
     "extra": "f2930b70e86c0f90596ff64adeac251061ce11d8771c8f692a5ca1ba56daf4db",
     "test": "576035492c188f32a697ed06ee89b5529d53ca761a7a672c88fb660e93ebe2c2",
 }
-# Where its parts lie in the official files.
+# The places of its parts in the official files.
 _SVHN_6K_CUTS = {
     "train": ("test", slice(0, 5000)),
     "extra": ("train", slice(0, 1083)),
@@ -49,7 +49,7 @@ def read_svhn(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
 def read_svhn_6k(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     """The `part` (train, extra or test) of SVHN-6k and its SHA-256.
 
-    Raises UserError where the files are neither the official ones nor just these crops.
+    Raises UserError where the files are neither the official ones nor hold exactly these crops.
     """
 
     def read(name: str) -> tuple[Path, LabeledImages, str]:
@@ -57,7 +57,7 @@ def read_svhn_6k(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
         return path, *decoded(path, config.cache, "verified=False", read_mat)
 
     path, data, sha256 = read("test")
-    if len(data.labels) != 1001:  # so it is the official file
+    if len(data.labels) != 1001:  # then it is the official file
         official, cut = _SVHN_6K_CUTS[part]
         path, data, _ = read(official)
         data = LabeledImages(data.images[cut], data.labels[cut])
@@ -73,7 +73,7 @@ def read_svhn_6k(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
 
 
 def locate(config: DataConfig, part: str) -> Path:
-    """The path of a part's file, downloaded (and checked against the official MD5 sum) where it is missing.
+    """The path of a part's file. Downloads a missing file, and checks it against the official MD5 sum.
 
     Raises UserError where it is missing and may not, or cannot, be downloaded.
     """
@@ -82,7 +82,7 @@ def locate(config: DataConfig, part: str) -> Path:
         return path
     if not config.download:
         raise UserError(f"{path}: no such file: put it there, set data.root=FOLDER, or allow data.download=true")
-    from torchvision.datasets import SVHN  # here, since it takes a second that a start with files does not need
+    from torchvision.datasets import SVHN  # imported here: it takes a second that only a download needs
     from torchvision.datasets.utils import download_url
 
     url, _, md5 = SVHN.split_list[part]

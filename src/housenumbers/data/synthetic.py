@@ -1,4 +1,4 @@
-"""Street-number digits that are rendered, once: no download, any number, as hard as one likes."""
+"""Rendered street-number digits, cached: no download, any number, any difficulty."""
 
 import inspect
 from functools import partial
@@ -15,21 +15,21 @@ from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError
 
 _PARTS = {"train": 0, "test": 1}
-_TEST_SHARE = 4  # the test part has a quarter as many
-_CHUNK = 500  # crops that a process renders in one go
+_TEST_SHARE = 4  # the test part has a quarter of the crops
+_CHUNK = 500  # crops that a process renders at a time
 
 
 def read_synthetic(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
-    """The `part`, train or test, and its SHA-256: `data.size` crops to train on, and a quarter as many to test.
+    """The `part` and its SHA-256: `data.size` crops for train, and a quarter of this number for test.
 
-    Each is a function of (`data.render_seed`, part, its index), `data.difficulty` and the fonts; its label is the last
-    digit of its index. Raises UserError for `extra`, which there is not, and for `data.fonts` without fonts.
+    A crop is a function of (`data.render_seed`, part, its index), `data.difficulty` and the fonts. Its label is the
+    last digit of its index. Raises UserError for `extra`, and for `data.fonts` without fonts.
     """
     if part == "extra":
         raise UserError("data.use_extra: data=synthetic has no extra part: make data.size larger instead")
     count = config.size if part == "train" else -(-config.size // _TEST_SHARE)
     files = glyphs.font_files(config.fonts)
-    # What the pixels depend on: these numbers, the code that draws, the library that draws with it, and the fonts.
+    # The pixels depend on these numbers, the drawing code, its library and the fonts.
     key: list[object] = [config.render_seed, part, count, config.difficulty, *pillow_build()]
     key += [inspect.getsource(module) for module in (glyphs, render, strokes)]
     key += [(file.name, *file_state(file)) for file in files]
@@ -39,16 +39,16 @@ def read_synthetic(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
 
 def _render(config: DataConfig, part: str, count: int) -> LabeledImages:
     """Renders on all cores."""
-    import joblib  # here, for the sake of all other starts
+    import joblib  # imported here: only this function needs it
 
     fonts = glyphs.load_fonts(glyphs.font_files(config.fonts))
     chunks = [range(begin, min(begin + _CHUNK, count)) for begin in range(0, count, _CHUNK)]
-    one = partial(render.render_many, (config.render_seed, _PARTS[part]), config.difficulty, fonts)
-    # Processes take a second to start.
+    render_chunk = partial(render.render_many, (config.render_seed, _PARTS[part]), config.difficulty, fonts)
+    # Processes take a second to start, so few chunks are rendered in this one.
     workers = joblib.Parallel(n_jobs=1 if len(chunks) < 4 else -1, return_as="generator", pre_dispatch="2*n_jobs")
     images = torch.empty(count, 3, render.SIZE, render.SIZE, dtype=torch.uint8)
     with tqdm(total=count, desc=f"rendering the {part} part", unit="crop", leave=False, disable=None) as bar:
-        for chunk, pixels in zip(chunks, workers(joblib.delayed(one)(chunk) for chunk in chunks), strict=True):
+        for chunk, pixels in zip(chunks, workers(joblib.delayed(render_chunk)(chunk) for chunk in chunks), strict=True):
             signals.exit_if_received()
             images[chunk.start : chunk.stop] = torch.from_numpy(pixels).permute(0, 3, 1, 2)
             bar.update(len(chunk))
