@@ -62,9 +62,7 @@ def requeue_trial(study: optuna.Study, trial: FrozenTrial, died: bool = False) -
     if not (gives_up or has_successor):
         epochs = max(started_after, len(trial.intermediate_values))
         attributes = {"continues": trial.number, "continues_after": epochs, "deaths": deaths}
-        enqueued = trial.system_attrs.get(
-            "fixed_params", {}
-        )  # the only parameters of a trial that died before its draw
+        enqueued = trial.system_attrs.get("fixed_params", {})  # all that exists before the draw
         study.enqueue_trial(enqueued | trial.params, user_attrs=attributes)
     try:
         if gives_up:
