@@ -38,7 +38,7 @@ def check_length(request: Request) -> None:
 
 
 async def read_body(request: Request) -> bytes:
-    """The request's body. Raises RefusedError where it is too large or slow, ClientDisconnect where it is incomplete."""
+    """The request's body. Raises RefusedError where it is too large or slow, ClientDisconnect where it breaks off."""
     content = bytearray()
     try:
         async with asyncio.timeout(_DEADLINE):

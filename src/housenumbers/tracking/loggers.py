@@ -115,8 +115,8 @@ class MLflowLogger:
         # Processes that create the same tables at the same time conflict.
         with FileLock(Path(tempfile.gettempdir()) / f"mlflow_{place}.lock"):
             self._client = self._mlflow.MlflowClient(tracking_uri=self._uri)
-            found = self._client.get_experiment_by_name(self._experiment)
-            experiment = found.experiment_id if found else self._client.create_experiment(self._experiment)
+            known = self._client.get_experiment_by_name(self._experiment)
+            experiment = known.experiment_id if known else self._client.create_experiment(self._experiment)
         before = self._client.search_runs([experiment], f"tags.{_TAG} = '{self._number}'")
         if before:
             self._run = before[0].info.run_id
