@@ -153,11 +153,11 @@ def _mistakes(images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, 
 def _suspects(
     images: Tensor, logits: Tensor, labels: Tensor, suspects: Tensor, suggested: Tensor
 ) -> list[dict[str, Any]]:
-    probabilities = logits.softmax(dim=1)
+    probs = logits.softmax(dim=1)
     return [
         gallery_item(
             images[index],
-            f"label {labels[index]}: {percent(float(probabilities[index, labels[index]]), 1)}",
+            f"label {labels[index]}: {percent(float(probs[index, labels[index]]), 1)}",
             f"rather {other}?",
         )
         for index, other in zip(suspects.tolist(), suggested.tolist(), strict=False)

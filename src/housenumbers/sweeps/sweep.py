@@ -122,9 +122,7 @@ class Sweep:
             elif len(counted_trials(study)) < self._options["n_trials"]:
                 self._start_workers(study, config)
         finally:
-            from housenumbers.sweeps.study_page import (
-                write_study_page,
-            )  # imports plotly, slowly
+            from housenumbers.sweeps.study_page import write_study_page  # plotly imports slowly
 
             with suppress(OSError, *DATABASE_ERRORS):  # for example a full disk: the sweep's own error is raised
                 self._say(f"report: {write_study_page(study, self._folder)}")

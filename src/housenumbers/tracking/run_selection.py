@@ -53,19 +53,17 @@ def _is_run(path: Path) -> bool:
 
 
 def _newest(wanted: str, runs: Sequence[Run]) -> SelectedRun:
-    newest = max(runs, key=lambda run: (run["status"] == "completed", not run.get("trial"), _started(run)))
-    same_kind = [run for run in runs if _kind(run) == _kind(newest)]
-    what = f"{newest['status']} {'trial' if newest.get('trial') else 'run'}"
+    selected = max(runs, key=lambda run: (run["status"] == "completed", not run.get("trial"), _started(run)))
+    peers = [run for run in runs if _kind(run) == _kind(selected)]
+    what = f"{selected['status']} {'trial' if selected.get('trial') else 'run'}"
     named = "" if wanted == "last" else f" named {wanted}"
-    reason = (
-        f"the only {what}{named}" if len(same_kind) == 1 else f"the newest of {plural(len(same_kind), what)}{named}"
-    )
-    newer = [run for run in runs if _started(run) > _started(newest)]
-    newer_run = max(newer, key=_started, default=None)
-    if newer_run is not None:
-        kind = "a sweep's trial" if newer_run.get("trial") else f"{newer_run['status']}"
-        reason += f"; newer, but {kind}: {newer_run['folder']}"
-    return _choice(wanted, newest, reason)
+    reason = f"the only {what}{named}" if len(peers) == 1 else f"the newest of {plural(len(peers), what)}{named}"
+    newer = [run for run in runs if _started(run) > _started(selected)]
+    newest = max(newer, key=_started, default=None)
+    if newest is not None:
+        kind = "a sweep's trial" if newest.get("trial") else f"{newest['status']}"
+        reason += f"; newer, but {kind}: {newest['folder']}"
+    return _choice(wanted, selected, reason)
 
 
 def _best(runs: Sequence[Run], homes: Sequence[Path]) -> SelectedRun:
