@@ -27,7 +27,7 @@ class Arguments:
 
 
 def main() -> None:
-    signals.install_handlers()  # before what takes a while to import
+    signals.install_handlers()  # before slow imports
     with one_line_errors(), signals.one_line_exit():
         from housenumbers.config.command_line import parse
         from housenumbers.demo.server_socket import address, check_installed, listen
@@ -38,7 +38,7 @@ def main() -> None:
 
         choice = find_run(arguments.run)
         with listen(arguments.host, arguments.port) as listener:
-            with signals.deferred_signals():  # an import that is torn leaves half a module, or another error
+            with signals.deferred_signals():  # an interrupted import leaves a partial module or raises another error
                 from housenumbers.demo.answers import Models
                 from housenumbers.demo.server import serve
 

@@ -41,9 +41,9 @@ class Arguments:
 
 def main() -> None:
     with one_line_errors():
-        elsewhere = any(word.startswith("data=") for word in sys.argv[1:])  # whose keys are then free
-        arguments, overrides = parse(Arguments, sys.argv[1:], [*MACHINE_KEYS, "data.*"] if elsewhere else MACHINE_KEYS)
-        if elsewhere and arguments.split == "validation":
+        other_data = any(word.startswith("data=") for word in sys.argv[1:])  # then all data keys are accepted
+        arguments, overrides = parse(Arguments, sys.argv[1:], [*MACHINE_KEYS, "data.*"] if other_data else MACHINE_KEYS)
+        if other_data and arguments.split == "validation":
             raise UserError("split=validation: of other data only the test part can be scored")
         if arguments.calibrate and arguments.split != "validation":
             raise UserError("calibrate=true: is done on the validation part: add split=validation")
@@ -55,20 +55,20 @@ def main() -> None:
 
         if arguments.calibrate:
             recalibrate(folder, overrides)
-        other = None
-        if elsewhere:
+        other_config = None
+        if other_data:
             conf = Path(__file__).absolute().parents[1] / "conf"
-            other = compose_config(conf, [f"data={arguments.data}", *overrides]).data
+            other_config = compose_config(conf, [f"data={arguments.data}", *overrides]).data
             overrides = [word for word in overrides if not word.startswith("data.")]
-        split = arguments.split or ("test" if elsewhere else default_split(folder))
+        split = arguments.split or ("test" if other_data else default_split(folder))
         score, tell = evaluate_run, _print_scores
         if arguments.corruptions:
-            from housenumbers.evaluation.robustness import evaluate_corruptions  # draws: only here that is waited for
+            from housenumbers.evaluation.robustness import evaluate_corruptions  # slow import
 
             score, tell = evaluate_corruptions, _print_robustness
-        scores, file = score(folder, split, overrides, other)
+        scores, file = score(folder, split, overrides, other_config)
         choice.tell()
-        print(f"{folder}, {split} part" + (f" of {arguments.data}" if elsewhere else ""))
+        print(f"{folder}, {split} part" + (f" of {arguments.data}" if other_data else ""))
         tell(scores)
         if file.exists():
             print(f"written to {file}")
@@ -77,7 +77,7 @@ def main() -> None:
 def _print_scores(scores: dict[str, Any]) -> None:
     print(f"{scores['parameters']:,} parameters")
     print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}   loss {scores['loss']:.4f}")
-    for name in scores.keys() - SCORES:  # metrics of one's own
+    for name in scores.keys() - SCORES:  # custom metrics
         print(f"{name} {scores[name]}")
     print(f"calibration error {scores['calibration_error']:.2%}, temperature {scores['temperature']:.3f}")
     print("accuracy of each class")

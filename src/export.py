@@ -29,7 +29,7 @@ class Arguments:
 
 
 def main() -> None:
-    signals.install_handlers()  # a file that is half written is removed when SIGTERM comes, too
+    signals.install_handlers()  # SIGTERM, too, removes a partial file
     with one_line_errors(), signals.one_line_exit():
         others = ["threads", "data.root", "data.cache", "data.verify"]
         arguments, overrides = parse(Arguments, sys.argv[1:], others)

@@ -31,7 +31,7 @@ class Arguments:
 
 
 def main() -> None:
-    for stream in (sys.stdin, sys.stdout):  # a file's name may be any bytes
+    for stream in (sys.stdin, sys.stdout):  # file names may contain any bytes
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
     with one_line_errors():
@@ -58,9 +58,9 @@ def main() -> None:
             tqdm.write(f"error: {file}: cannot be read: {why}", file=sys.stderr)
 
         total = len(files) if isinstance(files, list) else None
-        hidden = True if sys.stdout.isatty() else None  # lines on the screen tell of progress themselves
-        found = tqdm(predict_files(trained, files, tell), total=total, unit="file", disable=hidden)
-        for line in format_predictions(found, arguments.format):
+        hidden = True if sys.stdout.isatty() else None  # on a terminal the lines themselves show progress
+        predictions = tqdm(predict_files(trained, files, tell), total=total, unit="file", disable=hidden)
+        for line in format_predictions(predictions, arguments.format):
             print(line)
         sys.stdout.flush()
         raise SystemExit(1 if unreadable else 0)

@@ -37,20 +37,20 @@ class Arguments:
     folder: str | None = None
 
 
-# What goes with which of the four, besides the keys of the configuration.
+# The arguments that each of the four accepts, besides keys of the configuration.
 _OWN = {"run": ("split",), "runs": ("split", "folder"), "study": ("storage",), "data": ("folder",)}
 
 
 def main() -> None:
     with one_line_errors():
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.*", "seed", *MACHINE_KEYS])
-        given = [key for key in _OWN if getattr(arguments, key) is not None]
-        if len(given) != 1:
+        subjects = [key for key in _OWN if getattr(arguments, key) is not None]
+        if len(subjects) != 1:
             raise UserError(
                 "say what to look at: run=RUN, runs=[RUN,RUN], study=STUDY or data=OPTION (--help says more)"
             )
-        _check(given[0], arguments, overrides)
-        write = {"run": _run, "runs": _runs, "study": _study, "data": _data}[given[0]]
+        _check(subjects[0], arguments, overrides)
+        write = {"run": _run, "runs": _runs, "study": _study, "data": _data}[subjects[0]]
         print(write(arguments, overrides))
 
 
@@ -60,8 +60,8 @@ def _check(what: str, arguments: Arguments, overrides: list[str]) -> None:
             raise UserError(f"{key}: does not go with {what}= (--help says more)")
     for word in overrides:
         key = word.partition("=")[0]
-        good = {"run": key in MACHINE_KEYS, "runs": key in MACHINE_KEYS, "study": False}
-        if not good.get(what, key.startswith("data.") or key == "seed"):
+        is_valid = {"run": key in MACHINE_KEYS, "runs": key in MACHINE_KEYS, "study": False}
+        if not is_valid.get(what, key.startswith("data.") or key == "seed"):
             raise UserError(f"{word}: does not go with {what}= (--help says more)")
     if arguments.split not in (None, "test", "validation"):
         raise UserError(f"split={arguments.split}: must be test or validation")

@@ -29,11 +29,11 @@ def main() -> None:
         arguments, filters = parse(Arguments, sys.argv[1:], others=["*"])
         from housenumbers.tracking.run_index import all_runs, check_filters, matches, table
 
-        found = all_runs()
-        check_filters(found, filters)
-        runs = [run for run in found if matches(run, filters)][: arguments.limit]
-        if found and not runs:
-            print(f"no run of {len(found)} has {' and '.join(filters)}", file=sys.stderr)
+        unfiltered = all_runs()
+        check_filters(unfiltered, filters)
+        runs = [run for run in unfiltered if matches(run, filters)][: arguments.limit]
+        if unfiltered and not runs:
+            print(f"no run of {len(unfiltered)} has {' and '.join(filters)}", file=sys.stderr)
         print(json.dumps(runs, indent=2) if arguments.format == "json" else table(runs))
 
 

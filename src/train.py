@@ -33,25 +33,25 @@ def train(composed: DictConfig) -> Any:
     settings = HydraConfig.get()
     alone, trial = settings.mode == RunMode.RUN, current_trial()
     folder = RunFolder(Path(settings.runtime.output_dir))
-    # An error is caught here: Hydra would add a line of its own. The sweeper prints why a trial failed.
+    # Catches errors here, since Hydra would print an extra line. The sweeper prints why a trial failed.
     with one_line_errors() if alone else failure_told(folder.path) if trial is None else nullcontext():
         if alone or trial is not None:
             folder.check_free()
         with chdir(settings.runtime.cwd):  # for relative paths, with hydra.job.chdir=true too
             config = validate_config(composed)
-        going_on = not alone and trial is None and folder.has_run_of(config)
-        if going_on and folder.status() in FINISHED:
+        is_resumed = not alone and trial is None and folder.has_run_of(config)
+        if is_resumed and folder.status() in FINISHED:
             print(f"{folder.path}: completed already", flush=True)
             return run_objective(folder, config.objective)
-        with signals.deferred_signals():  # torn while it loads NumPy, torch would go on with half of it
+        with signals.deferred_signals():  # an interrupted NumPy import leaves torch broken
             from housenumbers.reports.after_training import page_after_training
             from housenumbers.runs.run import run
 
         def save() -> None:
-            if not going_on:
+            if not is_resumed:
                 folder.save_hydra_config(composed, settings)
 
-        value = run(config, folder.path, trial, resuming=going_on, prepare=save)
+        value = run(config, folder.path, trial, resuming=is_resumed, prepare=save)
         if alone:
             page_after_training(folder.path)
         return value
@@ -59,7 +59,7 @@ def train(composed: DictConfig) -> Any:
 
 @contextmanager
 def failure_told(folder: Path) -> Iterator[None]:
-    """Says at once that a run of a multirun failed: the others may take hours."""
+    """Prints the failure of a multirun's run at once, since the other runs may take hours."""
     try:
         yield
     except Exception as error:
@@ -71,12 +71,12 @@ def main() -> None:
     processes.terminate_with_torchrun()
     with one_line_errors():
         if processes.rank() > 0:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once, as SIGTERM does: there is nothing to save
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends at once, like SIGTERM: nothing to save
             from housenumbers.runs.ddp_worker import run_ddp_worker
 
             run_ddp_worker()
             sys.stdout.flush()
-            os._exit(0)  # Gloo's threads outlive the connection (torch 2.14), and may abort an interpreter that ends
+            os._exit(0)  # Gloo's threads outlive the connection (torch 2.14) and may abort the exiting interpreter
         try:
             run_main_process()
         except SystemExit as end:
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def run_main_process() -> None:
-    """What the only process does, or the first one of torchrun's: composes the configuration and trains."""
+    """Composes the configuration and trains, in the only process or in torchrun's first process."""
     signals.install_handlers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and one_line_errors prints them in one line
     register_schemas()
@@ -104,7 +104,7 @@ def run_main_process() -> None:
 
 
 def resume_or_repeat(command: str, run: str, overrides: Sequence[str]) -> int:
-    """`resume=RUN` or `repeat=RUN`. Returns the exit code."""
+    """Executes `resume=RUN` or `repeat=RUN`. Returns the exit code."""
     if not run:
         raise UserError(f"{command}: of which run? {command}=RUN_FOLDER, without spaces")
     from housenumbers.runs.resume import folder_of

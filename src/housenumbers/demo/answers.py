@@ -1,4 +1,4 @@
-"""What the page tells: which runs there are, and what a model makes of an image."""
+"""The data of the page: the list of runs, and a model's prediction for an image."""
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -16,14 +16,14 @@ from housenumbers.reports.page import png
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_index import all_runs, caption
 
-# A key of the generator's that no run trains or is tested on, and crops that a person reads at once.
+# A generator key that no run uses for training or test, and a difficulty that is easy for people.
 _EXAMPLES, _DIFFICULTY = (0, 2), 0.4
 
 
 class Models:
-    """The models that the page offers. `first` is a run's folder or a checkpoint, the one that is selected first.
+    """The models that the page offers. `first` is the run's folder or checkpoint that is selected initially.
 
-    Trials of sweeps, which may be many, are offered if `trials`.
+    Trials of sweeps are offered only with `trials`.
     """
 
     def __init__(self, first: Path, overrides: Sequence[str], trials: bool = False) -> None:
@@ -35,7 +35,7 @@ class Models:
         self.load(next(iter(self.choices())))
 
     def choices(self) -> dict[str, str]:
-        """The captions of all runs that have a best checkpoint by now, by their folders, the first one first."""
+        """The captions of all runs with a best checkpoint, by folder, with the initially selected run first."""
         saved = {run["folder"]: run for run in all_runs() if checkpoint_path(Path(run["folder"])).exists()}
         first = next((folder for folder in saved if Path(folder).resolve() == self._first.resolve()), str(self._first))
         offered = {folder: caption(run) for folder, run in saved.items() if self._trials or not run.get("trial")}
@@ -44,7 +44,7 @@ class Models:
         return choices
 
     def load(self, run: str) -> TrainedModel:
-        """The model of a run that was offered. Raises UserError for another, and for a checkpoint gone or damaged."""
+        """The model of an offered run. Raises UserError for another run, or a missing or damaged checkpoint."""
         if run not in self._offered:
             raise UserError(f"{run}: no saved run: load this page again")
         file = checkpoint_path(Path(run))
@@ -55,7 +55,7 @@ class Models:
 
 
 def answer_image(trained: TrainedModel, image: Tensor) -> dict[str, Any]:
-    """What the model makes of an image, uint8 `[3, 32, 32]`: what predict.py tells, and where the model looks."""
+    """The prediction for an image, uint8 `[3, 32, 32]`, as in predict.py, with an occlusion map."""
     (prediction,) = predict_images([""], image[None], trained)
     maps, _ = occlusion(trained.logits, image[None], torch.tensor([prediction.label]))
     return {

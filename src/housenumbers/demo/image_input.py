@@ -1,4 +1,4 @@
-"""What a visitor hands in, an image's bytes or a drawing's: checked, and then read as predict.py reads files."""
+"""Checks and decodes uploaded images and drawings in the same way as predict.py reads files."""
 
 import io
 
@@ -10,16 +10,16 @@ from housenumbers.runtime.errors import UserError
 
 MOST_BYTES = 10_000_000
 MOST_PIXELS = 25_000_000  # a phone's photo has 12 million
-_FAINT = 32  # shades of grey that ink differs from its paper by, at least
-_MARGIN = 0.1  # of the strokes' longer side, around them
+_FAINT = 32  # grey levels: the largest difference from the paper that does not count as ink
+_MARGIN = 0.1  # around the strokes, as a fraction of their longer side
 
 
 def decode_image(content: bytes) -> torch.Tensor:
-    """An image's bytes as uint8 `[3, 32, 32]`. Raises UserError where they are none, or it is too large."""
+    """An image's bytes as uint8 `[3, 32, 32]`. Raises UserError where they are not an image, or it is too large."""
     if len(content) > MOST_BYTES:
         raise UserError(f"This file is too large: {MOST_BYTES // 10**6} MB at most.")
     try:
-        with Image.open(io.BytesIO(content)) as opened:  # this reads its size, and decodes nothing
+        with Image.open(io.BytesIO(content)) as opened:  # reads only the header
             if opened.width * opened.height > MOST_PIXELS:
                 raise Image.DecompressionBombError
             if opened.format == "EPS":
@@ -31,14 +31,14 @@ def decode_image(content: bytes) -> torch.Tensor:
         raise UserError(f"This image has too many pixels: {MOST_PIXELS // 10**6} million at most.") from None
     except UnidentifiedImageError:
         raise UserError("This is no image that can be read here. PNG, JPEG, WebP and the like can.") from None
-    except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
+    except Exception as error:  # Pillow's parsers raise many types for damaged bytes
         raise UserError(f"This image is damaged: {error_reason(error)}") from None
 
 
 def decode_drawing(content: bytes) -> torch.Tensor:
-    """The same for an image of strokes on paper of one shade: a square about the strokes, as crops are cut to a digit.
+    """Like `decode_image`, for strokes on uniform paper, dark on light or light on dark: crops a square around them.
 
-    Dark on light or light on dark. Raises UserError where nothing is drawn, too.
+    Also raises UserError where nothing is drawn.
     """
     decode_image(content)
     with Image.open(io.BytesIO(content)) as opened:

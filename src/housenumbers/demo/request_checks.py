@@ -1,4 +1,4 @@
-"""What a visitor sends: taken in from the page alone, and within bounds of size and time."""
+"""Checks the sender of a request, and limits the size and the duration of its body."""
 
 import asyncio
 import time
@@ -9,13 +9,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from housenumbers.demo.image_input import MOST_BYTES
 
-_DEADLINE = 30.0  # seconds for a whole body to come
-# What is read, and forgotten, after a refusal: most clients send all before they look for an answer.
+_DEADLINE = 30.0  # seconds to receive a whole body
+# Limits of the data read and discarded after a refusal: most clients send the whole body before they read a response.
 _REST_BYTES, _REST_SECONDS = 5 * MOST_BYTES, 5.0
 
 
 class RefusedError(Exception):
-    """A request that is not dealt with: its HTTP status, and what the page shows."""
+    """A refused request, with its HTTP status and the message that the page shows."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -23,16 +23,16 @@ class RefusedError(Exception):
 
 
 def check_sender(request: Request) -> None:
-    """Raises RefusedError for what another page than this server's own sends, as the browser says."""
+    """Raises RefusedError for a request from another site's page, according to the browser's headers."""
     host = request.headers.get("host", "").lower()
-    own = (f"http://{host}", f"https://{host}")
-    elsewhere = [origin for origin in request.headers.getlist("origin") if origin.lower() not in own]
-    if elsewhere or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+    own_origins = (f"http://{host}", f"https://{host}")
+    foreign_origins = [origin for origin in request.headers.getlist("origin") if origin.lower() not in own_origins]
+    if foreign_origins or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
         raise RefusedError(403, "Only this page may ask.")
 
 
 def check_length(request: Request) -> None:
-    """Raises RefusedError for a body that is said to be too large: before anything of it is read."""
+    """Raises RefusedError, before the body is read, where its Content-Length is too large."""
     if int(request.headers.get("content-length", 0)) > MOST_BYTES:
         raise _too_large()
 
@@ -52,9 +52,9 @@ async def read_body(request: Request) -> bytes:
 
 
 class Refusal(JSONResponse):
-    """Says why, then reads on for a while, and closes the connection.
+    """Sends the reason, then reads the rest of the body within limits, and closes the connection.
 
-    Whoever still sends would not read an answer from a connection that is closed under it.
+    A client that is still sending would not read the response if the connection closed at once.
     """
 
     def __init__(self, refused: RefusedError) -> None:
@@ -70,7 +70,7 @@ class Refusal(JSONResponse):
 
 
 class EndsQuietly:
-    """An application whose requests may be cancelled, as they are where the server ends before they do."""
+    """Middleware that answers requests with status 503 where a server shutdown cancels them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""Serves the page: the page itself, its script, example crops, and answers. It writes no file."""
+"""Serves the page, its script, example crops and predictions. Writes no files."""
 
 import asyncio
 import ipaddress
@@ -28,16 +28,16 @@ _HERE = Path(__file__).parent
 _MOST_BODIES = 8  # in memory at once
 _MOST_CONNECTIONS = 256
 _HEADERS = [
-    ("Cache-Control", "no-store"),  # nor does the browser keep anything
+    ("Cache-Control", "no-store"),  # the browser stores nothing either
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
 ]
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to `runtime.signals`: uvicorn itself ends with exit code 0 where SIGINT was ignored before."""
+    """Leaves signals to `runtime.signals`: uvicorn exits with code 0 where SIGINT was ignored before."""
 
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # the same to `with`
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # a compatible context manager
         return nullcontext()
 
     async def on_tick(self, counter: int) -> bool:
@@ -45,11 +45,11 @@ class _Server(uvicorn.Server):
 
 
 def serve(models: Models, listener: socket.socket) -> None:
-    """Answers until SIGINT or SIGTERM, which then raises SystemExit."""
+    """Serves requests until SIGINT or SIGTERM, then raises SystemExit."""
     config = uvicorn.Config(
         application(models, listener.getsockname()[0]),
         log_config=None,
-        log_level="error",  # not of requests that are no HTTP
+        log_level="error",  # hides warnings about invalid HTTP requests
         limit_concurrency=_MOST_CONNECTIONS,
         access_log=False,
         server_header=False,
@@ -60,15 +60,15 @@ def serve(models: Models, listener: socket.socket) -> None:
         timeout_graceful_shutdown=3,
     )
     logging.getLogger("uvicorn.error").addFilter(lambda record: not record.getMessage().startswith("Cancel "))
-    with signals.deferred_signals(), warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
+    with signals.deferred_signals(), warnings.catch_warnings(action="ignore"):  # Pillow warns about unusual files
         _Server(config).run(sockets=[listener])
 
 
 def application(models: Models, host: str) -> Starlette:
     """The page as an ASGI application that answers requests for `host`, an IP address."""
-    places = asyncio.Semaphore(_MOST_BODIES)  # others wait unread, where their senders keep them
-    at_work = asyncio.Lock()  # one image at a time: a large one takes memory, and a model all cores
-    rendering = asyncio.Lock()  # takes seconds, once, which no image waits for
+    places = asyncio.Semaphore(_MOST_BODIES)  # other requests wait before their bodies are read
+    at_work = asyncio.Lock()  # one image at a time: a large image takes memory, and a model takes all cores
+    rendering = asyncio.Lock()  # rendering the examples takes seconds once, and does not block predictions
 
     async def page(_: Request) -> Response:
         runs = await run_in_threadpool(models.choices)
@@ -103,7 +103,7 @@ def application(models: Models, host: str) -> Starlette:
         assert isinstance(error, RefusedError)
         return Refusal(error)
 
-    async def gone(*_: object) -> Response:  # the visitor has something else to ask by now
+    async def gone(*_: object) -> Response:  # the client has closed the connection
         return Response(status_code=400)
 
     routes = [Route("/", page), Route("/demo_page.js", script), Route("/examples", crops)]
@@ -115,7 +115,7 @@ def application(models: Models, host: str) -> Starlette:
 
 
 def _names(host: str) -> list[str]:
-    """What a browser may call this server: on loopback no name that somebody else's name server points here."""
+    """The allowed Host headers. On loopback only local names, which prevents DNS rebinding."""
     if ipaddress.ip_address(host).is_loopback:
         return ["localhost", host, f"[{host}]"]
     return ["*"]

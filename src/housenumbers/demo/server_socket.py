@@ -1,4 +1,4 @@
-"""Where the page is to be found: the socket that it is served on. No torch here."""
+"""The socket and the address of the page. Does not import torch."""
 
 import errno
 import importlib.util
@@ -8,13 +8,13 @@ from housenumbers.runtime.errors import UserError
 
 
 def check_installed() -> None:
-    """Raises UserError where the extra is missing."""
+    """Raises UserError where the packages of the extra `demo` are missing."""
     if missing := [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]:
         raise UserError(f"{' and '.join(missing)}: not installed: pip install -e '.[demo]'")
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises UserError for a port that is taken, and for what is no address of this machine."""
+    """A listening socket. Raises UserError where the port is taken or `host` is not an address of this machine."""
     if not 0 <= port <= 65535:
         raise UserError(f"port={port}: must be 0 (any free one) to 65535")
     try:
@@ -31,6 +31,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(listener: socket.socket) -> str:
-    """The page's address, for a browser."""
+    """The page's URL."""
     host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

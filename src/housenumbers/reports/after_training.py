@@ -1,4 +1,4 @@
-"""Whether a run that has just ended makes its page by itself."""
+"""Writes the page of a run right after its training, if that was long enough."""
 
 import shlex
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import RunFolder
 
-LONG = 60.0  # seconds of training from which on the few that a page takes are little beside them
+LONG = 60.0  # seconds of training from which the page's few seconds are negligible
 
 
 def page_after_training(run: Path) -> None:
-    """Makes the page of a run that trained for LONG or more, or says how to make it."""
+    """Writes the page of a run that trained for LONG or more; else prints the command for it."""
     if (RunFolder(run).record().get("train_seconds") or 0.0) < LONG:
         print(f"a page of it: python src/report.py run={shlex.quote(str(run))}")
         return
@@ -18,5 +18,5 @@ def page_after_training(run: Path) -> None:
 
     try:
         print(f"a page of it: {write_run_page(run)}")
-    except (UserError, OSError) as error:  # the run itself is well
+    except (UserError, OSError) as error:  # the run itself succeeded
         print(f"no page of it: {error}")

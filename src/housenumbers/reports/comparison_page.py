@@ -1,4 +1,4 @@
-"""The page that compares runs: what differs, who gets which images right, and whether that is more than chance."""
+"""The page that compares runs: settings, correct predictions, and whether the differences are significant."""
 
 import hashlib
 import re
@@ -31,19 +31,19 @@ from housenumbers.tracking.run_index import duration
 
 SIGNIFICANT = 0.05
 _LABELS = "ABCDEF"
-_PATTERNS, _CROPS = 16, 40  # shown, at most
+_PATTERNS, _CROPS = 16, 40  # the maximum numbers shown
 _CURVES = {
     "train_loss": "Training loss (nats)",
     "val_loss": "Validation loss (nats)",
     "val_accuracy": "Validation accuracy",
     "lr": "Learning rate at the epoch's beginning",
 }
-_IN_ANY_CASE = ("name", "seed", "data.split_seed")  # shown where they do not differ too
+_IN_ANY_CASE = ("name", "seed", "data.split_seed")  # always shown, even if they are equal
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One of the runs: by its letter on the page."""
+    """One of the runs. `label` is its letter on the page."""
 
     label: str
     path: Path
@@ -56,7 +56,7 @@ class _Run:
 
     @property
     def calibrated(self) -> Tensor:
-        """Logits whose softmax is the probabilities that predict.py gives."""
+        """Logits whose softmax is the calibrated probabilities of predict.py."""
         return self.logits / self.temperature
 
     def right(self, labels: Tensor) -> Tensor:
@@ -66,10 +66,10 @@ class _Run:
 def write_comparison_page(
     paths: Sequence[Path], split: str | None = None, folder: Path | None = None, overrides: Sequence[str] = ()
 ) -> Path:
-    """Writes `report.html` into `folder`, null for one below outputs/comparisons/, and returns its path.
+    """Writes `report.html` into `folder`, by default below outputs/comparisons/, and returns its path.
 
-    Runs are scored on the `split`: null is the test part, or validation where one of them is a sweep's trial. Raises
-    UserError where a run or its checkpoint cannot be read, or their images are not the same.
+    Runs are scored on `split`: None is the test part, or validation where one of the runs is a sweep's trial. Raises
+    UserError where a run or its checkpoint cannot be read, or the runs' images differ.
     """
     listed = ",".join(map(str, paths))
     if not 2 <= len(paths) <= len(_LABELS):
@@ -101,7 +101,7 @@ def write_comparison_page(
 def _scored(
     paths: Sequence[Path], records: Sequence[dict[str, Any]], split: str, overrides: Sequence[str]
 ) -> tuple[list[_Run], LabeledImages]:
-    """The runs, with their logits, and the images that all of them are scored on."""
+    """The runs with their logits, and the images on which all runs are scored."""
     runs: list[_Run] = []
     common, fingerprint = None, ""
     for label, path, record in zip(_LABELS, paths, records, strict=False):
@@ -137,7 +137,7 @@ def _row(run: _Run, labels: Tensor, split: str) -> dict[str, Any]:
         "interval": f"{percent(low, 1)} to {percent(high, 1)}",
         "loss": f"{loss:.4f}",
         "calibration_error": percent(reliability(run.calibrated, labels).error),
-        # Not where it is of other weights or images: of before the run went on, say.
+        # Hidden where it belongs to other weights or images, for example from before the run was resumed.
         "corrupted": percent(corrupted["mean"]) if corrupted and corrupted["accuracy"] == accuracy else None,
         "best": percent(best["val_accuracy"]) if best else "-",
         "parameters": f"{run.parameters:,}",
@@ -147,7 +147,7 @@ def _row(run: _Run, labels: Tensor, split: str) -> dict[str, Any]:
 
 
 def _pairs(runs: Sequence[_Run], labels: Tensor) -> list[dict[str, Any]]:
-    """Each pair of runs, and whether the difference in their accuracy is more than chance."""
+    """Each pair of runs, and whether the difference in their accuracy is significant."""
     pairs = list(combinations(runs, 2))
     tests = [mcnemar(first.right(labels), second.right(labels)) for first, second in pairs]
     rows = []
@@ -168,7 +168,7 @@ def _pairs(runs: Sequence[_Run], labels: Tensor) -> list[dict[str, Any]]:
 
 
 def _differing(runs: Sequence[_Run]) -> list[tuple[str, list[str]]]:
-    """The settings in which the runs differ, and those that say which run it is."""
+    """The settings in which the runs differ, and the settings that identify each run."""
     keys = dict.fromkeys(key for run in runs for key in run.settings)
     rows = []
     for key in keys:
@@ -188,30 +188,30 @@ def _curves(runs: Sequence[_Run]) -> list[Any]:
 
 
 def _patterns(runs: Sequence[_Run], labels: Tensor) -> list[tuple[list[bool], int]]:
-    """Which runs are right on how many images, the most frequent pattern first."""
+    """The most frequent patterns of correct runs, each with its number of images."""
     rights = torch.stack([run.right(labels) for run in runs], dim=1).tolist()
     counts = Counter(map(tuple, rights))
     return [(list(pattern), count) for pattern, count in counts.most_common(_PATTERNS)]
 
 
 def _disagreements(runs: Sequence[_Run], images: Tensor, labels: Tensor) -> list[dict[str, Any]]:
-    """Crops that some runs get right and others wrong: in turn one of each pattern, so that the rare ones are seen.
+    """Crops on which some runs are right and others wrong, one of each pattern in turn, so that rare patterns appear.
 
-    Of a pattern those come first where the true label's probability differs most.
+    Within a pattern, crops are sorted by the largest difference in the true label's probability.
     """
     rights = torch.stack([run.right(labels) for run in runs])
     probabilities = torch.stack([run.calibrated.softmax(dim=1) for run in runs])  # [runs, N, 10]
-    own = probabilities.gather(2, labels.expand(len(runs), -1)[..., None])[..., 0]
-    apart = own.amax(dim=0) - own.amin(dim=0)
+    true_probabilities = probabilities.gather(2, labels.expand(len(runs), -1)[..., None])[..., 0]
+    differences = true_probabilities.amax(dim=0) - true_probabilities.amin(dim=0)
     of_pattern: dict[tuple[bool, ...], list[int]] = {}
-    for index in apart.argsort(descending=True).tolist():
+    for index in differences.argsort(descending=True).tolist():
         pattern = tuple(rights[:, index].tolist())
         if any(pattern) and not all(pattern):
             of_pattern.setdefault(pattern, []).append(index)
     in_turn = [index for row in zip_longest(*of_pattern.values()) for index in row if index is not None]
     crops = []
     for index in in_turn[:_CROPS]:
-        said: list[Mapping[str, Any]] = [
+        predictions: list[Mapping[str, Any]] = [
             {
                 "label": run.label,
                 "right": bool(rights[place, index]),
@@ -219,12 +219,12 @@ def _disagreements(runs: Sequence[_Run], images: Tensor, labels: Tensor) -> list
             }
             for place, run in enumerate(runs)
         ]
-        crops.append({"url": png(images[index]), "true": int(labels[index]), "said": said})
+        crops.append({"url": png(images[index]), "true": int(labels[index]), "said": predictions})
     return crops
 
 
 def _default_folder(paths: Sequence[Path], records: Sequence[dict[str, Any]]) -> Path:
-    """Below outputs/comparisons/: the runs' names, cut short, and a fingerprint of their folders."""
+    """A folder below outputs/comparisons/, named by the runs' truncated names and a hash of their folders."""
     fingerprint = hashlib.sha256("\n".join(str(path.resolve()) for path in paths).encode()).hexdigest()[:8]
     names = "_".join(re.sub(r"[^a-zA-Z0-9.-]", "", str(record.get("name")))[:20] for record in records)
     return Path("outputs") / "comparisons" / f"{names}_{fingerprint}"

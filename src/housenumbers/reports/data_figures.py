@@ -1,4 +1,4 @@
-"""The images of a data set's page."""
+"""The figures of a data set's page."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ _SAMPLES = 14  # of each class
 
 
 def counts(parts: Mapping[str, LabeledImages]) -> Figure:
-    """Bars: crops per class, side by side for each part."""
+    """A bar chart of the crops per class, with the parts side by side."""
     figure, axes = _figure()
     width = 0.8 / len(parts)
     for place, (name, data) in enumerate(parts.items()):
@@ -50,7 +50,7 @@ def samples(data: LabeledImages, title: str) -> Figure:
 
 
 def class_images(mean: Tensor, deviation: Tensor) -> Figure:
-    """Each class's mean image, and below it the standard deviation of its pixels, each row from black to white."""
+    """Each class's mean image, and below it the standard deviation of its pixels. Each row spans black to white."""
     figure = Figure(figsize=(6.4, 2.0))
     for row, (name, values) in enumerate({"mean": mean, "deviation": deviation}.items()):
         images = (values - values.min()) / (values.max() - values.min()).clamp(min=1)
@@ -84,7 +84,7 @@ def light(parts: Mapping[str, LabeledImages]) -> Figure:
 
 
 def neighbours(apart: Mapping[int, float], any_two: float) -> Figure:
-    """How much the borders of crops differ, over their distance in the file."""
+    """The border difference of crops over their distance in the file."""
     figure, axes = _figure()
     axes.plot(list(apart), list(apart.values()), "o-", color=TRAINING, label="crops so many places apart")
     axes.axhline(any_two, color="black", ls=":", label="crops far apart")
@@ -97,7 +97,7 @@ def neighbours(apart: Mapping[int, float], any_two: float) -> Figure:
 
 
 def pairs(found: Sequence[Pair], parts: Mapping[str, LabeledImages]) -> Figure:
-    """The pairs of crops that are most alike, with the correlation of their thumbnails."""
+    """The most similar pairs of crops, with the correlation of their thumbnails."""
     columns = 4
     rows = -(-len(found) // columns)
     figure = Figure(figsize=(6.4, 1.15 * rows + 0.1))

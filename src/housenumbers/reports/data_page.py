@@ -1,4 +1,4 @@
-"""The page that explains a data set: one file that needs no network, and its images beside it."""
+"""The page of a data set: one self-contained file, with its figures as PNG files beside it."""
 
 import io
 from pathlib import Path
@@ -18,16 +18,16 @@ _PAIRS = 12
 
 
 def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
-    """Writes `report.html` and its images as PNG files, and returns the page's path.
+    """Writes `report.html` and its figures as PNG files, and returns the page's path.
 
-    `folder` null is `outputs/data/NAME_FINGERPRINT`. Raises UserError where the data cannot be read.
+    The default `folder` is `outputs/data/NAME_FINGERPRINT`. Raises UserError where the data cannot be read.
     """
     splits = load_splits(config)
     parts = {"train": splits.train, "validation": splits.validation, "test": load_test(config)}
     present = {name: data for name, data in parts.items() if data is not None}
     train_places, validation_places = splits.places
     apart, any_two = data_facts.border_difference(*_in_the_order_of_the_file(splits))
-    found, pairs = data_facts.twins(present, _PAIRS)
+    duplicates, pairs = data_facts.twins(present, _PAIRS)
     figures = {
         "counts": ("Crops per class", data_figures.counts(present)),
         **{
@@ -53,7 +53,7 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
         "counts": {name: torch.bincount(data.labels, minlength=10).tolist() for name, data in present.items()},
         "shared": shared,
         "neighbours": NEIGHBOURS,
-        "twins": found,
+        "twins": duplicates,
         "similar": data_facts.SIMILAR,
         "figures": [(name, title, _saved(figure, folder / f"{name}.png")) for name, (title, figure) in figures.items()],
     }
@@ -62,14 +62,14 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
 
 
 def _in_the_order_of_the_file(splits: Splits) -> tuple[torch.Tensor, torch.Tensor]:
-    """The images of training and validation, and their places."""
+    """The images of training and validation in the order of the file, and their places."""
     images = [splits.train.images] + ([] if splits.validation is None else [splits.validation.images])
     places, order = torch.cat(splits.places).sort()
     return torch.cat(images)[order], places
 
 
 def _saved(figure: Figure, file: Path) -> str:
-    """Writes the figure to a PNG file, and returns the same as a data URL."""
+    """Writes the figure to a PNG file, and returns the PNG as a data URL."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     write_atomically(file, lambda opened: opened.write(buffer.getvalue()))

@@ -1,4 +1,4 @@
-"""What all pages share: a template with its colours, figures and crops that go into one file, text that is escaped."""
+"""Shared by all pages: the template environment with escaped text, and figures and images embedded in the page."""
 
 import base64
 import io
@@ -17,19 +17,19 @@ from housenumbers.config.values import flatten
 from housenumbers.tracking.run_index import duration
 
 _HERE = Path(__file__).parent
-_TEXT = "#123456"  # stands for the page's own text colour, which is another in the dark
+_TEXT = "#123456"  # a placeholder for the page's text colour, which differs in dark mode
 _THEME: Any = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _TEXT),
     **dict.fromkeys(("figure.facecolor", "savefig.facecolor", "axes.facecolor"), "none"),
     "legend.frameon": False,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "housenumbers",  # equal figures, equal files
+    "svg.fonttype": "none",  # text is not converted to paths
+    "svg.hashsalt": "housenumbers",  # equal figures result in equal files
 }
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def render(template: str, content: Mapping[str, Any], folder: Path = _HERE) -> str:
-    """The page that a template of this package, or in another `folder`, makes of `content`, whose text is escaped."""
+    """Renders a template of this package, or of another `folder`, with `content`. Text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, _HERE], encoding="utf-8"),
         autoescape=True,
@@ -42,21 +42,21 @@ def render(template: str, content: Mapping[str, Any], folder: Path = _HERE) -> s
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
-    """ "94.12 %", or a dash for null."""
+    """ "94.12 %", or a dash for None."""
     return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
 def svg(draw: Callable[..., Figure], *arguments: Any) -> Markup:
-    """The figure that `draw` draws of the arguments, for a page: in the page's colours, in light and in the dark."""
+    """The figure that `draw` returns, as SVG in the page's colours for light and dark mode."""
     buffer = io.StringIO()
     with matplotlib.rc_context(_THEME):
         figure = draw(*arguments)
         width, height = figure.get_size_inches()
-        figure.set_size_inches(5.2, 5.2 * height / width)  # small, so that its text is readable on a phone
+        figure.set_size_inches(5.2, 5.2 * height / width)  # small, so that the text is readable on a phone
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
     drawn = buffer.getvalue()
     drawn = drawn[drawn.index("<svg") :]
-    for color in (_TEXT, "#000000"):  # black is the figures' own colour for marks
+    for color in (_TEXT, "#000000"):  # figures draw marks in black
         drawn = drawn.replace(f": {color}", ": currentColor")
     return Markup(drawn)  # matplotlib escapes the text that it writes
 
@@ -69,15 +69,15 @@ def png(image: Tensor) -> str:
 
 
 def gallery_item(image: Tensor, *lines: str, look: str = "") -> dict[str, Any]:
-    """What a page's gallery shows: an image, uint8 `[3, H, W]`, with lines below; `look` is "right", "wrong" or ""."""
+    """An item of a page's gallery: an image, uint8 `[3, H, W]`, with text below; `look` is "right", "wrong" or ""."""
     return {"url": png(image), "lines": lines, "look": look}
 
 
 def data_url(image: bytes) -> str:
-    """A PNG file's content as a URL."""
+    """A PNG file's content as a data URL."""
     return f"data:image/png;base64,{base64.b64encode(image).decode()}"
 
 
 def as_text(values: Mapping[str, Any]) -> dict[str, str]:
-    """Nested values as dotted keys and text."""
+    """Nested values as text by dotted keys."""
     return {key: "null" if value is None else str(value) for key, value in flatten(values).items()}

@@ -1,4 +1,4 @@
-"""The page that explains a run: from its folder and, where they are at hand, its data."""
+"""The page of a run, from its folder and, where available, its data."""
 
 import shlex
 import statistics
@@ -27,30 +27,30 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
 from housenumbers.tracking.run_folder import RunFolder
 
-AT_HAND = "data.download=false"  # a page is no reason to fetch anything
+AT_HAND = "data.download=false"  # pages do not download data
 _MISTAKES, _SUSPECTS, _EXPLAINED = 24, 24, 6
-_HIDDEN = ("config", "best", "test", "error")  # of the record: shown elsewhere on the page
+_HIDDEN = ("config", "best", "test", "error")  # keys of the record that are shown elsewhere on the page
 
 
 def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str] = ()) -> Path:
     """Writes `report.html` into a run's folder, and returns its path.
 
-    Its images and scores are those of the `split`, "validation" or "test": null is validation where the run has
-    such a part, and where its data are not at hand, the page says so and goes without. `overrides` are MACHINE_KEYS.
-    Raises UserError where there is no run, no checkpoint of it that can be read, or not the `split` that was asked for.
+    Images and scores are from `split`, "validation" or "test". None selects validation where the run has that part;
+    then unavailable data leave only a note on the page. `overrides` set MACHINE_KEYS.
+    Raises UserError where the run, a readable checkpoint of it, or the requested `split` is missing.
     """
     folder = RunFolder(run)
     record = read_run_record(run)
     trained = load_trained_model(folder.best, [AT_HAND, *overrides])
     history = folder.history()
-    # Of a sweep's trial the test part is not looked at unless it is asked for.
+    # The test part of a sweep's trial is used only on request.
     validates = trained.config.data.val_fraction > 0 or record.get("trial")
-    asked, split = split, split or ("validation" if validates else "test")
+    requested, split = split, split or ("validation" if validates else "test")
     best = record.get("best")
     best_epoch = best["epoch"] if best else None
     content: dict[str, Any] = {
         "path": run,
-        **{key: record.get(key) for key in ("best", "test", "error")},  # of a run that did not end only the last
+        **{key: record.get(key) for key in ("best", "test", "error")},  # an unfinished run has only the last
         "status": folder.status(),
         "config": trained.config,
         "parameters": trained.parameters,
@@ -72,7 +72,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     try:
         data = load_part(trained, split)
     except UserError as error:
-        if asked:  # an earlier page, with images, stays as it is
+        if requested:  # keeps an earlier page, which may have images
             raise
         content["problem"] = str(error)
     else:
@@ -90,12 +90,12 @@ def read_run_record(run: Path) -> dict[str, Any]:
 
 
 def _of_the_data(trained: TrainedModel, data: LabeledImages, split: str) -> dict[str, Any]:
-    """What the page shows of the scored part."""
+    """The page's content about the scored part."""
     logits, labels = trained.predict(data)
     images = data.images.cpu()
     scores = classification_scores(logits, labels)
     raw_error = reliability(logits, labels).error
-    logits = logits / trained.temperature  # from here on the probabilities that predict.py gives
+    logits = logits / trained.temperature  # from here on calibrated, as in predict.py
     bins = reliability(logits, labels)
     color = figures.TEST if split == "test" else figures.VALIDATION
     right = round(scores["accuracy"] * scores["n"])
@@ -127,7 +127,7 @@ def _of_the_data(trained: TrainedModel, data: LabeledImages, split: str) -> dict
 
 
 def confidence_verdict(confidence: float, interval: tuple[float, float]) -> str:
-    """What the mean confidence says beside the accuracy's interval: a finding only where it lies outside."""
+    """A verdict on the mean confidence: over- or underconfident only outside the accuracy's interval."""
     if interval[0] <= confidence <= interval[1]:
         return "inside that interval, so that no difference between confidence and accuracy is shown"
     return (
@@ -153,25 +153,27 @@ def _mistakes(images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, 
 def _suspects(
     images: Tensor, logits: Tensor, labels: Tensor, suspects: Tensor, suggested: Tensor
 ) -> list[dict[str, Any]]:
-    own = logits.softmax(dim=1)
+    probs = logits.softmax(dim=1)
     return [
         gallery_item(
-            images[index], f"label {labels[index]}: {percent(float(own[index, labels[index]]), 1)}", f"rather {other}?"
+            images[index],
+            f"label {labels[index]}: {percent(float(probs[index, labels[index]]), 1)}",
+            f"rather {other}?",
         )
         for index, other in zip(suspects.tolist(), suggested.tolist(), strict=False)
     ]
 
 
 def _explained(trained: TrainedModel, images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
-    """Mistakes, then a right one of each class: the image, and beside it what counts for the predicted label."""
+    """Mistakes, then a correct prediction of each class: the image, and beside it the importance of its regions."""
     predicted = logits.argmax(dim=1)
-    chosen = confident_mistakes(logits, labels)[:_EXPLAINED].tolist()
+    indices = confident_mistakes(logits, labels)[:_EXPLAINED].tolist()
     for label in range(logits.shape[1]):
-        chosen += ((labels == label) & (predicted == label)).nonzero().view(-1)[:1].tolist()
-    if not chosen:
+        indices += ((labels == label) & (predicted == label)).nonzero().view(-1)[:1].tolist()
+    if not indices:
         return []
-    some = images[chosen]
-    maps, least = occlusion(trained.logits, some, predicted[chosen])
+    selected = images[indices]
+    maps, least = occlusion(trained.logits, selected, predicted[indices])
     whole = logits.softmax(dim=1).amax(dim=1)
     return [
         gallery_item(
@@ -180,12 +182,12 @@ def _explained(trained: TrainedModel, images: Tensor, logits: Tensor, labels: Te
             f"{percent(float(whole[index]), 1)}, at worst {percent(float(left), 1)}",
             look="right" if labels[index] == predicted[index] else "wrong",
         )
-        for index, image, importance, left in zip(chosen, some, maps, least, strict=True)
+        for index, image, importance, left in zip(indices, selected, maps, least, strict=True)
     ]
 
 
 def _robustness(run: Path) -> list[dict[str, Any]]:
-    """Of each part on which it was asked for: curves and a table."""
+    """Curves and a table for each part with saved corruption scores."""
     parts = {part: saved_corruption_scores(run, part) for part in ("validation", "test")}
     return [
         {"split": part, "scores": scores, "curves": svg(corruption_figure, scores), "rows": corruption_rows(scores)}

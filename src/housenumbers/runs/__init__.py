@@ -1,1 +1,1 @@
-"""Runs: one run from its configuration to its results, resumed, repeated, and its other processes under torchrun."""
+"""Runs: executes, resumes and repeats a run, and runs its worker processes under torchrun."""

@@ -1,4 +1,4 @@
-"""What a process of torchrun's does that is not the first: its part of each batch. It writes nothing."""
+"""A torchrun process of rank 1 or higher: computes its share of each batch and writes no files."""
 
 import logging
 
@@ -13,9 +13,9 @@ from housenumbers.training.reproducibility import seed_everything
 
 
 def run_ddp_worker() -> None:
-    """Takes part in the run that the first process leads, if it leads one.
+    """Takes part in the run of the first process, if that starts one.
 
-    Raises UserError where this machine lacks what the run needs, memory too, or its data are other ones.
+    Raises UserError where this machine lacks memory or another requirement of the run, or its data differ.
     """
     logging.getLogger("housenumbers").addHandler(logging.NullHandler())
     with one_line_memory_errors(), distributed.process_group():

@@ -11,7 +11,7 @@ from housenumbers.runtime.signals import deferred_signals
 from housenumbers.runtime.versions import how_to_install
 from housenumbers.tracking.run_folder import RunFolder
 
-# What may differ between two runs, and what it is called in their records.
+# Conditions that may differ between two runs: keys of the record, and their names in messages.
 _CONDITIONS = {
     "threads": "thread count",
     "world_size": "number of processes",
@@ -25,9 +25,9 @@ _CONDITIONS = {
 
 
 def repeat(path: Path, overrides: Sequence[str]) -> int:
-    """Runs the configuration of `path` again, into a new folder under outputs/, and compares the last weights.
+    """Runs the configuration of `path` again in a new folder under outputs/, and compares the final weights.
 
-    Returns exit code 0 where they are bit-identical, or need not be as conditions differ, and 1 where they should be.
+    Returns exit code 0 where they are bit-identical or the conditions differ, and 1 where they differ unexpectedly.
     """
     check_overridable(overrides, OVERRIDABLE)
     first = RunFolder(path)
@@ -49,9 +49,9 @@ def _compare(first: RunFolder, second: RunFolder) -> int:
     old, new = first.record(), second.record()
     commit = old.get("git_commit")
     differing = [name for key, name in _CONDITIONS.items() if old.get(key) != new.get(key)]
-    of_old, of_new = old.get("arithmetic"), new["arithmetic"]
-    if isinstance(of_old, Mapping):
-        differing += [key for key in of_old | of_new if of_old.get(key) != of_new.get(key)]
+    before, after = old.get("arithmetic"), new["arithmetic"]
+    if isinstance(before, Mapping):
+        differing += [key for key in before | after if before.get(key) != after.get(key)]
     elif "arithmetic" not in old:
         differing.append("settings of the arithmetic, perhaps, which the older record does not hold")
     if old.get("conditions_mixed"):

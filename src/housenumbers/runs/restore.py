@@ -1,4 +1,4 @@
-"""What a run goes on from: its last checkpoint and its best weights, if they are its own and whole."""
+"""Restores a run from its last checkpoint and its best weights, after checks that both belong to it and are intact."""
 
 import math
 import os
@@ -17,19 +17,19 @@ from housenumbers.training.checkpoint_owner import check_same_run
 from housenumbers.training.history import Record, best_record
 from housenumbers.training.loop import TrainingState
 
-# What every checkpoint says of the run that wrote it.
+# The keys of a checkpoint that describe the run that wrote it.
 ORIGIN = ("config", "run_id", "data_sha256", "conditions", "conditions_mixed")
 
 
 def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device) -> dict[str, Any]:
-    """What the run left after its last whole epoch; nothing where it has none.
+    """The checkpoint of the run's last complete epoch; empty where there is none.
 
-    Raises UserError where it is damaged or of another run, or the best weights so far are not in best.pt, and OSError
-    where it cannot be read.
+    Raises UserError where it is damaged or of another run, or best.pt lacks the best weights so far, and OSError where
+    it cannot be read.
     """
     if not os.path.lexists(folder.last):
         return {}
-    if not folder.last.exists():  # the link of a volume that is not mounted, say: no reason to begin anew
+    if not folder.last.exists():  # for example an unmounted volume: the run must not restart
         raise UserError(f"{folder.last}: a link to {folder.last.readlink()}, where nothing is: bring that back")
     begin_anew = f"or delete {folder.last}, and the run begins anew"
     run_id = folder.record().get("run_id")
@@ -47,10 +47,10 @@ def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device
 
 
 def restore(config: TrainConfig, state: TrainingState, last: dict[str, Any], folder: RunFolder, steps: int) -> None:
-    """Puts what the last checkpoint holds into the fresh state, of a run of so many `steps` an epoch.
+    """Loads the last checkpoint into the fresh state of a run with `steps` steps per epoch.
 
-    Raises UserError where it does not fit. Where the last epoch is the best, a kill may have come before best.pt was
-    written: it is written from the state.
+    Raises UserError where it does not fit. Where the last epoch is the best, writes best.pt from the state, since a
+    kill may have prevented that.
     """
     misfit = f"{folder.last}: does not fit this run"
     begin_anew = "restore it from a backup, or delete it, and the run begins anew"
@@ -58,9 +58,9 @@ def restore(config: TrainConfig, state: TrainingState, last: dict[str, Any], fol
         state.load_state_dict(last)
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise UserError(f"{misfit} ({error}): {begin_anew}") from None
-    wanted = _after_a_step(config, state, steps)
+    expected = _after_a_step(config, state, steps)
     for name, loaded in state.state_dict().items():
-        if not _fits(loaded, wanted[name]):
+        if not _fits(loaded, expected[name]):
             raise UserError(f"{misfit} (its {name} has another form): {begin_anew}")
     if (best := _best(config, state.history)) is state.history[-1]:
         origin = {key: last[key] for key in ORIGIN if key in last}
@@ -68,9 +68,9 @@ def restore(config: TrainConfig, state: TrainingState, last: dict[str, Any], fol
 
 
 def _after_a_step(config: TrainConfig, state: TrainingState, steps: int) -> dict[str, Any]:
-    """What another state of the run holds after a step with gradients of 0.
+    """The state dict of a fresh state of the run after one step with zero gradients.
 
-    Optimizers do not look at the form of what they load: fused ones would compute with memory that is not theirs.
+    Optimizers do not check the shapes that they load: with wrong shapes a fused optimizer accesses foreign memory.
     """
     device = next(state.model.parameters()).device
     probe = TrainingState.initial(config, steps, device, pretrained=False)
@@ -88,7 +88,7 @@ def _best(config: TrainConfig, history: list[Record]) -> Record:
 
 
 def _check_best(file: Path, best: Record, last: dict[str, Any]) -> None:
-    """Raises UserError where best.pt is not of this epoch, whose weights nothing else holds."""
+    """Raises UserError where best.pt is not of the epoch of `best`, whose weights no other file holds."""
     where = f"nothing else holds the weights of epoch {best['epoch']}, the best so far: restore it from a backup"
     if not os.path.lexists(file):
         raise UserError(f"{file}: is missing, and {where}")
@@ -100,7 +100,7 @@ def _check_best(file: Path, best: Record, last: dict[str, Any]) -> None:
 
 
 def _fits(loaded: Any, wanted: Any) -> bool:
-    """Whether values have the types and shapes of the `wanted` ones, where both have them."""
+    """Whether loaded values have the types, shapes and dtypes of the `wanted` values; compares common keys only."""
     if loaded is None or wanted is None:
         return True
     if isinstance(wanted, dict):
@@ -112,4 +112,4 @@ def _fits(loaded: Any, wanted: Any) -> bool:
         return isinstance(loaded, Tensor) and loaded.shape == wanted.shape and loaded.dtype == wanted.dtype
     if isinstance(wanted, bool) or not isinstance(wanted, int | float):
         return isinstance(loaded, type(wanted))
-    return is_number(loaded) or loaded in (math.inf, -math.inf)  # a plateau's best loss before the first
+    return is_number(loaded) or loaded in (math.inf, -math.inf)  # ReduceLROnPlateau starts at inf

@@ -37,16 +37,15 @@ def write_results(
     status: str,
     with_test: bool,
 ) -> dict[str, float]:
-    """Scores the best weights, on the test part too where `with_test`; draws the figures; completes the record.
+    """Scores the best weights (on the test part only `with_test`), draws the figures, and completes the record.
 
-    Returns the scores, test_accuracy say.
-    The temperature that is fitted on the validation part joins the best checkpoint, which needs no run folder.
+    Returns the scores, for example test_accuracy. Adds the temperature fitted on the validation part to best.pt.
     Raises DivergedError where a loss is not finite: without validation the last step's weights were never scored.
     """
     device = splits.train.images.device
     checkpoint = load_checkpoint(folder.best, device)
     epoch = checkpoint["record"]["epoch"]
-    model = fold_batch_norms(rebuild_model(checkpoint, folder.best, device))  # as evaluate.py does, so to the same bits
+    model = fold_batch_norms(rebuild_model(checkpoint, folder.best, device))  # bit-identical to evaluate.py
 
     parts: dict[str, LabeledImages] = {}
     if splits.validation is not None:
@@ -60,10 +59,10 @@ def write_results(
         check_finite(scores[part]["loss"], f"{part} loss with the weights of epoch {epoch}")
         if part == "validation":
             checkpoint["calibration"] = calibrate(logits, labels)
-            if why := calibration_caveat(checkpoint["calibration"]):
-                log.info("temperature %.3f of the probabilities: %s", checkpoint["calibration"]["temperature"], why)
+            if caveat := calibration_caveat(checkpoint["calibration"]):
+                log.info("temperature %.3f of the probabilities: %s", checkpoint["calibration"]["temperature"], caveat)
             save_checkpoint(folder.best, checkpoint)
-        if status != "pruned":  # a short trial would take longer to draw than to train, and nobody looks
+        if status != "pruned":  # figures of a pruned trial take longer than its training
             _save(folder, f"confusion_{part}", figures.confusion_matrix(scores[part], part.capitalize()))
             temperature = checkpoint["calibration"]["temperature"] if "calibration" in checkpoint else 1.0
             _save(

@@ -13,7 +13,7 @@ OVERRIDABLE = ("device", "threads", "data.root")
 
 
 def folder_of(verb: str, where: str) -> Path:
-    """The run's folder that VERB=WHERE means: a folder, or `last`. Raises UserError where it is a file."""
+    """The run's folder for VERB=WHERE, where WHERE is a folder or `last`. Raises UserError where it is a file."""
     if where == "last" and not Path(where).exists():
         return newest_run(f"{verb}=last")
     path = Path(where)
@@ -24,10 +24,10 @@ def folder_of(verb: str, where: str) -> Path:
 
 
 def resume(path: Path, overrides: Sequence[str]) -> int:
-    """Goes on with the run in `path`, in that folder and with its configuration. Returns the exit code.
+    """Continues the run in `path` with its saved configuration. Returns the exit code.
 
-    A larger number of `epochs` among the `overrides` makes the run longer.
-    Raises UserError where there is no such run, it cannot be made longer, or `overrides` names another key.
+    A larger number of `epochs` in `overrides` makes the run longer.
+    Raises UserError where there is no such run, it cannot be made longer, or `overrides` has another key.
     """
     check_overridable(overrides, (*OVERRIDABLE, "epochs"))
     folder = RunFolder(path)
@@ -49,7 +49,7 @@ def resume(path: Path, overrides: Sequence[str]) -> int:
 
 
 def _check_longer(folder: RunFolder, before: TrainConfig, config: TrainConfig) -> None:
-    """Raises UserError where the run, with so many epochs from the start, would have had another beginning."""
+    """Raises UserError where a run with the new number of epochs would have differed from its start."""
     override = f"epochs={config.epochs}"
     if config.epochs < before.epochs:
         raise UserError(f"{override}: this run has {before.epochs}: give more, or train anew")

@@ -1,4 +1,4 @@
-"""One run from configuration to results, in a folder of its own."""
+"""One run, from its configuration to its results, in its run folder."""
 
 import logging
 import subprocess
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 class Trial(Protocol):
-    """What a run asks of a sweep, if it is one of its trials."""
+    """The interface of a sweep's trial that a run uses."""
 
     @property
     def identity(self) -> dict[str, Any]: ...
@@ -60,12 +60,12 @@ def run(
     resuming: bool = False,
     prepare: Callable[[], None] = lambda: None,
 ) -> Any:
-    """Trains, or goes on training, in the run folder `path`, and returns the value of `config.objective`.
+    """Starts or continues training in the run folder `path`, and returns the value of `config.objective`.
 
-    Starts from the folder's last checkpoint where there is one; a folder that holds a run is refused unless `resuming`.
-    In a sweep's trial the test part is not looked at, and the trial is told the objective after each epoch and may stop
-    the run, which then has status "pruned". `prepare` is called first, once the folder is this process's own.
-    Raises UserError for what a user can mend; the record in the folder then has status "failed".
+    Starts from the folder's last checkpoint if there is one. A folder that holds a run is rejected unless `resuming`.
+    A sweep's trial does not read the test part. It receives the objective after each epoch and may stop the run, which
+    then has status "pruned". `prepare` is called first, once this process has locked the folder.
+    Raises UserError for errors that the user can correct; the record in the folder then has status "failed".
     """
     folder = RunFolder(path)
     check_targets(config)
@@ -81,28 +81,28 @@ def run(
         disable_malloc_trimming()
         conditions = {**environment(device), "git_commit": _git_commit()}
         last = last_checkpoint(folder, config, device)
-        # A trial that goes on with an interrupted one has that one's checkpoints, and no record yet.
+        # A trial that continues an interrupted trial has that trial's checkpoints and no record yet.
         record = folder.record()
-        run_id, begun_with = last.get("run_id") or record.get("run_id") or uuid.uuid4().hex, record.get("test_sha256")
+        run_id, old_test = last.get("run_id") or record.get("run_id") or uuid.uuid4().hex, record.get("test_sha256")
         folder.record_start(config, run_id=run_id, **conditions, trial=trial and trial.identity)
-        if trial is None:  # the test part is read now: an error in it should not be found after the training
+        if trial is None:  # reads the test part before training, to detect errors in it early
             test_sha256 = test_part_sha256(config.data)
-            if begun_with not in (None, test_sha256):
+            if old_test not in (None, test_sha256):
                 raise UserError(f"{path}: the test part in {config.data.root} is not the one that this run began with")
             folder.update(test_sha256=test_sha256)
         splits = load_splits(config.data).to(device)
         if last.get("data_sha256", splits.sha256) != splits.sha256:
             raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
-        # A run whose parts ran under different conditions need not repeat: a resumed one has to say so.
+        # A run resumed under different conditions may not be repeatable: its record states that.
         mixed = last.get("conditions_mixed", False) or last.get("conditions", conditions) != conditions
         folder.update(data_sha256=distributed.broadcast_object(splits.sha256), conditions_mixed=mixed)
 
         state = _start_or_resume(config, folder, splits, device, last)
-        del last  # else the run would hold a second copy of its weights and moments to its end
+        del last  # else a second copy of the weights and optimizer moments would stay in memory
         distributed.broadcast_state(state, device)
         folder.update(pretrained_sha256=state.pretrained_sha256)
-        # From here on a signal is obeyed between batches: matplotlib and a study's database do not bear an exception in
-        # the middle.
+        # From here on signals are handled between batches: an exception inside matplotlib or a study's database does
+        # harm.
         with deferred_signals(), EventFile(path) as writer, observers:
             _write_so_far(config, state, splits, folder, writer)
             observers.begin(state.history)
@@ -113,7 +113,7 @@ def run(
                 "conditions_mixed": mixed,
             }
             pruned = _train(config, state, splits, folder, writer, observers, trial, origin)
-            distributed.destroy_process_group()  # the other processes end here
+            distributed.destroy_process_group()  # the worker processes end here
             scores = write_results(
                 config,
                 state,
@@ -130,7 +130,7 @@ def run(
 def _start_or_resume(
     config: TrainConfig, folder: RunFolder, splits: Splits, device: torch.device, last: dict[str, Any]
 ) -> TrainingState:
-    """The state before the first epoch or, where there is a `last` checkpoint, after the epoch that wrote it."""
+    """The state before the first epoch or, with a `last` checkpoint, after the checkpoint's epoch."""
     seed_everything(config.seed)
     steps = steps_per_epoch(splits.train, config.data.batch_size)
     state = TrainingState.initial(config, steps, device, pretrained=not last)
@@ -152,11 +152,12 @@ def _start_or_resume(
 def _write_so_far(
     config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: SummaryWriter
 ) -> None:
-    """Writes all that follows from the configuration and the history: of a new run the beginning, of a resumed one
-    everything again. A kill may have come between the checkpoint and what was to be written after it.
+    """Writes all files that follow from the configuration and the history so far.
+
+    A resumed run writes them again, since a kill may have come between the checkpoint and the other files.
     """
     tensorboard.log_configuration(writer, config_to_dict(config))
-    for epoch in (1, 2):  # two, so that one sees what augmentation varies
+    for epoch in (1, 2):  # two epochs show the effect of augmentation
         images, _ = next(training_batches(splits.train, config.data.batch_size, config.augment, config.seed, epoch))
         tensorboard.log_sample_batch(writer, images, epoch)
     folder.write_metrics(state.history)
@@ -176,14 +177,14 @@ def _train(
     trial: Trial | None,
     origin: dict[str, Any],
 ) -> bool:
-    """Runs the loop, and after each epoch saves what a kill must not lose. Returns whether the trial was pruned.
+    """Runs the training loop, and saves the state after each epoch. Returns whether the trial was pruned.
 
-    Checkpoints say where they come from: the configuration, and `origin`.
+    Checkpoints hold the configuration and `origin`.
     """
     common = {"config": config_to_dict(config), **origin}
     images = len(splits.train.labels)
     if trial is not None:
-        for record in state.history:  # of an interrupted trial, which this one goes on with in a folder of its own
+        for record in state.history:  # of the interrupted trial that this trial continues
             _report(config, record, trial)
     with ProgressBar(
         config.epochs, steps_per_epoch(splits.train, config.data.batch_size), len(state.history)
@@ -192,8 +193,8 @@ def _train(
             best = (
                 best_record(state.history, config.selection_metric) or record
             )  # without validation the last is the best
-            # The other way round, a kill in between could leave best.pt with an epoch that the run, gone on elsewhere,
-            # does not come to again.
+            # In reverse order, a kill in between could leave best.pt with an epoch that a run resumed elsewhere does
+            # not reproduce.
             save_checkpoint(folder.last, {**common, **state.state_dict()})
             if best is record:
                 save_checkpoint(folder.best, {**common, "model": state.weights(), "record": record})
@@ -210,7 +211,7 @@ def _train(
 
 
 def _report(config: TrainConfig, record: Record, trial: Trial) -> bool:
-    """Tells the trial the objective's value at an epoch, and returns whether to stop; never after the last epoch."""
+    """Reports an epoch's objective value to the trial. Returns whether to stop, which is False after the last epoch."""
     value = record[config.objectives[0]] if config.objectives[0] != "train_seconds" else record["seconds"]
     trial.report(value, record["epoch"])
     return record["epoch"] < config.epochs and trial.should_stop()
@@ -230,7 +231,7 @@ def _number(value: float | None) -> str:
 
 
 def _objective(config: TrainConfig, state: TrainingState) -> Any:
-    """What a sweep is told: one number, or a list of them; None where there is no validation to measure it on."""
+    """The objective for a sweep: a number or a list of numbers; None without the validation part that it needs."""
     best = best_record(state.history, config.selection_metric) or {}
     values = [state.seconds if name == "train_seconds" else best.get(name) for name in config.objectives]
     return values[0] if isinstance(config.objective, str) else values
@@ -238,9 +239,9 @@ def _objective(config: TrainConfig, state: TrainingState) -> Any:
 
 @contextmanager
 def _claimed(folder: RunFolder, resuming: bool) -> Iterator[None]:
-    """Holds the folder. Raises UserError where another process does, or it holds a run and this is a new one."""
+    """Locks the folder. Raises UserError where another process holds it, or a new run finds a run in it."""
     if not resuming:
-        folder.check_free()  # rather than to wait for a process that is at work there
+        folder.check_free()  # before waiting for the lock
     with folder.locked():
         if not resuming:
             folder.check_free()
@@ -249,26 +250,26 @@ def _claimed(folder: RunFolder, resuming: bool) -> Iterator[None]:
 
 @contextmanager
 def _recorded(folder: RunFolder, trial: Trial | None) -> Iterator[None]:
-    """Writes into the folder's record, and its log, how the run ended, if not well."""
+    """Writes a failure or interruption to the run's record and log."""
     try:
         yield
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        with suppress(OSError, UserError):  # a full disk must not hide the error itself
+        with suppress(OSError, UserError):  # a full disk must not hide the original error
             folder.update(status="interrupted" if interrupted else "failed", error=None if interrupted else reason)
         if interrupted and trial is None:
             log.info("interrupted: go on with python src/train.py resume=%s", folder.path)
         elif interrupted:
             log.info("interrupted: the sweep's own command goes on with it")
-        else:  # of a bug with its traceback
+        else:  # logs the traceback of a bug
             log.error("failed: %s", reason, exc_info=None if isinstance(error, UserError) else error)
         raise
 
 
-@cache  # the code of this process stays what it was when it was loaded
+@cache  # the loaded code does not change during the process
 def _git_commit() -> str | None:
-    """The commit of this code, with "-dirty" where it was changed since. None outside a checkout."""
+    """The git commit of this code, with "-dirty" for uncommitted changes. None outside a checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(

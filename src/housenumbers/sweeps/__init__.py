@@ -1,1 +1,1 @@
-"""Sweeps: the search over configurations. A run knows nothing of it but the two questions of `trial.Trial`."""
+"""Sweeps: the search over configurations. A run uses only the methods of `trial.Trial`."""

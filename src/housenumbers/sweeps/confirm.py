@@ -1,4 +1,4 @@
-"""A search's best configurations again, on seeds that the search did not use: whether they really differ."""
+"""Runs a search's best configurations again on fresh seeds, and tests whether they really differ."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,14 +31,13 @@ def confirm(
     overrides: Sequence[str],
     config_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Runs the `top` best configurations on `seeds` fresh seeds each, and says whether they really differ.
+    """Runs the `top` best configurations on `seeds` fresh seeds each, and tests whether they really differ.
 
-    With several objectives they are the first of the Pareto front by the first objective: none that another one beats.
-    All use the split that the trial had. Runs lie in `folder`/confirm; those that are complete are not run again, so
-    that an interrupted command goes on. The test part is scored, but decides nothing. Writes confirmed.json and the
-    report.
-    A run that diverges is counted, and left out of the means. Raises UserError where no trial completed, and where a
-    folder holds a run of another configuration. `conf` and `config_dir` are those of `compose_config`.
+    With several objectives, takes the first trials of the Pareto front, sorted by the first objective.
+    Each run uses the data split of its trial. Runs are stored in `folder`/confirm. Completed runs are not repeated, so
+    an interrupted command continues. The test part is scored but decides nothing. Writes confirmed.json and the report.
+    Runs that diverge are counted but left out of the means. Raises UserError where no trial completed, and where a
+    folder holds a run of another configuration. `conf` and `config_dir` are passed to `compose_config`.
     """
     trials = _candidates(study)[:top]
     if not trials:
@@ -52,15 +51,15 @@ def confirm(
     runs: dict[int, list[dict[str, Any]]] = {trial.number: [] for trial in trials}
     for position, seed in enumerate(fresh):
         for place, trial in enumerate(trials):
-            own_split = f"data.split_seed={searched[trial.number].data.split_seed}"
+            split_override = f"data.split_seed={searched[trial.number].data.split_seed}"
             config = compose_config(
-                conf, [*trial_overrides(study, trial.params), f"seed={seed}", own_split, *overrides], config_dir
+                conf, [*trial_overrides(study, trial.params), f"seed={seed}", split_override, *overrides], config_dir
             )
             print(
                 f"run {position * len(trials) + place + 1} of {seeds * len(trials)}: trial {trial.number}, seed {seed}"
             )
-            own = RunFolder(folder / "confirm" / f"trial_{trial.number:04d}_seed_{seed}")
-            if (record := _ended(own, config, run)) is not None:
+            run_folder = RunFolder(folder / "confirm" / f"trial_{trial.number:04d}_seed_{seed}")
+            if (record := _ended(run_folder, config, run)) is not None:
                 runs[trial.number].append(record)
     result = _summary(trials, runs, study.user_attrs["objectives"], fresh)
     write_json(folder / "confirmed.json", result)
@@ -69,20 +68,20 @@ def confirm(
 
 
 def _candidates(study: optuna.Study) -> list[FrozenTrial]:
-    """The complete trials that are worth confirming, best first; of equal parameters the first."""
-    several = len(study.directions) > 1
+    """The complete trials to confirm, best first; the first of several with equal parameters."""
+    multi_objective = len(study.directions) > 1
     front = {trial.number for trial in best_trials(study)}
-    different: dict[str, FrozenTrial] = {}
+    by_params: dict[str, FrozenTrial] = {}
     for trial in best_first(study):
-        if not several or trial.number in front:
-            different.setdefault(str(sorted(trial.params.items())), trial)
-    return list(different.values())
+        if not multi_objective or trial.number in front:
+            by_params.setdefault(str(sorted(trial.params.items())), trial)
+    return list(by_params.values())
 
 
 def _ended(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any] | None:
-    """The record of the run in `folder`, after running it, or what was left of it; none where it diverges."""
-    before = folder.record()
-    if before and without_machine_keys(before["config"]) != without_machine_keys(config_to_dict(config)):
+    """Runs or resumes the run in `folder` unless it has finished. Returns its record, or None where it diverges."""
+    saved = folder.record()
+    if saved and without_machine_keys(saved["config"]) != without_machine_keys(config_to_dict(config)):
         raise UserError(f"{folder.path}: holds a run of another configuration: move it away")
     if folder.status() not in FINISHED:
         folder.save_config(config)
@@ -100,41 +99,42 @@ def _summary(
     objectives: Sequence[str],
     seeds: list[int],
 ) -> dict[str, Any]:
-    """What is printed, and kept in confirmed.json; `best` has the best mean, and is null with several objectives."""
+    """The content of confirmed.json. `best` is the trial with the best mean, or null with several objectives."""
     completed = {number: records for number, records in runs.items() if records}
     scores = {
-        name: {number: [score(run, name) for run in own] for number, own in completed.items()} for name in objectives
+        name: {number: [score(run, name) for run in group] for number, group in completed.items()}
+        for name in objectives
     }
-    found = {name: compare_means(scores[name], name) for name in objectives} if completed else {}
+    comparisons = {name: compare_means(scores[name], name) for name in objectives} if completed else {}
     rows = []
     for trial in trials:
-        own = runs[trial.number]
-        means = {name: mean_and_deviation(scores[name][trial.number]) for name in objectives if own}
+        records = runs[trial.number]
+        means = {name: mean_and_deviation(scores[name][trial.number]) for name in objectives if records}
         verdicts = {
             name: best_mean(name) if trial.number == best else words.get(trial.number)
-            for name, (best, words) in found.items()
+            for name, (best, words) in comparisons.items()
         }
-        words = _by_objective(verdicts) if own else "never completed"
-        diverged = len(seeds) - len(own)
+        words = _by_objective(verdicts) if records else "never completed"
+        diverged = len(seeds) - len(records)
         rows.append(
             {
                 "trial": trial.number,
                 "search": _by_objective(
                     {name: f"{value:.4f}" for name, value in zip(objectives, trial.values, strict=True)}
                 ),
-                "confirmed": _by_objective(means) if own else "none",
-                "test": mean_and_deviation([run["test"]["accuracy"] for run in own]) if own else "none",
-                "n": len(own),
+                "confirmed": _by_objective(means) if records else "none",
+                "test": mean_and_deviation([run["test"]["accuracy"] for run in records]) if records else "none",
+                "n": len(records),
                 "difference": f"{words}; {diverged} of {plural(len(seeds), 'run')} diverged" if diverged else words,
                 "scores": scores[objectives[0]].get(trial.number, []),
             }
         )
-    best = found[objectives[0]][0] if found and len(objectives) == 1 else None
+    best = comparisons[objectives[0]][0] if comparisons and len(objectives) == 1 else None
     return {"objective": ", ".join(objectives), "seeds": seeds, "best": best, "rows": rows}
 
 
 def _by_objective(texts: Mapping[str, Any]) -> str:
-    """The text of the only objective, or those of all with their names."""
+    """The text of a single objective, or all texts with the objectives' names."""
     if len(texts) == 1:
         return str(*texts.values())
     return ", ".join(f"{name} {text}" for name, text in texts.items())

@@ -1,4 +1,4 @@
-"""The database that holds studies: opened, made where it is a new one, and refused where it is another program's."""
+"""Opens or creates the database that holds studies, and rejects a database of another program."""
 
 import random
 import time
@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, PendingRollbackError
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, MISSED_HEARTBEATS
 
-# What to do, by a word of the database's own error.
+# The remedy for each text in the database's error message.
 _REMEDIES = {
     "not a database": "restore it from a backup, or name a file of SQLite's (a journal file is none)",
     "malformed": "restore it from a backup",
@@ -30,28 +30,28 @@ _REMEDIES = {
     "readonly": "permit writing there",
     "unable to open": "permit reading and writing there, or correct the path",
 }
-_TRIES = 10  # to open a database: processes that make its tables at the same time are in each other's way
+_TRIES = 10  # to open a database: processes that create its tables at the same time conflict
 
 
 def sqlite_url(database: Path) -> str:
-    """The URL of a database file, whatever letters are in its path."""
+    """The URL of a SQLite file; escapes special characters in its path."""
     return URL.create("sqlite", database=str(database)).render_as_string()
 
 
 def storage_name(key: str, url: object) -> str:
-    """A database as the `key` of a command line says it, but without the password that a URL may hold."""
+    """The database as a KEY=URL text for messages, without the password in the URL."""
     return f"{key}={str(url).rpartition('@')[2]}" if url else f"{key}=null (study.db in the sweep's folder)"
 
 
 def open_storage(
     url: str, heartbeat_seconds: int, name: str = "hydra.sweeper.storage", may_be_new: bool = True
 ) -> RDBStorage:
-    """The database at `url`, with its tables made where it is a new one. One that is not new is not written into.
+    """Opens the database at `url`, and creates Optuna's tables only in an empty one.
 
-    Raises UserError, which calls it `name`, where it is no URL, its driver is missing, nobody answers, it holds another
-    program's tables or those of another version of Optuna, or it is a new one and may not be.
+    Raises UserError, which names it `name`, where `url` is not a URL, the driver is missing, the server does not
+    answer, the tables are another program's or another Optuna version's, or it is empty and not `may_be_new`.
     """
-    waits = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    engine_options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     for attempt in range(1, _TRIES + 1):
         try:
             state = _state(url, name)
@@ -61,12 +61,12 @@ def open_storage(
                 warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
                 return RDBStorage(
                     url,
-                    engine_kwargs=waits,
+                    engine_kwargs=engine_options,
                     heartbeat_interval=heartbeat_seconds,
                     grace_period=MISSED_HEARTBEATS * heartbeat_seconds,
-                    skip_table_creation=state is _State.READY,  # else tables of another version would be added to
+                    skip_table_creation=state is _State.READY,  # else Optuna would alter tables of another version
                 )
-        except (ArgumentError, ValueError):  # the latter of a port that is no number
+        except (ArgumentError, ValueError):  # ValueError: the port is not a number
             raise UserError(f"{name}: not a URL: write postgresql://USER@HOST/DATABASE, say") from None
         except ImportError:
             raise UserError(f"{name}: the driver is missing: for PostgreSQL pip install -e '.[postgres]'") from None
@@ -85,7 +85,7 @@ def open_storage(
 
 
 def is_begun(database: Path, name: str) -> bool:
-    """Whether the file holds Optuna's tables, all of them. Raises UserError where it holds another program's."""
+    """Whether the file holds all of Optuna's tables. Raises UserError where it holds another program's tables."""
     return _state(sqlite_url(database), name) is _State.READY
 
 
@@ -96,18 +96,18 @@ class _State(Enum):
 
 
 def _state(url: str, name: str) -> _State:
-    """What the database holds. Raises UserError where its tables are another program's. Writes nothing."""
+    """The state of the database. Raises UserError where the tables belong to another program. Writes nothing."""
     parts = make_url(url)
     if parts.get_backend_name() == "sqlite" and not Path(parts.database or "").is_file():
-        return _State.EMPTY  # a look would make an empty file of it
+        return _State.EMPTY  # connecting would create an empty file
     engine = create_engine(url)
     try:
-        tables = inspect(engine)
-        names = set(tables.get_table_names())
-        own = {*BaseModel.metadata.tables, "alembic_version"}
-        columns = {column["name"] for column in tables.get_columns("studies")} if "studies" in names else set()
+        inspector = inspect(engine)
+        names = set(inspector.get_table_names())
+        optuna_tables = {*BaseModel.metadata.tables, "alembic_version"}
+        columns = {column["name"] for column in inspector.get_columns("studies")} if "studies" in names else set()
         if not {"study_id", "study_name"} <= columns and names - {"alembic_version"}:
-            other = min(names - own, default="studies")
+            other = min(names - optuna_tables, default="studies")
             raise UserError(f"{name}: holds another program's tables ({other}): name a database of its own")
         if "studies" not in names:
             return _State.EMPTY
@@ -122,7 +122,7 @@ def _state(url: str, name: str) -> _State:
 
 @contextmanager
 def one_line_database_errors(name: str) -> Iterator[None]:
-    """Makes a UserError, which calls it `name`, of a database that is damaged, full or away."""
+    """Raises UserError, which names the database `name`, where it is damaged, full or unreachable."""
     try:
         yield
     except DATABASE_ERRORS as error:
@@ -131,7 +131,7 @@ def one_line_database_errors(name: str) -> Iterator[None]:
 
 def _reason_and_remedy(error: Exception) -> str:
     reason = str(error.__cause__ or error).splitlines()[0]
-    if isinstance(error, PendingRollbackError):  # what it says is for programmers
+    if isinstance(error, PendingRollbackError):  # its message is an internal detail of SQLAlchemy
         reason = "the connection was lost"
     remedies = (remedy for word, remedy in _REMEDIES.items() if word in reason)
     return f"{reason}: {next(remedies, 'start its server, or correct the URL')}"

@@ -1,4 +1,4 @@
-"""Studies under automatic names: which name a space has, and which trials of earlier ones it need not train again."""
+"""Automatic study names, and the trials of earlier studies that a new study can reuse."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,21 +19,21 @@ from housenumbers.sweeps.study_validation import one_line_study_errors, read_tri
 
 
 def default_study_name(base: str, space: Space, stored_space: Any) -> str:
-    """The study's name: `base` alone, or with a hash of the space where a study of another space has that name."""
+    """The study's name: `base`, or `base` with a hash of the space where a study with another space has that name."""
     if stored_space in (None, space.identity()):
         return base
     return f"{base}_{digest(space.identity())[:6]}"
 
 
 def stored_space(name: str, storage: RDBStorage | None) -> Any:
-    """The space of the study of that name; none where there is no such study, or it is not begun."""
+    """The search space of the study `name`; None where there is no such study or it has no space yet."""
     if storage is None or name not in optuna.get_all_study_names(storage):
         return None
     return optuna.load_study(study_name=name, storage=storage).user_attrs.get("space")
 
 
 def sweep_storage(folder: Path) -> RDBStorage | None:
-    """The study.db of a sweep's folder, if there is a whole one: a process may have been killed when it made it."""
+    """The study.db in a sweep's folder; None where it is missing, or incomplete because its creator was killed."""
     database = folder / "study.db"
     with one_line_database_errors(str(database)):
         return open_storage(sqlite_url(database), 30, str(database)) if is_begun(database, str(database)) else None
@@ -42,13 +42,13 @@ def sweep_storage(folder: Path) -> RDBStorage | None:
 def reusable_trials(
     studies: Iterator[optuna.Study], objectives: Sequence[str], fixed: Mapping[str, Any], space: Space
 ) -> list[FrozenTrial]:
-    """The complete trials of these `studies` whose settings a new study may draw, as trials of that study.
+    """Copies of the complete trials of `studies` whose settings the new study can draw.
 
-    Equal settings give equal results to the bit, but not in equal time: none where the time is an objective.
+    Equal settings have bit-identical results but different times: returns none where time is an objective.
     """
     if "train_seconds" in objectives:
         return []
-    found: dict[str, FrozenTrial] = {}
+    by_params: dict[str, FrozenTrial] = {}
     for study in studies:
         attributes, trials = _read(study)
         for trial in trials if attributes.get("objectives") == list(objectives) else ():
@@ -57,12 +57,12 @@ def reusable_trials(
             if distributions is not None:
                 params = {key: _value(setting[key], distribution) for key, distribution in distributions.items()}
                 taken_from = trial.user_attrs.get(COPIED_FROM, [study.study_name, trial.number])
-                found.setdefault(str(sorted(params.items())), _copied(trial, params, distributions, taken_from))
-    return list(found.values())
+                by_params.setdefault(str(sorted(params.items())), _copied(trial, params, distributions, taken_from))
+    return list(by_params.values())
 
 
 def _read(study: optuna.Study) -> tuple[dict[str, Any], list[FrozenTrial]]:
-    """The study's attributes and trials; none where it is not ours, or damaged: the new one can do without."""
+    """The study's attributes and trials; empty where the study is damaged or not created by this project."""
     with suppress(UserError, *DATABASE_ERRORS), one_line_study_errors(study.study_name):
         if is_ours(study):
             return study.user_attrs, read_trials(study)
@@ -70,16 +70,18 @@ def _read(study: optuna.Study) -> tuple[dict[str, Any], list[FrozenTrial]]:
 
 
 def _drawn(setting: Mapping[str, Any], fixed: Mapping[str, Any], space: Space) -> Mapping[str, BaseDistribution] | None:
-    """What a study would draw to come to this `setting`, from which distributions; none where it cannot."""
+    """The distributions that yield this `setting`, by key; None where the space cannot yield it."""
     if any(key not in setting or _text(setting[key]) != _text(value) for key, value in fixed.items()):
         return None
-    chosen = space.distributions({group: str(setting.get(group)) for group in space.groups})
-    good = all(key in setting and _value(setting[key], one) is not None for key, one in chosen.items())
-    return chosen if good else None
+    distributions = space.distributions({group: str(setting.get(group)) for group in space.groups})
+    is_valid = all(
+        key in setting and _value(setting[key], distribution) is not None for key, distribution in distributions.items()
+    )
+    return distributions if is_valid else None
 
 
 def _value(value: Any, distribution: BaseDistribution) -> Any:
-    """The value as the distribution has it; none where it has not. (`null` is never searched for.)"""
+    """The value as the distribution represents it; None where the distribution lacks it. (`null` is never searched.)"""
     if hasattr(distribution, "choices"):
         return next((choice for choice in distribution.choices if _text(choice) == _text(value)), None)
     try:
@@ -89,7 +91,7 @@ def _value(value: Any, distribution: BaseDistribution) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A value as text that is equal for equal ones, whether a file, a command line or a study said it."""
+    """A normalized text of a value: equal values from a file, a command line or a study have the same text."""
     return str(value).replace(" ", "").lower()
 
 
@@ -107,22 +109,22 @@ def _copied(
 def earlier_studies(
     name: str, beside: Callable[[str], Path], storage: RDBStorage | None, prefix: str
 ) -> Iterator[optuna.Study]:
-    """The other studies whose names begin with `prefix`: in `storage`, or in the folders beside the study's."""
-    own = beside(name)
-    folders = sorted(own.parent.glob(f"{prefix}*/study.db")) if storage is None else []
+    """The other studies whose names begin with `prefix`: in `storage`, or in the sibling folders of the study's."""
+    own_folder = beside(name)
+    folders = sorted(own_folder.parent.glob(f"{prefix}*/study.db")) if storage is None else []
     for database in folders:
-        there = None
-        with suppress(UserError):  # a damaged one, which nothing is asked of here
-            there = sweep_storage(database.parent) if database.parent != own else None
-        if there is not None:
-            yield from _named(there, name, prefix)
+        database_storage = None
+        with suppress(UserError):  # skips a damaged database
+            database_storage = sweep_storage(database.parent) if database.parent != own_folder else None
+        if database_storage is not None:
+            yield from _named(database_storage, name, prefix)
     if storage is not None:
         yield from _named(storage, name, prefix)
 
 
 def _named(storage: RDBStorage, other_than: str, prefix: str) -> Iterator[optuna.Study]:
     with suppress(UserError, *DATABASE_ERRORS), one_line_study_errors("studies"):
-        found = [name for name in optuna.get_all_study_names(storage) if name.startswith(prefix)]
-        for name in sorted(found):
+        names = [name for name in optuna.get_all_study_names(storage) if name.startswith(prefix)]
+        for name in sorted(names):
             if name != other_than:
                 yield optuna.load_study(study_name=name, storage=storage)

@@ -1,4 +1,4 @@
-"""What a new study begins with: trials of earlier ones that fit, and the settings that are drawn at random."""
+"""The first trials of a new study: reusable trials of earlier studies, and settings drawn at random."""
 
 import random
 import time
@@ -15,8 +15,8 @@ from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.study import COPIED_FROM
 from housenumbers.sweeps.worker import trial_lock
 
-_START = "start"  # of a study: how many trials were enqueued at its start; of such a trial: which one it is
-_TAKEN = "taken_over"  # of a study: how many trials of earlier ones it began with
+_START = "start"  # of a study: the number of trials enqueued at its start; of such a trial: its index among them
+_TAKEN = "taken_over"  # of a study: the number of trials taken over from earlier studies
 
 
 def enqueue_first_trials(
@@ -29,20 +29,20 @@ def enqueue_first_trials(
     may_wait: bool,
     earlier: Callable[[], list[FrozenTrial]] | None,
 ) -> None:
-    """Writes down what the study begins with. A process does it that finds it undone, so a kill does not matter.
+    """Adds the first trials to the study. Any process does this if it is not yet done, so a kill loses nothing.
 
-    That are the trials that `earlier` gives, if it is given, and what the sampler draws at random before it learns:
-    equal for any number of workers. Where it `may_wait`, another machine may be at it, which `turn` cannot see.
+    The first trials are the ones that `earlier` returns, and the sampler's random startup draws: equal for any number
+    of workers. With `may_wait` another machine, which the file lock does not cover, may be adding them: waits for it.
     """
     count = min(sampler.get("n_startup_trials") or 0, n_trials) if sampler.get("seed") is not None else 0
-    wanted = {_TAKEN} if earlier is not None else set()
-    wanted |= {_START} if count else set()
+    required = {_TAKEN} if earlier is not None else set()
+    required |= {_START} if count else set()
 
     def is_done() -> bool:
-        return wanted <= study.user_attrs.keys()
+        return required <= study.user_attrs.keys()
 
-    patience = time.monotonic() + random.uniform(5, 10)  # and a third process should not wake with this one
-    while may_wait and not is_done() and time.monotonic() < patience:
+    deadline = time.monotonic() + random.uniform(5, 10)  # random: two waiting processes should not wake together
+    while may_wait and not is_done() and time.monotonic() < deadline:
         time.sleep(0.2)
     if is_done():
         return
@@ -50,32 +50,32 @@ def enqueue_first_trials(
         if is_done():
             return
         trials = study.get_trials(deepcopy=False)
-        taken = [trial for trial in trials if COPIED_FROM in trial.user_attrs and "owner" not in trial.user_attrs]
-        # A study that has begun without these marks is older than they are, or had another sampler.
-        has_begun = len(taken) + sum(_START in trial.user_attrs for trial in trials) < len(trials)
-        number = len(taken)
+        copied = [trial for trial in trials if COPIED_FROM in trial.user_attrs and "owner" not in trial.user_attrs]
+        # A study with trials but without these attributes predates the attributes, or had another sampler.
+        has_begun = len(copied) + sum(_START in trial.user_attrs for trial in trials) < len(trials)
+        number = len(copied)
         if earlier is not None and _TAKEN not in study.user_attrs:
-            number = len(taken) if has_begun else _take_over(study, earlier(), taken)
+            number = len(copied) if has_begun else _take_over(study, earlier(), copied)
             study.set_user_attr(_TAKEN, number)
         if count and _START not in study.user_attrs:
-            there = [trial.user_attrs.get(_START) for trial in trials]
+            enqueued = [trial.user_attrs.get(_START) for trial in trials]
             count = 0 if has_begun else max(0, count - number)
-            _enqueue(study, space, make_sampler(), [index for index in range(count) if index not in there])
+            _enqueue(study, space, make_sampler(), [index for index in range(count) if index not in enqueued])
             study.set_user_attr(_START, count)
 
 
-def _take_over(study: optuna.Study, trials: list[FrozenTrial], taken: list[FrozenTrial]) -> int:
-    there = [trial.user_attrs[COPIED_FROM] for trial in taken]
+def _take_over(study: optuna.Study, trials: list[FrozenTrial], copied: list[FrozenTrial]) -> int:
+    copied_from = [trial.user_attrs[COPIED_FROM] for trial in copied]
     for trial in trials:
-        if trial.user_attrs[COPIED_FROM] not in there:
+        if trial.user_attrs[COPIED_FROM] not in copied_from:
             study.add_trial(trial)
     return len(trials)
 
 
 def _enqueue(study: optuna.Study, space: Space, sampler: BaseSampler, numbers: list[int]) -> None:
-    alone = optuna.create_study(directions=study.directions, sampler=sampler)
+    scratch_study = optuna.create_study(directions=study.directions, sampler=sampler)
     for number in range(max(numbers, default=-1) + 1):
-        trial = alone.ask()
+        trial = scratch_study.ask()
         space.draw(trial)
         if number in numbers:
             study.enqueue_trial(trial.params, user_attrs={_START: number})

@@ -1,4 +1,4 @@
-"""A plain multirun: each run's folder says what varies, and the same command again goes on with what is missing."""
+"""A plain multirun: each run's folder is named by what varies, and repeating the command runs what is missing."""
 
 import hashlib
 import os
@@ -21,55 +21,55 @@ from housenumbers.runtime.files import write_text
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.spread import seed_summary
 
-AUTOMATIC = "auto"  # the value of hydra.sweep.subdir that stands for the names that are made here
-_LONGEST = 100  # letters of a folder's name
+AUTOMATIC = "auto"  # the value of hydra.sweep.subdir that selects automatic folder names
+_LONGEST = 100  # characters of a folder's name
 _Job = Sequence[str]  # the overrides of a run
 
 
 def run_multirun(
     batches: Sequence[Sequence[_Job]], config: DictConfig, loader: ConfigLoader, launcher: Launcher
 ) -> list[Sequence[JobReturn]]:
-    """Runs all jobs, each in a folder of its own below `hydra.sweep.dir`, and prints their spread over seeds.
+    """Runs each job in a separate folder below `hydra.sweep.dir`, and prints the spread over seeds.
 
-    A folder that holds a run of a job's configuration is that job's: train.py goes on with it. Raises UserError at the
-    end where runs failed, and before anything runs for a configuration that is refused, and for other runs than these
-    below `hydra.sweep.dir`, so that multirun.yaml tells of all that lie beside it.
+    A job whose configuration matches the run in an existing folder uses that folder: train.py continues it.
+    Raises UserError before any run starts where a configuration is invalid or `hydra.sweep.dir` holds other runs (so
+    that multirun.yaml describes every run beside it), and at the end where runs failed.
     """
     jobs = [job for batch in batches for job in batch]
     composed = [loader.load_sweep_config(config, list(job)) for job in jobs]
-    configs = [validate_composed(each) for each in composed]
-    for each in configs:
-        check_for_launcher(each, type(launcher).__name__)
+    configs = [validate_composed(job_config) for job_config in composed]
+    for checked in configs:
+        check_for_launcher(checked, type(launcher).__name__)
     home = Path(config.hydra.sweep.dir)
-    wanted = _names(jobs, composed, configs)
-    names = _places(home, wanted, configs)
+    default_names = _names(jobs, composed, configs)
+    names = _places(home, default_names, configs)
     write_text(home / "multirun.yaml", OmegaConf.to_yaml(config))
     returned: list[Sequence[JobReturn]] = []
     first = 0
     try:
         for batch in batches:
-            placed = [
+            jobs_with_folders = [
                 [*job, f"hydra.sweep.subdir={_quoted(name)}"] for job, name in zip(batch, names[first:], strict=False)
             ]
-            returned.append(launcher.launch(placed, initial_job_idx=first))
+            returned.append(launcher.launch(jobs_with_folders, initial_job_idx=first))
             first += len(batch)
-    finally:  # what completed counts after an interruption, too
+    finally:  # completed runs are summarized after an interruption, too
         if lines := seed_summary(home):
             print(*lines, sep="\n", flush=True)
-    _raise_failures([each for batch in returned for each in batch], names)
+    _raise_failures([result for batch in returned for result in batch], names)
     return returned
 
 
 def _names(jobs: Sequence[_Job], composed: Sequence[DictConfig], configs: Sequence[TrainConfig]) -> list[str]:
-    """The folder of each job: its number and what varies between them, or what `hydra.sweep.subdir` says."""
+    """The folder of each job: its number and the overrides that vary, or the value of `hydra.sweep.subdir`."""
     names = []
     varying = [len(set(overrides)) > 1 for overrides in zip(*jobs, strict=True)]
-    for number, (job, own, config) in enumerate(zip(jobs, composed, configs, strict=True)):
-        with read_write(own.hydra), open_dict(own.hydra):
-            own.hydra.job.num = number
-            own.hydra.job.id = f"{own.hydra.job.name}_{number}"
-        if own.hydra.sweep.subdir != AUTOMATIC:
-            names.append(str(own.hydra.sweep.subdir))
+    for number, (job, job_config, config) in enumerate(zip(jobs, composed, configs, strict=True)):
+        with read_write(job_config.hydra), open_dict(job_config.hydra):
+            job_config.hydra.job.num = number
+            job_config.hydra.job.id = f"{job_config.hydra.job.name}_{number}"
+        if job_config.hydra.sweep.subdir != AUTOMATIC:
+            names.append(str(job_config.hydra.sweep.subdir))
             continue
         overrides = [override for override, varies in zip(job, varying, strict=True) if varies]
         names.append(folder_name(number, overrides or [config.name]))
@@ -77,10 +77,8 @@ def _names(jobs: Sequence[_Job], composed: Sequence[DictConfig], configs: Sequen
 
 
 def folder_name(number: int, overrides: Sequence[str]) -> str:
-    """ "0_optimizer.lr=0.003": letters that every file system and shell takes, and at most 100 of them."""
-    bare = (
-        re.sub(r"[\[\]{}'\" ]", "", override.lstrip("+")) for override in overrides
-    )  # a list's brackets say nothing here
+    """ "0_optimizer.lr=0.003": only characters that every file system and shell accepts, at most 100."""
+    bare = (re.sub(r"[\[\]{}'\" ]", "", override.lstrip("+")) for override in overrides)
     clean = (re.sub(r"[^A-Za-z0-9_.=+-]+", "-", override) for override in bare)
     name = "_".join([str(number), *clean])
     if len(name) <= _LONGEST:
@@ -90,20 +88,22 @@ def folder_name(number: int, overrides: Sequence[str]) -> str:
 
 
 def _places(home: Path, names: Sequence[str], configs: Sequence[TrainConfig]) -> list[str]:
-    """The folder of each job below `home`: one that holds its run already, or the new one of that name."""
+    """The folder of each job below `home`: the folder that already holds its run, or the one of its default name."""
     runs = _runs({(home / name).parent for name in names})
-    there = {
+    unassigned = {
         os.path.relpath(folder, home): without_machine_keys(config_to_dict(RunFolder(folder).config()))
         for folder in runs
     }
     places = []
     for name, config in zip(names, configs, strict=True):
-        wanted = without_machine_keys(config_to_dict(config))
-        found = sorted((place for place, held in there.items() if held == wanted), key=lambda place: place != name)
-        places.append(found[0] if found else name)
-        if found:
-            del there[found[0]]
-    for place in there:
+        settings = without_machine_keys(config_to_dict(config))
+        matching = sorted(
+            (place for place, saved in unassigned.items() if saved == settings), key=lambda place: place != name
+        )
+        places.append(matching[0] if matching else name)
+        if matching:
+            del unassigned[matching[0]]
+    for place in unassigned:
         raise UserError(f"hydra.sweep.dir={home}: holds a run of another multirun, {place}: choose another folder")
     for place in places:
         if places.count(place) > 1:
@@ -112,9 +112,9 @@ def _places(home: Path, names: Sequence[str], configs: Sequence[TrainConfig]) ->
 
 
 def _runs(parents: Iterable[Path]) -> list[Path]:
-    """The folders of runs, begun or ended, in these folders."""
+    """The run folders directly inside `parents`."""
     folders = [folder for parent in parents if parent.is_dir() for folder in parent.iterdir()]
-    return sorted(each for each in folders if (each / "run.json").exists() or (each / ".hydra/config.yaml").exists())
+    return sorted(path for path in folders if (path / "run.json").exists() or (path / ".hydra/config.yaml").exists())
 
 
 def _quoted(text: str) -> str:
@@ -123,18 +123,18 @@ def _quoted(text: str) -> str:
 
 
 def _raise_failures(returned: Sequence[JobReturn], names: Sequence[str]) -> None:
-    """Raises a bug as it is; of what a user can mend, each of which was told when it happened, how many and where."""
-    failed = {name: each for name, each in zip(names, returned, strict=True) if each.status is JobStatus.FAILED}
-    for each in failed.values():
-        if not isinstance(each._return_value, UserError):
-            _ = each.return_value
+    """Raises a run's unexpected error unchanged, or one UserError that counts and names the failed runs."""
+    failed = {name: job for name, job in zip(names, returned, strict=True) if job.status is JobStatus.FAILED}
+    for job in failed.values():
+        if not isinstance(job._return_value, UserError):
+            _ = job.return_value
     if failed:
         runs = "run" if len(returned) == 1 else "runs"
         raise UserError(f"{len(failed)} of {len(returned)} {runs} failed, {', '.join(failed)}: see their train.log")
 
 
 def run_objective(folder: RunFolder, objective: Any) -> Any:
-    """What the ended run in `folder` gave its sweeper: one number, or a list of them; None where it has none."""
+    """The objective value of the finished run in `folder`: a number or a list of numbers; None where it has none."""
     record = folder.record()
     best = record.get("best") or {}
     names = [objective] if isinstance(objective, str) else objective

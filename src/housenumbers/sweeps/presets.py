@@ -1,5 +1,4 @@
-"""Whose search space counts, a file's of conf/search or a preset's; and what presets say themselves, as opposed to the
-groups that they choose."""
+"""Combines the search space of conf/search with a preset's own search space."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,25 +17,25 @@ _OF_THE_SWEEPER = ("hydra.", "+hydra.", "++hydra.", "~hydra.", "hydra/", _SPACE)
 
 @dataclass
 class Params:
-    """What is to be searched, before the command line's own ranges, with dotted keys."""
+    """The search space with dotted keys, before the ranges of the command line."""
 
     params: dict[str, Any]
-    from_file: bool  # of conf/search, rather than a preset's own
+    from_file: bool  # from conf/search, not from a preset
 
 
 def search_params(loader: Any, config: DictConfig) -> Params:
-    """The search space of a multirun's `config`, which Hydra's own `loader` composed.
+    """The search space of a multirun's `config`, which Hydra's `loader` composed.
 
-    A preset's own space replaces the file's, but for a file that was typed. A preset's word on a key replaces the value
-    (not the range) that the file has for it. A key that the file names below `where` counts with that option alone.
+    A preset's space replaces the space of the file in conf/search unless the command line selects that file. A preset's
+    value for a key replaces the file's value, not its range. A key below `where` applies only with the option there.
     """
     typed = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
     preset = _preset_params(loader, config.hydra.job.config_name, typed)
-    own = any(key.startswith(f"{_PARAMS}.") for key in preset)
-    from_file = not own or any(override.startswith(_SPACE) for override in typed)
+    preset_has_space = any(key.startswith(f"{_PARAMS}.") for key in preset)
+    from_file = not preset_has_space or any(override.startswith(_SPACE) for override in typed)
     if not from_file:
         params = _composed_params(loader, config, [*typed, f"{_SPACE}=none"])
-    elif own:  # the file that was typed, as it is without the preset
+    elif preset_has_space:  # the file selected on the command line, composed without the preset
         params = _composed_params(
             loader, config, [override for override in typed if override.startswith(_OF_THE_SWEEPER)]
         )
@@ -53,9 +52,9 @@ def search_params(loader: Any, config: DictConfig) -> Params:
 
 
 def _preset_params(loader: Any, name: str, typed: list[str]) -> dict[str, Any]:
-    """What the files say that change the whole configuration after the primary one, those of conf/experiment say.
+    """The values, with dotted keys, of the global files after the primary one, such as conf/experiment/*.yaml.
 
-    With dotted keys; interpolations stay as they are.
+    Interpolations stay unresolved.
     """
     parsed, repository = loader._parse_overrides_and_create_caching_repo(name, typed)
     files = create_defaults_list(
@@ -76,7 +75,7 @@ def _composed_params(loader: Any, config: DictConfig, overrides: Sequence[str]) 
 
 
 def _holds(condition: str | None, config: DictConfig, choose: Mapping[str, Any]) -> bool:
-    """Whether GROUP=OPTION, if that is asked for, is chosen, and the group's option is not searched."""
+    """Whether the `condition` GROUP=OPTION, if any, is selected and the group's option is not searched."""
     if condition is None:
         return True
     group, _, option = condition.partition("=")
@@ -86,5 +85,5 @@ def _holds(condition: str | None, config: DictConfig, choose: Mapping[str, Any])
 
 
 def _is_value(override: Any) -> bool:
-    """Whether it is one value, rather than a range to search."""
+    """Whether the override is a single value, not a range to search."""
     return "(" not in str(override)

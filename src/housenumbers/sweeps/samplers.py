@@ -1,4 +1,4 @@
-"""The sampler and the pruner that were chosen, and whether they can do this search."""
+"""Creates the selected sampler and pruner, and checks that they support the search space."""
 
 import functools
 import math
@@ -15,17 +15,17 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.space import Space
 
 _ALLOWED_TARGETS = ("optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*")
-_EXTRAS = {"cmaes": "pip install -e '.[cmaes]'"}  # by the module that a sampler needs
+_EXTRAS = {"cmaes": "pip install -e '.[cmaes]'"}  # by the module that a sampler imports
 
 
 def make_sampler(options: Mapping[str, Any], space: Space) -> optuna.samplers.BaseSampler:
     """The sampler of these options."""
     sampler = instantiate(dict(options), _execution_whitelist_=_ALLOWED_TARGETS)
-    return sampler(space.grid()) if isinstance(sampler, functools.partial) else sampler  # the grid wants the space
+    return sampler(space.grid()) if isinstance(sampler, functools.partial) else sampler  # GridSampler
 
 
 def make_pruner(options: Any) -> optuna.pruners.BasePruner:
-    """The pruner of these options. Raises UserError where they make none."""
+    """The pruner of these options. Raises UserError where they are invalid."""
     try:
         return instantiate(options, _execution_whitelist_=_ALLOWED_TARGETS)
     except (InstantiationException, TypeError, ValueError) as error:
@@ -33,25 +33,25 @@ def make_pruner(options: Any) -> optuna.pruners.BasePruner:
 
 
 def grid_size(options: Mapping[str, Any], space: Space) -> int | None:
-    """How many settings there are, for the grid sampler alone."""
+    """The number of grid points; None for any other sampler than the grid sampler."""
     return math.prod(map(len, space.grid().values())) if options.get("_partial_") else None
 
 
 def check_sampler(options: Mapping[str, Any], name: str, space: Space, directions: Sequence[Any]) -> None:
-    """Has the sampler suggest a few settings, for made-up results. Raises UserError where it cannot.
+    """Has the sampler suggest up to three settings with dummy results. Raises UserError where it fails.
 
-    Most samplers load what they need, and look at the space, only when they have results.
+    Most samplers import their dependencies and check the space only after the first results.
     """
-    soon = {"n_startup_trials": 1} if "n_startup_trials" in options else {}
+    startup = {"n_startup_trials": 1} if "n_startup_trials" in options else {}
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings(action="ignore"):
-            study = optuna.create_study(sampler=make_sampler({**options, **soon}, space), directions=directions)
+            study = optuna.create_study(sampler=make_sampler({**options, **startup}, space), directions=directions)
             for number in range(min(3, grid_size(options, space) or 3)):
                 trial = study.ask()
                 space.draw(trial)
-                storage: Any = study._storage  # not `tell`, in which a grid that is complete stops an `optimize`
+                storage: Any = study._storage  # `tell` would call Study.stop on a complete grid
                 values = [1 / (1 + number)] * len(directions)
                 storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.COMPLETE, values)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The search space: what is drawn for every trial, and what only where a certain option was drawn."""
+"""The search space: unconditional parameters, and parameters that exist only with a certain option of a group."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -23,39 +23,39 @@ Distributions = dict[str, BaseDistribution]  # by dotted key
 
 @dataclass
 class Space:
-    """`always` is drawn for every trial; `options[group][option]` only where that option was drawn for the group."""
+    """`always` is drawn for every trial. `options[group][option]` is drawn only where the group has that option."""
 
     always: Distributions = field(default_factory=dict)
     options: dict[str, dict[str, Distributions]] = field(default_factory=dict)
 
     @property
     def groups(self) -> dict[str, list[str]]:
-        """The groups of the configuration that are searched, and their options."""
+        """The searched groups of the configuration, with their options."""
         return {group: list(options) for group, options in self.options.items()}
 
     def keys(self) -> set[str]:
-        """All keys that are drawn, if only in some trials."""
+        """All keys that are drawn in all or in some trials."""
         inner = (key for _, _, space in self._conditional() for key in space)
         return {*self.always, *self.options, *inner}
 
     def distributions(self, chosen: Mapping[str, str]) -> Distributions:
-        """What is drawn where these options are `chosen` for the groups."""
-        found = dict(self.always)
+        """The distributions of a trial with the options `chosen` for the groups."""
+        distributions = dict(self.always)
         for group, options in self.options.items():
-            found |= {group: CategoricalDistribution(list(options)), **options.get(chosen[group], {})}
-        return found
+            distributions |= {group: CategoricalDistribution(list(options)), **options.get(chosen[group], {})}
+        return distributions
 
     def draw(self, trial: optuna.Trial) -> None:
         """Draws the trial's parameters."""
         for key, distribution in self.always.items():
             trial._suggest(key, distribution)
         for group, options in self.options.items():
-            chosen = trial._suggest(group, CategoricalDistribution(list(options)))
-            for key, distribution in options[chosen].items():
+            option = trial._suggest(group, CategoricalDistribution(list(options)))
+            for key, distribution in options[option].items():
                 trial._suggest(key, distribution)
 
     def samples(self) -> list[list[str]]:
-        """Words to try: each value of each choice that is always made, and the middles of all ranges."""
+        """Overrides to compose as a check: each value of each unconditional choice, and the middle of each range."""
         lists = {key: value.choices for key, value in self.always.items() if isinstance(value, CategoricalDistribution)}
         choices = [[f"{key}={value}"] for key, values in (lists | self.groups).items() for value in values]
         middles = {
@@ -73,7 +73,7 @@ class Space:
         return flat
 
     def grid(self) -> dict[str, Any]:
-        """The values of each parameter, for the grid sampler. Raises UserError where they are not so many."""
+        """The values of each parameter, for the grid sampler. Raises UserError for options and for intervals."""
         if self.options:
             raise UserError("hydra/sweeper/sampler=grid: not for a space with options: choose another sampler")
         try:
@@ -82,18 +82,18 @@ class Space:
             raise UserError("hydra/sweeper/sampler=grid: give choices or ranges, no intervals") from None
 
     def pin(self, key: str, value: Any) -> bool:
-        """Draws no more of `key`, but takes `value`. Returns whether all trials need to be told so by an override."""
+        """Fixes `key` to `value` instead of drawing it. Returns whether all trials need an override for it."""
         self.always.pop(key, None)
-        if key in self.options:  # a group: what its option would have drawn is now drawn always
+        if key in self.options:  # a group: the parameters of its option become unconditional
             self.always |= self.options.pop(key).get(str(value), {})
             return True
         conditional = [space for _, _, space in self._conditional() if key in space]
-        for space in conditional:  # one value to choose from, where the key exists
+        for space in conditional:  # a single choice where the key exists
             space[key] = CategoricalDistribution([value])
         return not conditional
 
     def narrow(self, key: str, distribution: BaseDistribution) -> None:
-        """Draws `key` from `distribution`, from now on."""
+        """Replaces the distribution of `key`."""
         if key in self.options and isinstance(distribution, CategoricalDistribution):
             known = self.options[key]
             self.options[key] = {str(option): known.get(str(option), {}) for option in distribution.choices}
@@ -111,10 +111,10 @@ class Space:
 
 
 def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, dict[str, str], list[str]]:
-    """The space that a file of conf/search describes, as changed by the words that were typed.
+    """The space of a file in conf/search, changed by the command line's `arguments`.
 
-    Also returns the keys that have one value in all trials, and what was typed with `~`. Of two words on one key the
-    last one wins: a value pins it, a range narrows it.
+    Also returns the keys with one value in all trials, and the arguments that begin with `~`. The last of several
+    overrides of a key wins: a value pins the key, a range narrows it.
     """
     space = Space()
     for group, options in (params.get("choose") or {}).items():
@@ -138,7 +138,7 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
 
 
 def _parsed(overrides: list[str]) -> tuple[Distributions, dict[str, Any], list[str]]:
-    """What is to be drawn, what is given, and what is to be left out. Raises UserError that names the words."""
+    """Splits overrides into distributions, values and deletions. Raises UserError, which names the overrides."""
     try:
         parsed: tuple[Distributions, dict[str, Any], list[str]] = create_params_from_overrides(overrides)
     except (ValueError, AssertionError) as error:

@@ -1,4 +1,4 @@
-"""Studies: what belongs to one, where it is kept, and which of its trials count."""
+"""Studies: their identity, name and storage, and which of their trials count."""
 
 import hashlib
 import json
@@ -20,20 +20,20 @@ from housenumbers.sweeps.database import one_line_database_errors, open_storage,
 from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.study_validation import one_line_study_errors, read_trials
 
-# Keys of the configuration that change neither results nor what is searched.
+# Keys of the configuration that change neither the results nor the search space.
 _NOT_PART_OF_A_STUDY = ("name", *MACHINE_KEYS)
-# And how those begin that say who hears of its epochs.
+# Prefixes of keys that change no results: loggers and callbacks.
 _OBSERVERS = ("logger.", "callbacks.")
-# The attributes that make a study one of ours: what it searches, and what all its commands have in common.
+# The study attributes, with their types, that all commands of a study share.
 _IDENTITY = {"fixed": dict, "space": dict, "directions": list}
-COPIED_FROM = "taken_from"  # of a trial that was not trained: the study and number of the one whose results it has
+COPIED_FROM = "taken_from"  # of a trial that was not trained: the study and number of the trial with its results
 _OURS = _IDENTITY | {"objectives": list, "overrides": list}
 
 
 def fixed_config(config: Mapping[str, Any], overrides: Mapping[str, str], space: Space) -> dict[str, Any]:
     """The configuration that all trials of a study share, with dotted keys.
 
-    Of a group whose option is searched only what the `overrides` say is shared.
+    Of a group whose option is searched, only the keys in `overrides` are shared.
     """
     searched = space.keys() | set(_NOT_PART_OF_A_STUDY)
     groups = tuple(f"{group}." for group in space.groups)
@@ -50,7 +50,7 @@ def default_name(fixed: Mapping[str, Any]) -> str:
 
 
 def default_prefix(fixed: Mapping[str, Any]) -> str:
-    """How the default names of studies of the same model and data begin."""
+    """The prefix of the default names of all studies with the same model and data."""
     return f"{fixed.get('model.name', 'models')}_{fixed['data.name']}_"
 
 
@@ -66,10 +66,10 @@ def open_study(
     fixed: Mapping[str, Any],
     space: Space,
 ) -> tuple[optuna.Study, bool]:
-    """Creates the study, or opens it where there is one. Also returns whether this process created it: one alone does.
+    """Creates or opens the study. Also returns whether this process created it; exactly one process does.
 
-    Raises UserError, and writes nothing, where the stored one has another space, objective or fixed configuration, or
-    is not a study of this project's sweeps.
+    Raises UserError, and writes nothing, where the stored study has another space, objective or fixed configuration,
+    or is not a study of this project's sweeps.
     """
     directions: list[Any] = [OBJECTIVES[objective] for objective in objectives]
     identity = {"fixed": dict(fixed), "space": space.identity(), "directions": directions}
@@ -78,19 +78,19 @@ def open_study(
             study, is_new = optuna.create_study(study_name=name, storage=storage, directions=directions), True
         except DuplicatedStudyError:
             study, is_new = optuna.load_study(study_name=name, storage=storage), False
-        trials = read_trials(study)  # before its marks, which another process may be writing just now
+        trials = read_trials(study)  # before the attributes, which another process may be writing
         stored = study.user_attrs
     if (trials or not stored.keys() <= _IDENTITY.keys()) and not _is_marked(stored, _IDENTITY):
         raise UserError(
             f"hydra.sweeper.study_name={name}: is not a study of this project's sweeps: nothing was written into it: "
             "choose another hydra.sweeper.study_name"
         )
-    # Without all marks it is an empty study, whose creator was killed perhaps before it had written them.
-    others = stored | {"directions": [direction.name.lower() for direction in study.directions]}
+    # An empty study without all attributes: its creator may have been killed before it wrote them.
+    known = stored | {"directions": [direction.name.lower() for direction in study.directions]}
     for part, value in identity.items():
-        if others.get(part, value) != value:
+        if known.get(part, value) != value:
             raise UserError(
-                f"hydra.sweeper.study_name={name}: this study has another {_difference(part, others[part], value)}: "
+                f"hydra.sweeper.study_name={name}: this study has another {_difference(part, known[part], value)}: "
                 "choose another hydra.sweeper.study_name, or repeat the command that began it"
             )
     for part in identity.keys() - stored.keys():
@@ -99,12 +99,12 @@ def open_study(
 
 
 def _is_marked(attributes: Mapping[str, Any], marks: Mapping[str, type]) -> bool:
-    """Whether a study has these attributes of ours, and each is of its type."""
+    """Whether the attributes contain all `marks` with the right types."""
     return all(isinstance(attributes.get(key), kind) for key, kind in marks.items())
 
 
 def _difference(part: str, stored: Any, value: Any) -> str:
-    """What differs, in words, with the first key that does."""
+    """The differing part in words, with the first differing key."""
     words = {"fixed": "configuration", "space": "search space", "directions": "objective"}[part]
     if not isinstance(stored, dict):
         return words
@@ -116,12 +116,12 @@ def trial_folder(sweep_folder: Path, number: int) -> Path:
 
 
 def is_copied_trial(trial: FrozenTrial) -> bool:
-    """Whether the trial was not trained, since an equal one was: it has no folder of its own."""
+    """Whether the trial copies the results of an equal trial. Such a trial has no folder."""
     return COPIED_FROM in trial.user_attrs
 
 
 def counts_as_trial(trial: FrozenTrial) -> bool:
-    """Whether a trial counts towards n_trials: it is complete, pruned, or failed by itself."""
+    """Whether a trial counts towards n_trials: it completed, was pruned, or failed without an interruption."""
     return trial.state.is_finished() and not trial.user_attrs.get("interrupted")
 
 
@@ -133,12 +133,12 @@ def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
 def describe_trial(trial: FrozenTrial, objectives: Sequence[str]) -> str:
     """How a trial ended, in words."""
     if trial.state is TrialState.COMPLETE:
-        taken = (
+        source = (
             " of trial {1} of {0}, which is equal".format(*trial.user_attrs[COPIED_FROM])
             if is_copied_trial(trial)
             else ""
         )
-        return ", ".join(f"{name} {value:.4f}" for name, value in zip(objectives, trial.values, strict=True)) + taken
+        return ", ".join(f"{name} {value:.4f}" for name, value in zip(objectives, trial.values, strict=True)) + source
     if trial.state is TrialState.PRUNED:
         return f"pruned after epoch {trial.last_step}"
     if trial.user_attrs.get("interrupted"):
@@ -147,47 +147,47 @@ def describe_trial(trial: FrozenTrial, objectives: Sequence[str]) -> str:
 
 
 def assignments(params: Mapping[str, Any]) -> list[str]:
-    """A trial's parameters as words of a command."""
+    """A trial's parameters as overrides."""
     return [f"{key}={value}" for key, value in params.items()]
 
 
 def quote_value(text: object) -> str:
-    """The text as a value in an override, whatever characters it has."""
+    """The text as a quoted value for an override; escapes quotes."""
     escaped = str(text).replace("'", "\\'")
     return f"'{escaped}'"
 
 
 def ended_line(trial: FrozenTrial, objectives: Sequence[str]) -> str:
-    """What a sweep says of a trial that has ended."""
+    """The line that a sweep prints when a trial ends."""
     return f"trial {trial.number}: {' '.join(assignments(trial.params))}: {describe_trial(trial, objectives)}"
 
 
 def trial_overrides(study: optuna.Study, params: Mapping[str, Any]) -> list[str]:
-    """The overrides that make a configuration of the study: those that all trials share, and its own."""
+    """The overrides of a trial with `params`: the study's shared overrides, then the parameters."""
     return [*study.user_attrs["overrides"], *assignments(params)]
 
 
 def repeat_command(study: optuna.Study, params: Mapping[str, Any]) -> str:
-    """The command that runs a configuration of the study alone, outside it."""
+    """The command that runs a trial's configuration as a single run outside the study."""
     return shlex.join(["python", "src/train.py", *trial_overrides(study, params)])
 
 
 def best_first(study: optuna.Study) -> list[FrozenTrial]:
-    """The complete trials by the (first) objective, the earlier of equals first."""
+    """The complete trials sorted by the (first) objective, ties by number."""
     sign = -1 if study.directions[0] is StudyDirection.MAXIMIZE else 1
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return sorted(complete, key=lambda trial: sign * trial.values[0])
 
 
 def best_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """The best trial, or the Pareto front where there are several objectives; empty where none completed."""
+    """The best trial, or the Pareto front with several objectives; empty where no trial completed."""
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         return []
     return study.best_trials if len(study.directions) > 1 else [study.best_trial]
 
 
 def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]:
-    """The study of a sweep and the sweep's folder: by the study's name below multirun/, or by the folder.
+    """A study and its sweep's folder, found by the study's name below multirun/ or by the folder.
 
     Raises UserError where there is none, or where `url` or the folder's study.db holds no study of this project.
     """
@@ -197,12 +197,12 @@ def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]
         raise UserError(
             f"study={wanted}: no {database}: name a study below multirun/ or its folder, or give storage=URL"
         )
-    called = storage_name("storage", url)
-    storage = open_storage(url or sqlite_url(database.absolute()), 30, called, may_be_new=False)
-    with one_line_database_errors(called), one_line_study_errors(f"study={wanted}"):
+    display_name = storage_name("storage", url)
+    storage = open_storage(url or sqlite_url(database.absolute()), 30, display_name, may_be_new=False)
+    with one_line_database_errors(display_name), one_line_study_errors(f"study={wanted}"):
         names = optuna.get_all_study_names(storage)
         name = wanted if wanted in names else folder.name
-        if url is None and len(names) == 1:  # the folder's own, which may have been renamed
+        if url is None and len(names) == 1:  # the folder may have been renamed
             name = names[0]
         if name not in names:
             raise UserError(f"study={wanted}: no such study: use one of {', '.join(sorted(names)) or 'none'}")
@@ -215,7 +215,7 @@ def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]
 
 
 def is_ours(study: optuna.Study) -> bool:
-    """Whether a sweep of this project made the study, and has begun it."""
+    """Whether a sweep of this project created the study and wrote all its attributes."""
     attributes = study.user_attrs
     if not _is_marked(attributes, _OURS):
         return False

@@ -1,4 +1,4 @@
-"""The figures of a sweep's report: Optuna's own plots, made readable on a phone and honest about few trials."""
+"""The figures of a sweep's report: Optuna's plots, adapted to small screens and to small numbers of trials."""
 
 import re
 from collections.abc import Sequence
@@ -16,28 +16,28 @@ from optuna.trial import FrozenTrial, TrialState
 from housenumbers.sweeps.study import counted_trials
 
 COLORS = {TrialState.COMPLETE: "#2563eb", TrialState.PRUNED: "#d97706", TrialState.FAIL: "#dc2626"}
-_FRONT, _BEHIND = "#dc2626", "#9ca3af"  # of the Pareto front, and of the trials that another one beats
-_TICKS = 8  # on an axis, at most about so many
+_FRONT, _BEHIND = "#dc2626", "#9ca3af"  # of the Pareto front, and of dominated trials
+_TICKS = 8  # on an axis, at most, approximately
 _PLOTLY = {"responsive": True, "displaylogo": False}
-_FEWEST, _MANY = 10, 30  # complete trials from which on importances are shown, and are shown without a caution
+_FEWEST, _MANY = 10, 30  # numbers of complete trials from which importances are shown, and shown without a caution
 
-Described = tuple[str, str, go.Figure | None]  # a title, how to read it, and the figure; none where it would mislead
+Described = tuple[str, str, go.Figure | None]  # title, explanation, figure (None where it would mislead)
 
 
 def figures(study: optuna.Study, objectives: Sequence[str]) -> list[Described]:
-    """Optuna's own plots, each with its title and how to read it."""
+    """Optuna's plots, each with its title and an explanation."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    found: list[Described] = []
+    described: list[Described] = []
     if len(objectives) > 1 and complete:
         hint = "Red: no trial beats one of these in every objective. Grey: one does."
-        found.append(("Pareto front", hint, _front(study, objectives)))
+        described.append(("Pareto front", hint, _front(study, objectives)))
     if len(objectives) == 1 and any(trial.intermediate_values for trial in counted_trials(study)):
         hint = "The objective after each epoch. Dashed with a cross: pruned there."
-        found.append(("Learning curves", hint, _learning_curves(study, objectives[0])))
+        described.append(("Learning curves", hint, _learning_curves(study, objectives[0])))
     if len(complete) < 2:  # there is nothing to compare
-        return found
+        return described
     for position, name in enumerate(objectives):
-        # With one objective Optuna knows it by itself, and asks not to be told.
+        # With one objective Optuna needs no `target`.
         of: dict[str, Any] = {"target_name": name}
         if len(objectives) > 1:
             of["target"] = partial(_value, position)
@@ -45,19 +45,19 @@ def figures(study: optuna.Study, objectives: Sequence[str]) -> list[Described]:
         history = visualization.plot_optimization_history(study, **of)
         history.update_xaxes(_whole_numbers([trial.number for trial in complete]))
         hint = "Each complete trial" + (", and the best so far." if not title else ".")
-        found.append((f"History{title}", hint, history))
-        with suppress(RuntimeError):  # where the trials are too equal to tell
-            found.append((f"Importance of the parameters{title}", *_importances(study, len(complete), of)))
-        found.append((f"Slices{title}", "Each parameter alone; darker is later.", _slices(study, complete, of)))
+        described.append((f"History{title}", hint, history))
+        with suppress(RuntimeError):  # raised where the objective values are all equal
+            described.append((f"Importance of the parameters{title}", *_importances(study, len(complete), of)))
+        described.append((f"Slices{title}", "Each parameter alone; darker is later.", _slices(study, complete, of)))
         coordinates = _parallel_coordinates(study, complete, of)
-        found.append((f"Parallel coordinates{title}", "Each complete trial is a line.", coordinates))
-    return found
+        described.append((f"Parallel coordinates{title}", "Each complete trial is a line.", coordinates))
+    return described
 
 
 def _front(study: optuna.Study, objectives: Sequence[str]) -> go.Figure:
     figure = visualization.plot_pareto_front(study, target_names=list(objectives))
-    # Optuna's colours say a trial's number, from white on: the first ones could not be seen. Two colour bars, too, have
-    # no room on a phone.
+    # Optuna colours trials by number, from white, which hides the first ones, and adds two colour bars, which do not
+    # fit on a phone.
     figure.update_traces(marker={"color": _BEHIND, "showscale": False})
     figure.update_traces(marker={"color": _FRONT, "size": 9}, selector=lambda trace: "Best" in trace.hovertemplate)
     return figure
@@ -69,7 +69,7 @@ def _slices(study: optuna.Study, complete: Sequence[FrozenTrial], of: dict[str, 
     figure.update_traces(marker_colorbar=_whole_numbers([trial.number for trial in complete]))
     figure.update_xaxes(nticks=2, selector={"type": "log"})  # whole decades: each axis is narrow
     for points in figure.data:
-        number = (points.xaxis or "x").removeprefix("x")  # there is none where one parameter is searched
+        number = (points.xaxis or "x").removeprefix("x")  # Optuna sets no xaxis if there is only one parameter
         axis = figure.layout[f"xaxis{number}"]
         if axis.type != "log" and all(isinstance(value, int) for value in points.x):
             axis.update(_whole_numbers(points.x))
@@ -79,20 +79,20 @@ def _slices(study: optuna.Study, complete: Sequence[FrozenTrial], of: dict[str, 
 def _parallel_coordinates(study: optuna.Study, complete: Sequence[FrozenTrial], of: dict[str, Any]) -> go.Figure:
     figure = visualization.plot_parallel_coordinate(study, **of)
     _darken(figure)
-    kinds = {name: kind for trial in complete for name, kind in trial.distributions.items()}
-    counted_things = tuple(name for name, kind in kinds.items() if isinstance(kind, IntDistribution))
-    whole = {
+    distributions = {name: kind for trial in complete for name, kind in trial.distributions.items()}
+    integer_names = tuple(name for name, kind in distributions.items() if isinstance(kind, IntDistribution))
+    integer_axes = {
         place
         for place, label in enumerate(figure.layout.xaxis.ticktext or ())
-        if any(name.startswith(label.removesuffix("...")) for name in counted_things)
+        if any(name.startswith(label.removesuffix("...")) for name in integer_names)
     }
-    ticks = figure.layout.annotations  # Optuna cuts each axis in four, at 1.5 and 2.5 between 1 and 3 say
-    figure.layout.annotations = [tick for tick in ticks if not (tick.x in whole and "." in tick.text)]
+    ticks = figure.layout.annotations  # Optuna divides each axis in four: 1.5 and 2.5 between 1 and 3
+    figure.layout.annotations = [tick for tick in ticks if not (tick.x in integer_axes and "." in tick.text)]
     return figure
 
 
 def _darken(figure: go.Figure) -> None:
-    """Makes Optuna's blues, which begin with white, visible on white."""
+    """Darkens Optuna's colour scale, which starts at white, so that all points are visible on white."""
     for trace in figure.data:
         if trace.marker.colorscale is not None:
             trace.marker.colorscale = [[place, _darker(color)] for place, color in trace.marker.colorscale]
@@ -102,7 +102,7 @@ def _darken(figure: go.Figure) -> None:
 
 
 def _darker(color: str) -> str:
-    """A colour "rgb(...)", three quarters as light."""
+    """The colour "rgb(...)" scaled by 0.75."""
     return f"rgb{tuple(round(0.75 * float(value)) for value in re.findall(r'[0-9.]+', color)[:3])}"
 
 
@@ -111,11 +111,11 @@ def _value(position: int, trial: FrozenTrial) -> float:
 
 
 def _importances(study: optuna.Study, complete: int, of: dict[str, Any]) -> tuple[str, go.Figure | None]:
-    """How to read the importances, and their figure, unless it would say more than the trials do."""
+    """The explanation and figure of the importances; no figure where there are too few trials."""
     if complete < _FEWEST:
         return f"Not computed: {complete} complete trials are too few, {_FEWEST} or more are needed.", None
     figure = visualization.plot_param_importances(study, FanovaImportanceEvaluator(seed=0), **of)
-    figure.update_xaxes(range=[0, 1.3 * max(figure.data[0].x)])  # room for the longest bar's figure
+    figure.update_xaxes(range=[0, 1.3 * max(figure.data[0].x)])  # room for the label of the longest bar
     hint = (
         f"fANOVA (Hutter et al. 2014): a random forest is fitted to the {complete} complete trials; a bar is the share "
         "of the variance of its predictions that one parameter alone accounts for, over the whole space, scaled to a "
@@ -126,7 +126,7 @@ def _importances(study: optuna.Study, complete: int, of: dict[str, Any]) -> tupl
 
 
 def _whole_numbers(values: Sequence[int]) -> dict[str, int]:
-    """The ticks of an axis of counted things, epochs say: at whole numbers alone."""
+    """Ticks at whole numbers only, for an axis of counts such as epochs."""
     return {"tick0": 0, "dtick": -(-max(1, max(values) - min(values)) // _TICKS)}
 
 

@@ -1,4 +1,4 @@
-"""A sweep's report: one page that needs neither a server nor a network, made from the study alone."""
+"""A sweep's report: one self-contained page, built from the study alone."""
 
 import json
 from collections.abc import Sequence
@@ -56,12 +56,12 @@ def write_study_page(study: optuna.Study, folder: Path) -> Path:
 
 
 def _leading(study: optuna.Study, objectives: Sequence[str], folder: Path) -> dict[str, Any]:
-    """What the page begins with: what confirm.py found, if it was run, and what the search found where that is more."""
+    """The top of the page: the results of confirm.py, if it was run, and of the search where it has more trials."""
     confirmed = _confirmed(folder)
     rows = confirmed["rows"] if confirmed else []
     best = best_trials(study)
     if confirmed and {trial.number for trial in best} <= {row["trial"] for row in rows}:
-        best = []  # their table says it, and a search's scores should not stand above those on fresh seeds
+        best = []  # the confirmed scores, on fresh seeds, replace the search's scores
     trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
     leader = trials.get(confirmed["best"]) if confirmed else None
     extreme = "Highest" if study.directions[0] is StudyDirection.MAXIMIZE else "Lowest"
@@ -81,7 +81,7 @@ def _seconds(trial: FrozenTrial) -> float:
 
 
 def _time_saved(study: optuna.Study, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-    """What pruning saved: of each pruned trial the epochs that it did not run, at its own time an epoch."""
+    """The time that pruning saved: each pruned trial's missing epochs times its mean time per epoch."""
     saved, pruned = 0.0, 0
     for trial in trials:
         if trial.state is TrialState.PRUNED and trial.last_step:
@@ -95,8 +95,8 @@ def _time_saved(study: optuna.Study, trials: Sequence[FrozenTrial]) -> dict[str,
 
 
 def _row(trial: FrozenTrial, objectives: Sequence[str], folder: Path) -> dict[str, Any]:
-    """What the page says of a trial."""
-    own = trial_folder(Path(), trial.number)
+    """A trial's row of the table."""
+    relative_folder = trial_folder(Path(), trial.number)
     params = {key: f"{value:.4g}" if isinstance(value, float) else str(value) for key, value in trial.params.items()}
     return {
         "number": trial.number,
@@ -105,12 +105,12 @@ def _row(trial: FrozenTrial, objectives: Sequence[str], folder: Path) -> dict[st
         "params": params,
         "epochs": trial.last_step or "",
         "time": duration(_seconds(trial)),
-        "folder": own if (folder / own).exists() else None,  # it may be on another machine
+        "folder": relative_folder if (folder / relative_folder).exists() else None,  # it may be on another machine
     }
 
 
 def _confirmed(folder: Path) -> dict[str, Any] | None:
-    """What confirm.py found, if it was run."""
+    """The content of confirmed.json; None where it is missing or unreadable."""
     try:
         return dict(json.loads((folder / "confirmed.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError):

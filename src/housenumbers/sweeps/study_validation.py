@@ -1,4 +1,4 @@
-"""What was changed by hand in a study's database, told in one line before anything is made of it."""
+"""Checks a study's database for corrupt or manually changed values; errors take one line."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers.runtime.errors import UserError
 
-# The attributes of trials that are ours, and their types.
+# The trial attributes that this project writes, and their types.
 _ATTRIBUTES = {
     "owner": list, "interrupted": bool, "error": str, "continues": int, "continues_after": int, "deaths": int,
     "start": int, "taken_from": list,
@@ -19,7 +19,7 @@ _ATTRIBUTES = {
 
 @contextmanager
 def one_line_study_errors(name: str) -> Iterator[None]:
-    """Makes a UserError, which calls the study `name`, of what Optuna or a check says of values that it reads."""
+    """Converts errors of Optuna and of `read_trials` about stored values to a UserError that names the study `name`."""
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
@@ -28,10 +28,7 @@ def one_line_study_errors(name: str) -> Iterator[None]:
 
 
 def read_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """All trials of the study.
-
-    Raises one of the errors that `one_line_study_errors` expects where a trial is not as Optuna wrote it.
-    """
+    """All trials of the study. Raises an error that `one_line_study_errors` converts where a trial is invalid."""
     trials = study.get_trials(deepcopy=False)
     for number, trial in enumerate(trials):
         if trial.number != number:
@@ -56,7 +53,7 @@ def _check_objectives(trial: FrozenTrial, count: int) -> None:
 
 
 def _check_owner(trial: FrozenTrial) -> None:
-    """Which machine and process, and when that began."""
+    """Checks the attribute `owner`: host, process id and start time."""
     owner = trial.user_attrs.get("owner")
     if owner is not None and [type(part) for part in owner] not in ([str, int, float], [str, int, int]):
         raise ValueError(f"trial {trial.number}: owner={owner}")

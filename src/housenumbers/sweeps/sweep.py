@@ -1,4 +1,4 @@
-"""A sweep: one call of the command takes a study from where it stands to `n_trials` in all."""
+"""A sweep: one call of the command continues a study up to `n_trials` in total."""
 
 import copy
 import os
@@ -58,12 +58,12 @@ from housenumbers.sweeps.worker import Worker, too_many_failed, trial_lock
 
 _INSTEAD = {"direction": "it follows from objective=", "custom_search_space": "conf/search/models.yaml shows how"}
 _ENDED = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-_OF_THE_SWEEP = ("hydra", "~hydra", "search@")  # how overrides begin that a single run would not know
-_JOBS_OF_THEIR_OWN = ("LocalLauncher", "SlurmLauncher")  # submitit's, which go on without the command
+_OF_THE_SWEEP = ("hydra", "~hydra", "search@")  # prefixes of overrides that a single run does not accept
+_JOBS_OF_THEIR_OWN = ("LocalLauncher", "SlurmLauncher")  # of submitit; their jobs outlive the command
 
 
 class Sweep:
-    """Reads what is searched, opens the study, has its trials run, and says what was found."""
+    """Reads the search space, opens the study, runs its trials, and prints the result."""
 
     def __init__(
         self, options: Mapping[str, Any], hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -72,7 +72,7 @@ class Sweep:
         self._called = storage_name("hydra.sweeper.storage", self._options["storage"])
 
     def run(self, arguments: list[str]) -> None:
-        """Raises UserError where the study is another one, too much failed, or an option is out of range."""
+        """Raises UserError where the stored study differs, too many trials failed, or an option is out of range."""
         with one_line_database_errors(self._called):
             self._run(arguments)
 
@@ -80,32 +80,32 @@ class Sweep:
         if worker_pool.is_worker():
             worker_pool.terminate_with_starters()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # Optuna tells over several lines that it asks once more; if that fails too, one line of ours does.
+        # Hides Optuna's multi-line warning about a retry; if the retry fails too, this project prints one line.
         rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
         rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
-        warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py records them
+        warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py uses them
         self._check_options()
         params = search_params(self._context.config_loader, self._config)
         space, fixed, removed = read_space(params.params, arguments)
         overrides = [*(f"{key}={value}" for key, value in fixed.items()), *removed]
         composed = self._composed(overrides)
         typed = {word.partition("=")[0] for word in arguments}
-        said = [drop_unknown_keys(space, composed, typed)] if params.from_file else []
+        notes = [drop_unknown_keys(space, composed, typed)] if params.from_file else []
         if not space.keys():
             raise UserError("nothing to search: give at least one range, optimizer.lr=interval(0.001,0.01) say")
         config = self._trial_config(composed)
-        said.append(unused_step_lr_parameters(space, config))
-        for trial_overrides in space.samples():  # whether there are such keys and options, and the overrides suit them
+        notes.append(unused_step_lr_parameters(space, config))
+        for trial_overrides in space.samples():  # raises for unknown keys and options and unsuitable overrides
             self._composed([*overrides, *trial_overrides])
-        chosen = self._options["sampler"]
-        self._grid_size = grid_size(chosen, space)
+        sampler_options = self._options["sampler"]
+        self._grid_size = grid_size(sampler_options, space)
         if self._grid_size is not None:
             self._options["n_trials"] = min(self._options["n_trials"], self._grid_size)
         make_pruner(self._options["pruner"])
         if not worker_pool.is_worker():
             name = self._config.hydra.runtime.choices["hydra/sweeper/sampler"]
-            check_sampler(chosen, name, space, [OBJECTIVES[objective] for objective in config.objectives])
-            for line in filter(None, said):
+            check_sampler(sampler_options, name, space, [OBJECTIVES[objective] for objective in config.objectives])
+            for line in filter(None, notes):
                 self._say(line)
         study = self._open(config, fixed, space, overrides)
         if worker_pool.is_worker():
@@ -114,17 +114,17 @@ class Sweep:
         if len(config.objectives) > 1:
             self._say("several objectives: no trial is pruned")
         self._say_taken(study)
-        wanted = plural(self._options["n_trials"], "trial")
-        self._say(f"study {study.study_name}: {len(counted_trials(study))} of {wanted} done")
+        total = plural(self._options["n_trials"], "trial")
+        self._say(f"study {study.study_name}: {len(counted_trials(study))} of {total} done")
         try:
             if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
                 self._worker(study, space, overrides, config, self._say).work()
             elif len(counted_trials(study)) < self._options["n_trials"]:
                 self._start_workers(study, config)
         finally:
-            from housenumbers.sweeps.study_page import write_study_page  # plotly takes a while, and workers do without
+            from housenumbers.sweeps.study_page import write_study_page  # plotly imports slowly
 
-            with suppress(OSError, *DATABASE_ERRORS):  # a full disk, which is the news, not the missing report
+            with suppress(OSError, *DATABASE_ERRORS):  # for example a full disk: the sweep's own error is raised
                 self._say(f"report: {write_study_page(study, self._folder)}")
         self._conclude(study, config.objectives)
 
@@ -144,7 +144,7 @@ class Sweep:
         return self._context.config_loader.load_sweep_config(self._config, overrides)
 
     def _trial_config(self, composed: DictConfig) -> TrainConfig:
-        """The configuration that the trials share, checked; what is searched has its default in it."""
+        """The validated configuration that the trials share; searched keys have their default values."""
         config = validate_composed(composed)
         check_for_launcher(config, self._launcher_name())
         if config.data.val_fraction == 0 and set(config.objectives) != {"train_seconds"}:
@@ -165,14 +165,14 @@ class Sweep:
         if shared is None:
             self._folder.mkdir(parents=True, exist_ok=True)
         with read_write(self._config.hydra.sweep):
-            self._config.hydra.sweep.dir = str(self._folder)  # where launchers make their folders
-        own = sqlite_url(self._folder / "study.db")
-        storage = shared or open_storage(own, self._options["heartbeat_seconds"], self._called)
-        # In this order: another process may make the study and its first trial just now.
+            self._config.hydra.sweep.dir = str(self._folder)  # where launchers create their folders
+        own_url = sqlite_url(self._folder / "study.db")
+        storage = shared or open_storage(own_url, self._options["heartbeat_seconds"], self._called)
+        # In this order: another process may be creating the study and its first trial.
         has_trials = any(self._folder.glob("trial_*/run.json"))
         with one_line_study_errors(self._called):
-            is_there = name in optuna.get_all_study_names(storage)
-        if has_trials and not is_there:
+            exists = name in optuna.get_all_study_names(storage)
+        if has_trials and not exists:
             raise UserError(
                 f"{self._folder}: holds trials of a study that is gone or has another name: move it away, or choose "
                 "another hydra.sweeper.study_name"
@@ -186,11 +186,11 @@ class Sweep:
             studies = earlier_studies(name, self._folder_of, shared, default_prefix(fixed))
             return reusable_trials(studies, config.objectives, fixed, space)
 
-        chosen, automatic = self._options["sampler"], self._options["study_name"] is None
-        is_grid = self._grid_size is not None  # which has its own order, and to which the first ones do not matter
+        sampler, automatic = self._options["sampler"], self._options["study_name"] is None
+        is_grid = self._grid_size is not None  # GridSampler has a fixed order and needs no first trials
         self._earlier = earlier() if automatic and is_grid else []
         enqueue_first_trials(
-            study, space, self._folder, chosen, partial(make_sampler, chosen, space), self._options["n_trials"],
+            study, space, self._folder, sampler, partial(make_sampler, sampler, space), self._options["n_trials"],
             may_wait=not is_new and shared is not None, earlier=earlier if automatic and not is_grid else None,
         )  # fmt: skip
         study.sampler = self._sampler(study, space)
@@ -198,31 +198,31 @@ class Sweep:
         return study
 
     def _automatic_name(self, base: str, space: Space, shared: RDBStorage | None) -> str:
-        """The study's name where none is given: another one where a study of another space has the usual one."""
+        """The default study name; with a suffix where a study with another space has that name."""
         with one_line_study_errors(self._called):
             stored = stored_space(base, shared or sweep_storage(self._folder_of(base)))
         return default_study_name(base, space, stored)
 
     def _folder_of(self, name: str) -> Path:
-        """The sweep's folder, if its study has that name."""
-        named = copy.deepcopy(self._config)
-        with read_write(named.hydra.sweeper):
-            named.hydra.sweeper.study_name = name
-        return Path(named.hydra.sweep.dir).absolute()
+        """The sweep's folder for a study of that name."""
+        config = copy.deepcopy(self._config)
+        with read_write(config.hydra.sweeper):
+            config.hydra.sweeper.study_name = name
+        return Path(config.hydra.sweep.dir).absolute()
 
     def _sampler(self, study: optuna.Study, space: Space) -> optuna.samplers.BaseSampler:
-        chosen = dict(self._options["sampler"])
-        if chosen.get("seed") is not None:
-            chosen["seed"] += len(study.trials)  # else a continued study would draw its first samples again
-            if worker_pool.is_worker() or self._options["storage"]:  # and each worker those of the others
-                chosen["seed"] = (chosen["seed"] + int.from_bytes(os.urandom(3))) % 2**32
-        return make_sampler(chosen, space)
+        options = dict(self._options["sampler"])
+        if options.get("seed") is not None:
+            options["seed"] += len(study.trials)  # else a continued study would draw its first samples again
+            if worker_pool.is_worker() or self._options["storage"]:  # and each worker the samples of the others
+                options["seed"] = (options["seed"] + int.from_bytes(os.urandom(3))) % 2**32
+        return make_sampler(options, space)
 
     def _launcher_name(self) -> str:
         return str(self._config.hydra.launcher._target_).rpartition(".")[2]
 
     def _start_workers(self, study: optuna.Study, config: TrainConfig) -> None:
-        """Has workers complete the study, in processes of this machine or wherever the launcher starts them."""
+        """Starts workers that complete the study, as processes on this machine or through the launcher."""
         workers = self._options["n_jobs"]
         command = worker_pool.worker_command(self._threads(config))
         with worker_pool.study_progress(study, config.objectives, self._options["n_trials"], self._say):
@@ -255,13 +255,13 @@ class Sweep:
         )  # fmt: skip
 
     def _threads(self, config: TrainConfig) -> int | None:
-        """The threads of each worker where they share this machine's cores and nothing else is asked for."""
+        """The threads per worker where the workers share this machine's cores and `threads` is null; else None."""
         if config.threads is not None or self._launcher_name() not in LAUNCHERS_HERE:
             return None
         return max(1, processes.available_cores() // self._options["n_jobs"])
 
     def _conclude(self, study: optuna.Study, objectives: list[str]) -> None:
-        """Says what was found. Raises UserError where too many trials failed; exit code 1 where none completed."""
+        """Prints the result. Raises UserError where too many trials failed, SystemExit(1) where none completed."""
         trials = counted_trials(study)
         if too_many_failed(trials, self._options["max_failure_rate"]):
             failed = [trial for trial in trials if trial.state is TrialState.FAIL]
@@ -286,7 +286,7 @@ class Sweep:
             self._say(f"  {repeat_command(study, best.params)}")
 
     def _say_taken(self, study: optuna.Study) -> None:
-        """Says which trials the study began with that were trained for others."""
+        """Prints how many trials the study copied from which other studies."""
         names = [trial.user_attrs[COPIED_FROM][0] for trial in counted_trials(study) if is_copied_trial(trial)]
         others = sorted(set(names) - {study.study_name})
         if others:

@@ -1,4 +1,4 @@
-"""What a run needs to know of the trial that it is. Does not import Optuna, since single runs come here too."""
+"""The interface between a run and its Optuna trial. Does not import Optuna: single runs import this module too."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class Trial:
-    """One trial of a study with one objective, or with several: then nothing is reported, as Optuna cannot prune it."""
+    """A trial of a study. With several objectives nothing is reported, since Optuna cannot prune such a trial."""
 
     live: Any  # the optuna.trial.Trial
     objectives: int
@@ -20,12 +20,12 @@ class Trial:
         return {"study": self.live.study.study_name, "number": self.live.number}
 
     def report(self, value: float, epoch: int) -> None:
-        """Tells the study the objective's value at an epoch."""
+        """Reports the objective's value at an epoch to the study."""
         if self.objectives == 1:
             self.live.report(value, epoch)
 
     def should_stop(self) -> bool:
-        """Whether the pruner has given the trial up. Asked once an epoch."""
+        """Whether the pruner stops the trial. Called once per epoch."""
         self.pruned = self.objectives == 1 and self.live.should_prune()
         return self.pruned
 
@@ -34,7 +34,7 @@ _current: Trial | None = None
 
 
 def current_trial() -> Trial | None:
-    """The trial that this process is at work on, if it is."""
+    """The trial that this process is running, or None."""
     return _current
 
 

@@ -1,4 +1,4 @@
-"""What would be searched in vain: keys that the configuration does not have, and values that change nothing."""
+"""Detects useless search parameters: keys that the configuration lacks, and values without an effect."""
 
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -12,9 +12,9 @@ _STEP = ("scheduler.step_size", "scheduler.gamma")
 
 
 def drop_unknown_keys(space: Space, composed: DictConfig, typed: set[str]) -> str | None:
-    """Removes keys from the space that the space's file has, but the configuration does not. Returns a line about it.
+    """Removes keys from the space that the configuration lacks. Returns a line that names them, or None.
 
-    Keys that were `typed` stay, for Hydra to refuse.
+    Keys that were `typed` stay, so that Hydra raises its own error.
     """
     groups = {key: key.rpartition(".")[0] for key in space.always.keys() - typed if "." in key}
     absent = sorted(
@@ -28,13 +28,13 @@ def drop_unknown_keys(space: Space, composed: DictConfig, typed: set[str]) -> st
         del space.always[key]
     if not absent:
         return None
-    chosen = composed.hydra.runtime.choices
-    named = sorted({f"{groups[key]}={chosen[groups[key]]}" for key in absent if groups[key] in chosen})
-    return f"not searched: {', '.join(absent)}: {', '.join(named) or 'the configuration'} has no such key"
+    options = composed.hydra.runtime.choices
+    selected = sorted({f"{groups[key]}={options[groups[key]]}" for key in absent if groups[key] in options})
+    return f"not searched: {', '.join(absent)}: {', '.join(selected) or 'the configuration'} has no such key"
 
 
 def unused_step_lr_parameters(space: Space, config: TrainConfig) -> str | None:
-    """What to say of a StepLR's parameters that are searched though no value changes the learning rate in time."""
+    """A line about searched parameters of StepLR whose first step comes after the last epoch, or None."""
     searched = [key for key in _STEP if key in space.always]
     scheduler = option_dict(config.scheduler)
     is_step = str(scheduler.get("_target_")).endswith(".StepLR") and scheduler.get("interval") == "epoch"

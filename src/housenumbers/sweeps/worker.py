@@ -1,4 +1,4 @@
-"""A worker: asks the study for trial after trial, runs each in its own folder, and tells the study how it went."""
+"""A worker: takes trials from the study, runs each in its own folder, and reports the results to the study."""
 
 import errno
 import math
@@ -39,28 +39,28 @@ from housenumbers.sweeps.study import COPIED_FROM, assignments, counts_as_trial,
 from housenumbers.sweeps.trial import Trial, set_current_trial
 from housenumbers.tracking.run_folder import RunFolder
 
-_JUDGED_FROM = 4  # trials: before that a failure rate says little
-_LOOK_EVERY = 0.5  # seconds, while the last trials are with other workers
+_JUDGED_FROM = 4  # trials from which the failure rate is checked
+_LOOK_EVERY = 0.5  # seconds between checks while other workers run the last trials
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass
 class Worker:
-    """Any number of them, in processes and on machines of their own, complete a study together."""
+    """Any number of workers, in separate processes and on separate machines, complete a study together."""
 
     study: optuna.Study
     space: Space
-    overrides: Sequence[str]  # what all trials share
+    overrides: Sequence[str]  # shared by all trials
     objectives: Sequence[str]
     folder: Path  # of the sweep
     launcher: Launcher  # runs one trial in this process
     n_trials: int
     max_failure_rate: float
-    earlier: Sequence[FrozenTrial]  # of other studies: what they have need not be trained
+    earlier: Sequence[FrozenTrial]  # trials of other studies, reused instead of trained again
     say: Callable[[str], None]
 
     def work(self) -> None:
-        """Runs trials until `n_trials` are there, those of other workers included, or too many have failed."""
+        """Runs trials until the study, with other workers' trials, has `n_trials`, or too many have failed."""
         while True:
             signals.exit_if_received()
             with deferred_signals(), trial_lock(self.folder):
@@ -73,55 +73,57 @@ class Worker:
             if any(trial.state is TrialState.WAITING for trial in trials) or _places_taken(trials) < self.n_trials:
                 self._run_trial()
             else:
-                time.sleep(_LOOK_EVERY)  # rather than leave: one of the others may die
+                time.sleep(_LOOK_EVERY)  # does not exit, since another worker may die
 
     def _run_trial(self) -> None:
-        live = None
+        optuna_trial = None
         try:
             with deferred_signals(), trial_lock(self.folder):
-                live = self._ask()
-            if live is None:
+                optuna_trial = self._ask()
+            if optuna_trial is None:
                 return
-            if (equal := self._equal_to(live)) is not None:
+            if (equal := self._equal_to(optuna_trial)) is not None:
                 with deferred_signals():
-                    self._take_over(live, equal)
-                    self.say(ended_line(self._frozen(live), self.objectives))
+                    self._take_over(optuna_trial, equal)
+                    self.say(ended_line(self._frozen(optuna_trial), self.objectives))
                 return
-            folder = self._folder_for(live)
+            folder = self._folder_for(optuna_trial)
             place = [f"hydra.sweep.dir={quote_value(self.folder)}", f"hydra.sweep.subdir={folder.name}"]
-            trial_overrides = [*self.overrides, *assignments(live.params), *place]
-            trial = Trial(live, len(self.objectives))
-            with set_current_trial(trial), heartbeats(self.study, live._trial_id):
-                returned = self._launch(trial_overrides, live.number)
+            trial_overrides = [*self.overrides, *assignments(optuna_trial.params), *place]
+            trial = Trial(optuna_trial, len(self.objectives))
+            with set_current_trial(trial), heartbeats(self.study, optuna_trial._trial_id):
+                returned = self._launch(trial_overrides, optuna_trial.number)
             if returned.status is JobStatus.FAILED:
-                signals.exit_if_received()  # C code may have made another error of the interruption
+                signals.exit_if_received()  # C code may have converted the interruption to another error
             if _no_fault_of_its_own(returned):
                 raise returned._return_value
-        except BaseException:  # the sweep itself is being stopped
-            if live is not None:
-                with suppress(*DATABASE_ERRORS):  # the database's disk may be the full one
-                    requeue_trial(self.study, self._frozen(live))
+        except BaseException:  # the sweep is being stopped
+            if optuna_trial is not None:
+                with suppress(*DATABASE_ERRORS):  # the full disk may hold the database
+                    requeue_trial(self.study, self._frozen(optuna_trial))
             raise
         with deferred_signals():
             self._tell(trial, returned, folder)
-            self.say(ended_line(self._frozen(live), self.objectives))
+            self.say(ended_line(self._frozen(optuna_trial), self.objectives))
 
-    def _equal_to(self, live: optuna.Trial) -> FrozenTrial | None:
-        """A complete trial of the same setting, if there is one: its results are these to the bit, but for the time."""
+    def _equal_to(self, optuna_trial: optuna.Trial) -> FrozenTrial | None:
+        """A complete trial with the same setting, or None. Its results are bit-identical, except for the time."""
         if "train_seconds" in self.objectives:
             return None
-        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return next((trial for trial in [*complete, *self.earlier] if trial.params == live.params), None)
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return next((trial for trial in [*trials, *self.earlier] if trial.params == optuna_trial.params), None)
 
-    def _take_over(self, live: optuna.Trial, equal: FrozenTrial) -> None:
-        """Tells the study the equal trial's results."""
+    def _take_over(self, optuna_trial: optuna.Trial, equal: FrozenTrial) -> None:
+        """Reports the results of the `equal` trial to the study."""
         for epoch, value in equal.intermediate_values.items():
-            live.report(value, epoch)
-        live.set_user_attr(COPIED_FROM, equal.user_attrs.get(COPIED_FROM, [self.study.study_name, equal.number]))
-        self._tell_values(live, equal.values)
+            optuna_trial.report(value, epoch)
+        optuna_trial.set_user_attr(
+            COPIED_FROM, equal.user_attrs.get(COPIED_FROM, [self.study.study_name, equal.number])
+        )
+        self._tell_values(optuna_trial, equal.values)
 
     def _launch(self, trial_overrides: list[str], number: int) -> JobReturn:
-        """Runs the trial. A configuration that cannot be composed is a failure of the trial too."""
+        """Runs the trial. A composition error counts as a failure of the trial."""
         try:
             (returned,) = self.launcher.launch([trial_overrides], initial_job_idx=number)
         except (HydraException, OmegaConfBaseException) as error:
@@ -130,39 +132,39 @@ class Worker:
         return returned
 
     def _ask(self) -> optuna.Trial | None:
-        """The next trial; none where another worker took the last place just before."""
-        live = self.study.ask()
-        continued = live.user_attrs.get("continues")  # still RUNNING, if what gave it back was killed at that
+        """The next trial; None where another worker has just taken the last one."""
+        optuna_trial = self.study.ask()
+        continued = optuna_trial.user_attrs.get("continues")  # RUNNING if its requeuing was killed
         trials = self.study.get_trials(deepcopy=False)
-        before = [trial for trial in trials if trial.number < live.number and trial.number != continued]
+        before = [trial for trial in trials if trial.number < optuna_trial.number and trial.number != continued]
         if _places_taken(before) >= self.n_trials:
-            discard_trial(self.study, live._trial_id)
+            discard_trial(self.study, optuna_trial._trial_id)
             return None
-        record_owner(live)
-        self.space.draw(live)
-        return live
+        record_owner(optuna_trial)
+        self.space.draw(optuna_trial)
+        return optuna_trial
 
-    def _folder_for(self, live: optuna.Trial) -> Path:
-        """The trial's folder, with the checkpoints of the interrupted trial that it goes on with, if it does."""
-        folder = trial_folder(self.folder, live.number)
+    def _folder_for(self, optuna_trial: optuna.Trial) -> Path:
+        """The trial's folder, with the checkpoints of the interrupted trial that it continues, if any."""
+        folder = trial_folder(self.folder, optuna_trial.number)
         move_aside(folder)
         trials = self.study.get_trials(deepcopy=False)
-        stopped = live.user_attrs.get("continues")
-        while stopped is not None:
-            checkpoints = trial_folder(self.folder, stopped) / "checkpoints"
-            if checkpoints.exists() and trials[stopped].params == live.params:
-                half = folder / "checkpoints.half"  # a kill may come here, too
+        number = optuna_trial.user_attrs.get("continues")
+        while number is not None:
+            checkpoints = trial_folder(self.folder, number) / "checkpoints"
+            if checkpoints.exists() and trials[number].params == optuna_trial.params:
+                half = folder / "checkpoints.half"  # renamed when complete, so that a kill leaves no partial folder
                 shutil.copytree(checkpoints, half)
                 half.rename(folder / "checkpoints")
                 break
-            stopped = trials[stopped].user_attrs.get("continues")  # it was killed before it had any itself
+            number = trials[number].user_attrs.get("continues")  # it was killed before its first checkpoint
         return folder
 
-    def _frozen(self, live: optuna.Trial) -> FrozenTrial:
-        return self.study._storage.get_trial(live._trial_id)
+    def _frozen(self, optuna_trial: optuna.Trial) -> FrozenTrial:
+        return self.study._storage.get_trial(optuna_trial._trial_id)
 
     def _tell(self, trial: Trial, returned: JobReturn, folder: Path) -> None:
-        """Tells the study how the trial ended."""
+        """Reports the trial's outcome to the study."""
         try:
             if returned.status is JobStatus.FAILED:
                 self._fail(trial, _reason(returned._return_value, folder))
@@ -174,16 +176,16 @@ class Worker:
                     self._tell_values(trial.live, values)
                 else:
                     self._fail(trial, f"the objective is {values}, not a finite number")
-        except UpdateFinishedTrialError:  # this machine slept, and another one has taken the trial over
+        except UpdateFinishedTrialError:  # this machine slept, and another machine has requeued the trial
             pass
 
-    def _tell_values(self, live: optuna.Trial, values: Sequence[float]) -> None:
+    def _tell_values(self, optuna_trial: optuna.Trial, values: Sequence[float]) -> None:
         try:
-            self.study.tell(live, values)
+            self.study.tell(optuna_trial, values)
         except UpdateFinishedTrialError:  # as above
             pass
         except RuntimeError as error:
-            if "Study.stop" not in str(error):  # the grid is complete, and says so where no `optimize` hears it
+            if "Study.stop" not in str(error):  # a complete grid calls Study.stop, which fails outside `optimize`
                 raise
 
     def _fail(self, trial: Trial, reason: str) -> None:
@@ -193,13 +195,13 @@ class Worker:
 
 @contextmanager
 def trial_lock(sweep_folder: Path) -> Iterator[None]:
-    """One process at a time claims trials or gives them back: SQLite itself would let two have the same one.
+    """A lock to claim or requeue trials, since SQLite lets two processes claim the same trial.
 
-    The processes of other machines share a real database, which locks its rows.
+    Processes on other machines share a database server, which locks rows.
     """
     lock = FileLock(sweep_folder / ".lock")
     while not lock.is_locked:
-        signals.exit_if_received()  # the other process may have been stopped, and this one be told to end
+        signals.exit_if_received()  # the lock's holder may be suspended while this process receives a signal
         with suppress(Timeout):
             lock.acquire(timeout=1)
     try:
@@ -209,9 +211,9 @@ def trial_lock(sweep_folder: Path) -> Iterator[None]:
 
 
 def move_aside(folder: Path) -> None:
-    """Moves a trial's folder away that holds another trial: one that the study forgot when it was restored.
+    """Renames a trial's folder that holds a trial unknown to the study, for example after a restored backup.
 
-    Raises UserError where a process is at work there.
+    Raises UserError where another process uses the folder.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         return
@@ -219,12 +221,12 @@ def move_aside(folder: Path) -> None:
         raise UserError(f"{folder}: another process is at work there: end it, or wait for its end")
     aside = next(path for index in count(1) if not (path := folder.with_name(f"{folder.name}_old{index}")).exists())
     folder.rename(aside)
-    said = f"{folder}: held a trial that the study does not know, as after study.db was restored: now {aside}"
-    print(said, file=sys.stderr)
+    message = f"{folder}: held a trial that the study does not know, as after study.db was restored: now {aside}"
+    print(message, file=sys.stderr)
 
 
 def _reason(error: Any, folder: Path) -> str:
-    """What a trial failed of. A bug's traceback goes where one looks for it, if the run did not come to write it."""
+    """The reason why a trial failed. Writes the traceback of a bug to train.log where the run did not."""
     if not isinstance(error, UserError) and not (folder / "train.log").exists():
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "train.log").open("a", encoding="utf-8") as log:
@@ -233,18 +235,18 @@ def _reason(error: Any, folder: Path) -> str:
 
 
 def _places_taken(trials: Sequence[FrozenTrial]) -> int:
-    """How many of these count, are at work, or wait for a worker."""
+    """The number of these trials that count, are running, or are waiting for a worker."""
     return sum(counts_as_trial(trial) or not trial.state.is_finished() for trial in trials)
 
 
 def too_many_failed(trials: Sequence[FrozenTrial], max_failure_rate: float) -> bool:
-    """Whether a larger share of the counted `trials` failed than may."""
+    """Whether more than `max_failure_rate` of the counted `trials` failed."""
     failed = sum(trial.state is TrialState.FAIL for trial in trials)
     return len(trials) >= _JUDGED_FROM and failed > max_failure_rate * len(trials)
 
 
 def _no_fault_of_its_own(returned: JobReturn) -> bool:
-    """Whether a trial ended because a disk was full or the database away: no other one would fare better."""
+    """Whether a trial ended because of a full disk or an unreachable database, which would stop any other trial too."""
     error = returned._return_value
-    full = isinstance(error, OSError) and error.errno in _NO_ROOM
-    return returned.status is JobStatus.FAILED and (full or isinstance(error, DATABASE_ERRORS))
+    disk_full = isinstance(error, OSError) and error.errno in _NO_ROOM
+    return returned.status is JobStatus.FAILED and (disk_full or isinstance(error, DATABASE_ERRORS))

@@ -1,4 +1,4 @@
-"""The loggers and callbacks of a configuration: who hears of each epoch, once it is saved. They change no result."""
+"""The loggers and callbacks of a configuration, called after each epoch is saved. They do not affect the results."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +15,14 @@ log = logging.getLogger(__name__)
 
 
 class LoggersAndCallbacks:
-    """Of one run. A context manager, which tells the loggers how the run ended.
+    """The loggers and callbacks of one run. A context manager that passes the run's final status to the loggers.
 
-    A logger that fails is left out from then on, with one line in the log: what it keeps is elsewhere, too. A callback
-    that fails ends the run: it was asked for. The process that leads the run, alone, has them.
+    A logger that fails is disabled with one line in the log, since its data are stored elsewhere too. A callback that
+    fails ends the run. Only the first process of a distributed run has loggers and callbacks.
     """
 
     def __init__(self, config: TrainConfig, folder: Path) -> None:
-        """Raises UserError where one of them cannot be made."""
+        """Raises UserError where one of them cannot be created."""
         self._params = config_to_dict(config) if config.logger else {}
         self._loggers: dict[str, Logger] = {
             f"logger.{name}": instantiate_in_run(folder, f"logger.{name}", option)
@@ -44,13 +44,13 @@ class LoggersAndCallbacks:
         self._tell_loggers(lambda logger: logger.finalize(status))
 
     def begin(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Tells the loggers the configuration and, after a resume, the epochs so far."""
+        """Passes the configuration and, after a resume, the epochs so far to the loggers."""
         self._tell_loggers(lambda logger: logger.log_hyperparams(self._params))
         for record in history:
             self._log(record, int(record["epoch"]))
 
     def after_epoch(self, record: Mapping[str, Any]) -> None:
-        """Tells the loggers the epoch's record, and calls the callbacks with a copy of it.
+        """Passes the epoch's record to the loggers and a copy to each callback.
 
         Raises UserError where a callback fails.
         """
@@ -62,7 +62,7 @@ class LoggersAndCallbacks:
                 raise UserError(failure_message(key, error)) from None
 
     def scores(self, scores: Mapping[str, Any], epoch: int) -> None:
-        """Tells the loggers the final scores, at the last epoch."""
+        """Passes the final scores to the loggers, at the last epoch."""
         self._log(scores, epoch)
 
     def _log(self, values: Mapping[str, Any], step: int) -> None:
@@ -73,6 +73,6 @@ class LoggersAndCallbacks:
         for key, logger in list(self._loggers.items()):
             try:
                 tell(logger)
-            except Exception as error:  # whatever a library or a network meets
+            except Exception as error:  # libraries and networks raise many types
                 del self._loggers[key]
                 log.warning("%s: the run goes on without it", failure_message(key, error))

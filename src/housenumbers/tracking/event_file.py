@@ -1,4 +1,4 @@
-"""TensorBoard's event file: one in each run folder, complete whenever it is looked at."""
+"""TensorBoard's event file: one per run folder, complete at any time."""
 
 import os
 import socket
@@ -14,18 +14,18 @@ from housenumbers.tracking.run_folder import EVENTS
 
 
 class EventFile(SummaryWriter):
-    """A SummaryWriter with the only event file of its folder: earlier ones are emptied when it is opened.
+    """A SummaryWriter with the only event file of its folder: opening it empties earlier event files.
 
-    TensorBoard shows what several files in a folder say on one step once, twice, or not at all, depending on its loader
-    and on their names, which begin with the clock's time. So a resumed run writes everything anew, into a new file.
+    With several files in a folder TensorBoard shows a step once, twice, or not at all, depending on its loader and on
+    the file names, which begin with the time. So a resumed run writes all data again into a new file.
 
-    What is added is in the file when the call returns, and OSError is raised by that call: the writer of torch leaves
-    both to a thread, which ends in a traceback of its own where the disk is full.
+    Each call writes synchronously and raises OSError itself. The writer of torch does both in a thread, which ends with
+    a separate traceback where the disk is full.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # Purging from step 0 makes a TensorBoard that has read the file before forget all that it said.
+        # Purging from step 0 makes a running TensorBoard discard the data of earlier files.
         super().__init__(str(folder), purge_step=0)
 
     def _get_file_writer(self) -> FileWriter:
@@ -39,7 +39,7 @@ class EventFile(SummaryWriter):
 
 
 def list_event_files(folder: Path) -> list[Path]:
-    """The event files in a folder itself, by name."""
+    """The event files directly in a folder, sorted by name."""
     return sorted(folder.glob(f"{EVENTS}*"))
 
 
@@ -49,18 +49,18 @@ class _FileWriter(FileWriter):
 
 
 class _Records:
-    """What torch's FileWriter writes to: the records of a new event file, without a buffer or a thread."""
+    """The target of torch's FileWriter: writes records to a new event file without a buffer or a thread."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         earlier = list_event_files(folder)
-        # A TensorBoard at work goes on to names that sort after those which it knows; the clock may have been set back.
+        # A running TensorBoard reads only names that sort after the known ones; the clock may have been set back.
         stamps = [file.name.removeprefix(EVENTS).partition(".")[0] for file in earlier]
         stamp = max([int(time.time()), *(int(before) + 1 for before in stamps if before.isdecimal())])
         for file in earlier:
-            is_own = file.is_file() and not file.is_symlink()  # a link may lead nowhere, or to somebody else's file
+            is_own = file.is_file() and not file.is_symlink()  # a link may be broken, or lead to a foreign file
             if is_own and file.stat().st_size:
-                os.truncate(file, 0)  # not removed: the loader of --load_fast=false, at work on it, would never go on
+                os.truncate(file, 0)  # not removed: a running loader of --load_fast=false would stay on it forever
             else:
                 file.unlink()
         self._folder = folder
@@ -74,7 +74,7 @@ class _Records:
     def write(self, data: bytes) -> None:
         left = memoryview(data)
         try:
-            while left:  # an unbuffered file may take a part
+            while left:  # an unbuffered write may be partial
                 left = left[self._file.write(left) :]
         except OSError as error:
             error.filename = str(self._path)

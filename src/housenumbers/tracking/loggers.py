@@ -1,6 +1,6 @@
-"""Loggers: what a run tells Weights & Biases, MLflow or a table, through their own libraries, imported when asked for.
+"""Loggers: pass a run's data to Weights & Biases, MLflow or a CSV table. Their libraries are imported only when used.
 
-They have the methods of Lightning's loggers, so that those work too, and one of your own need have no others.
+They have the methods of Lightning's loggers, so that Lightning's loggers work too. A custom logger needs no others.
 """
 
 import csv
@@ -17,24 +17,24 @@ from filelock import FileLock
 from housenumbers.config.values import flatten
 from housenumbers.runtime.files import write_text
 
-_TAG = "housenumbers_run"  # of MLflow's
+_TAG = "housenumbers_run"  # of MLflow
 
 
 class Logger(Protocol):
-    """What a run calls. After a resume it begins again with the epochs that there were before."""
+    """The methods that a run calls. A resumed run first logs the earlier epochs again."""
 
     def log_hyperparams(self, params: dict[str, Any]) -> None:
-        """Once, at the beginning: the whole configuration, nested."""
+        """Called once at the start with the whole nested configuration."""
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
-        """After each epoch, which is the step; and at the end, at the last one, with the final scores."""
+        """Called after each epoch with `step` as the epoch, and at the end with the final scores and the last epoch."""
 
     def finalize(self, status: str) -> None:
-        """At the end: "success" or, where the run failed or was interrupted, "failed"."""
+        """Called at the end with "success", or with "failed" where the run failed or was interrupted."""
 
 
 class CSVLogger:
-    """A table in the run's folder, replaced whole after each epoch: a column for each value, a line for each step."""
+    """A CSV file in the run's folder, rewritten after each epoch: a column per value, a line per step."""
 
     def __init__(self, folder: Path, file: str = "metrics.csv") -> None:
         if not file or Path(file).name != file:
@@ -43,7 +43,7 @@ class CSVLogger:
         self._lines: dict[int, dict[str, float]] = {}
 
     def log_hyperparams(self, params: dict[str, Any]) -> None:
-        """They lie beside the table."""
+        """Does nothing: the configuration is stored in the run's folder."""
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         self._lines.setdefault(step, {"epoch": step}).update(metrics)
@@ -55,11 +55,11 @@ class CSVLogger:
         write_text(self._file, text.getvalue())
 
     def finalize(self, status: str) -> None:
-        """It is written."""
+        """Does nothing: the file is complete."""
 
 
 class WandbLogger:
-    """A run of Weights & Biases; offline, its files are in the run's folder, and `wandb sync` sends them."""
+    """A run of Weights & Biases. Offline, its files are in the run's folder and `wandb sync` uploads them."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class WandbLogger:
     ) -> None:
         if mode not in ("offline", "online"):
             raise ValueError(f"mode={mode}: must be offline or online")
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # which would go to its makers, offline too
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else it sends errors to its makers, offline too
         import wandb
 
         self._wandb = wandb
@@ -92,7 +92,7 @@ class WandbLogger:
 
 
 class MLflowLogger:
-    """A run of MLflow's, in the database or on the server that `tracking_uri` names."""
+    """An MLflow run in the database or on the server at `tracking_uri`."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class MLflowLogger:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         import mlflow
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it tells of each table that it makes
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it logs each table that it creates
         self._mlflow, self._uri, self._experiment, self._name = mlflow, tracking_uri, experiment, name
         self._number = _number(folder)
         self._run = ""
@@ -112,11 +112,11 @@ class MLflowLogger:
 
     def log_hyperparams(self, params: dict[str, Any]) -> None:
         place = hashlib.sha256(f"{Path.cwd()} {self._uri}".encode()).hexdigest()[:16]
-        # Two processes that make the same tables at once are in each other's way.
+        # Processes that create the same tables at the same time conflict.
         with FileLock(Path(tempfile.gettempdir()) / f"mlflow_{place}.lock"):
             self._client = self._mlflow.MlflowClient(tracking_uri=self._uri)
-            found = self._client.get_experiment_by_name(self._experiment)
-            experiment = found.experiment_id if found else self._client.create_experiment(self._experiment)
+            known = self._client.get_experiment_by_name(self._experiment)
+            experiment = known.experiment_id if known else self._client.create_experiment(self._experiment)
         before = self._client.search_runs([experiment], f"tags.{_TAG} = '{self._number}'")
         if before:
             self._run = before[0].info.run_id
@@ -131,7 +131,7 @@ class MLflowLogger:
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         for key, value in metrics.items():
-            if (key, step) not in self._logged:  # it would keep both
+            if (key, step) not in self._logged:  # MLflow would store both
                 self._client.log_metric(self._run, key, value, step=step)
                 self._logged.add((key, step))
 
@@ -141,5 +141,5 @@ class MLflowLogger:
 
 
 def _number(folder: Path) -> str:
-    """What a run is called there: made of its folder, so that a resumed one is the same."""
+    """The run's id in the logger: a hash of its folder, so that a resumed run has the same id."""
     return hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]

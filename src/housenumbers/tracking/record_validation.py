@@ -1,4 +1,4 @@
-"""What a run's records must be, wherever they are read from: other programs, or a hand, may have changed them."""
+"""Validates a run's records when they are read, since other programs or the user may have changed them."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("trial", "best", "test", "calibration"), (dict, NoneType)),
     "conditions_mixed": bool,
 }
-# What is read of these, whichever they are.
+# The nested keys that are read, and their types.
 _WITHIN: dict[str, dict[str, type | tuple[type, ...]]] = {
     "config": {"data": dict, "objective": (str, list)},
     "trial": {"study": str},
@@ -31,7 +31,7 @@ _WITHIN: dict[str, dict[str, type | tuple[type, ...]]] = {
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number that a float can hold."""
+    """Whether the value is a finite number in the range of float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
@@ -41,16 +41,16 @@ def is_number(value: Any) -> bool:
 
 
 def is_deep(value: Any) -> bool:
-    """Whether lists and dictionaries are nested so deeply that the json module, which reads such, cannot write them."""
+    """Whether lists and dictionaries are nested too deeply: the json module may read such values but not write them."""
     level = [value]
     for _ in range(_DEEPEST):
-        lists = [each for each in level if isinstance(each, dict | list)]
-        level = [item for each in lists for item in (each.values() if isinstance(each, dict) else each)]
+        nested = [item for item in level if isinstance(item, dict | list)]
+        level = [child for item in nested for child in (item.values() if isinstance(item, dict) else item)]
     return bool(level)
 
 
 def checked_history(records: Any, source: str) -> list[dict[str, Any]]:
-    """One record an epoch, from the first on, without gaps. Raises UserError, which names `source`, otherwise."""
+    """The records, one per epoch from the first, without gaps. Raises UserError, which names `source`, otherwise."""
     damaged = UserError(f"{source}: damaged (not a record of numbers for each epoch): restore it from a backup")
     if not isinstance(records, list) or not records:
         raise damaged
@@ -59,8 +59,8 @@ def checked_history(records: Any, source: str) -> list[dict[str, Any]]:
         if not isinstance(record, Mapping) or not all(key in record for key in _OF_AN_EPOCH):
             raise damaged
         values = {key: record[key] for key in _OF_AN_EPOCH}
-        fine = all(is_number(value) or (value is None and key in _ABSENT) for key, value in values.items())
-        if not fine or values["epoch"] != number or values["seconds"] <= 0:
+        valid_types = all(is_number(value) or (value is None and key in _ABSENT) for key, value in values.items())
+        if not valid_types or values["epoch"] != number or values["seconds"] <= 0:
             raise damaged
         history.append(values)
     with_validation = {record[key] is not None for record in history for key in _ABSENT}
@@ -70,17 +70,17 @@ def checked_history(records: Any, source: str) -> list[dict[str, Any]]:
 
 
 def check_record(record: Any, source: str) -> dict[str, Any]:
-    """The record of a run, as it is. Raises UserError, which names `source`, where a value is of another type.
+    """The run's record, unchanged. Raises UserError, which names `source`, where a value has a wrong type.
 
-    All keys may be absent; those that are not known are left alone.
+    All keys may be absent. Unknown keys are ignored.
     """
     if not isinstance(record, dict) or is_deep(record):
         raise UserError(f"{source}: not a run's record: restore it from a backup")
     expected = [(key, record[key], kind) for key, kind in _TYPES.items() if key in record]
     for name, kinds in _WITHIN.items():
-        within = record.get(name)
-        if isinstance(within, dict):
-            expected += [(f"{name}.{key}", within[key], kind) for key, kind in kinds.items() if key in within]
+        section = record.get(name)
+        if isinstance(section, dict):
+            expected += [(f"{name}.{key}", section[key], kind) for key, kind in kinds.items() if key in section]
     for key, value, kind in expected:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
             raise UserError(f"{source}: damaged ({key} is of another type): restore it from a backup")
@@ -89,18 +89,18 @@ def check_record(record: Any, source: str) -> dict[str, Any]:
 
 
 def _check_scores(record: Mapping[str, Any], source: str) -> None:
-    """Raises UserError, which names `source`, where scores or seconds in a run's record are no numbers."""
+    """Raises UserError, which names `source`, where scores or seconds in a run's record are not numbers."""
     numbers = {"train_seconds": record["train_seconds"]} if record.get("train_seconds") is not None else {}
     for name, keys in _OF_SCORES.items():
         scores = record.get(name)
         if scores is not None:
             numbers |= {f"{name}.{key}": scores.get(key) if isinstance(scores, Mapping) else None for key in keys}
-    if bad := [name for name, value in numbers.items() if not is_number(value)]:
-        raise UserError(f"{source}: damaged ({bad[0]} is not a number): restore it from a backup")
+    if invalid := [name for name, value in numbers.items() if not is_number(value)]:
+        raise UserError(f"{source}: damaged ({invalid[0]} is not a number): restore it from a backup")
 
 
 def check_calibration(calibration: Any, source: str) -> None:
-    """Raises UserError, which names `source`, where it is given and its temperature could not be divided by."""
+    """Raises UserError, which names `source`, where the calibration is not None and its temperature is not positive."""
     if calibration is None:
         return
     _check_scores({"calibration": calibration}, source)

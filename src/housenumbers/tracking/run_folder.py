@@ -1,4 +1,4 @@
-"""A run's folder: where its files lie, what `run.json` says, and who may write there."""
+"""A run's folder: the paths of its files, the record `run.json`, and the lock for writing."""
 
 import json
 import os
@@ -22,13 +22,13 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import read_text, remove_temporary_files, write_json, write_text
 from housenumbers.tracking.record_validation import check_record, checked_history
 
-EVENTS = "events.out.tfevents."  # what the names of TensorBoard's files begin with
+EVENTS = "events.out.tfevents."  # the prefix of TensorBoard's file names
 _DERIVED = ("report.html", "evaluation_*.json", "corruptions_*")
 FINISHED = ("completed", "pruned")
 
 
 class RunFolder:
-    """The files of one run. Nothing is read or made before it is asked for."""
+    """The files of one run. The constructor reads and creates nothing."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,7 +40,7 @@ class RunFolder:
         self.figures = path / "figures"
 
     def record(self) -> dict[str, Any]:
-        """What `run.json` says; empty where there is none yet.
+        """The content of `run.json`; empty where there is none yet.
 
         Raises UserError where it is damaged, and OSError where it cannot be read.
         """
@@ -55,21 +55,21 @@ class RunFolder:
         return check_record(record, str(self.record_file))
 
     def update(self, **values: Any) -> None:
-        """Sets keys of `run.json`, atomically. Only the process that holds the lock may."""
+        """Sets keys of `run.json` atomically. Only the process that holds the lock may call this."""
         write_json(self.record_file, self.record() | values)
 
     def config(self, overrides: Sequence[str] = ()) -> TrainConfig:
         """The configuration that the run was started with. Raises UserError where there is none."""
         saved = self.record().get("config")
         try:
-            if saved is None:  # killed before it wrote run.json
+            if saved is None:  # the run was killed before it wrote run.json
                 saved = OmegaConf.create(read_text(self.path / ".hydra" / "config.yaml"))
         except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError, YAMLError):
             raise UserError(f"{self.path}: not a run's folder: it has no run.json and no .hydra/config.yaml") from None
         return load_saved_config(saved, str(self.path), overrides)
 
     def overrides(self) -> list[str]:
-        """The words of the command line that started the run; none where they were not saved, or are damaged."""
+        """The overrides of the command that started the run; empty where they were not saved or are damaged."""
         try:
             words = OmegaConf.create(read_text(self.path / ".hydra" / "overrides.yaml"))
             return [str(word) for word in words] if isinstance(words, ListConfig) else []
@@ -77,7 +77,7 @@ class RunFolder:
             return []
 
     def check_free(self) -> None:
-        """Raises UserError where the folder holds a run, or TensorBoard's files of another program."""
+        """Raises UserError where the folder holds a run, or event files of another program."""
         if self.record():
             go_on = f"go on with it by resume={self.path}, or choose another folder"
             raise UserError(f"{self.path}: holds a run already: {go_on}")
@@ -85,9 +85,9 @@ class RunFolder:
             raise UserError(f"{event_files[0]}: is of another program, and would be replaced: choose another folder")
 
     def has_run_of(self, config: TrainConfig) -> bool:
-        """Whether the folder holds a run of this configuration, ended or not.
+        """Whether the folder holds a run of this configuration, finished or not.
 
-        Raises UserError where it holds one of another configuration.
+        Raises UserError where it holds a run of another configuration.
         """
         if not self.record() and not (self.path / ".hydra" / "config.yaml").exists():
             return False
@@ -100,10 +100,10 @@ class RunFolder:
         self._save("config", OmegaConf.create(config_to_dict(config)))
 
     def save_hydra_config(self, config: DictConfig, settings: HydraConf) -> None:
-        """Writes `.hydra/` for a run that Hydra starts: its configuration, Hydra's own, and the words given.
+        """Writes `.hydra/` for a run that Hydra starts: the configuration, Hydra's settings, and the overrides.
 
-        Hydra itself would write over the configuration of a run that the folder holds. Only the process that holds the
-        lock may.
+        Hydra itself would overwrite the configuration of an existing run. Only the process that holds the lock may call
+        this.
         """
         self._save("config", config)
         self._save("hydra", OmegaConf.create({"hydra": settings}))
@@ -113,7 +113,7 @@ class RunFolder:
         write_text(self.path / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(values))
 
     def write_metrics(self, history: Sequence[dict[str, Any]]) -> None:
-        """One line an epoch. The whole file is replaced: after a kill it may say less than the checkpoint, or more."""
+        """Writes one line per epoch. Replaces the whole file, which may differ from the checkpoint after a kill."""
         if not history:
             self.metrics_file.unlink(missing_ok=True)
             return
@@ -130,14 +130,14 @@ class RunFolder:
         return checked_history(records, str(self.metrics_file))
 
     def remove_derived_files(self) -> list[Path]:
-        """Deletes what other commands derived from earlier best weights of this run; returns what there was."""
-        found = [file for pattern in _DERIVED for file in sorted(self.path.glob(pattern))]
-        for file in found:
+        """Deletes the files that other commands derived from earlier best weights of this run. Returns their paths."""
+        derived = [file for pattern in _DERIVED for file in sorted(self.path.glob(pattern))]
+        for file in derived:
             file.unlink()
-        return found
+        return derived
 
     def record_start(self, config: TrainConfig, **values: Any) -> None:
-        """Writes the record of a run that begins, or goes on, perhaps with more epochs."""
+        """Writes the record of a run that starts or resumes, possibly with more epochs."""
         if self.record().get("config", {"epochs": config.epochs}).get("epochs") != config.epochs:
             self.save_config(config)
         self.update(
@@ -154,7 +154,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the folder against other processes; the system lets go when this one ends, however it ends.
+        """Locks the folder. The operating system releases the lock when this process ends for any reason.
 
         Raises UserError where another process holds it.
         """
@@ -165,7 +165,7 @@ class RunFolder:
         except Timeout:
             raise UserError(f"{self.path}: another process is at work on this run: wait for it to end") from None
         except OSError as error:
-            error.filename = str(self.path)  # the lock is no file that the user knows of; or none is named
+            error.filename = str(self.path)  # users do not know the lock file, and some errors name no file
             raise
         try:
             for folder in (self.path, self.path / ".hydra", self.best.parent, self.figures):
@@ -175,7 +175,7 @@ class RunFolder:
             lock.release()
 
     def status(self) -> str:
-        """The status in `run.json`, but "interrupted" where it says "running" and no process is at work on it."""
+        """The status in `run.json`, but "interrupted" where it is "running" and no process holds the lock."""
         status = str(self.record().get("status", "interrupted"))
         if status == "running":
             try:
@@ -183,6 +183,6 @@ class RunFolder:
                     return "interrupted"
             except Timeout:
                 return status
-            except OSError:  # somebody else's folder, or a read-only one: believe what is written
+            except OSError:  # another user's folder or a read-only one: trusts the record
                 return status
         return status

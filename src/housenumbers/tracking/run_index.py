@@ -1,6 +1,6 @@
-"""The index of runs: read from each run's own `run.json` whenever it is asked for.
+"""The index of runs, read from each run's `run.json` on every call.
 
-There is no common file that runs write to, so no number of runs at once can lose or garble a line of it.
+Runs do not share an index file, so parallel runs cannot lose or corrupt entries.
 """
 
 import math
@@ -15,13 +15,13 @@ from housenumbers.runtime.errors import UserError, os_error_message
 from housenumbers.tracking.run_folder import RunFolder
 
 RUN_ROOTS = (Path("outputs"), Path("multirun"))
-_WIDEST = 40  # letters, of a cell of the table
+_WIDEST = 40  # characters in a cell of the table
 
 
 def all_runs(homes: Iterable[Path] = RUN_ROOTS) -> list[dict[str, Any]]:
     """The records of all runs below `homes`, each with its `folder`, best validation accuracy first.
 
-    A damaged record is listed, with status "damaged", and one that may not be read with status "unreadable".
+    Damaged records have the status "damaged", and files without read permission the status "unreadable".
     """
     runs = []
     for home in homes:
@@ -40,7 +40,7 @@ def all_runs(homes: Iterable[Path] = RUN_ROOTS) -> list[dict[str, Any]]:
 
 
 def matches(run: Mapping[str, Any], filters: Sequence[str]) -> bool:
-    """Whether all KEY=VALUE `filters` hold; a dotted key of the record or of its configuration.
+    """Whether all KEY=VALUE `filters` match. KEY is a dotted key of the record or of its configuration.
 
     `data=svhn` means `data.name=svhn`.
     """
@@ -49,7 +49,7 @@ def matches(run: Mapping[str, Any], filters: Sequence[str]) -> bool:
 
 
 def check_filters(runs: Sequence[Mapping[str, Any]], filters: Sequence[str]) -> None:
-    """Raises UserError for the key of a filter that neither a run's record nor its configuration has."""
+    """Raises UserError where a filter's key is neither in a run's record nor in its configuration."""
     known = set(known_keys()).union(
         *(flatten(run) for run in runs), *(flatten(run.get("config") or {}) for run in runs)
     )
@@ -59,7 +59,7 @@ def check_filters(runs: Sequence[Mapping[str, Any]], filters: Sequence[str]) -> 
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:
-    """The runs as lines of aligned columns, the first line naming them."""
+    """The runs as a text table with aligned columns and a header."""
     rows = [["accuracy", "test", "seconds", "status", "name", "model", "data", "seed", "folder"]]
     for run in runs:
         best, test, seconds = run.get("best"), run.get("test"), run.get("train_seconds")
@@ -80,15 +80,15 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def caption(run: Mapping[str, Any]) -> str:
-    """The run in one line, for a list to choose from."""
+    """The run in one line, for a selection list."""
     best = run.get("best")
-    told = [_text(find_value(run, key) or "-") for key in ("name", "model", "data")]
-    told += [f"{100 * best['val_accuracy']:.2f} % of validation"] if best else []
-    return ", ".join([*map(_cell, told), _printable(str(run["folder"]))])
+    texts = [_text(find_value(run, key) or "-") for key in ("name", "model", "data")]
+    texts += [f"{100 * best['val_accuracy']:.2f} % of validation"] if best else []
+    return ", ".join([*map(_cell, texts), _printable(str(run["folder"]))])
 
 
 def newest_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> Path:
-    """The folder of the run that was started last, trials of sweeps apart. Raises UserError where there is none."""
+    """The folder of the most recently started run, without trials of sweeps. Raises UserError where there is none."""
     runs = [run for run in all_runs(homes) if run.get("trial") is None and "config" in run]
     if not runs:
         raise UserError(f"{wanted}: no run below {' or '.join(map(str, homes))}: name a run's folder")
@@ -103,13 +103,13 @@ def duration(seconds: float) -> str:
 
 
 def _cell(text: str) -> str:
-    """The text in one line, and no longer than a column of a table may be: whoever wrote the record chose it."""
+    """The text in one line, truncated to the column width."""
     text = _printable(text)
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
 def _printable(text: str) -> str:
-    """The text without line breaks, control characters, and bytes that are no UTF-8, as names of files may have."""
+    """Escapes line breaks, control characters and bytes that are not UTF-8, which file names may contain."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
@@ -119,7 +119,7 @@ def _accuracy(run: Mapping[str, Any]) -> float:
 
 
 def find_value(run: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key: of the record itself, else of its configuration."""
+    """The value of a dotted key in the record or, if absent, in its configuration."""
     for value in (run, run.get("config", {})):
         for word in key.split("."):
             value = value.get(word) if isinstance(value, Mapping) else None

@@ -1,4 +1,4 @@
-"""The log of a run: plain lines on the terminal, around the progress bar, and in the run's folder."""
+"""The log of a run: plain lines on the terminal, above the progress bar, and in the run's folder."""
 
 import logging
 import sys
@@ -13,10 +13,10 @@ from housenumbers.runtime.errors import UserError
 
 @contextmanager
 def run_log(file: Path) -> Iterator[None]:
-    """While it is open, log records of this package go to standard output and, with their time, to `file`.
+    """Sends log records of this package to standard output and, with timestamps, to `file` until the block ends.
 
-    Errors go to the file alone: the command tells them on standard error.
-    Raises UserError where that is a pipe or a device, and OSError where it cannot be written.
+    Errors go only to the file: the command prints them on standard error.
+    Raises UserError where `file` is a pipe or a device, and OSError where it cannot be written.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists() and not file.is_dir() and not file.is_file():
@@ -41,4 +41,4 @@ def run_log(file: Path) -> Iterator[None]:
 
 
 def _lost(_: logging.LogRecord) -> None:
-    """A line that finds no room on a full disk: logging would print a traceback in the place of the error itself."""
+    """Drops a line that does not fit on a full disk, where logging would print a traceback over the original error."""

@@ -1,4 +1,4 @@
-"""Which run `run=` means: one rule for every command that takes it, and a line that says what was chosen and why."""
+"""Resolves `run=` in the same way for all commands, and explains the selection in one line."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,23 +14,23 @@ Run = Mapping[str, Any]
 
 
 class SelectedRun(NamedTuple):
-    """A run's folder or a checkpoint, and why it is this one: empty where the user named it."""
+    """A run's folder or a checkpoint, and the reason for its selection, which is empty where the user named it."""
 
     path: Path
     why: str = ""
 
     def tell(self) -> None:
-        """Says on standard error what was chosen. For where a command has its result: an error is one line alone."""
+        """Prints the selection on standard error. Called after success, so that an error stays a single line."""
         if self.why:
             print(self.why, file=sys.stderr)
 
 
 def find_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
-    """The run that `wanted` names: a folder, a file, `last`, `best`, or the `name` of runs below `homes`.
+    """The run for `wanted`: a folder, a file, `last`, `best`, or the `name` of runs below `homes`.
 
-    Only runs with a checkpoint are chosen from. `last` is the newest, and so is a name that several have: completed
-    ones come before others, and single runs before trials of a sweep. `best` has the highest validation accuracy among
-    the completed ones with the same data option as the newest of these. Raises UserError where there is none.
+    Considers only runs with a checkpoint. `last`, and a name that several runs share, selects the newest run: completed
+    runs come before others, and single runs before trials of a sweep. `best` selects the highest validation accuracy
+    among completed runs with the data option of the newest completed run. Raises UserError where there is none.
     """
     path = Path(wanted)
     if wanted not in ("last", "best") and (path.is_file() or _is_run(path)):
@@ -39,7 +39,7 @@ def find_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
     if wanted not in ("last", "best"):
         runs = [run for run in runs if run.get("name") == wanted]
         if not runs and path.exists():
-            return SelectedRun(path)  # whoever opens it says what it lacks
+            return SelectedRun(path)  # the caller reports what the path lacks
     saved = [run for run in runs if RunFolder(Path(run["folder"])).best.exists()]
     if wanted == "best":
         return _best(saved, homes)
@@ -53,17 +53,17 @@ def _is_run(path: Path) -> bool:
 
 
 def _newest(wanted: str, runs: Sequence[Run]) -> SelectedRun:
-    chosen = max(runs, key=lambda run: (run["status"] == "completed", not run.get("trial"), _started(run)))
-    alike = [run for run in runs if _kind(run) == _kind(chosen)]
-    what = f"{chosen['status']} {'trial' if chosen.get('trial') else 'run'}"
+    selected = max(runs, key=lambda run: (run["status"] == "completed", not run.get("trial"), _started(run)))
+    peers = [run for run in runs if _kind(run) == _kind(selected)]
+    what = f"{selected['status']} {'trial' if selected.get('trial') else 'run'}"
     named = "" if wanted == "last" else f" named {wanted}"
-    which = f"the only {what}{named}" if len(alike) == 1 else f"the newest of {plural(len(alike), what)}{named}"
-    newer = [run for run in runs if _started(run) > _started(chosen)]
-    passed_over = max(newer, key=_started, default=None)
-    if passed_over is not None:
-        kind = "a sweep's trial" if passed_over.get("trial") else f"{passed_over['status']}"
-        which += f"; newer, but {kind}: {passed_over['folder']}"
-    return _choice(wanted, chosen, which)
+    reason = f"the only {what}{named}" if len(peers) == 1 else f"the newest of {plural(len(peers), what)}{named}"
+    newer = [run for run in runs if _started(run) > _started(selected)]
+    newest = max(newer, key=_started, default=None)
+    if newest is not None:
+        kind = "a sweep's trial" if newest.get("trial") else f"{newest['status']}"
+        reason += f"; newer, but {kind}: {newest['folder']}"
+    return _choice(wanted, selected, reason)
 
 
 def _best(runs: Sequence[Run], homes: Sequence[Path]) -> SelectedRun:
@@ -72,21 +72,21 @@ def _best(runs: Sequence[Run], homes: Sequence[Path]) -> SelectedRun:
         raise UserError(f"run=best: {_nothing('best', runs, homes)}")
     data = find_value(max(scored, key=_started), "data.name")
     same_data = [run for run in scored if find_value(run, "data.name") == data]
-    chosen, others = same_data[0], len(scored) - len(same_data)
-    which = f"{chosen['best']['val_accuracy']:.2%} of validation, the best of {len(same_data)} completed on {data}"
-    which += f", the data of the newest run; {others} on other data not considered" if others else ""
+    best, other_count = same_data[0], len(scored) - len(same_data)
+    reason = f"{best['best']['val_accuracy']:.2%} of validation, the best of {len(same_data)} completed on {data}"
+    reason += f", the data of the newest run; {other_count} on other data not considered" if other_count else ""
     if any(run.get("name") == "best" for run in runs):
-        which += "; one that is named best is asked for by its folder"
-    return _choice("best", chosen, which)
+        reason += "; one that is named best is asked for by its folder"
+    return _choice("best", best, reason)
 
 
-def _choice(wanted: str, chosen: Run, which: str) -> SelectedRun:
-    model, data = (find_value(chosen, key) or "?" for key in ("model.name", "data.name"))
-    return SelectedRun(Path(chosen["folder"]), f"run={wanted}: {chosen['folder']} ({model} on {data}): {which}")
+def _choice(wanted: str, run: Run, reason: str) -> SelectedRun:
+    model, data = (find_value(run, key) or "?" for key in ("model.name", "data.name"))
+    return SelectedRun(Path(run["folder"]), f"run={wanted}: {run['folder']} ({model} on {data}): {reason}")
 
 
 def _nothing(wanted: str, runs: Sequence[Run], homes: Sequence[Path]) -> str:
-    """Why there is nothing to choose from, and what to do."""
+    """The error text where no run matches, with a remedy."""
     places = " or ".join(map(str, homes))
     if wanted == "best" and runs:
         return f"no completed run with a validation part below {places}: use last, or name a folder"

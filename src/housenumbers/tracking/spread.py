@@ -1,4 +1,4 @@
-"""The spread over seeds: runs that differ in their seed alone, and whether groups of such runs really differ."""
+"""The spread over seeds: groups runs that differ only in their seed, and tests whether the groups really differ."""
 
 import json
 import math
@@ -15,16 +15,16 @@ from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
 
 SIGNIFICANT = 0.05
-UNDECIDED = ("no difference", "equal", "not known")  # how verdicts begin that find no difference
-_DIGITS = 9  # of a score, after the point
-# What may differ between runs of one group, and data.split_seed, which follows the seed if nothing else was said.
-# Runs of one seed are no independent ones, whatever else may differ: the last of them counts.
+UNDECIDED = ("no difference", "equal", "not known")  # prefixes of verdicts that find no difference
+_DIGITS = 9  # decimal places of a score
+# The keys that may differ within a group, besides data.split_seed, which follows the seed by default.
+# Runs with the same seed are not independent, even if other keys differ: only the last one counts.
 _SEEDS = ("seed", "name", "threads", "device")
 _SEED_OVERRIDES = ("seed=", "data.split_seed=", "name=")
 
 
 def mean_and_deviation(values: Sequence[float]) -> str:
-    """ "0.9412 ± 0.0031": the mean and the sample standard deviation, which one value alone does not have."""
+    """ "0.9412 ± 0.0031": the mean and the sample standard deviation; only the mean for a single value."""
     mean = f"{statistics.fmean(values):.4f}"
     return f"{mean} ± {statistics.stdev(values):.4f}" if len(values) > 1 else mean
 
@@ -35,9 +35,9 @@ def score(record: Mapping[str, Any], objective: str) -> float:
 
 
 def compare_means(groups: Mapping[Any, Sequence[float]], objective: str) -> tuple[Any, dict[Any, str]]:
-    """The group with the best mean, and in words whether each of the others is really worse.
+    """The group with the best mean, and a verdict for each other group: whether it is really worse.
 
-    Welch's t-test (1947), two-sided; p is multiplied by the number of pairs (Bonferroni), since the best was picked.
+    Uses Welch's t-test (1947), two-sided. Multiplies p by the number of pairs (Bonferroni), since the best was picked.
     """
     sign = 1 if OBJECTIVES[objective] == "maximize" else -1
     best = max(groups, key=lambda name: sign * statistics.fmean(groups[name]))
@@ -46,44 +46,44 @@ def compare_means(groups: Mapping[Any, Sequence[float]], objective: str) -> tupl
 
 
 def best_mean(objective: str) -> str:
-    """What the group with the best mean is called: that it is the better one is for a test to say."""
+    """The label of the group with the best mean. It does not claim that the group is better, which needs a test."""
     return f"the {'highest' if OBJECTIVES[objective] == 'maximize' else 'lowest'} mean"
 
 
 def _difference(best: Sequence[float], other: Sequence[float], pairs: int) -> str:
     if min(len(best), len(other)) < 2:
         return "not known: needs two seeds or more"
-    # Noise of the last bits is no spread: beside it the least difference would seem beyond doubt.
+    # Rounding removes floating-point noise, beside which the smallest difference would appear significant.
     best, other = ([round(value, _DIGITS) for value in values] for values in (best, other))
     if len(set(best)) == len(set(other)) == 1:
         return "equal" if best[0] == other[0] else "worse in every run"
     from scipy.stats import ttest_ind_from_stats
 
-    # From the exact statistics: `ttest_ind` computes its own, and warns where the scores are nearly equal.
+    # From exact statistics: `ttest_ind` computes less exact ones, and warns where the scores are nearly equal.
     numbers = [of(values) for values in (best, other) for of in (statistics.mean, statistics.stdev, len)]
     p = min(1.0, float(ttest_ind_from_stats(*numbers, equal_var=False).pvalue) * pairs)
     return f"worse (p = {p:.2g})" if p < SIGNIFICANT else f"no difference shown (p = {p:.2g})"
 
 
 def seed_summary(sweep_folder: Path) -> list[str]:
-    """A line for each group of runs, best first, then one for each run that failed.
+    """A line for each group of runs, best first, then a line for each failed run.
 
-    No group is shown where no two runs differ in their seed alone.
+    Shows no groups where no two runs differ only in their seed.
     """
     records = {}
     for file in sorted(sweep_folder.rglob("run.json")):
-        with suppress(UserError, OSError):  # a damaged record has no part in the means; runs.py tells of it
+        with suppress(UserError, OSError):  # leaves out damaged records, which runs.py lists
             records[file.parent] = RunFolder(file.parent).record()
     typed = {folder: RunFolder(folder).overrides() for folder in records}
     common = set.intersection(*map(set, typed.values())) if typed else set()
-    own_overrides = {folder: [override for override in typed[folder] if override not in common] for folder in typed}
+    varying = {folder: [override for override in typed[folder] if override not in common] for folder in typed}
     failures = [
-        f"  {' '.join([folder.name, *(each for each in own_overrides[folder] if each not in folder.name)])}: "
+        f"  {' '.join([folder.name, *(word for word in varying[folder] if word not in folder.name)])}: "
         f"{record['error']}"
         for folder, record in records.items()
         if record.get("status") == "failed"
     ]
-    groups = _groups(records, own_overrides)
+    groups = _groups(records, varying)
     table = _table(groups) if any(len(group.completed) + group.failed > 1 for group in groups.values()) else []
     return [*table, *(["failed runs, left out of all means:", *failures] if failures else [])]
 
@@ -96,7 +96,7 @@ def _table(groups: Mapping[str, "_Group"]) -> list[str]:
     tests = {name: mean_and_deviation([run["test"]["accuracy"] for run in runs]) for name, runs in completed.items()}
     count = {name: f"n = {len(runs)}{groups[name].failures()}" for name, runs in completed.items()}
     lost = [f"  {name}: none completed{group.failures()}" for name, group in groups.items() if not group.completed]
-    if not all(run["best"] for run in every_run):  # the test part alone, which ranks nothing
+    if not all(run["best"] for run in every_run):  # only test scores, which are not used to rank
         lines = [f"  {name}: {tests[name]}, {count[name]}" for name in completed]
         return ["the spread over seeds (test accuracy; mean ± standard deviation):", *lines, *lost]
     objective = _first_objective(every_run[0])
@@ -111,7 +111,7 @@ def _table(groups: Mapping[str, "_Group"]) -> list[str]:
 
 @dataclass
 class _Group:
-    """Runs that differ in their seed alone: the records of those that completed, and how many seeds failed."""
+    """Runs that differ only in their seed: the records of completed runs, and the number of failed seeds."""
 
     completed: list[dict[str, Any]]
     failed: int
@@ -121,7 +121,7 @@ class _Group:
 
 
 def _groups(records: Mapping[Path, dict[str, Any]], own_overrides: Mapping[Path, Sequence[str]]) -> dict[str, _Group]:
-    """The completed and failed runs that differ in their seed alone, by the overrides that tell the groups apart."""
+    """Groups of completed and failed runs that differ only in their seed, by the overrides that distinguish them."""
     runs: dict[str, dict[str, dict[tuple[int, int], dict[str, Any]]]] = {}  # by configuration, status and seeds
     names: dict[str, list[str]] = {}
     for folder, record in records.items():
@@ -135,7 +135,7 @@ def _groups(records: Mapping[Path, dict[str, Any]], own_overrides: Mapping[Path,
     groups: dict[str, _Group] = {}
     for group, by_status in runs.items():
         name = " ".join(names[group]) or "all runs"
-        while name in groups:  # where Hydra was told not to save what was typed
+        while name in groups:  # where Hydra did not save the overrides
             name += " (another configuration)"
         completed = by_status["completed"]
         groups[name] = _Group(list(completed.values()), len(by_status["failed"].keys() - completed.keys()))
@@ -143,8 +143,8 @@ def _groups(records: Mapping[Path, dict[str, Any]], own_overrides: Mapping[Path,
 
 
 def _is_whole(record: Mapping[str, Any]) -> bool:
-    """Whether a run has ended and its record has all that its part in the spread needs."""
-    config = record.get("config", {})  # a run can fail before it has one
+    """Whether a run has ended and its record has all keys that the spread needs."""
+    config = record.get("config", {})  # a run can fail before it writes its configuration
     needed = {"test", "best", "train_seconds"} if record.get("status") == "completed" else {"error"}
     return (
         record.get("status") in ("completed", "failed")

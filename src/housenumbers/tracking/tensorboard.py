@@ -1,4 +1,4 @@
-"""What TensorBoard gets. The four per-epoch tags are the original study's, so that old and new runs overlay."""
+"""Writes to TensorBoard. The four per-epoch tags are the original study's, so that old and new runs overlay."""
 
 import math
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from housenumbers.config.groups import SCHEMAS
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import flatten
 
-# What the record of every epoch has; the rest are metrics of one's own.
+# The keys in the record of every epoch. All other keys are custom metrics.
 _OF_EVERY_RUN = {"epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds"}
 _NO_HYPERPARAMETERS = ("data.root", "data.cache", "name")
 
@@ -27,14 +27,14 @@ def log_configuration(writer: SummaryWriter, config: dict[str, Any]) -> None:
 
 
 def log_sample_batch(writer: SummaryWriter, images: Tensor, epoch: int) -> None:
-    """Images as the model gets them, `[N, 3, H, W]` on 0..255: the first 64 of a training batch."""
+    """Logs the first 64 images of a training batch as the model receives them, `[N, 3, H, W]` on 0..255."""
     writer.add_images("Samples/training", (images[:64].float().cpu() / 255).clamp(0, 1), epoch)
 
 
 def log_epoch(
     writer: SummaryWriter, record: Mapping[str, Any], images_per_second: float, walltime: float | None = None
 ) -> None:
-    """One epoch's record; `walltime` is when the epoch ended, in seconds since 1970, where that is not now."""
+    """Logs an epoch's record. `walltime` is the end of the epoch in seconds since 1970; None: now."""
     tags = {
         "Loss/train": record["train_loss"],
         "Loss/validation": record["val_loss"],
@@ -49,7 +49,7 @@ def log_epoch(
 
 
 def log_scores(writer: SummaryWriter, scores: Mapping[str, Mapping[str, Any]], epoch: int) -> None:
-    """Accuracy, loss and per-class accuracy of the best weights, by part: a table, since a scalar is a card each."""
+    """Logs accuracy, loss and per-class accuracy of the best weights by part, as one table instead of many cards."""
     parts = list(scores)
     rows = {"accuracy": [f"{scores[part]['accuracy']:.2%}" for part in parts]}
     rows["loss"] = [f"{scores[part]['loss']:.4f}" for part in parts]
@@ -63,10 +63,10 @@ def log_scores(writer: SummaryWriter, scores: Mapping[str, Mapping[str, Any]], e
 def log_hyperparameters(writer: SummaryWriter, config: dict[str, Any], metrics: Mapping[str, float]) -> None:
     """Fills the HParams tab, where runs are compared.
 
-    The list of columns ("experiment") that `writer.add_hparams` writes too is left out: TensorBoard would take that of
-    one run for all, whose groups may have other keys, where without it it shows the keys of all runs.
+    Omits the list of columns ("experiment") that `writer.add_hparams` writes: TensorBoard would use one run's list for
+    all runs, whose groups may have other keys. Without the list it shows the keys of all runs.
     """
-    # Without a trial_id equal settings would become one row, of which only the first is shown.
+    # Without a trial_id TensorBoard merges runs with equal settings into one row and shows only the first.
     start = hparams_pb(hyperparameters(config), trial_id="")
     _, _, end = hparams({}, {})
     for summary in (start, end):
@@ -76,25 +76,25 @@ def log_hyperparameters(writer: SummaryWriter, config: dict[str, Any], metrics: 
 
 
 def hyperparameters(config: dict[str, Any]) -> dict[str, bool | float | str]:
-    """The configuration for the HParams tab: whatever the run, a key has values of one type.
+    """The configuration for the HParams tab, with one type per key in all runs.
 
-    A column of several types cannot be sorted: TensorBoard answers with HTTP 500, and so it does for a number that is
-    not finite. So what has no value is left out, and the type follows from the schemas, not from this run's value.
+    TensorBoard responds with HTTP 500 to sorting a column of several types or with a number that is not finite. So null
+    values are left out, and the type follows from the schemas, not from the value.
     """
     kinds = _kinds()
-    chosen: dict[str, bool | float | str] = {}
+    parameters: dict[str, bool | float | str] = {}
     for key, value in flatten(config).items():
         if value is None or key in _NO_HYPERPARAMETERS:
             continue
         is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        kind = kinds.get(key, float)  # without a schema it is likely a number, of a model of one's own say
+        kind = kinds.get(key, float)  # keys without a schema, such as a custom model's, are usually numbers
         if kind is float and is_number:
-            chosen[key] = float(value)
+            parameters[key] = float(value)
         elif kind is bool and isinstance(value, bool):
-            chosen[key] = value
+            parameters[key] = value
         else:
-            chosen[key if kind is str else f"{key} (text)"] = _text(value)
-    return chosen
+            parameters[key if kind is str else f"{key} (text)"] = _text(value)
+    return parameters
 
 
 def _text(value: Any) -> str:
@@ -103,7 +103,7 @@ def _text(value: Any) -> str:
 
 @cache
 def _kinds() -> dict[str, type]:
-    """Of each key that a schema declares: bool, float (any number), or str for all else."""
+    """The type of each key that a schema declares: bool, float (any number), or str (all other types)."""
     kinds = _kinds_in(TrainConfig, "")
     for group, schemas in SCHEMAS.items():
         for schema, _ in schemas.values():

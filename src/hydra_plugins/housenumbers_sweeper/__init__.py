@@ -1,4 +1,4 @@
-"""The project's sweepers, as Hydra finds them: a thin face, since Hydra imports it at every start."""
+"""The project's sweepers, registered as Hydra plugins. Imports little, since Hydra always imports this module."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,23 +16,23 @@ from housenumbers.runtime.errors import UserError
 
 @dataclass
 class SweeperConfig(OptunaSweeperConf):
-    """hydra-optuna-sweeper's options, and ours. The direction follows from `objective`."""
+    """The options of hydra-optuna-sweeper and of this project. The direction follows from `objective`."""
 
     _target_: str = "hydra_plugins.housenumbers_sweeper.StudySweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])
     direction: Any = None
     pruner: Any = None
     heartbeat_seconds: int = 30
-    params: Any = None  # nested like the configuration itself, so that the command line can reach into it
+    params: Any = None  # nested like the configuration, so that the command line can override single keys
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="study", node=SweeperConfig, replace=True)
-# search@hydra.sweeper.params=none: what is typed, or what a preset says, is searched alone.
+# search@hydra.sweeper.params=none: searches only the parameters of the command line or of a preset.
 ConfigStore.instance().store(group="search", name="none", node={}, replace=True)
 
 
 class MultirunSweeper(BasicSweeper):
-    """Hydra's own for plain lists, which names folders by what varies and goes on with what is in them."""
+    """Hydra's basic sweeper, extended: names folders by what varies and continues runs found in them."""
 
     def sweep(self, arguments: list[str]) -> Any:
         from housenumbers.sweeps.multirun import run_multirun
@@ -49,13 +49,13 @@ class MultirunSweeper(BasicSweeper):
 
 
 class StudySweeper(Sweeper):
-    """Searches with Optuna, prunes, and continues a study that is stored in the sweep's folder."""
+    """Searches with Optuna, prunes trials, and continues the study stored in the sweep's folder."""
 
     def __init__(self, **options: Any) -> None:
         self._options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from housenumbers.sweeps.sweep import Sweep  # Optuna takes half a second that other commands do not need
+        from housenumbers.sweeps.sweep import Sweep  # importing Optuna takes half a second
 
         self._sweep = Sweep(self._options, hydra_context, task_function, config)
 
