@@ -11,6 +11,7 @@ from support import Command, composed, only_run
 
 from housenumbers.config.sections import DataConfig
 from housenumbers.data import glyphs
+from housenumbers.data.defects import single_defects
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.data.render import render
 from housenumbers.runtime import processes
@@ -35,6 +36,22 @@ def test_every_crop_is_a_function_of_its_seed_and_index(tmp_path: Path) -> None:
     assert few.images.shape == (60, 3, 32, 32)
     other = load_splits(config(tmp_path, "data.val_fraction=0", "data.render_seed=1")).train
     assert not any(torch.equal(one, two) for one, two in zip(few.images, other.images, strict=True))
+
+
+def test_without_defects_the_hardest_crop_is_the_cleanest_one(fonts: list[glyphs.Font]) -> None:
+    kinds = single_defects()
+    for index in range(10):
+        clean = render((0, index), index, 0.0, fonts)
+        assert (render((0, index), index, 1.0, fonts, kinds["none"]) == clean).all()
+        assert (render((0, index), index, 1.0, fonts, kinds["all"]) == render((0, index), index, 1.0, fonts)).all()
+
+
+def test_each_kind_of_defect_alone_changes_crops_in_its_own_way(fonts: list[glyphs.Font]) -> None:
+    crops = {
+        name: np.stack([render((0, index), index, 1.0, fonts, defects) for index in range(10)]).tobytes()
+        for name, defects in single_defects().items()
+    }
+    assert len(set(crops.values())) == len(crops)
 
 
 @pytest.mark.slow

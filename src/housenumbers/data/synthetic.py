@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from housenumbers.config.sections import DataConfig
-from housenumbers.data import glyphs, render, strokes
+from housenumbers.data import defects, glyphs, render, strokes
 from housenumbers.data.cache import cached, file_state, pillow_build
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.runtime import signals
@@ -31,7 +31,7 @@ def read_synthetic(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     files = glyphs.font_files(config.fonts)
     # The pixels depend on these numbers, the drawing code, its library and the fonts.
     key: list[object] = [config.render_seed, part, count, config.difficulty, *pillow_build()]
-    key += [inspect.getsource(module) for module in (glyphs, render, strokes)]
+    key += [inspect.getsource(module) for module in (defects, glyphs, render, strokes)]
     key += [(file.name, *file_state(file)) for file in files]
     name = f"synthetic_{part}_{count}_{config.difficulty:g}"
     return cached(name, repr(key), config.cache, partial(_render, config, part, count))

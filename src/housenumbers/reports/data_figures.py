@@ -8,7 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from housenumbers.data.defects import single_defects
+from housenumbers.data.glyphs import font_files, load_fonts
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.render import SIZE, render_many
 from housenumbers.evaluation.figures import TEST, TRAINING, VALIDATION, integer_ticks, legend_above
 from housenumbers.reports.data_facts import Pair, grey
 
@@ -46,6 +49,20 @@ def samples(data: LabeledImages, title: str) -> Figure:
     axes.set_yticks([(label + 0.5) * size for label in range(10)], [str(label) for label in range(10)])
     axes.set_xticks([])
     axes.set_title(title)
+    return figure
+
+
+def defects(fonts: str, render_seed: int) -> Figure:
+    """Rendered crops at difficulty 1: the same ten without defects, with one kind alone in each row, and with all."""
+    drawn_fonts = load_fonts(font_files(fonts))
+    kinds = single_defects()
+    rows = [np.hstack([*render_many((render_seed,), 1.0, drawn_fonts, range(10), kind)]) for kind in kinds.values()]
+    figure = Figure(figsize=(6.4, 10.4))
+    axes = figure.add_axes((0.2, 0.01, 0.79, 0.95))
+    axes.imshow(np.vstack(rows))
+    axes.set_yticks([(row + 0.5) * SIZE for row in range(len(rows))], list(kinds))
+    axes.set_xticks([])
+    axes.set_title("Each kind of defect alone, at difficulty 1")
     return figure
 
 

@@ -42,6 +42,9 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
         "neighbours": ("Neighbours in the file", data_figures.neighbours(apart, any_two)),
         "pairs": ("The most similar pairs", data_figures.pairs(pairs, present)),
     }
+    if config.name == "synthetic":
+        defects = data_figures.defects(config.fonts, config.render_seed)
+        figures["defects"] = ("Defects of rendered crops", defects)
     folder = folder or Path("outputs") / "data" / f"{config.name}_{splits.sha256[:8]}"
     shared = None
     if len(validation_places) and not splits.own_validation:
