@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from rounds import Turns, first_images, machine, median_and_span, ratio_of_rounds, take_turns
+from rounds import Turns, first_images, machine, rates_and_ratios, take_turns
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -126,12 +126,8 @@ def main() -> None:
                     }
                     seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
                     lines = [f"{name}, batches of {size}: {count:,} images a round, n={arguments.rounds} rounds"]
-                    for each, values in seconds.items():
-                        rates = median_and_span([count / value for value in values], 0)
-                        lines.append(f"  {each + ', images/s':<24}{rates}")
-                    for other in CONTESTANTS[:2]:
-                        ratio = median_and_span(ratio_of_rounds(seconds, other, "onnx runtime"), 2)
-                        lines.append(f"  {'onnx runtime / ' + other:<24}{ratio}")
+                    goals = dict.fromkeys(CONTESTANTS[:2])
+                    lines += rates_and_ratios(seconds, count, "onnx runtime", goals)
                     bar.clear()
                     print("", *lines, sep="\n", flush=True)
 

@@ -3,7 +3,6 @@
 `python benchmarks/inference.py --help` shows the options. CPU only.
 """
 
-import statistics
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from rounds import Turns, first_images, machine, median_and_span, ratio_of_rounds, take_turns
+from rounds import Turns, first_images, machine, rates_and_ratios, take_turns
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -115,14 +114,7 @@ def main() -> None:
                 seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
                 count = NETWORKS[name][1]
                 lines = [f"{name}: {count:,} images a round, n={arguments.rounds} rounds after 1 to warm up"]
-                for key, values in seconds.items():
-                    lines.append(f"  {key + ', images/s':<34}{median_and_span([count / value for value in values], 0)}")
-                for other in ("plain", "memory kept"):
-                    ratios = ratio_of_rounds(seconds, other, "ours")
-                    lines.append(f"  {'ours / ' + other:<34}{median_and_span(ratios, 2)}")
-                    if other == "plain":
-                        met = "met" if statistics.median(ratios) >= GOAL else "MISSED"
-                        lines[-1] += f"   goal {GOAL}: {met}"
+                lines += rates_and_ratios(seconds, count, "ours", {"plain": GOAL, "memory kept": None})
                 lines.append(f"  labels that differ: {labels_that_differ(name, root)} of {count:,}")
                 bar.clear()
                 print("", *lines, sep="\n", flush=True)

@@ -138,5 +138,22 @@ def ratio_of_rounds(seconds: Seconds, other: str, ours: str) -> list[float]:
     return [a / b for a, b in zip(seconds[other], seconds[ours], strict=True)]
 
 
+def rates_and_ratios(seconds: Seconds, count: int, ours: str, goals: Mapping[str, float | None]) -> list[str]:
+    """A table: images/s of each contestant with `count` images a round, and `ours` against each key of `goals`."""
+    width = max(len(f"{ours} / {name}") for name in seconds) + 10
+    lines = []
+    for name, values in seconds.items():
+        lines.append(f"  {name + ', images/s':<{width}}{median_and_span([count / value for value in values], 0)}")
+    for other, goal in goals.items():
+        ratios = ratio_of_rounds(seconds, other, ours)
+        met = "" if goal is None else f"   {verdict(statistics.median(ratios) >= goal, f'{goal}')}"
+        lines.append(f"  {f'{ours} / {other}':<{width}}{median_and_span(ratios, 2)}{met}")
+    return lines
+
+
+def verdict(is_met: bool, goal: str) -> str:
+    return f"goal {goal}: {'met' if is_met else 'MISSED'}"
+
+
 def median_and_span(values: list[float], digits: int) -> str:
     return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f}..{max(values):,.{digits}f})"

@@ -20,7 +20,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from rounds import machine
+from rounds import machine, verdict
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.constraints import Count
@@ -137,10 +137,9 @@ def report(pairs: list[tuple[Searched, Searched]]) -> list[str]:
     ordered = sorted(ratios)
     # The second lowest and second highest of ten enclose the median of the population with 98 %.
     interval = f", {ordered[1]:.2f}..{ordered[-2]:.2f} from the second lowest to the second highest" if n > 3 else ""
-    verdict = f"goal {GOAL}: {'met' if ratio >= GOAL else 'MISSED'}"
     return [
         *lines,
-        f"time to the stock's best, stock / ours: median {ratio:.2f}{interval} ({verdict}); "
+        f"time to the stock's best, stock / ours: median {ratio:.2f}{interval} ({verdict(ratio >= GOAL, f'{GOAL}')}); "
         f"{missed} of {n} not reached; best after equal time, ours - stock: median {statistics.median(gains):+.4f} "
         f"({min(gains):+.4f}..{max(gains):+.4f}); n={n} seeds; {machine()}",
     ]

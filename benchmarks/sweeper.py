@@ -29,7 +29,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from rounds import machine
+from rounds import machine, verdict
 
 from housenumbers.config.command_line import parse
 from housenumbers.runtime.errors import one_line_errors
@@ -83,8 +83,8 @@ def overhead(home: Path, n: int) -> list[str]:
         between = (following.datetime_start - trial.datetime_start).total_seconds()
         costs.append(between - record["train_seconds"])
     median = statistics.median(costs)
-    verdict = f"goal {OVERHEAD_GOAL} s: {'met' if median < OVERHEAD_GOAL else 'MISSED'}"
-    return [f"overhead of a trial beyond its training: {median:.3f} s ({spread(costs)}; {verdict}); n={len(costs)}"]
+    met = verdict(median < OVERHEAD_GOAL, f"{OVERHEAD_GOAL} s")
+    return [f"overhead of a trial beyond its training: {median:.3f} s ({spread(costs)}; {met}); n={len(costs)}"]
 
 
 def idle(home: Path, n: int) -> list[str]:
@@ -98,8 +98,8 @@ def idle(home: Path, n: int) -> list[str]:
     trials = optuna.load_study(study_name="s", storage=f"sqlite:///{own}/study.db").trials
     spans = [(t.datetime_start.timestamp(), t.datetime_complete.timestamp()) for t in trials]  # type: ignore[union-attr]
     share = idle_share(spans)
-    verdict = f"goal {IDLE_GOAL:.0%}: {'met' if share < IDLE_GOAL else 'MISSED'}"
-    lines = [f"idle share of two workers, trials of 1 to 30 epochs: {share:.1%} ({verdict}); n={n} trials"]
+    met = verdict(share < IDLE_GOAL, f"{IDLE_GOAL:.0%}")
+    lines = [f"idle share of two workers, trials of 1 to 30 epochs: {share:.1%} ({met}); n={n} trials"]
     if find_spec("hydra_plugins.hydra_joblib_launcher") is None:
         return [*lines, "stock batches of two: not measured, needs pip install -e '.[joblib]'"]
     theirs = home / "stock"
@@ -146,10 +146,10 @@ def growth(home: Path, url: str, n: int) -> list[str]:
     times = [after - before for before, after in pairwise(launcher.asked)]
     early, late = times[n // 20 : 3 * n // 20], times[-n // 10 :]
     ratio = statistics.median(late) / statistics.median(early)
-    verdict = f"goal {GROWTH_GOAL}: {'met' if ratio <= GROWTH_GOAL else 'MISSED'}"
+    met = verdict(ratio <= GROWTH_GOAL, f"{GROWTH_GOAL}")
     return [
         f"{url.partition(':')[0]}: around trial {n // 10} {1000 * statistics.median(early):.1f} ms a trial, "
-        f"around {n} {1000 * statistics.median(late):.1f} ms: {ratio:.2f} times ({verdict}); "
+        f"around {n} {1000 * statistics.median(late):.1f} ms: {ratio:.2f} times ({met}); "
         f"n={len(early)} and {len(late)}"
     ]
 

@@ -14,7 +14,7 @@ import torch
 from annotated_types import Interval
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from rounds import machine
+from rounds import machine, verdict
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
@@ -112,7 +112,7 @@ def main() -> None:
         home = Path(arguments.folder).absolute()
         without, results, seconds = measure(home, arguments.seeds, arguments.factor, root, overrides)
         mean = sum(without) / len(without)
-        verdicts = ", ".join(f"goal {goal:.0%}: {'met' if mean >= goal else 'MISSED'}" for goal in GOALS)
+        verdicts = ", ".join(verdict(mean >= goal, f"{goal:.0%}") for goal in GOALS)
         print(f"rendered digits alone: {mean_and_deviation(without)} ({verdicts}), {max(seconds):.0f} s at most")
         for count in EPOCHS:
             both = ", ".join(f"{name} {mean_and_deviation(reached[count])}" for name, reached in results.items())

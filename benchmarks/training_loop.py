@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from rounds import Images, Turns, first_images, machine, take_turns
+from rounds import Images, Turns, first_images, machine, take_turns, verdict
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -215,9 +215,9 @@ def report(setting: Setting, speeds: Speeds, machine: str) -> list[str]:
     for other, goal in goals.items():
         ratios = [a / b for a, b in zip(speeds["ours"], speeds[other], strict=True)]  # of one round, so of one moment
         ratio = statistics.median(ratios)
-        verdict = f"goal {goal:.2f}: {'met' if ratio >= goal else 'MISSED'}"
-        lines.append(f"  {'ours / ' + other:<26}{ratio:>8.3f}   {span(ratios, 3)}   {verdict}")
-        quoted.append(f"{ratio:.2f} times {other} ({span(ratios, 2)}; {verdict})")
+        met = verdict(ratio >= goal, f"{goal:.2f}")
+        lines.append(f"  {'ours / ' + other:<26}{ratio:>8.3f}   {span(ratios, 3)}   {met}")
+        quoted.append(f"{ratio:.2f} times {other} ({span(ratios, 2)}; {met})")
     speed = statistics.median(speeds["ours"])
     return [*lines, f"{setting.name}: ours {speed:.1f} images/s, {', '.join(quoted)}; n={n}; {machine}"]
 

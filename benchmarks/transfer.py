@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from rounds import machine
+from rounds import machine, verdict
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
@@ -76,7 +76,7 @@ def accuracy(home: Path, seeds: int, overrides: list[str], of_rendered: list[str
     lines = []
     for name, reached in accuracies.items():
         goal = GOALS.get(name)
-        met = "" if goal is None else f" (goal {goal:.0%}: {'met' if statistics.fmean(reached) >= goal else 'MISSED'})"
+        met = "" if goal is None else f" ({verdict(statistics.fmean(reached) >= goal, f'{goal:.0%}')})"
         lines.append(f"{name}: {mean_and_deviation(reached)}{met}, {statistics.median(seconds[name]):.0f} s; n={seeds}")
     return lines
 
@@ -97,10 +97,10 @@ def caching(config: TrainConfig) -> list[str]:
             train_epoch(config, state, net, data, epoch, lambda _: None)
             times[name].append(time.perf_counter() - began)
     ratio = statistics.median(times["computed"]) / statistics.median(times["cached"])
-    verdict = "met" if ratio >= CACHING_GOAL else "MISSED"
+    met = verdict(ratio >= CACHING_GOAL, f"{CACHING_GOAL:.0f}")
     return [
         f"an epoch that computes features {statistics.median(times['computed']):.2f} s, on cached ones "
-        f"{statistics.median(times['cached']):.3f} s: {ratio:.0f} times (goal {CACHING_GOAL:.0f}: {verdict}); "
+        f"{statistics.median(times['cached']):.3f} s: {ratio:.0f} times ({met}); "
         f"computing them once {once:.1f} s; n=3 epochs each"
     ]
 
