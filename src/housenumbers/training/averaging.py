@@ -48,11 +48,9 @@ class WeightAverage:
         if self._count == 0:
             self.tensors = {name: tensor.clone() for name, tensor in self._current.items()}
         else:
-            floats = [name for name, tensor in self._current.items() if tensor.is_floating_point()]
-            self._average(
-                [self.tensors[name] for name in floats], [self._current[name] for name in floats], self._count
-            )
-            for name in self._current.keys() - set(floats):
+            real = [name for name, tensor in self._current.items() if tensor.is_floating_point()]
+            self._average([self.tensors[name] for name in real], [self._current[name] for name in real], self._count)
+            for name in self._current.keys() - set(real):
                 self.tensors[name].copy_(self._current[name])
         self._count += 1
 

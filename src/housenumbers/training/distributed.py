@@ -35,7 +35,7 @@ _has_joined = False
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Connects the run's processes until the block or `destroy_process_group` ends it. Raises UserError if one is lost."""
+    """Connects the run's processes in the block, or until `destroy_process_group`. Raises UserError if one is lost."""
     global _has_joined
     if processes.world_size() == 1:
         yield
