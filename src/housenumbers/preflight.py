@@ -24,7 +24,7 @@ _PACKAGES = {
     "housenumbers.tracking.loggers.MLflowLogger": "mlflow",
 }
 
-# The targets of conf/, which always exist.
+# The targets of conf/. They always exist.
 _SHIPPED = {*_PACKAGES, "housenumbers.tracking.loggers.CSVLogger"}.union(
     *(targets for schemas in SCHEMAS.values() for _, targets in schemas.values())
 )

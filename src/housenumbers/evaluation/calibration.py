@@ -1,4 +1,4 @@
-"""Calibration: the reliability of a net's probabilities, and a temperature, fitted on validation crops, to improve it."""
+"""Calibration: the reliability of a net's probabilities, and a temperature fitted on validation crops to improve it."""
 
 import math
 from collections.abc import Mapping

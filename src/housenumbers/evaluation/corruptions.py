@@ -1,6 +1,6 @@
 """Corruptions of images by kind and strength, equal for every net: noise, blur, light, position.
 
-The first seven kinds and their amounts are those of CIFAR-10-C, which is ImageNet-C for 32x32 pixels: Hendrycks and
+The first seven kinds and their amounts equal CIFAR-10-C, which is ImageNet-C for 32x32 pixels: Hendrycks and
 Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", arXiv:1903.12261, and
 `make_cifar_c.py` in the authors' repository hendrycks/robustness. Rotation, shift and occlusion are our own.
 """
@@ -146,5 +146,5 @@ def _drawn(generators: Generators, draw: Callable[[np.random.Generator], Any]) -
 
 
 def _bytes(pixels: Tensor) -> Tensor:
-    """Rounds, unlike the authors' script, which truncates: that would darken every image a little."""
+    """Rounds. The authors' script truncates, which darkens every image a little."""
     return (pixels * 255).round().clamp(0, 255).to(torch.uint8)

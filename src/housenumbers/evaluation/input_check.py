@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from housenumbers.models.normalize import check_image_tensor
 from housenumbers.runtime.errors import InputError
 
-_ROUNDING = 0.5  # the tolerance, which rounding to bytes removes
+_ROUNDING = 0.5  # the tolerance: conversion to bytes removes it
 
 
 def register_input_check(model: nn.Module) -> None:

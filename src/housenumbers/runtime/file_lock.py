@@ -1,4 +1,4 @@
-"""Locks with which one process at a time makes a shared file. The others wait, log that, and time out."""
+"""A lock for files that several processes need: one makes the file, the others wait, log that, and time out."""
 
 import logging
 import time

@@ -26,7 +26,7 @@ def received() -> bool:
 def exit_if_received() -> None:
     """Raises SystemExit if a signal was received: a safe place to leave a loop, also in a `deferred_signals` block.
 
-    Outside of one, the first SystemExit may be lost: Python drops exceptions in callbacks of weak references, for example.
+    Outside of one, the first SystemExit may be lost, for example in the callback of a weak reference: Python drops it.
     """
     if _received is not None:
         raise SystemExit(128 + _received)

@@ -26,7 +26,7 @@ def micro_batches(
     """Splits this process's rows of a batch into at most `config.micro_batches` parts.
 
     `images` and `labels` are this process's rows of the batch, `batch_size` is the size of the whole batch. The
-    gradients that the caller computes add up to those of the whole batch: DistributedDataParallel averages them over
+    gradients that the caller computes add up to the whole batch's gradients: DistributedDataParallel averages them over
     the processes after the last part only. Seeds the generator that dropout uses for each part.
     """
     rank, world_size = processes.rank(), processes.world_size()

@@ -97,7 +97,7 @@ def fit(
     validation: LabeledImages | None,
     on_step: Callable[[float | None], None],
 ) -> Iterator[Record]:
-    """Continues from `state` to the last epoch, and yields each epoch's record, which it appends to the history.
+    """Continues from `state` to the last epoch, appends each epoch's record to the history, and yields it.
 
     Each of the `stages` is the training part for an equal share of the epochs, in turn. A model that computes initial
     weights from training images does so before the first step, unless it is pretrained.

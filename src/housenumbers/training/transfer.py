@@ -71,7 +71,7 @@ def freeze(model: nn.Module, how_much: bool | int) -> None:
 
 
 def train_mode(model: nn.Module) -> nn.Module:
-    """The model in training mode, but fully frozen modules in eval mode, which keeps batch norm statistics."""
+    """The model in training mode, with fully frozen modules in eval mode to keep their batch norm statistics."""
     model.train()
     for module in model.modules():
         parameters = list(module.parameters())
@@ -165,5 +165,5 @@ def _published(model: nn.Module) -> Mapping[str, Tensor]:
 
 
 def _hash_in(file: Path) -> str:
-    """The beginning of the SHA-256, with which the names of published files end."""
+    """The beginning of the SHA-256, the last part of a published file's name."""
     return file.stem.rpartition("-")[2]
