@@ -16,26 +16,26 @@ def predict_logits(
 ) -> tuple[Tensor, Tensor]:
     """Logits, float32 `[N, 10]`, and labels `[N]` of all batches, on the CPU. Leaves the model in eval mode.
 
-    They are means over the `views` of each image.
+    Logits are means over the `test_time_views` of each image.
     """
     model.eval()
     logits, labels = [], []
     for images, targets in batches:
-        seen = test_time_views(images, shift, invert)
-        of_each = [model(view.contiguous(memory_format=torch.channels_last)).float() for view in seen]
-        logits.append(torch.stack(of_each).mean(dim=0))
+        views = test_time_views(images, shift, invert)
+        outputs = [model(view.contiguous(memory_format=torch.channels_last)).float() for view in views]
+        logits.append(torch.stack(outputs).mean(dim=0))
         labels.append(targets)
     return torch.cat(logits).cpu(), torch.cat(labels).cpu()
 
 
 def test_time_views(images: Tensor, shift: int, invert: bool) -> list[Tensor]:
-    """The images themselves; with a `shift` above 0 also moved by so many pixels in each of four directions.
+    """The images. With a `shift` above 0 also the images shifted by this many pixels in each of four directions.
 
-    The pixels at the border are repeated. With `invert` all these once more, light and dark having changed places
-    (test-time augmentation).
+    Repeats the pixels at the border. With `invert` also all these views with light and dark swapped (test-time
+    augmentation).
     """
-    seen = [images] if shift == 0 else [images, *_shifted(images, shift)]
-    return [*seen, *(255 - view for view in seen)] if invert else seen
+    views = [images] if shift == 0 else [images, *_shifted(images, shift)]
+    return [*views, *(255 - view for view in views)] if invert else views
 
 
 def _shifted(images: Tensor, pixels: int) -> Iterator[Tensor]:
@@ -54,7 +54,7 @@ def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:
 def classification_scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
     """`accuracy`, `loss`, `n`, `per_class_accuracy` (null for a class with no image) and `confusion`.
 
-    `confusion[i][j]` counts images of class i that were taken for j.
+    `confusion[i][j]` counts images of class i that were predicted as j.
     """
     accuracy, loss = accuracy_and_loss(logits, labels)
     pairs = labels * CLASSES + logits.argmax(dim=1)
@@ -72,12 +72,12 @@ def classification_scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
 def confident_mistakes(logits: Tensor, labels: Tensor) -> Tensor:
     """The indices `[M]` of wrongly classified images, the most confident first."""
     confidence, predicted = logits.softmax(dim=1).max(dim=1)
-    mistaken = (predicted != labels).nonzero().view(-1)
-    return mistaken[confidence[mistaken].argsort(descending=True)]
+    mistakes = (predicted != labels).nonzero().view(-1)
+    return mistakes[confidence[mistakes].argsort(descending=True)]
 
 
 def precision_recall(confusion: list[list[int]]) -> list[tuple[float | None, float | None]]:
-    """Of each class its precision (null where it was never predicted) and recall (null where it has no image)."""
+    """The precision (None where never predicted) and recall (None where there is no image) of each class."""
     predicted = [sum(column) for column in zip(*confusion, strict=True)]
     present = [sum(row) for row in confusion]
     return [

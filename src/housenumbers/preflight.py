@@ -1,4 +1,4 @@
-"""What is checked before a run makes a folder or loads torch: its configuration, targets, files and device."""
+"""Checks before a run makes a folder or imports torch: its configuration, targets, files and device."""
 
 import importlib.util
 from pathlib import Path
@@ -18,25 +18,25 @@ from housenumbers.runtime import processes
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError, one_line_errors
 
-# The packages that the loggers of conf/logger/ need, which are also the extras of pyproject.toml that bring them.
+# The packages that the loggers of conf/logger/ need. Extras of the same names in pyproject.toml install them.
 _PACKAGES = {
     "housenumbers.tracking.loggers.WandbLogger": "wandb",
     "housenumbers.tracking.loggers.MLflowLogger": "mlflow",
 }
 
-# The targets of conf/, which need not be looked for.
+# The targets of conf/. They always exist.
 _SHIPPED = {*_PACKAGES, "housenumbers.tracking.loggers.CSVLogger"}.union(
     *(targets for schemas in SCHEMAS.values() for _, targets in schemas.values())
 )
 
-# Hydra's launchers whose jobs run on this machine. With another one its files, devices and cores are not the jobs' own.
+# Hydra's launchers whose jobs run on this machine. Other launchers' jobs have other files, devices and cores.
 LAUNCHERS_HERE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")
 
 
 class CheckConfig(Callback):
-    """Refuses a bad configuration, and missing files or devices, before Hydra makes a folder for its run.
+    """Rejects an invalid configuration, and missing files or devices, before Hydra makes a folder for its run.
 
-    And a launcher that is not there.
+    Also rejects a launcher that is not installed.
     """
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -57,9 +57,9 @@ class CheckConfig(Callback):
 
 
 def check_before_run(config: TrainConfig) -> None:
-    """`check_targets`, and raises UserError for targets, files or devices that are not there on this machine.
+    """`check_targets`, and raises UserError for targets, files or devices that are missing on this machine.
 
-    Imports the modules of targets other than those of conf/.
+    Imports the modules of targets outside conf/.
     """
     check_targets(config)
     for key, target in _targets(config).items():
@@ -69,7 +69,7 @@ def check_before_run(config: TrainConfig) -> None:
 
 
 def check_for_launcher(config: TrainConfig, launcher: str) -> None:
-    """`check_before_run`, or `check_targets` alone where the `launcher`, a class of Hydra's, has jobs run elsewhere."""
+    """`check_before_run`, or only `check_targets` where the `launcher`, a class of Hydra, runs jobs elsewhere."""
     if launcher in LAUNCHERS_HERE:
         check_before_run(config)
     else:
@@ -77,7 +77,7 @@ def check_for_launcher(config: TrainConfig, launcher: str) -> None:
 
 
 def check_targets(config: TrainConfig) -> None:
-    """Raises UserError where a run would call what it may not, or needs a package that is missing. Imports nothing."""
+    """Raises UserError where a target is not allowed, or needs a package that is missing. Imports nothing."""
     for key, target in _targets(config).items():
         check_allowed(key, target)
         package = _PACKAGES.get(target)
@@ -96,10 +96,10 @@ def _targets(config: TrainConfig) -> dict[str, str]:
 
 
 def check_files_and_device(data: DataConfig, pretrained: Any, device: str) -> None:
-    """Raises UserError where files that the configuration names are not there, or the device is not.
+    """Raises UserError where files that the configuration names, or its device, are missing.
 
-    For data=folder, that the folders are those that it reads. What is in files is seen later, as is whether a missing
-    one can be downloaded. `pretrained` is the model's.
+    For data=folder, also checks the layout of the folders. Does not check the content of files, or whether a missing
+    file can be downloaded. `pretrained` is the model's setting.
     """
     root = Path(data.root)
     if data.name == "folder" and not root.is_dir():

@@ -31,9 +31,8 @@ def smallest_micro_batch(size: int, batch_size: int, world_size: int, micro_batc
 
 
 def micro_batch_count(size: int, world_size: int, requested: int) -> int:
-    """The number of parts into which each process divides its rows of a batch. No part is empty.
-
-    It is equal in all processes, since they wait for each other in each part.
+    """The number of parts into which each process divides its rows of a batch. It is equal in all
+    processes, since they wait for each other in each part, and no part is empty.
     """
     return min(requested, max(1, size // world_size))
 

@@ -1,1 +1,1 @@
-"""Evaluation: metrics from logits and labels, figures from metrics. Knows nothing of how a model was trained."""
+"""Evaluation: metrics from logits and labels, figures from metrics. Independent of training."""

@@ -1,4 +1,4 @@
-"""Whether the probabilities of a net can be believed; and one number, fitted on validation crops, that mends them."""
+"""Calibration: the reliability of a net's probabilities, and a temperature fitted on validation crops to improve it."""
 
 import math
 from collections.abc import Mapping
@@ -7,15 +7,15 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn import functional as F
 
-_RANGE = (0.05, 20.0)  # of temperatures: few images, all of them right, would ask for one of 0
-_EDGE = 1.02  # so near to an end of the range it is the end: the search stops a little inside
-_FEW = 100  # images, by which an accuracy of 90 % is known to 6 %
+_RANGE = (0.05, 20.0)  # of temperatures: with few images, all of them right, the optimum is 0
+_EDGE = 1.02  # a factor: a temperature this close to an end of the range counts as the end
+_FEW = 100  # images, which determine an accuracy of 90 % to within 6 %
 
 
 class Reliability(NamedTuple):
-    """Of each bin of confidence, `[bins]`: how many images, the fraction that is right, and the mean confidence.
+    """For each bin of confidence, `[bins]`: the number of images, the fraction that is right, and the mean confidence.
 
-    Both are NaN where a bin is empty. `error` is the expected calibration error.
+    The last two are NaN where a bin is empty. `error` is the expected calibration error.
     """
 
     counts: Tensor
@@ -25,7 +25,7 @@ class Reliability(NamedTuple):
 
 
 def reliability(logits: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
-    """Sorts images, by the probability of their predicted label, into bins of equal width.
+    """Sorts images into bins of equal width by the probability of their predicted label.
 
     The expected calibration error is the mean of |accuracy - confidence| over the bins, weighted by their counts:
     Naeini et al. 2015, and with 15 bins Guo et al. 2017 (arXiv:1706.04599).
@@ -40,16 +40,16 @@ def reliability(logits: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
 
 
 def probabilities(logits: Tensor, temperature: float) -> Tensor:
-    """`softmax(logits / temperature)`, `[N, 10]`. Above 1 it makes the net less sure; the label stays the same."""
+    """`softmax(logits / temperature)`, `[N, 10]`. Values above 1 make the net less confident, with the same labels."""
     return (logits / temperature).softmax(dim=1)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature, from 0.05 to 20, whose probabilities have the least cross entropy.
+    """The temperature, from 0.05 to 20, with the least cross entropy.
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2. The images must be
-    others than those that the net was trained on. Raises ValueError where there are none, where logits are not finite,
-    or are probabilities or votes.
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2. The net must
+    not have been trained on these images. Raises ValueError where there are none, or where logits are not finite, or
+    are probabilities or votes.
     """
     from scipy.optimize import minimize_scalar
 
@@ -59,22 +59,22 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     def loss(log_temperature: float) -> float:
         return F.cross_entropy(exact / math.exp(log_temperature), labels).item()
 
-    found = minimize_scalar(loss, bounds=[math.log(bound) for bound in _RANGE], method="bounded")
-    return math.exp(found.x)
+    result = minimize_scalar(loss, bounds=[math.log(bound) for bound in _RANGE], method="bounded")
+    return math.exp(result.x)
 
 
 def calibrate(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """The fitted `temperature`, the `n` images that it was fitted on, and the calibration error before and after.
+    """The fitted `temperature`, the number `n` of images, and the calibration error before and after.
 
-    `mistakes` says how many of the images were wrong. Where none was, the cross entropy falls the surer the net is
-    made, and has no minimum: then a temperature below 1 stays so high that the mean confidence is (n + 1) / (n + 2), as
-    Laplace's rule of succession has it. For what is raised, see `fit_temperature`.
+    `mistakes` is the number of wrong images. Without mistakes, the cross entropy falls as the confidence rises, and has
+    no minimum. Then a temperature below 1 is limited so that the mean confidence is at most (n + 1) / (n + 2), by
+    Laplace's rule of succession. Raises as `fit_temperature` does.
     """
     temperature = fit_temperature(logits, labels)
     mistakes = int((logits.argmax(dim=1) != labels).sum())
     if not mistakes:
-        by_their_number = _temperature_of_confidence(logits, (len(labels) + 1) / (len(labels) + 2))
-        temperature = max(temperature, min(1.0, by_their_number))
+        limit = _temperature_of_confidence(logits, (len(labels) + 1) / (len(labels) + 2))
+        temperature = max(temperature, min(1.0, limit))
     return {
         "temperature": temperature,
         "n": len(labels),
@@ -85,19 +85,19 @@ def calibrate(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def calibration_caveat(calibration: Mapping[str, float]) -> str:
-    """Why the temperature that `calibrate` gave is little worth, in a few words; empty where it is not."""
-    why = []
+    """Why the temperature from `calibrate` is unreliable, in a few words. Empty where it is reliable."""
+    reasons = []
     if calibration["n"] < _FEW:
-        why.append(f"fewer than {_FEW} crops, a rough guess")
+        reasons.append(f"fewer than {_FEW} crops, a rough guess")
     if calibration.get("mistakes") == 0:
-        why.append("no mistake among them, so that they do not tell how sure is too sure")
+        reasons.append("no mistake among them, so that they do not tell how sure is too sure")
     elif not _RANGE[0] * _EDGE < calibration["temperature"] < _RANGE[1] / _EDGE:
-        why.append(f"at the end of its range, {_RANGE[0]:g} to {_RANGE[1]:g}")
-    return ", ".join(why)
+        reasons.append(f"at the end of its range, {_RANGE[0]:g} to {_RANGE[1]:g}")
+    return ", ".join(reasons)
 
 
 def _temperature_of_confidence(logits: Tensor, confidence: float) -> float:
-    """The temperature in the range with this mean confidence, which falls as the temperature rises; or an end of it."""
+    """The temperature with this mean confidence, which falls as the temperature rises, or an end of the range."""
     from scipy.optimize import brentq
 
     exact = logits.double()

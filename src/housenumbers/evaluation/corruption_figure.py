@@ -1,4 +1,4 @@
-"""The figure of a net on corrupted images: accuracy over strength, and what an image looks like at each strength."""
+"""The figure of a net on corrupted images: accuracy over strength, and an example image at each strength."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,12 +14,12 @@ from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupt
 from housenumbers.evaluation.figures import MARK, RUNS
 
 _FAMILIES = dict(zip(dict.fromkeys(kind.family for kind in KINDS.values()), RUNS, strict=False))
-_MARKERS, _LINES = "osD", ("-", "--", ":")  # of the kinds of one family
-_GAP = 0.045  # between two labels' middles, of the axes' height
+_MARKERS, _LINES = "osD", ("-", "--", ":")  # for the kinds of one family
+_GAP = 0.045  # between the centres of two labels, in heights of the axes
 
 
 def corruption_figure(scores: Mapping[str, Any], image: Tensor | None = None) -> Figure:
-    """The scores of `robustness.py` as curves, and beside them one image, uint8 `[3, H, W]`, at each strength."""
+    """The scores of `robustness.py` as curves, and next to them one image, uint8 `[3, H, W]`, at each strength."""
     figure = Figure(figsize=(6.4, 5.6) if image is None else (10.6, 6.6))
     width = 6.0 / figure.get_figwidth() if image is not None else 1.0
     axes = figure.add_axes((0.1 * width, 0.1, 0.62 * width, 0.82))
@@ -59,7 +59,7 @@ def _curves(axes: Axes, scores: Mapping[str, Any]) -> None:
 
 
 def _apart(places: list[float], low: float, high: float) -> list[float]:
-    """Ascending places of labels, moved as little as possible (least squares) so that no two overlap."""
+    """The ascending places of labels, moved as little as possible (least squares) so that no two overlap."""
     gaps = np.arange(len(places)) * _GAP * (high - low)
     return list(isotonic_regression(np.array(places) - gaps, y_min=low, y_max=high - gaps[-1]) + gaps)
 
@@ -69,13 +69,13 @@ def _color(name: str) -> str:
 
 
 def _look(name: str) -> str:
-    """The marker and the line of a kind, by its place in its family."""
+    """The marker and the line style of a kind, by its position in its family."""
     place = [other for other in KINDS if KINDS[other].family == KINDS[name].family].index(name)
     return _MARKERS[place] + _LINES[place]
 
 
 def _examples(axes: Axes, scores: Mapping[str, Any], image: Tensor) -> None:
-    """A row for each kind, a column for each strength, and below each image the accuracy of all."""
+    """A row for each kind, a column for each strength. Below each image is the accuracy on all images."""
     height, width = image.shape[1:]
     tall, wide = height * 1.4, width * 1.25
     for row, (name, kind) in enumerate(scores["kinds"].items()):
@@ -83,9 +83,9 @@ def _examples(axes: Axes, scores: Mapping[str, Any], image: Tensor) -> None:
         axes.plot([-0.8 * width, -0.15 * width], [top + height / 2] * 2, _look(name), ms=4, color=_color(name))
         axes.text(-0.95 * width, top + height / 2, KINDS[name].title, ha="right", va="center", fontsize=9)
         for strength, accuracy in enumerate([scores["accuracy"], *kind["accuracy"]]):
-            worse = corrupt(image[None], name, strength)[0]
+            corrupted = corrupt(image[None], name, strength)[0]
             left = strength * wide
-            axes.imshow(worse.permute(1, 2, 0).numpy(), extent=(left, left + width, top + height, top))
+            axes.imshow(corrupted.permute(1, 2, 0).numpy(), extent=(left, left + width, top + height, top))
             axes.text(left + width / 2, top + height + 1, f"{accuracy:.1%}", ha="center", va="top", fontsize=7)
             if row == 0:
                 axes.text(left + width / 2, -2, str(strength), ha="center", va="bottom", fontsize=9)

@@ -1,6 +1,6 @@
-"""Images made worse on purpose, by kinds and strengths that everybody's nets can meet: noise, blur, light, position.
+"""Corruptions of images by kind and strength, equal for every net: noise, blur, light, position.
 
-The first seven kinds and their amounts are those of CIFAR-10-C, which is ImageNet-C for 32x32 pixels: Hendrycks and
+The first seven kinds and their amounts equal CIFAR-10-C, which is ImageNet-C for 32x32 pixels: Hendrycks and
 Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", arXiv:1903.12261, and
 `make_cifar_c.py` in the authors' repository hendrycks/robustness. Rotation, shift and occlusion are our own.
 """
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
 
 STRENGTHS = range(1, 6)  # 0 is the image as it is
-_SEED = 0  # no option: other numbers would be other images, which no two runs could be compared on
+_SEED = 0  # fixed, so that all runs are compared on the same images
 _DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
 Generators = Sequence[np.random.Generator]  # one for each image
@@ -27,17 +27,17 @@ Generators = Sequence[np.random.Generator]  # one for each image
 def corrupt(images: Tensor, kind: str, strength: int, first: int = 0) -> Tensor:
     """Images, uint8 `[N, 3, H, W]` on the CPU, corrupted by one of KINDS; `strength` is 1 to 5, or 0 for none.
 
-    What is random about an image is a pure function of the kind and the image's place in the whole part, of which
-    `first` is that of the first one here. So it does not depend on which others are corrupted with it, and every net
-    meets the same images. All strengths begin with the same random numbers: an image is turned the same way by all.
+    The random numbers of an image are a pure function of the kind and the image's index in the whole part, where
+    `first` is the index of `images[0]`. So they do not depend on the other images, and every net gets the same images.
+    All strengths start with the same random numbers: for example, all rotate an image in the same direction.
     """
     if strength == 0:
         return images
     number = zlib.crc32(kind.encode())
     generators = [np.random.default_rng((_SEED, number, first + row)) for row in range(len(images))]
     corruption = KINDS[kind]
-    worse = corruption.apply(images.float() / 255, corruption.amounts[strength - 1], generators)
-    return _bytes(worse)
+    corrupted = corruption.apply(images.float() / 255, corruption.amounts[strength - 1], generators)
+    return _bytes(corrupted)
 
 
 def _gaussian_noise(pixels: Tensor, deviation: float, generators: Generators) -> Tensor:
@@ -46,13 +46,13 @@ def _gaussian_noise(pixels: Tensor, deviation: float, generators: Generators) ->
 
 
 def _shot_noise(pixels: Tensor, photons: float, generators: Generators) -> Tensor:
-    """So many photons on average make a channel white."""
+    """This many photons, on average, make a channel white."""
     counts = [generator.poisson(photons * image) for generator, image in zip(generators, pixels.numpy(), strict=True)]
     return torch.from_numpy(np.stack(counts)).float() / photons
 
 
 def _impulse_noise(pixels: Tensor, fraction: float, generators: Generators) -> Tensor:
-    """Salt and pepper: so many of all values become 0 or 1."""
+    """Salt and pepper: this fraction of all values becomes 0 or 1."""
     shape = pixels.shape[1:]
     chance = _drawn(generators, lambda generator: generator.random(shape, np.float32))
     return pixels.masked_fill(chance < fraction / 2, 0).masked_fill(chance >= 1 - fraction / 2, 1)
@@ -73,20 +73,20 @@ def _jpeg(pixels: Tensor, quality: float, _: Generators) -> Tensor:
 
 
 def _brightness(pixels: Tensor, more: float, _: Generators) -> Tensor:
-    """HSV's value raised; hue and saturation stay, so that all channels are multiplied alike."""
+    """Raises HSV's value. Hue and saturation stay, so that all channels are multiplied by the same factor."""
     value = pixels.amax(dim=1, keepdim=True)
     raised = (value + more).clamp(max=1)
     return torch.where(value > 0, pixels * raised / value, raised)
 
 
 def _contrast(pixels: Tensor, left: float, _: Generators) -> Tensor:
-    """So much of each pixel's distance from its channel's mean is left."""
+    """Keeps this fraction of each pixel's distance from its channel's mean."""
     mean = pixels.mean(dim=(2, 3), keepdim=True)
     return mean + left * (pixels - mean)
 
 
 def _rotation(pixels: Tensor, degrees: float, generators: Generators) -> Tensor:
-    """By so much, to the left or to the right; the pixels at the border are repeated."""
+    """Rotates by this angle, to the left or to the right. Repeats the pixels at the border."""
     angles = np.radians(degrees) * (2 * _drawn(generators, lambda generator: generator.integers(2)).float() - 1)
     cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
     matrix = torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).view(-1, 2, 3)
@@ -95,7 +95,7 @@ def _rotation(pixels: Tensor, degrees: float, generators: Generators) -> Tensor:
 
 
 def _shift(pixels: Tensor, distance: float, generators: Generators) -> Tensor:
-    """By so many pixels up, down, to the left or to the right; the pixels at the border are repeated."""
+    """Shifts by this many pixels up, down, to the left or to the right. Repeats the pixels at the border."""
     moves = int(distance) * _drawn(generators, lambda generator: np.array(_DIRECTIONS[generator.integers(4)]))
     count, channels, height, width = pixels.shape
     rows = (torch.arange(height) - moves[:, :1]).clamp(0, height - 1)
@@ -105,7 +105,7 @@ def _shift(pixels: Tensor, distance: float, generators: Generators) -> Tensor:
 
 
 def _occlusion(pixels: Tensor, side: float, generators: Generators) -> Tensor:
-    """A square of so many pixels, anywhere within the image, covered by the image's mean colour."""
+    """Covers a random square with sides of this many pixels with the image's mean colour."""
     place = _drawn(generators, lambda generator: generator.random(2))
     height, width = pixels.shape[2:]
     top, left = ((place[:, dim, None] * (size - side + 1)).floor() for dim, size in enumerate((height, width)))
@@ -116,9 +116,9 @@ def _occlusion(pixels: Tensor, side: float, generators: Generators) -> Tensor:
 
 
 class Kind(NamedTuple):
-    """A kind of corruption, and how much of it each of the STRENGTHS is.
+    """A kind of corruption, and its amount at each of the STRENGTHS.
 
-    `apply` takes images, float `[N, 3, H, W]` on 0..1, and gives the same, perhaps beyond that range.
+    `apply` takes images, float `[N, 3, H, W]` on 0..1, and returns images that may exceed this range.
     """
 
     title: str
@@ -146,5 +146,5 @@ def _drawn(generators: Generators, draw: Callable[[np.random.Generator], Any]) -
 
 
 def _bytes(pixels: Tensor) -> Tensor:
-    """Rounded, where the authors' script cuts off: that would darken every image a little."""
+    """Rounds. The authors' script truncates, which darkens every image a little."""
     return (pixels * 255).round().clamp(0, 255).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""Figures from metrics, drawn without a display. Colours are Okabe and Ito's, which colour-blind readers tell apart."""
+"""Figures from metrics, drawn without a display. Colours are Okabe and Ito's, suitable for colour-blind readers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from housenumbers.metrics import confident_mistakes
 
 TRAINING, VALIDATION, TEST, MARK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
 RIGHT, WRONG = "#009E73", "#D55E00"
-# Of runs side by side, each with a line style and a marker of its own too. Black is left to marks.
+# Colours of compared runs, which also differ in line style and marker. Black is for marks.
 RUNS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _LINES, _MARKERS = ("-", "--", "-.", ":"), "osD^vP"
 _COLUMNS = 8  # of sample images
@@ -44,7 +44,7 @@ def accuracy_curve(history: Sequence[Mapping[str, Any]], best_epoch: int | None)
 
 
 def lr_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """The learning rate that each epoch began with."""
+    """The learning rate at the start of each epoch."""
     figure, axes = _curves("Learning rate at the epoch's beginning")
     epochs = [record["epoch"] for record in history]
     axes.plot(epochs, [record["lr"] for record in history], "o-", ms=4, color=TRAINING)
@@ -54,13 +54,13 @@ def lr_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def overlaid_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], key: str, title: str) -> Figure:
-    """One quantity of several runs, by their labels, over the epochs; not of a run that has it not."""
+    """One quantity of several runs, by their labels, over the epochs. Omits runs without it."""
     figure, axes = _curves(title)
     for place, (label, history) in enumerate(histories.items()):
         if history and history[0][key] is not None:
             epochs, values = zip(*((record["epoch"], record[key]) for record in history), strict=True)
-            look = _MARKERS[place % len(_MARKERS)] + _LINES[place % len(_LINES)]
-            axes.plot(epochs, values, look, ms=4, color=RUNS[place % len(RUNS)], label=label)
+            style = _MARKERS[place % len(_MARKERS)] + _LINES[place % len(_LINES)]
+            axes.plot(epochs, values, style, ms=4, color=RUNS[place % len(RUNS)], label=label)
     if key == "val_accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     legend_above(axes)
@@ -68,7 +68,7 @@ def overlaid_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], key: s
 
 
 def reliability_diagram(bins: Reliability, color: str, title: str) -> Figure:
-    """Accuracy over confidence, on the diagonal where probabilities can be believed, and below how many images."""
+    """Accuracy over confidence, on the diagonal for a calibrated net. Below it, the number of images."""
     figure = Figure(figsize=(6.4, 5.2))
     axes = figure.add_axes((0.13, 0.4, 0.83, 0.46))
     edges = np.linspace(0, 1, len(bins.counts) + 1)
@@ -85,10 +85,10 @@ def reliability_diagram(bins: Reliability, color: str, title: str) -> Figure:
     below.bar(edges[:-1], bins.counts.numpy(), width, align="edge", color=color)
     below.set(xlabel="confidence: the probability of the predicted label", ylabel="images", xlim=(0, 1), yscale="log")
     below.set_ylim(bottom=0.7)
-    for each in (axes, below):
-        each.grid(alpha=0.3)
-        each.yaxis.set_minor_formatter(NullFormatter())
-        each.xaxis.set_major_formatter(PercentFormatter(1))
+    for panel in (axes, below):
+        panel.grid(alpha=0.3)
+        panel.yaxis.set_minor_formatter(NullFormatter())
+        panel.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     return figure
 
@@ -113,17 +113,17 @@ def confusion_matrix(scores: Mapping[str, Any], title: str) -> Figure:
 def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor, mistakes: int = 16, others: int = 16) -> Figure:
     """Images, uint8 `[N, 3, H, W]`, with their true label, the predicted one and its probability.
 
-    First up to `mistakes` wrong ones, the most confident first, then correct ones.
+    Up to `mistakes` wrong ones, the most confident first, then up to `others` correct ones.
     """
     confidence, predicted = logits.softmax(dim=1).max(dim=1)
     wrong = confident_mistakes(logits, labels)[:mistakes].tolist()
     right = (predicted == labels).nonzero().view(-1)[:others].tolist()
-    ordered = [*wrong, *([None] * (-len(wrong) % _COLUMNS)), *right]  # the correct ones begin a row of their own
+    ordered = [*wrong, *([None] * (-len(wrong) % _COLUMNS)), *right]  # the correct ones start a new row
     rows = max(1, -(-len(ordered) // _COLUMNS))
     height, width = images.shape[2:]
     cell_height, cell_width = height * 1.45, width * 1.25  # with room for a line of text above, and between images
 
-    # All images in one axes: an axes for each takes ten times as long.
+    # All images in one axes: one axes per image takes ten times as long.
     figure = Figure(figsize=(_COLUMNS * 1.15, rows * 1.35 + 0.4))
     top = 1 - 0.4 / figure.get_figheight()
     axes = figure.add_axes((0.01, 0.01, 0.98, top - 0.01))
@@ -146,12 +146,12 @@ def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor, mistakes:
             color=RIGHT if correct else WRONG,
             fontweight="normal" if correct else "bold",
         )
-    axes.set(xlim=(0, _COLUMNS * cell_width), ylim=(rows * cell_height, 0))  # imshow has moved them
+    axes.set(xlim=(0, _COLUMNS * cell_width), ylim=(rows * cell_height, 0))  # imshow has changed them
     return figure
 
 
 def integer_ticks() -> MaxNLocator:
-    """Ticks for what is counted, of one epoch too, where matplotlib would put eight of them between 0.95 and 1.05."""
+    """Integer ticks, also for a single epoch, where matplotlib would put eight ticks between 0.95 and 1.05."""
     return MaxNLocator(integer=True, min_n_ticks=1)
 
 
@@ -172,7 +172,7 @@ def _mark_best(axes: Axes, best_epoch: int | None) -> None:
 
 
 def legend_above(axes: Axes) -> None:
-    """Puts the legend between the title and what is drawn, which may reach every corner."""
+    """Puts the legend between the title and the plot, which may fill every corner."""
     handles, _ = axes.get_legend_handles_labels()
     axes.set_title(axes.get_title(), pad=28)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(handles), frameon=False, columnspacing=1)

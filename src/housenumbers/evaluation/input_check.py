@@ -1,4 +1,4 @@
-"""What a trained model is asked about: whether these are images, and floats on the scale that it has learnt."""
+"""Checks the input of a trained model: type, shape, and the scale of floats."""
 
 import math
 from typing import Any
@@ -9,18 +9,18 @@ from torch import Tensor, nn
 from housenumbers.models.normalize import check_image_tensor
 from housenumbers.runtime.errors import InputError
 
-_ROUNDING = 0.5  # what is cut off where floats become bytes
+_ROUNDING = 0.5  # the tolerance: conversion to bytes removes it
 
 
 def register_input_check(model: nn.Module) -> None:
-    """Makes each call of the model raise InputError for what are no images: see `check_images`."""
+    """Makes each call of the model raise InputError for invalid images: see `check_images`."""
     model.register_forward_pre_hook(_check_call, with_kwargs=True)
 
 
 def check_images(images: Tensor) -> None:
-    """Raises InputError where these are no images, or floats on another scale than 0..255.
+    """Raises InputError where these are not images, or floats on another scale than 0..255.
 
-    Only floats are looked at pixel by pixel: uint8 is on the right scale.
+    Checks the pixels of floats only, since uint8 is on the right scale.
     """
     try:
         check_image_tensor(images)

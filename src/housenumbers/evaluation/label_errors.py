@@ -7,18 +7,18 @@ from torch import Tensor
 def likely_label_errors(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """The indices `[M]` of images whose label the net contradicts with confidence, and the label it suggests `[M]`.
 
-    Confident learning (Northcutt et al. 2021, arXiv:1911.00068): a class's threshold is the mean probability that the
-    images labelled so are given for it; an image is suspected if, among the classes whose threshold its probability
-    reaches, the likeliest is not its label. Those with the least probability for their label (self-confidence) come
-    first. The net must not have been trained on these images.
+    Confident learning (Northcutt et al. 2021, arXiv:1911.00068): a class's threshold is its mean probability over the
+    images with this label. An image is suspected if, among the classes whose threshold its probability reaches, the
+    most probable one is not its label. Images with the least probability for their label (self-confidence) come first.
+    The net must not have been trained on these images.
     """
     probabilities = logits.double().softmax(dim=1)
-    own = probabilities.gather(1, labels[:, None]).view(-1)
+    self_confidence = probabilities.gather(1, labels[:, None]).view(-1)
     classes = probabilities.shape[1]
-    # A class that no image is labelled as has a threshold of NaN, which nothing reaches.
-    thresholds = labels.bincount(own, classes) / labels.bincount(minlength=classes)
+    # A class without labelled images has a threshold of NaN, which no probability reaches.
+    thresholds = labels.bincount(self_confidence, classes) / labels.bincount(minlength=classes)
     confident = torch.where(probabilities >= thresholds, probabilities, -1.0)
     best, suggested = confident.max(dim=1)
     suspects = ((best >= 0) & (suggested != labels)).nonzero().view(-1)
-    suspects = suspects[own[suspects].argsort()]
+    suspects = suspects[self_confidence[suspects].argsort()]
     return suspects, suggested[suspects]

@@ -1,21 +1,21 @@
-"""What a net looks at: how much worse it does with a square of the image covered."""
+"""Occlusion maps: how much worse a net does with a square of the image covered."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-_WINDOW, _STRIDE = 8, 4  # of an image's 32nd parts
+_WINDOW, _STRIDE = 8, 4  # in 32nds of the image's side
 
 
 @torch.inference_mode()
 def occlusion(logits: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """How much the log-probability of `labels` falls where a square is covered, and the least probability then left.
+    """How much the log-probability of `labels` falls where a square is covered, and the lowest probability.
 
-    Takes what gives the logits `[M, 10]` of images, uint8 `[M, 3, H, W]`, and images, uint8 `[N, 3, H, W]`; gives
-    maps `[N, H, W]` in nats, each pixel's the mean over the squares, a quarter of the image wide, that cover it, and
-    probabilities `[N]`. The cover has the image's mean colour.
-    Zeiler and Fergus 2014 (arXiv:1311.2901). It asks for nothing but outputs, so it serves any architecture.
+    `logits` maps images, uint8 `[M, 3, H, W]`, to logits `[M, 10]`. `images` are uint8 `[N, 3, H, W]`. Returns maps
+    `[N, H, W]` in nats and probabilities `[N]`. A pixel's value is the mean over the squares, a quarter of the image
+    wide, that cover it. The cover has the image's mean colour.
+    Zeiler and Fergus 2014 (arXiv:1311.2901). It needs only outputs, so it works with any architecture.
     """
     count, _, height, width = images.shape
     cover = images.float().mean(dim=(2, 3), keepdim=True).round().to(torch.uint8)
@@ -27,22 +27,22 @@ def occlusion(logits: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor
         for top in range(0, 33 - _WINDOW, _STRIDE)
         for left in range(0, 33 - _WINDOW, _STRIDE)
     ]
-    covered = images.repeat(len(squares) + 1, 1, 1, 1, 1)  # the first of these are the whole ones
+    covered = images.repeat(len(squares) + 1, 1, 1, 1, 1)  # the first entry stays uncovered
     for place, square in enumerate(squares, 1):
         covered[place][..., *square] = cover
-    of_all = logits(covered.flatten(0, 1)).log_softmax(dim=1).view(len(squares) + 1, count, -1)
-    left_over = of_all.gather(2, labels.expand(len(squares) + 1, -1)[..., None])[..., 0]
-    total, times = torch.zeros(count, height, width), torch.zeros(height, width)
+    log_probabilities = logits(covered.flatten(0, 1)).log_softmax(dim=1).view(len(squares) + 1, count, -1)
+    remaining = log_probabilities.gather(2, labels.expand(len(squares) + 1, -1)[..., None])[..., 0]
+    total, counts = torch.zeros(count, height, width), torch.zeros(height, width)
     for place, square in enumerate(squares, 1):
-        total[:, *square] += (left_over[0] - left_over[place])[:, None, None]
-        times[square] += 1
-    return total / times, left_over.amin(dim=0).exp()
+        total[:, *square] += (remaining[0] - remaining[place])[:, None, None]
+        counts[square] += 1
+    return total / counts, remaining.amin(dim=0).exp()
 
 
 def overlay_importance(image: Tensor, importance: Tensor) -> Tensor:
-    """The image in grey, and over it orange, the more the greater the importance `[H, W]`, which is scaled to 1.
+    """The image in grey, overlaid with orange in proportion to the importance `[H, W]`, which is scaled to 1.
 
-    Takes and gives uint8 `[3, H, W]`.
+    Takes and returns uint8 `[3, H, W]`.
     """
     weight = 0.75 * (importance / importance.max().clamp(min=1e-6)).clamp(min=0)
     grey = image.float().mean(dim=0, keepdim=True).expand(3, -1, -1)

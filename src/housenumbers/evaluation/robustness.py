@@ -1,4 +1,4 @@
-"""How much of its accuracy a trained net keeps on corrupted images."""
+"""The accuracy of a trained net on corrupted images."""
 
 import json
 import logging
@@ -20,17 +20,17 @@ from housenumbers.runtime.files import read_text, write_atomically, write_json
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 250  # corrupted images that are held; what they look like does not depend on it
+_AT_ONCE = 250  # corrupted images in memory at once, without effect on their pixels
 
 
 def evaluate_corruptions(
     run: Path, split: str, overrides: Sequence[str], elsewhere: DataConfig | None = None
 ) -> tuple[dict[str, Any], Path]:
-    """Scores a run as `evaluate` does, and again under each kind of corruption at each strength.
+    """Scores a run as `evaluate_run` does, and again under each kind of corruption at each strength.
 
-    Returns the scores and the file that they were written to, `corruptions_SPLIT.json`, with an image of that name in
-    `figures/`. `accuracy` is that of the images as they are, `mean` that over all kinds and strengths; `kinds` has
-    the `accuracy` of each strength and their `mean`. For `overrides`, and what is raised, see `load_trained_model`.
+    Returns the scores and their file, `corruptions_SPLIT.json`. Also writes a figure with the same name to `figures/`.
+    `accuracy` is on the original images, `mean` over all kinds and strengths. `kinds` has the `accuracy` of each
+    strength and their `mean`. For `overrides` and errors, see `load_trained_model`.
     """
     trained = load_trained_model(run, overrides)
     data = load_part_or_other_data(trained, split, elsewhere)
@@ -61,7 +61,7 @@ def evaluate_corruptions(
 
 
 def corruption_rows(scores: dict[str, Any]) -> list[list[str]]:
-    """A table of percentages: a head, the kinds with their strengths and mean, and the mean of all."""
+    """A table of percentages: a header, the kinds with their strengths and mean, and the mean of all."""
     rows = [["", *map(str, (0, *STRENGTHS)), "mean"]]
     clean = f"{scores['accuracy']:.1%}"
     for name, kind in scores["kinds"].items():
@@ -73,13 +73,13 @@ def corruption_rows(scores: dict[str, Any]) -> list[list[str]]:
 
 
 def saved_corruption_scores(run: Path, split: str) -> dict[str, Any] | None:
-    """What `evaluate_corruptions` wrote of a run's own part; null where it did not. Raises UserError if damaged."""
+    """The scores that `evaluate_corruptions` wrote for a run's own part, or None. Raises UserError if damaged."""
     file = run / f"corruptions_{split}.json"
     try:
         scores = json.loads(read_text(file))
         corruption_rows(scores)
-        whole = all(len(kind["accuracy"]) == len(STRENGTHS) for kind in scores["kinds"].values())
-        if not (whole and scores["kinds"] and isinstance(scores["n"], int)):
+        is_complete = all(len(kind["accuracy"]) == len(STRENGTHS) for kind in scores["kinds"].values())
+        if not (is_complete and scores["kinds"] and isinstance(scores["n"], int)):
             raise ValueError("not what evaluate.py writes")
     except FileNotFoundError:
         return None
@@ -89,11 +89,11 @@ def saved_corruption_scores(run: Path, split: str) -> dict[str, Any] | None:
 
 
 def _accuracy(trained: TrainedModel, data: LabeledImages, kind: str, strength: int, bar: "tqdm[Any]") -> float:
-    right = 0
+    correct = 0
     for first in range(0, len(data.labels), _AT_ONCE):
-        some = LabeledImages(*(part[first : first + _AT_ONCE] for part in data))
-        worse = corrupt(some.images, kind, strength, first)
-        logits, labels = trained.predict(some._replace(images=worse))
-        right += int((logits.argmax(dim=1) == labels).sum())
+        chunk = LabeledImages(*(part[first : first + _AT_ONCE] for part in data))
+        corrupted = corrupt(chunk.images, kind, strength, first)
+        logits, labels = trained.predict(chunk._replace(images=corrupted))
+        correct += int((logits.argmax(dim=1) == labels).sum())
         bar.update(len(labels))
-    return right / len(data.labels)
+    return correct / len(data.labels)

@@ -1,4 +1,4 @@
-"""Scores a checkpoint again, from the file alone."""
+"""Scores a checkpoint from its file alone."""
 
 import logging
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ def evaluate_run(
 ) -> tuple[dict[str, Any], Path]:
     """Scores the best weights of a run folder, or those in a .pt file, on the `test` or `validation` part.
 
-    Returns the scores and the file that they were written to: `evaluation_SPLIT.json` in the run's folder, or beside a
-    lone .pt file; with the data's name where they are not the run's own but those of `elsewhere`.
-    The model comes from the checkpoint alone; the test part needs only its own file. For `overrides`, and what is
-    raised, see `load_trained_model`.
+    Returns the scores and their file: `evaluation_SPLIT.json` in the run's folder, or beside a separate .pt file. The
+    name includes the data's name if they are `elsewhere` instead of the run's data.
+    The model comes only from the checkpoint. The test part needs only its own file. For `overrides` and errors, see
+    `load_trained_model`.
     """
     trained = load_trained_model(run, overrides)
     logits, labels = trained.predict(load_part_or_other_data(trained, split, elsewhere))
@@ -49,13 +49,13 @@ def evaluate_run(
 
 
 def default_split(run: Path) -> str:
-    """The part that is scored where none is named: test; of a sweep's trial validation, since a search may go on."""
-    around = enclosing_run(checkpoint_path(run))
-    return "validation" if around and RunFolder(around).record().get("trial") else "test"
+    """The default part: test, or validation for a trial of a sweep, since the search may continue."""
+    folder = enclosing_run(checkpoint_path(run))
+    return "validation" if folder and RunFolder(folder).record().get("trial") else "test"
 
 
 def load_part_or_other_data(trained: TrainedModel, split: str, elsewhere: DataConfig | None) -> LabeledImages:
-    """The part that is to be scored: of the model's own data, see `load_part`, or the test part of `elsewhere`."""
+    """The part to score: of the model's data, see `load_part`, or the test part of `elsewhere`."""
     if elsewhere is None:
         return load_part(trained, split)
     if elsewhere.name == "folder":
@@ -64,7 +64,7 @@ def load_part_or_other_data(trained: TrainedModel, split: str, elsewhere: DataCo
 
 
 def scores_file_name(what: str, trained: TrainedModel, split: str, elsewhere: DataConfig | None) -> str:
-    """Of a file of scores: it says what was scored on which part, of other data, and with the last weights."""
+    """The name of a scores file. It includes the part, the name of other data, and whether the weights are the last."""
     name = f"{what}_{split}"
     name += f"_on_{elsewhere.name}" if elsewhere else ""
     return name + ("_last.json" if trained.file.stem == "last" else ".json")
@@ -73,33 +73,31 @@ def scores_file_name(what: str, trained: TrainedModel, split: str, elsewhere: Da
 def recalibrate(run: Path, overrides: Sequence[str]) -> dict[str, float]:
     """Fits the temperature on the run's validation part and writes it into the checkpoint, as the end of a run does.
 
-    For a run that did not come to its end, or a checkpoint of before there was a temperature. Raises as `evaluate`, and
-    where a process is at work on the run.
+    For a run that did not end, or a checkpoint of a version without temperatures. Raises as `evaluate_run`, and where
+    another process works on the run.
     """
     file = checkpoint_path(run)
-    folder = (
-        enclosing_run(file) if file.exists() else None
-    )  # the lock would make the folder of a file that is not there
+    folder = enclosing_run(file) if file.exists() else None  # the lock would make the folder of a missing file
     with RunFolder(folder).locked() if folder else nullcontext():
         trained = load_trained_model(run, overrides)
         calibration = calibrate(*trained.predict(load_part(trained, "validation")))
         save_checkpoint(trained.file, {**trained.content, "calibration": calibration})
-    if why := calibration_caveat(calibration):
+    if caveat := calibration_caveat(calibration):
         crops = plural(int(calibration["n"]), "crop")
-        log.warning("temperature %.3f, fitted on %s: %s", calibration["temperature"], crops, why)
+        log.warning("temperature %.3f, fitted on %s: %s", calibration["temperature"], crops, caveat)
     return calibration
 
 
 def load_part(trained: TrainedModel, split: str) -> LabeledImages:
     """The `test` or `validation` part of the data that the model was trained on.
 
-    Warns where the test part is another one than the run was tested on. Raises UserError where the others are not
-    those that it was trained on, or there was no validation part.
+    Warns where the test part is not the one that the run was tested on. Raises UserError where the other parts are not
+    the ones of the run, or there was no validation part.
     """
     config = trained.config.data
     if split == "test":
-        test, around = load_test(config), enclosing_run(trained.file)
-        recorded = RunFolder(around).record().get("test_sha256") if around else None
+        test, folder = load_test(config), enclosing_run(trained.file)
+        recorded = RunFolder(folder).record().get("test_sha256") if folder else None
         if recorded not in (None, test.sha256()):
             log.warning("%s: holds another test part than the run was tested on: scores differ", config.root)
         return test

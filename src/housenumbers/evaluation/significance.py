@@ -1,4 +1,4 @@
-"""Whether a difference in accuracy on the same images is more than chance."""
+"""Tests whether a difference in accuracy on the same images is significant."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class McNemar(NamedTuple):
-    """How many images only the first of two nets gets right, how many only the second, and the p-value."""
+    """The numbers of images that only the first and only the second of two nets gets right, and the p-value."""
 
     only_first: int
     only_second: int
@@ -15,12 +15,12 @@ class McNemar(NamedTuple):
 
 
 def mcnemar(first: Tensor, second: Tensor) -> McNemar:
-    """McNemar's test (1947), exact and two-sided, from which images each net gets right, bool `[N]`.
+    """McNemar's test (1947), exact and two-sided, from the images that each net gets right, bool `[N]`.
 
-    Were both equally good, an image that one alone gets right would be either's with probability 1/2. p is 1 where
-    there is none. It compares these two nets, and says nothing of other seeds.
+    If both are equally good, an image that only one gets right belongs to either with probability 1/2. p is 1 where
+    there is none. The test compares these two nets, not nets trained with other seeds.
     """
-    from scipy.stats import binomtest  # here, since it takes half a second
+    from scipy.stats import binomtest  # imported here: it takes half a second
 
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     differing = only_first + only_second
@@ -29,7 +29,7 @@ def mcnemar(first: Tensor, second: Tensor) -> McNemar:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values for all tests together, in their order: Holm 1979, a step-down form of Bonferroni's."""
+    """The p-values adjusted for multiple tests, in their order: Holm 1979, a step-down form of Bonferroni's."""
     adjusted = [0.0] * len(p_values)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):

@@ -1,4 +1,4 @@
-"""A trained model, ready to be asked: from a run's folder, or from a checkpoint alone."""
+"""A trained model for inference: from a run's folder, or from a checkpoint alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,20 +28,20 @@ from housenumbers.training.checkpoint_owner import check_owner, enclosing_run
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model on `device`, made ready for prediction, and what its checkpoint says of it."""
+    """A model on `device`, optimized for inference, and the content of its checkpoint."""
 
     model: nn.Module
     config: TrainConfig
     device: torch.device
     file: Path
     content: dict[str, Any]  # the checkpoint's
-    parameters: int  # before it was made ready, which folds some into others
+    parameters: int  # before batch norms are folded
 
     def predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
-        """Logits `[N, 10]` and labels `[N]`, on the CPU, as the run's final scores are computed.
+        """Logits `[N, 10]` and labels `[N]`, on the CPU, computed as for the run's final scores.
 
-        Raises InputError where `data` are no such images and labels, float images on 0..255 being as good as uint8;
-        and UserError where the logits are not finite numbers.
+        Raises InputError where `data` are not valid images, uint8 or float on 0..255, and labels. Raises UserError
+        where the logits are not finite numbers.
         """
         check_images(data.images)
         try:
@@ -58,25 +58,25 @@ class TrainedModel:
     def logits(self, images: Tensor) -> Tensor:
         """Logits `[N, 10]` of images `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities.
 
-        Images are uint8, or float on 0..255; of another size than 32x32 they are stretched, which `read_image` does
-        not do. Raises as `predict` does.
+        Images are uint8, or float on 0..255. Images of other sizes than 32x32 are stretched, unlike in `read_image`.
+        Raises as `predict` does.
         """
         check_images(images)
         return self.predict(LabeledImages(images, torch.zeros(len(images), dtype=torch.long)))[0] / self.temperature
 
     @property
     def calibration(self) -> dict[str, float] | None:
-        """What `evaluation.calibration.calibrate` gave; none where there was no validation part, or not yet."""
+        """The result of `evaluation.calibration.calibrate`. None without a validation part, or before the run's end."""
         return self.content.get("calibration")
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by before they become probabilities; 1 where it was never fitted."""
+        """The divisor of logits in the softmax. 1 where it was never fitted."""
         return 1.0 if self.calibration is None else float(self.calibration["temperature"])
 
     @property
     def about_temperature(self) -> str:
-        """One line on what the probabilities are worth."""
+        """One line on the reliability of the probabilities."""
         if self.calibration is None and self.config.data.val_fraction == 0:
             return f"{self.file}: temperature 1: not calibrated: there is no validation part (data.val_fraction=0)"
         if self.calibration is None:
@@ -85,26 +85,26 @@ class TrainedModel:
                 "(python src/evaluate.py run=... split=validation calibrate=true)"
             )
         crops = plural(int(self.calibration["n"]), "validation crop")
-        said = f"{self.file}: temperature {self.temperature:.3f}, fitted on {crops}"
-        return f"{said} ({why})" if (why := calibration_caveat(self.calibration)) else said
+        text = f"{self.file}: temperature {self.temperature:.3f}, fitted on {crops}"
+        return f"{text} ({caveat})" if (caveat := calibration_caveat(self.calibration)) else text
 
     @property
     def home(self) -> Path:
-        """Where files that belong to it go: the run's folder, or that of a checkpoint alone."""
+        """The folder for files about the model: the run's folder, or the checkpoint's."""
         return enclosing_run(self.file) or self.file.parent
 
 
 def checkpoint_path(run: Path) -> Path:
-    """The file of the best weights of a run folder; `run` itself where it is a file, whatever its name."""
+    """The file of the best weights of a run folder, or `run` itself where it is a file of any name."""
     is_file = not run.is_dir() and (run.exists() or run.suffix == ".pt")
     return run if is_file else RunFolder(run).best
 
 
 def load_trained_model(run: Path | str, overrides: Sequence[str] = ()) -> TrainedModel:
-    """The best weights of a run folder, or those in a checkpoint alone, as a model made for inference.
+    """The best weights of a run folder, or the weights in a checkpoint, as a model for inference.
 
-    The model comes from the checkpoint alone. `overrides` are keys of the saved configuration that change no result:
-    `device`, `threads`, and where the data lie. Raises UserError for what a user can mend.
+    The model comes only from the checkpoint. `overrides` are keys of the saved configuration that change no result:
+    `device`, `threads`, and the location of the data. Raises UserError for errors that a user can fix.
     """
     file = checkpoint_path(Path(run))
     content = load_checkpoint(file)
@@ -114,14 +114,14 @@ def load_trained_model(run: Path | str, overrides: Sequence[str] = ()) -> Traine
         torch.set_num_threads(config.threads)
     device = choose_device(config.device)
     disable_malloc_trimming()
-    whole = rebuild_model(content, file, device)
-    model = fold_batch_norms(whole).requires_grad_(False)
+    unfolded = rebuild_model(content, file, device)
+    model = fold_batch_norms(unfolded).requires_grad_(False)
     register_input_check(model)  # again, since folding makes another module
-    return TrainedModel(model, config, device, file, content, parameter_count(whole))
+    return TrainedModel(model, config, device, file, content, parameter_count(unfolded))
 
 
 def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) -> nn.Module:
-    """The trained model, from the checkpoint's content alone, to be asked, not trained.
+    """The trained model, from the checkpoint's content alone, for inference.
 
     Raises UserError where weights and model do not fit.
     """

@@ -1,1 +1,1 @@
-"""Models: one architecture family per file. Images in, logits out; no word of data or training."""
+"""Models: one architecture family per file. Images in, logits out. Independent of data and training."""

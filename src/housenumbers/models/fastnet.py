@@ -1,4 +1,4 @@
-"""A small network for little time: no shortcuts, narrow, and its first layer is computed instead of learnt."""
+"""A small, fast network: narrow, without shortcuts, and with a first layer that is computed instead of trained."""
 
 from collections.abc import Sequence
 
@@ -9,24 +9,24 @@ from torch.nn import functional as F
 from housenumbers.models.normalize import Normalize
 
 _PATCH = 2  # pixels: the side of the patches that are whitened
-_FEW_IMAGES = 2000  # are enough for the statistics
-_EIGENVALUE_FLOOR = 1e-2  # keeps directions that hardly vary from being blown up
-_CONTRAST_FLOOR = 0.06**2  # of variance, the whole range being 2: keeps a plain image from being blown up
-_LOGIT_SCALE = 1 / 3  # of the untrained net's outputs, which are large behind a maximum over places
+_FEW_IMAGES = 2000  # images for the statistics
+_EIGENVALUE_FLOOR = 1e-2  # limits the amplification of directions with little variance
+_CONTRAST_FLOOR = 0.06**2  # of variance, for pixels on -1..1: limits the amplification of a uniform image
+_LOGIT_SCALE = 1 / 3  # of the outputs, which are large after a maximum over positions
 
 
 class FastNet(nn.Module):
     """Images `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`.
 
-    Each image gets mean 0 and variance 1. A frozen convolution makes of each patch of 2x2 pixels its 12 whitened
-    values, both signs of each, so that all that follows works at half the resolution and nothing is lost. Stages of 3x3
-    convolutions follow, each with batch norm and `activation`; from the second stage on the first convolution has a max
-    pooling behind it. The maximum over all places goes into a linear layer. `channels` and `convolutions` say how wide
-    and how deep each stage is.
+    Each image is normalized to mean 0 and variance 1. A frozen convolution maps each patch of 2x2 pixels to its 12
+    whitened values, with both signs, which halves the resolution without loss of information. Stages of 3x3
+    convolutions follow, each with batch norm and `activation`. From the second stage on, a max pooling follows the
+    first convolution. The maximum over all positions goes into a linear layer. `channels` and `convolutions` are the
+    width and the depth of each stage.
 
-    The architecture is akin to Keller Jordan's airbench (2024, arXiv:2404.00498): a whitening layer (Page 2018, "How to
-    train your ResNet"), computed by `initialize_from`, and convolutions that begin as identities (dirac). Patches that
-    do not overlap are ours, and equal contrast for each image: street numbers are lit in every way.
+    The architecture is similar to Keller Jordan's airbench (2024, arXiv:2404.00498): a whitening layer (Page 2018, "How
+    to train your ResNet"), computed by `initialize_from`, and convolutions initialized as identities (dirac). Patches
+    without overlap and equal contrast for each image are ours, since the lighting of street numbers varies.
     """
 
     def __init__(
@@ -62,17 +62,17 @@ class FastNet(nn.Module):
     def initialize_from(self, images: Tensor) -> None:
         """Computes the whitening layer from patches of some of the training images, `[N, 3, H, W]`.
 
-        Its output has covariance one, but for directions in which patches hardly vary.
+        Its output has unit covariance, except in directions in which patches hardly vary.
         """
-        some = self._equal_contrast(images[:: max(1, len(images) // _FEW_IMAGES)])
-        patches = F.unfold(some, _PATCH, stride=_PATCH).transpose(1, 2).flatten(0, 1)
+        sample = self._equal_contrast(images[:: max(1, len(images) // _FEW_IMAGES)])
+        patches = F.unfold(sample, _PATCH, stride=_PATCH).transpose(1, 2).flatten(0, 1)
         covariance = patches.T @ patches / len(patches)
         values, vectors = torch.linalg.eigh(covariance.cpu().double())
         filters = (vectors / (values + _EIGENVALUE_FLOOR).sqrt()).T.view(-1, 3, _PATCH, _PATCH).float()
         self.whiten.weight.copy_(torch.cat([filters, -filters]))
 
     def freezable_stages(self) -> list[list[nn.Module]]:
-        """Its stages; the whitening layer is never trained."""
+        """The stages. The whitening layer is never trained."""
         return [[stage] for stage in self.stages]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -86,14 +86,14 @@ class FastNet(nn.Module):
 
 
 class _ScaledLinear(nn.Linear):
-    """One layer, so that what is trained on features of a frozen net is what is scored."""
+    """A linear layer with scaled outputs, as one module: training on cached features includes the scale."""
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(features) * _LOGIT_SCALE
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    """Begins as the identity on as many channels as there are on both sides, the rest random."""
+    """A 3x3 convolution, initialized as the identity on the channels that both sides have, else at random."""
     convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     same = min(inputs, outputs)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The first module of every model: it brings images to the size and scale that the network behind it expects."""
+"""The first module of every model: it converts images to the size and scale that the network expects."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +11,8 @@ from torch.nn import functional as F
 class Normalize(nn.Module):
     """Turns images, uint8 or float on 0..255, `[N, 3, H, W]`, into float `[N, 3, input_size, input_size]`.
 
-    Pixels are divided by 255, then `mean` is taken off and the rest divided by `std` (RGB each). All three settings are
-    buffers, so that a checkpoint carries them. For what `forward` raises, see `check_image_tensor`.
+    Divides pixels by 255, subtracts `mean` and divides by `std` (RGB each). All three settings are buffers, so that a
+    checkpoint contains them. For what `forward` raises, see `check_image_tensor`.
     """
 
     mean: Tensor
@@ -25,8 +25,8 @@ class Normalize(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         self.register_buffer("input_size", torch.tensor(input_size))
-        # The same number for forward(), which must not wait for a GPU to read the buffer. Training on images of
-        # another size sets it for a while.
+        # The same number for forward(), where reading the buffer would synchronize with the GPU. Training on images
+        # of another size changes it temporarily.
         self.size = input_size
         self.register_load_state_dict_post_hook(_read_size)
 
@@ -35,11 +35,11 @@ class Normalize(nn.Module):
         return (images - self.mean) / self.std
 
 
-@fx.wrap  # nothing of its images is known where a network is traced
+@fx.wrap  # not traced: proxies have no type or shape
 def check_image_tensor(images: Tensor) -> Tensor:
-    """`images`, where their type and shape are those of images, uint8 or float `[N, 3, H, W]`. Looks at no pixel.
+    """Returns `images` if they are uint8 or float `[N, 3, H, W]`. Does not check the values of pixels.
 
-    Raises TypeError where they are no tensor, and ValueError for any other type or shape.
+    Raises TypeError where they are not a tensor, and ValueError for another type or shape.
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images: must be a torch.Tensor [N, 3, H, W], not {type(images).__name__}")

@@ -1,4 +1,4 @@
-"""The residual family for 32x32 images: the original study's network, deeper, wider, and with pre-activation."""
+"""Residual networks for 32x32 images: the original study's network, and deeper, wider or pre-activation variants."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from housenumbers.models.normalize import Normalize
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where shapes differ.
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where shapes differ.
 
     He et al. 2015, arXiv:1512.03385.
     """
@@ -31,9 +31,9 @@ class BasicBlock(nn.Module):
 
 
 class PreactivationBlock(nn.Module):
-    """The same with batch norm and ReLU before each convolution, and nothing behind the sum.
+    """`BasicBlock` with batch norm and ReLU before each convolution, and nothing after the sum.
 
-    He et al. 2016, arXiv:1603.05027. A 1x1 convolution for the shortcut takes the pre-activated input, as in the wide
+    He et al. 2016, arXiv:1603.05027. A 1x1 convolution for the shortcut receives the pre-activated input, as in wide
     residual networks (Zagoruyko and Komodakis 2016, arXiv:1605.07146).
     """
 
@@ -55,8 +55,8 @@ class PreactivationBlock(nn.Module):
 
 
 def _strided_1x1(inputs: int, outputs: int, stride: int) -> tuple[nn.Module, nn.Module]:
-    # Picking every second pixel, then a 1x1 convolution, is the strided convolution of the paper, as fast.
-    # That one itself corrupts the heap on AVX-512 CPUs (torch 2.14, channels_last, under 16 channels, odd N).
+    # Subsampling before a 1x1 convolution equals the paper's strided convolution, at the same speed. The strided one
+    # corrupts the heap on AVX-512 CPUs (torch 2.14, channels_last, under 16 channels, odd N).
     return nn.AvgPool2d(1, stride), nn.Conv2d(inputs, outputs, 1, bias=False)
 
 
@@ -66,7 +66,7 @@ class ResNet(nn.Module):
     The first stage has `width` channels at full resolution; each further stage doubles the channels and halves the
     resolution. `blocks` counts the residual blocks of each stage. With the defaults this is the original study's
     "ResNet-31" (15 convolutions, 15 batch norms and 1 linear layer): 2,777,674 parameters. The stem, a 3x3 convolution,
-    has `stem_width` channels, or as many as the first stage.
+    has `stem_width` channels, by default `width`.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ResNet(nn.Module):
                 stride = 2 if stage > 0 and block == 0 else 1
                 stages.append(block_type(channels, outputs, stride))
                 channels = outputs
-        if preactivation:  # the last sum has had none yet
+        if preactivation:  # the last sum has no batch norm and ReLU yet
             stages.extend([nn.BatchNorm2d(channels), nn.ReLU(inplace=True)])
         self._blocks = tuple(blocks)
         self.stages = nn.Sequential(*stages)

@@ -1,4 +1,4 @@
-"""torchvision's classifiers by name, their first layers fit for small images where that is wanted."""
+"""torchvision's classifiers by name, with first layers that can be adapted to small images."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from torchvision.models import get_model, get_model_weights, list_models
 
 from housenumbers.models.normalize import Normalize
 
-# ImageNet's, which most of torchvision's weights were trained with.
+# ImageNet's statistics, used by most of torchvision's weights.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _INCEPTIONS = ("googlenet", "inception_v3")  # their weights were trained with 0.5 and 0.5
 
@@ -18,10 +18,10 @@ _INCEPTIONS = ("googlenet", "inception_v3")  # their weights were trained with 0
 class TorchvisionClassifier(nn.Module):
     """Images `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`, through `architecture`.
 
-    That is any name in torchvision.models.list_models(module=torchvision.models). They were made for images of 224
-    pixels, which they shrink 32 times. `stem="small"` keeps more of small ones: the first convolution moves by one
-    pixel, and the pooling right behind it, if any, goes. `stem="original"` changes nothing: then `input_size` should be
-    larger. Raises ValueError where there is no such architecture or stem, or it does not take images of that size.
+    `architecture` is any name in torchvision.models.list_models(module=torchvision.models). These networks are designed
+    for images of 224 pixels, and shrink them 32 times. `stem="small"` is for small images: the first convolution has
+    stride 1, and a pooling right after it is removed. `stem="original"` changes nothing: `input_size` should be larger
+    then. Raises ValueError where there is no such architecture or stem, or it does not accept images of that size.
     """
 
     def __init__(self, architecture: str, input_size: int = 32, stem: str = "small", classes: int = 10) -> None:
@@ -39,7 +39,7 @@ class TorchvisionClassifier(nn.Module):
             if stem == "small":
                 _keep_resolution(self.network)
             _pass_shapes(self.network, input_size)
-        except (RuntimeError, AssertionError) as error:  # the latter of a vision transformer, whose patches do not fit
+        except (RuntimeError, AssertionError) as error:  # the latter: a vision transformer's patches do not fit
             raise ValueError(
                 f"input_size={input_size}: {architecture} does not take it with stem={stem}: {error}: "
                 "try model.stem=original model.input_size=224"
@@ -47,11 +47,11 @@ class TorchvisionClassifier(nn.Module):
 
     @property
     def head(self) -> nn.Module:
-        """The last layer: nearly always a linear one."""
+        """The last layer, in most architectures a linear one."""
         return [module for module in self.network.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
 
     def freezable_stages(self) -> list[list[nn.Module]]:
-        """What images pass in turn, the head apart: blocks, and convolutions with the batch norm behind them."""
+        """The layers in forward order, without the head: blocks, and convolutions with the batch norm after them."""
         features, head = getattr(self.network, "features", self.network), self.head
         stages: list[list[nn.Module]] = []
         for module in features.children():
@@ -64,7 +64,7 @@ class TorchvisionClassifier(nn.Module):
         return stages
 
     def published_weights(self) -> str:
-        """Where torchvision's own weights are: the URL of a file whose name ends with its hash."""
+        """The URL of torchvision's weights. The file's name ends with its hash."""
         return str(get_model_weights(self.architecture)["DEFAULT"].url)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class TorchvisionClassifier(nn.Module):
 
 
 def _extra_options(architecture: str, input_size: int) -> dict[str, Any]:
-    """What a few architectures have to be told: the size of images, or that there is one head, not three."""
+    """Arguments that a few architectures need: the size of images, or a single head instead of three."""
     if architecture.startswith("vit_"):
         return {"image_size": input_size}
     if architecture.startswith("maxvit_"):
@@ -83,14 +83,14 @@ def _extra_options(architecture: str, input_size: int) -> dict[str, Any]:
 
 
 def _pass_shapes(network: nn.Module, size: int) -> None:
-    """Sends shapes of images through, without computing. Raises what the network does where it does not take them."""
+    """Runs the network on meta tensors, without computing. Raises the network's error where the size does not fit."""
     weights = {name: tensor.to("meta") for name, tensor in network.state_dict().items()}
     functional_call(network.eval(), weights, torch.empty(2, 3, size, size, device="meta"))
     network.train()
 
 
 def _keep_resolution(network: nn.Module) -> None:
-    """The first convolution moves by one pixel; a max pooling between it and the second one goes."""
+    """Sets the first convolution's stride to 1, and removes a max pooling between it and the second convolution."""
     convolutions = 0
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.Conv2d):
@@ -99,6 +99,6 @@ def _keep_resolution(network: nn.Module) -> None:
                 return
             module.stride = (1, 1)
         elif isinstance(module, nn.MaxPool2d):
-            parent, _, own = name.rpartition(".")
-            setattr(network.get_submodule(parent), own, nn.Identity())
+            parent, _, attribute = name.rpartition(".")
+            setattr(network.get_submodule(parent), attribute, nn.Identity())
             return

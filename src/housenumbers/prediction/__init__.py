@@ -1,1 +1,1 @@
-"""Inference: a trained model at work: on image files, on corrupted images, and exported for other programs."""
+"""Inference with a trained model: predictions for image files, and export for other programs."""

@@ -1,4 +1,4 @@
-"""A trained model as one file that other programs run, pre-processing inside; checked before it gets its name."""
+"""Exports a trained model, including pre-processing, to a file for other programs, and checks the file."""
 
 import copy
 import io
@@ -30,9 +30,9 @@ from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import weights_in, weights_sha256
 from housenumbers.training.checkpoint_owner import enclosing_run
 
-TOLERANCE = 1e-4  # of a probability: rounding differs by some 1e-7, anything else by much more
-METADATA_FILE = "housenumbers.json"  # in a .pt2 file; in an ONNX file each entry is one of its own
-_BATCHES = (1, 2, 7, 54)  # crops that the check gives it at once
+TOLERANCE = 1e-4  # of a probability: rounding differs by about 1e-7, errors by much more
+METADATA_FILE = "housenumbers.json"  # in a .pt2 file; an ONNX file has separate entries
+_BATCHES = (1, 2, 7, 54)  # batch sizes in the check
 _LICENCES = dict.fromkeys(("svhn", "svhn_6k"), "trained on SVHN, which is for non-commercial use")
 
 Metadata = Mapping[str, str]
@@ -40,13 +40,13 @@ Run = Callable[[Tensor], Tensor]  # uint8 [N, 3, 32, 32] to probabilities [N, 10
 
 
 class Exported(NamedTuple):
-    """A file that agrees with the model that it was made of."""
+    """An exported file that agrees with its model."""
 
     file: Path
     metadata: Metadata
-    crops: str  # what it was checked on
+    crops: str  # the images of the check
     difference: float  # the largest between the file's probabilities and the model's own
-    snippet: str  # how to use it
+    snippet: str  # code that uses the file
 
 
 class _Format(NamedTuple):
@@ -57,7 +57,7 @@ class _Format(NamedTuple):
 
 
 class _Classifier(nn.Module):
-    """All that lies between an image and its probabilities."""
+    """All steps from an image to its probabilities."""
 
     def __init__(self, trained: TrainedModel, layout: torch.memory_format) -> None:
         super().__init__()
@@ -66,53 +66,53 @@ class _Classifier(nn.Module):
         self.temperature, self.layout = trained.temperature, layout
 
     def forward(self, images: Tensor) -> Tensor:
-        seen = test_time_views(images, self.shift, self.invert)
-        # All views as one batch: a network for each would be as many times the graph.
-        logits = self.model(torch.cat(seen).contiguous(memory_format=self.layout)).float()
-        return probabilities(logits.view(len(seen), -1, CLASSES).mean(dim=0), self.temperature)
+        views = test_time_views(images, self.shift, self.invert)
+        # All views as one batch: a call for each view would multiply the graph.
+        logits = self.model(torch.cat(views).contiguous(memory_format=self.layout)).float()
+        return probabilities(logits.view(len(views), -1, CLASSES).mean(dim=0), self.temperature)
 
 
 def export(trained: TrainedModel, form: str, file: Path | None = None) -> Exported:
-    """Writes `trained`, which is on the CPU, to `file`, by default into its run's folder, as `form`: onnx or torch.
+    """Writes `trained`, which is on the CPU, to `file`, by default in its run's folder, as `form`: onnx or torch.
 
-    The program takes `images`, uint8 `[N, 3, 32, 32]` RGB, N from 1 up, and gives `probabilities`, float32 `[N, 10]`:
+    The program takes `images`, uint8 `[N, 3, 32, 32]` RGB, N >= 1, and returns `probabilities`, float32 `[N, 10]`:
     calibrated, and with test-time augmentation where the run's final scores have it. The file is loaded again and
-    compared with the model itself before it gets its name. Raises UserError, and leaves no file, where the model cannot
+    compared with the model before it gets its name. Raises UserError, and leaves no file, where the model cannot
     be exported, or a probability differs by more than TOLERANCE.
     """
     last = "_last" if trained.file.stem == "last" else ""
     file = file or trained.home / f"model{last}{SUFFIXES[form]}"
-    chosen, metadata = _FORMATS[form], describe(trained)
+    writer, metadata = _FORMATS[form], describe(trained)
     crops, images = _crops(trained)
     expected = trained.logits(images).softmax(dim=1)
     differences: list[float] = []
 
     def write(temporary: BinaryIO) -> None:
         bar.set_description("translating")
-        temporary.write(chosen.serialized(program, metadata))
+        temporary.write(writer.serialized(program, metadata))
         temporary.flush()
         bar.set_description("checking")
-        run = chosen.loaded(temporary.name)
-        found = torch.cat([run(batch.contiguous()) for batch in images.split(_BATCHES)])
-        differences.append((found - expected).abs().max().item())
-        if not differences[0] <= TOLERANCE:  # NaN is not, either
+        run = writer.loaded(temporary.name)
+        actual = torch.cat([run(batch.contiguous()) for batch in images.split(_BATCHES)])
+        differences.append((actual - expected).abs().max().item())
+        if not differences[0] <= TOLERANCE:  # also refuses NaN
             raise UserError(
                 f"{file}: not written: its probabilities differ from the model's own by {differences[0]:.1e}, more "
                 f"than {TOLERANCE:.0e}: does it draw random numbers, or hang on how they are rounded?"
             )
 
     with tqdm(total=0, desc="tracing", bar_format="{desc}", leave=False, disable=None) as bar, _one_line(trained.file):
-        program = _traced(trained, chosen.layout)
+        program = _traced(trained, writer.layout)
         write_atomically(file, write)
-    return Exported(file, metadata, crops, differences[0], chosen.snippet.format(file=str(file)))
+    return Exported(file, metadata, crops, differences[0], writer.snippet.format(file=str(file)))
 
 
 def describe(trained: TrainedModel) -> dict[str, str]:
-    """What a user of the file needs to know of the model; what is not known is left out."""
+    """The facts about the model that a user of the file needs. Unknown ones are left out."""
     run = enclosing_run(trained.file)
     record = RunFolder(run).record() if run else {}
     test = record.get("test") if trained.file.stem == "best" else None
-    own = trained.content.get("record") or {}
+    epoch = trained.content.get("record") or {}
     known = {
         "input": "images: uint8 [N, 3, 32, 32], RGB, one digit that fills most of the image; proportions kept, the "
         "longer side resized to 32 (bilinear over all pixels, as Pillow does), the border continued",
@@ -123,7 +123,7 @@ def describe(trained: TrainedModel) -> dict[str, str]:
         "parameters": trained.parameters,
         "data": trained.config.data.name,
         "data_licence": _LICENCES.get(trained.config.data.name),
-        "validation_accuracy": own.get("val_accuracy"),
+        "validation_accuracy": epoch.get("val_accuracy"),
         "test_accuracy": test and test["accuracy"],
         "temperature": trained.temperature,
         "tta": trained.config.tta,
@@ -136,7 +136,7 @@ def describe(trained: TrainedModel) -> dict[str, str]:
 
 
 def summary(exported: Exported) -> str:
-    """What was written, how far it can be trusted, and how it is used, as lines."""
+    """The exported file, the result of its check and its usage, as lines."""
     width = max(map(len, exported.metadata)) + 2
     return "\n".join(
         [
@@ -161,23 +161,23 @@ def _traced(trained: TrainedModel, layout: torch.memory_format) -> ExportedProgr
 
 
 def _crops(trained: TrainedModel) -> tuple[str, Tensor]:
-    """What there is to compare on, and as many images as _BATCHES take: test crops, or rendered digits."""
+    """The images of the check, as many as _BATCHES take, and a description: test crops, or rendered digits."""
     count = sum(_BATCHES)
     try:
         images = load_test(replace(trained.config.data, download=False)).images
     except UserError:
-        fonts = glyphs.load_fonts(glyphs.font_files("matplotlib")[:3])  # each takes a while to read
+        fonts = glyphs.load_fonts(glyphs.font_files("matplotlib")[:3])  # reading a font takes a while
         pixels = render.render_many((0,), 0.5, fonts, range(count))
         return f"{count} rendered digits (its data are not here)", torch.from_numpy(pixels).permute(0, 3, 1, 2)
-    places = torch.linspace(0, len(images) - 1, count).long()  # crops may lie in the order of their labels
+    places = torch.linspace(0, len(images) - 1, count).long()  # crops may be sorted by label
     return f"{count} test crops", images[places]
 
 
 @contextmanager
 def _one_line(file: Path) -> Iterator[None]:
-    """Whatever exporters meet in a model that they are not made for becomes a UserError.
+    """Converts any error of an exporter into a UserError.
 
-    What they themselves say of it, to logs and standard error, takes pages.
+    Silences the exporter's logs and standard error, which take pages.
     """
     silenced = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -201,7 +201,7 @@ def _onnx_serialized(program: ExportedProgram, metadata: Metadata) -> bytes:
         dynamic_shapes={"images": {0: "N"}},
     )  # fmt: skip
     assert exported is not None
-    model = exported.model_proto  # made anew each time that it is asked for
+    model = exported.model_proto  # each access makes a new one
     helper.set_model_props(model, dict(metadata))
     return model.SerializeToString()
 
@@ -220,13 +220,13 @@ def _torch_serialized(program: ExportedProgram, metadata: Metadata) -> bytes:
 
 
 def _torch_loaded(file: str) -> Run:
-    with Path(file).open("rb") as written:  # by its name it would have to end in .pt2
+    with Path(file).open("rb") as written:  # a path would have to end in .pt2
         return torch.export.load(written).module()
 
 
 _FORMATS = {
     "onnx": _Format(
-        torch.contiguous_format,  # the other one leaves detours in the graph
+        torch.contiguous_format,  # channels_last leaves extra nodes in the graph
         _onnx_serialized,
         _onnx_loaded,
         """import onnxruntime
@@ -234,7 +234,7 @@ session = onnxruntime.InferenceSession({file!r})
 probabilities = session.run(None, {{"images": images}})[0]""",
     ),
     "torch": _Format(
-        torch.channels_last,  # the faster one on a CPU
+        torch.channels_last,  # faster on a CPU
         _torch_serialized,
         _torch_loaded,
         """import torch

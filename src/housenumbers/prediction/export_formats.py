@@ -1,4 +1,4 @@
-"""What a model can be exported as, and whether that can be done here: asked before torch is imported."""
+"""The export formats, and checks of whether this machine can write them, before torch is imported."""
 
 import os
 from importlib.util import find_spec
@@ -11,8 +11,8 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def check_export_format(form: str, file: Path | None) -> None:
-    """Raises UserError where there is no such format, `file` is not named so or cannot be written where it is to go, or
-    what writes it is not installed."""
+    """Raises UserError where the format is unknown or its packages are missing, or `file` has another suffix or cannot
+    be written."""
     if form not in SUFFIXES:
         raise UserError(f"format={form}: must be {' or '.join(SUFFIXES)}")
     if file is not None and (file.suffix != SUFFIXES[form] or file.is_dir()):
@@ -28,5 +28,5 @@ def check_export_format(form: str, file: Path | None) -> None:
 
 
 def topmost_missing_folder(file: Path) -> Path | None:
-    """The topmost folder that has to be made for `file`; none where its folder is there."""
+    """The topmost folder that has to be made for `file`. None where its folder exists."""
     return next((folder for folder in reversed(file.parents) if not folder.exists()), None)

@@ -18,11 +18,11 @@ from housenumbers.metrics import CLASSES
 
 FORMATS = ("table", "jsonl", "csv")
 _BATCH = 500
-_DIGITS = 6  # of a probability, behind the point
+_DIGITS = 6  # decimal places of a probability
 
 
 class Prediction(NamedTuple):
-    """What the model makes of one file."""
+    """The model's prediction for one file."""
 
     file: str
     label: int
@@ -33,7 +33,7 @@ class Prediction(NamedTuple):
 def predict_files(
     trained: TrainedModel, files: Iterable[Path], on_unreadable: Callable[[Path, str], None]
 ) -> Iterator[Prediction]:
-    """A prediction for each file that can be read, in their order. The others and why go to `on_unreadable`."""
+    """A prediction for each readable file, in their order. Calls `on_unreadable` with the others and the reason."""
     remaining = iter(files)
     while batch := list(islice(remaining, _BATCH)):
         if read := _readable(batch, on_unreadable):
@@ -42,34 +42,34 @@ def predict_files(
 
 
 def format_predictions(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
-    """The predictions as lines of a table for people, of JSON, or of CSV; all but JSON begin with a header."""
+    """The predictions as lines of a table, of JSON, or of CSV. All but JSON start with a header."""
     labels = range(CLASSES)
     if form == "table":
         yield "label  confidence  " + "  ".join(f"{label:>5}" for label in labels) + "  file"
-        for each in predictions:
-            percents = "  ".join(f"{probability:5.1%}" for probability in each.probabilities)
-            yield f"{each.label:>5}  {each.confidence:>10.1%}  {percents}  {each.file}"
+        for prediction in predictions:
+            percents = "  ".join(f"{probability:5.1%}" for probability in prediction.probabilities)
+            yield f"{prediction.label:>5}  {prediction.confidence:>10.1%}  {percents}  {prediction.file}"
     elif form == "jsonl":
-        for each in predictions:
-            yield json.dumps(each._asdict())
+        for prediction in predictions:
+            yield json.dumps(prediction._asdict())
     else:
         yield _csv_line(["file", "label", "confidence", *(f"p{label}" for label in labels)])
-        for each in predictions:
-            yield _csv_line([each.file, each.label, each.confidence, *each.probabilities])
+        for prediction in predictions:
+            yield _csv_line([prediction.file, prediction.label, prediction.confidence, *prediction.probabilities])
 
 
 def predict_images(names: Sequence[str], images: Tensor, trained: TrainedModel) -> Iterator[Prediction]:
-    """What the model makes of images, uint8 `[N, 3, 32, 32]`, that have these names."""
-    of_all = trained.logits(images).softmax(dim=1).double()
-    for name, row, label in zip(names, of_all.tolist(), of_all.argmax(dim=1).tolist(), strict=True):
+    """The predictions for images, uint8 `[N, 3, 32, 32]`, with these names."""
+    probabilities = trained.logits(images).softmax(dim=1).double()
+    for name, row, label in zip(names, probabilities.tolist(), probabilities.argmax(dim=1).tolist(), strict=True):
         rounded = [round(probability, _DIGITS) for probability in row]
         yield Prediction(name, label, rounded[label], rounded)
 
 
 def _readable(paths: list[Path], on_unreadable: Callable[[Path, str], None]) -> list[tuple[Path, Tensor]]:
-    """The files that can be read, with their images.
+    """The readable files, with their images.
 
-    Not in threads: they wait for each other's interpreter lock so long that small images come at half the rate.
+    Not in threads: they wait for the interpreter lock, which halves the rate for small images.
     """
     read = []
     with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files

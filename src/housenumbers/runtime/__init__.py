@@ -1,1 +1,1 @@
-"""Runtime: errors in one line, files written whole, signals, processes, memory, device. Knows no configuration."""
+"""Runtime: one-line errors, atomic files, signals, processes, memory, device. Independent of the configuration."""

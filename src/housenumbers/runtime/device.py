@@ -1,4 +1,4 @@
-"""Where the tensors are: the CPU, or the accelerator that the configuration asks for. Loads torch only when asked."""
+"""Chooses the device of tensors: the CPU, or the accelerator of the configuration. Imports torch only when called."""
 
 from typing import TYPE_CHECKING
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     import torch
 
 
-def choose_device(wanted: str) -> "torch.device":
-    """The device that `wanted` names; `auto` is CUDA, else MPS, else the CPU.
+def choose_device(name: str) -> "torch.device":
+    """The device that `name` names; `auto` is CUDA, else MPS, else the CPU.
 
     Raises UserError where this machine has no such device.
     """
-    with deferred_signals():  # torn while it loads NumPy, torch would go on with half of it
+    with deferred_signals():  # an interrupted import would leave torch with half of NumPy
         import torch
 
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(wanted)
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        has = plural(torch.cuda.device_count(), "CUDA device")
-        raise UserError(f"device={wanted}: this machine has {has}: use device=auto")
+        available = plural(torch.cuda.device_count(), "CUDA device")
+        raise UserError(f"device={name}: this machine has {available}: use device=auto")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError("device=mps: this machine has no MPS device: use device=auto")
     return device

@@ -1,4 +1,4 @@
-"""Errors a user can cause, and how every command line tells them: one line, exit code 2."""
+"""Errors that a user can cause. All commands report them in one line, with exit code 2."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from housenumbers.runtime import processes
 
-# What the operating system refuses for reasons outside this program, and what to do about it.
+# Errors of the operating system with causes outside this program, and what to do about them.
 _ADVICE = {
     ("ENOSPC", "EDQUOT"): "make room",
     ("EACCES", "EPERM"): "permit access to it",
@@ -38,11 +38,11 @@ _NO_FILE_NEEDED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno
 
 
 class UserError(Exception):
-    """What a user can mend. The message names the key or file, what was wrong and what to do, in one line."""
+    """An error that a user can fix. The message names the key or file, the fault and what to do, in one line."""
 
 
 class InputError(UserError, ValueError):
-    """What was handed over in Python is not what is documented."""
+    """The arguments of a Python call are not as documented."""
 
 
 class DivergedError(UserError):
@@ -50,9 +50,9 @@ class DivergedError(UserError):
 
 
 def os_error_message(error: OSError) -> str | None:
-    """What the operating system refused, in one line that says what to do; None where it may be a bug of ours.
+    """The error of the operating system and what to do, in one line. None where it may be a bug in this program.
 
-    A refusal that names no file comes from other things than files too, unless its number tells.
+    An error without a file name may concern other things than files, unless its number excludes that.
     """
     place = error.filename2 or error.filename
     if error.errno == errno.ENOENT and not _working_folder_exists():
@@ -72,7 +72,7 @@ def _working_folder_exists() -> bool:
 
 
 def exit_with_error(message: str) -> None:
-    """Prints one line on standard error, once where torchrun started several processes, and exits with code 2."""
+    """Prints one line to standard error, once if torchrun started several processes, and exits with code 2."""
     sys.stdout.flush()
     if processes.is_first_to_fail():
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
@@ -81,12 +81,12 @@ def exit_with_error(message: str) -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends user errors in one line and exit code 2. Bugs keep their traceback."""
+    """Reports user errors in one line, and exits with code 2. Bugs keep their traceback."""
     try:
         yield
     except UserError as error:
         exit_with_error(str(error))
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if (explanation := os_error_message(error)) is None:

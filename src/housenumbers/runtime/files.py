@@ -1,4 +1,4 @@
-"""Files that a kill at any moment leaves whole: the old one or the new one, never half."""
+"""Atomic writes: a kill at any moment leaves the old file or the new one, never a partial one."""
 
 import errno
 import json
@@ -19,13 +19,13 @@ try:
 except ImportError:  # not a Unix
     fcntl = None  # type: ignore[assignment]
 
-_JUST_MADE = 1.0  # seconds, within which the process that made a file marks it as its own
+_JUST_MADE = 1.0  # seconds within which a process locks a file that it has made
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Calls `write` with a temporary file beside `path`, then renames it to `path`.
 
-    Removes what an earlier call for the same `path` left that was killed.
+    Removes leftovers of killed calls for the same `path`.
     Raises OSError, and removes the temporary file, where the disk is full or the folder read-only.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,10 +39,10 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
-        with suppress(OSError):  # of a read-only disk, say, which would name the temporary file
+        with suppress(OSError):  # for example on a read-only disk, which would name the temporary file
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = str(path)  # not the temporary one, nor none, as for a full disk
+            error.filename = str(path)  # not the temporary file, or None as on a full disk
         raise
 
 
@@ -57,45 +57,45 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def remove_temporary_files(folder: Path, name: str | None = None, older_than: float = 0.0) -> None:
-    """Deletes the temporary files that a killed `write_atomically` left in `folder` itself, and no other files.
+    """Deletes the temporary files that a killed `write_atomically` left directly in `folder`, and no other files.
 
-    Those of the file `name` alone where it is given: others may be at work on the rest. A file that a process is still
-    writing stays, where the file system has locks; so does one that is not `older_than` so many seconds.
+    With `name`, only temporary files of that file, since other processes may write the others. Keeps files that a
+    process is still writing, if the file system has locks, and files younger than `older_than` seconds.
     """
-    own = ".+" if name is None else re.escape(name)
+    pattern = ".+" if name is None else re.escape(name)
     for temporary in folder.glob(".*.tmp"):
-        if re.fullmatch(rf"\.{own}\.[0-9a-f]{{32}}\.tmp", temporary.name) and _abandoned(temporary, older_than):
-            with suppress(OSError):  # a read-only folder is an error of what is to be written there
+        if re.fullmatch(rf"\.{pattern}\.[0-9a-f]{{32}}\.tmp", temporary.name) and _abandoned(temporary, older_than):
+            with suppress(OSError):  # the next write reports a read-only folder
                 temporary.unlink(missing_ok=True)
 
 
 def _abandoned(temporary: Path, older_than: float) -> bool:
-    """Whether no process is writing the file any more: the lock on it has ended with the process that held it."""
+    """Whether no process is writing the file any more: its lock ends with the process that holds it."""
     try:
         if older_than and time.time() - temporary.stat().st_mtime < older_than:
             return False
         with temporary.open("rb") as file:
             return _locked(file)
-    except OSError:  # it is gone, or no longer to be read
+    except OSError:  # deleted, or not readable
         return False
 
 
 def _locked(file: BinaryIO) -> bool:
-    """Locks the open file, for as long as it is open. False where another process has it; true without locks, too."""
+    """Locks the open file until it is closed. False where another process holds the lock. True without locks."""
     try:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # the file system has none
+    except OSError:  # the file system has no locks
         pass
     return True
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Opens a file to read its bytes, without ever waiting for somebody to write them.
+    """Opens a file to read its bytes, without blocking on a writer.
 
-    Raises UserError for a pipe, socket or device, and OSError as `open` does, for a folder too.
+    Raises UserError for a pipe, socket or device, and OSError as `open` does, also for a folder.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -111,6 +111,6 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_text(path: Path) -> str:
-    """The text (UTF-8) of a file. Raises as `open_file` does, and ValueError where it is no UTF-8."""
+    """The text (UTF-8) of a file. Raises as `open_file` does, and ValueError where it is not UTF-8."""
     with open_file(path) as file:
         return file.read().decode()

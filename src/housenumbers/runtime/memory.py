@@ -1,6 +1,6 @@
-"""Freed memory stays with the process: on the CPU a step spends up to a third of its time on asking for it again.
+"""Keeps freed memory in the process: on the CPU a step spends up to a third of its time on allocating it again.
 
-And what a user is told where there is too little of it.
+Also converts out-of-memory errors into UserError.
 """
 
 import ctypes
@@ -17,11 +17,11 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
 def disable_malloc_trimming() -> None:
-    """Tells the C library not to give freed memory back to the operating system, where it is one that listens (glibc).
+    """Stops the C library from returning freed memory to the operating system. Works with glibc only.
 
     Activations are some megabytes each, and freed in every backward pass. By default glibc maps such blocks, or trims
-    the heap, so that each step pays for new pages, and the system for filling them with zeros. The process now keeps
-    as much as it needed at its peak; nothing that is computed changes.
+    the heap, so that each step pays for new pages, and the system for filling them with zeros. Afterwards the process
+    keeps its peak memory. Results do not change.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -33,14 +33,14 @@ def disable_malloc_trimming() -> None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether the machine, or its GPU, had less memory than was asked for, or the size is no number of bytes at all."""
-    of_the_cpu = re.search("can't allocate memory|overflow", str(error), re.IGNORECASE)  # ordinary RuntimeErrors
-    return of_the_cpu is not None or isinstance(error, torch.OutOfMemoryError | MemoryError)
+    """Whether the machine, or its GPU, had too little memory, or the size is not a valid number of bytes."""
+    cpu_error = re.search("can't allocate memory|overflow", str(error), re.IGNORECASE)  # ordinary RuntimeErrors
+    return cpu_error is not None or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 @contextmanager
 def one_line_memory_errors() -> Iterator[None]:
-    """Raises UserError where the machine, or its GPU, has less memory than what runs inside asks for."""
+    """Raises UserError where the block needs more memory than the machine, or its GPU, has."""
     try:
         yield
     except (RuntimeError, MemoryError, OverflowError, TypeError) as error:

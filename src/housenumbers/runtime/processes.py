@@ -1,5 +1,5 @@
-"""Which of how many processes this one is, as torchrun told it, or else the only one; and what they share: the cores,
-and the process that started them, which they end with."""
+"""The rank of this process and the number of processes, from torchrun. Also the available cores, and functions that
+end this process together with its parent."""
 
 import os
 import signal
@@ -12,34 +12,34 @@ _LOOK_EVERY = 0.5  # seconds
 
 
 def rank() -> int:
-    """This process's number among all of the run; 0 is the first."""
+    """This process's number among all processes of the run; 0 is the first."""
     return _told("RANK", 0)
 
 
 def local_rank() -> int:
-    """Its number among those on this machine."""
+    """This process's number among the run's processes on this machine."""
     return _told("LOCAL_RANK", 0)
 
 
 def world_size() -> int:
-    """How many processes the run has."""
+    """The number of processes of the run."""
     return _told("WORLD_SIZE", 1)
 
 
 def local_world_size() -> int:
-    """How many of them are on this machine."""
+    """The number of processes of the run on this machine."""
     return _told("LOCAL_WORLD_SIZE", 1)
 
 
 def available_cores() -> int:
-    """How many cores of this machine its processes may use."""
+    """The number of cores of this machine that its processes may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_first_to_fail() -> bool:
-    """Whether none of this machine's processes has asked this before. What ends one ends all: the first one knows why.
+    """Whether this is the first of this machine's processes to call this. It knows why all of them end.
 
-    They agree by a file in the folder that torchrun makes for the errors of each round of its processes.
+    They agree through a file in the folder that torchrun makes for the errors of each restart.
     """
     if world_size() == 1:
         return True
@@ -53,10 +53,10 @@ def is_first_to_fail() -> bool:
 
 
 def terminate_with(starters: Sequence[int]) -> None:
-    """Ends this process by SIGTERM once one of the processes `starters`, which began before it, is gone.
+    """Ends this process by SIGTERM when one of the processes `starters`, which began before it, has ended.
 
-    At once, where one is gone already: its number may be another process's by now, but that began later. The system's
-    own signal for it (PR_SET_PDEATHSIG) would come too early: when the parent's thread ends that started this process.
+    Ends it at once if one has ended already. A new process with the same number is recognized by its later start. The
+    system's signal (PR_SET_PDEATHSIG) would come too early: when the parent's thread that started this process ends.
     """
 
     def watch() -> None:
@@ -72,7 +72,7 @@ def terminate_with(starters: Sequence[int]) -> None:
 
 
 def terminate_with_torchrun() -> None:
-    """Ends this process with torchrun, if that started it. To be called early: until then its end is not noticed."""
+    """Ends this process with torchrun, if that started it. Call it early: an earlier end of torchrun is not noticed."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
     parent = os.getppid()
@@ -80,7 +80,7 @@ def terminate_with_torchrun() -> None:
 
 
 def _began_before(process: int) -> bool:
-    """Whether there is a process of this number, not ended, that began before this one."""
+    """Whether a process with this number is running and began before this one."""
     import psutil
 
     try:
@@ -94,7 +94,7 @@ def _began_before(process: int) -> bool:
 
 
 def _is_foster_parent(process: int) -> bool:
-    """Whether it is the process that the system gives orphans to, rather than the one that started this script."""
+    """Whether the process adopts orphans and did not start this script."""
     import psutil
 
     try:

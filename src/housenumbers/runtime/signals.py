@@ -1,4 +1,4 @@
-"""Ending in order: SIGINT and SIGTERM raise SystemExit, but not in the middle of what must not be torn."""
+"""Orderly exit: SIGINT and SIGTERM raise SystemExit, but not inside blocks that must not be interrupted."""
 
 import signal
 import sys
@@ -6,27 +6,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_received: int | None = None  # the signal that has come
+_received: int | None = None  # the received signal
 _protected = 0  # how many `deferred_signals` blocks are open
-_postponed = False  # it came inside one of them
+_postponed = False  # whether it came inside one of them
 
 
 def install_handlers() -> None:
-    """Makes both signals end this process with exit code 128 + number. A second one must not disturb the ending."""
+    """Makes both signals end this process with exit code 128 + number. A second signal does not disturb the exit."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _handle)
     sys.unraisablehook = _report_unraisable
 
 
 def received() -> bool:
-    """Whether a signal has come: for an event loop, which has its own way to end."""
+    """Whether a signal was received: for an event loop, which ends differently."""
     return _received is not None
 
 
 def exit_if_received() -> None:
-    """Raises SystemExit if a signal has come: a loop's safe place to end, in a `deferred_signals` block too.
+    """Raises SystemExit if a signal was received: a safe place to leave a loop, also in a `deferred_signals` block.
 
-    Outside of one the first SystemExit may have been lost: Python drops what a weak reference's callback raises, say.
+    Outside of one, the first SystemExit may be lost, for example in the callback of a weak reference: Python drops it.
     """
     if _received is not None:
         raise SystemExit(128 + _received)
@@ -34,9 +34,9 @@ def exit_if_received() -> None:
 
 @contextmanager
 def deferred_signals() -> Iterator[None]:
-    """A signal that comes meanwhile is obeyed afterwards, or at the next `exit_if_received`.
+    """Defers a signal to the end of the block, or to the next `exit_if_received`.
 
-    For what an exception at any line would tear: a database's transaction stays open, a queue loses count.
+    For code that an exception at any line would break: a database's transaction stays open, a queue loses count.
     """
     global _protected, _postponed
     _protected += 1
@@ -51,7 +51,7 @@ def deferred_signals() -> Iterator[None]:
 
 @contextmanager
 def one_line_exit() -> Iterator[None]:
-    """Prints one line where a signal ends what is inside, for a command that has nothing more to say about it."""
+    """Prints one line where a signal ends the block, for a command without another message about it."""
     try:
         yield
     except SystemExit:
@@ -62,7 +62,7 @@ def one_line_exit() -> Iterator[None]:
 
 def _handle(number: int, _: Any) -> None:
     global _received, _postponed
-    if _received is not None:  # not SIG_IGN: Python complains of a signal that was on its way when that was set
+    if _received is not None:  # not SIG_IGN: Python reports an error for a signal that was already pending
         return
     _received = number
     if _protected:
@@ -72,6 +72,6 @@ def _handle(number: int, _: Any) -> None:
 
 
 def _report_unraisable(lost: Any) -> None:
-    """Reports what Python has to drop, but not our own SystemExit: `exit_if_received` raises it again."""
+    """Reports exceptions that Python drops, except our SystemExit, which `exit_if_received` raises again."""
     if not (_received is not None and issubclass(lost.exc_type, SystemExit)):
         sys.__unraisablehook__(lost)

@@ -1,4 +1,4 @@
-"""Small pieces of text that messages are made of."""
+"""Text helpers for messages."""
 
 
 def plural(count: int, noun: str, several: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""A function that is called again and again while something else goes on."""
+"""Calls a function periodically in the background."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def call_periodically(function: Callable[[], None], seconds: float) -> Iterator[None]:
-    """Calls `function` from a thread, at once and then every so many `seconds`, until the block ends.
+    """Calls `function` from a thread, at once and then every `seconds` seconds, until the block ends.
 
-    The function has to catch what it raises: an exception ends the thread.
+    The function has to catch its exceptions: an exception ends the thread.
     """
     ended = threading.Event()
 

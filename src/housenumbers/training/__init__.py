@@ -1,1 +1,1 @@
-"""Training: the loop, what is built for it from the configuration, checkpoints, early stopping, repeatability."""
+"""Training: the loop, the objects that the configuration describes, checkpoints, early stopping, reproducibility."""

@@ -1,4 +1,4 @@
-"""Averages of the weights over the run, which are often better than the weights of any one step."""
+"""Averages of the weights over the run, which are often better than the weights of any single step."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,34 +15,34 @@ from housenumbers.data.batches import training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.training.transfer import train_mode
 
-_IMAGES_FOR_STATISTICS = 5000  # or so tell a batch norm's mean and variance well enough
+_IMAGES_FOR_STATISTICS = 5000  # enough for a batch norm's mean and variance
 
 
 class WeightAverage:
-    """The average of all that changes in a model while it is trained: parameters that are not frozen, and buffers.
+    """The average of the tensors of a model that change in training: trainable parameters and buffers.
 
     `ema` is an exponential moving average over the steps (Polyak and Juditsky 1992; Tarvainen and Valpola 2017,
     arXiv:1703.01780), `swa` the mean of the weights at the end of each epoch (Izmailov et al. 2018, arXiv:1803.05407).
-    torch's AveragedModel would copy frozen layers too, and average whole numbers, such as the size of images, to
-    others: only the formulas of torch.optim.swa_utils are used.
+    torch's AveragedModel would also copy frozen layers, and would average integers such as the size of images. So this
+    class uses only the formulas of torch.optim.swa_utils.
     """
 
     def __init__(self, model: nn.Module, config: AveragingConfig, epochs: int) -> None:
         self._is_swa = config.method == "swa"
-        self._start = round(config.start * epochs, 9)  # 0.29 * 100 is a little less than 29
+        self._start = round(config.start * epochs, 9)  # in floating point, 0.29 * 100 < 29
         self._average = get_swa_multi_avg_fn() if self._is_swa else get_ema_multi_avg_fn(config.decay)
         frozen = {name for name, weight in model.named_parameters(remove_duplicate=False) if not weight.requires_grad}
         self._norms = {
             name for name, module in train_mode(model).named_modules()
             if isinstance(module, _BatchNorm) and module.training
         }  # fmt: skip
-        # These share the memory of the model's own tensors, which optimizers change in place.
+        # These share the memory of the model's tensors, which optimizers change in place.
         self._current = {name: tensor for name, tensor in model.state_dict().items() if name not in frozen}
         self._count = 0
-        self.tensors: dict[str, Tensor] = {}  # by their names in the model; none before the start
+        self.tensors: dict[str, Tensor] = {}  # by their names in the model; empty before the start
 
     def update(self, epochs_done: float) -> None:
-        """Takes in the model's weights after a step, if it is one that counts."""
+        """Adds the model's weights after a step to the average, if the step counts."""
         if epochs_done <= self._start or (self._is_swa and not epochs_done.is_integer()):
             return
         if self._count == 0:
@@ -56,13 +56,13 @@ class WeightAverage:
 
     @contextmanager
     def swapped_in(self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
-        """Puts the average in the place of the model's own weights for a while, and these back to the bit.
+        """Replaces the model's weights by the average inside the block, then restores them bit for bit.
 
-        Means of far-apart weights give activations that no batch norm has seen: after `swa` their statistics are
-        computed anew, from training `batches` that run through the `network`, the model or the trained part of it.
-        Those of `ema` lie close together: there the average of the statistics is good enough, and costs nothing.
+        Means of distant weights lead to activations that no batch norm has seen. So `swa` recomputes the statistics
+        from training `batches` that run through the `network`, the model or the trained part of it. The weights in
+        `ema` are close together: the average of the statistics is good enough, and costs nothing.
         """
-        own = {name: self._current[name].clone() for name in self.tensors}
+        original = {name: self._current[name].clone() for name in self.tensors}
         self._put(self.tensors)
         if self._is_swa and self.tensors:
             _recompute_statistics(network, self._norms, batches)
@@ -70,7 +70,7 @@ class WeightAverage:
         try:
             yield
         finally:
-            self._put(own)
+            self._put(original)
 
     def _put(self, tensors: dict[str, Tensor]) -> None:
         for name, tensor in tensors.items():
@@ -86,7 +86,7 @@ class WeightAverage:
 def averaged_weights(
     config: TrainConfig, average: WeightAverage | None, network: nn.Module, train: LabeledImages, epoch: int
 ) -> AbstractContextManager[None]:
-    """Meanwhile the model, and with it the `network`, has the average of its weights, where there is one."""
+    """Inside the block, the model, and with it the `network`, has the average of its weights, if there is one."""
     if average is None:
         return nullcontext()
     return average.swapped_in(
@@ -96,9 +96,9 @@ def averaged_weights(
 
 @torch.no_grad()
 def _recompute_statistics(network: nn.Module, names: set[str], batches: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """The mean and variance of the batch norms with these `names` over some training images.
+    """Recomputes the mean and variance of the batch norms with these `names` over some training images.
 
-    As torch.optim.swa_utils.update_bn does, which however spares neither frozen layers nor time.
+    torch.optim.swa_utils.update_bn would also update frozen layers, and would use all images.
     """
     norms = [
         norm for name, norm in train_mode(network).named_modules() if name in names and isinstance(norm, _BatchNorm)
@@ -106,12 +106,12 @@ def _recompute_statistics(network: nn.Module, names: set[str], batches: Iterable
     if not norms:
         return
     for norm in norms:
-        norm.train()  # one that was frozen during the run has averaged weights, too
+        norm.train()  # a norm that was frozen during the run has averaged weights too
     momenta = [norm.momentum for norm in norms]
     seen = 0
     for number, (images, _) in enumerate(batches, start=1):
         for norm in norms:
-            norm.momentum = 1 / number  # so that what it holds is the mean over the batches so far
+            norm.momentum = 1 / number  # so that its statistics are means over the batches so far
         network(images.contiguous(memory_format=torch.channels_last))
         seen += len(images)
         if seen >= _IMAGES_FOR_STATISTICS:

@@ -1,4 +1,4 @@
-"""From configuration to model, optimizer and learning-rate scheduler: only targets on the list can be called."""
+"""Builds the model, the optimizer and the scheduler of a configuration. Calls only allowed targets."""
 
 import inspect
 from typing import Any, TypeVar
@@ -19,20 +19,20 @@ Made = TypeVar("Made")
 def build_model(option: Any, device: torch.device) -> nn.Module:
     """The model of a configuration, or of a checkpoint's copy of it, on `device` and in channels_last format.
 
-    Raises UserError where its target is not allowed, or does not take these options.
+    Raises UserError where its target is not allowed, or does not accept these options.
     """
     arguments = option_dict(option)
-    for not_the_model_s in ("name", "pretrained", "freeze"):
-        arguments.pop(not_the_model_s, None)
+    for key in ("name", "pretrained", "freeze"):
+        arguments.pop(key, None)
     model = _made("model", arguments, nn.Module)
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def build_optimizer(option: Any, model: nn.Module, device: torch.device) -> Optimizer:
-    """The optimizer over all of the model's parameters, fused into one kernel where torch has such a one.
+    """The optimizer over the model's trainable parameters, fused into one kernel where torch supports that.
 
-    Where the backbone is to learn more slowly than the head, the head is the first group of parameters.
-    Raises UserError where its target is not allowed, does not take these options, or needs the loss itself.
+    If the backbone has another learning rate than the head, the head is the first parameter group.
+    Raises UserError where its target is not allowed, does not accept these options, or needs the loss itself.
     """
     arguments = option_dict(option)
     ratio = arguments.pop("backbone_lr_ratio", 1.0)
@@ -55,12 +55,12 @@ def build_optimizer(option: Any, model: nn.Module, device: torch.device) -> Opti
 
 
 def parameter_count(model: nn.Module) -> int:
-    """All parameters, frozen ones too, of a model as it is trained: folding batch norms takes some away."""
+    """The number of parameters, including frozen ones, of a model before its batch norms are folded."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def classifier_head(model: nn.Module) -> nn.Module:
-    """The model's last layer. Raises UserError where it does not say which one that is."""
+    """The model's last layer. Raises UserError where the model does not name it."""
     head = getattr(model, "head", None)
     if not isinstance(head, nn.Module):
         raise UserError(f"model: {type(model).__name__} names no `head`, its last layer, which transfer learning needs")
@@ -68,10 +68,10 @@ def classifier_head(model: nn.Module) -> nn.Module:
 
 
 def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_epoch: int) -> tuple[LRScheduler, str]:
-    """The scheduler, and whether it steps after each "epoch", "batch", or "validation", whose loss it is told then.
+    """The scheduler, and whether it steps after each "epoch", "batch", or "validation", whose loss it receives.
 
-    A length that the configuration leaves null becomes that of the whole run, counted in these intervals.
-    Raises UserError where its target is not allowed, or does not take these options.
+    A length of null in the configuration becomes the length of the whole run, in these intervals.
+    Raises UserError where its target is not allowed, or does not accept these options.
     """
     arguments = option_dict(option)
     interval = arguments.pop("interval", "epoch")
@@ -81,8 +81,8 @@ def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_ep
         if key in arguments and arguments[key] is None:
             arguments[key] = intervals
     if "max_lr" in arguments and len(optimizer.param_groups) > 1:
-        first = optimizer.param_groups[0]["lr"]
-        arguments["max_lr"] = [arguments["max_lr"] * group["lr"] / first for group in optimizer.param_groups]
+        first_lr = optimizer.param_groups[0]["lr"]
+        arguments["max_lr"] = [arguments["max_lr"] * group["lr"] / first_lr for group in optimizer.param_groups]
     if arguments.get("total_steps", intervals) < intervals:
         raise UserError(f"scheduler.total_steps={arguments['total_steps']}: this run has {intervals}: null takes them")
     try:
@@ -96,9 +96,9 @@ def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_ep
 
 
 def _made(group: str, arguments: dict[str, Any], kind: type[Made], **more: Any) -> Made:
-    made = instantiate_target(group, arguments, **more)
-    if not isinstance(made, kind):
+    built = instantiate_target(group, arguments, **more)
+    if not isinstance(built, kind):
         raise UserError(
-            f"{group}: {arguments['_target_']}: gives a {type(made).__name__}, no {kind.__name__}: name another target"
+            f"{group}: {arguments['_target_']}: gives a {type(built).__name__}, no {kind.__name__}: name another target"
         )
-    return made
+    return built

@@ -1,4 +1,4 @@
-"""Checkpoints: plain tensors, numbers and strings, written whole or not at all, loaded without running their code."""
+"""Checkpoints of plain tensors, numbers and strings: written atomically, loaded without running code."""
 
 import errno
 import hashlib
@@ -24,7 +24,7 @@ FORMAT = 1
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Writes plain data to `path`, atomically. Raises OSError where the disk is full."""
-    buffer = io.BytesIO()  # in memory first: on a full disk torch.save raises something else than an OSError
+    buffer = io.BytesIO()  # in memory first: on a full disk torch.save does not raise OSError
     torch.save({"format": FORMAT, **content}, buffer)
     write_atomically(path, lambda file: file.write(buffer.getbuffer()))
 
@@ -33,13 +33,13 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     """The content of a checkpoint, its tensors on `device`.
 
     Raises UserError where the file is missing, damaged, holds anything but plain data, or comes from another program,
-    and OSError where it cannot be read: then nothing is known of what it holds.
+    and OSError where it cannot be read, so that its content is unknown.
     """
     return as_checkpoint(load_plain_data(path, device), path)
 
 
 def as_checkpoint(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The content of the file at `path`. Raises UserError where it comes from another program, or makes no sense."""
+    """The content of the file at `path`. Raises UserError where it comes from another program, or is invalid."""
     if content.get("format") != FORMAT or not isinstance(content.get("config"), dict):
         raise UserError(f"{path}: not a checkpoint of this program (format {FORMAT})")
     check_calibration(content.get("calibration"), str(path))
@@ -47,14 +47,14 @@ def as_checkpoint(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """A dictionary of tensors, numbers and strings, a state dict say.
+    """A dictionary of tensors, numbers and strings, such as a state dict.
 
     Raises UserError where the file is missing, damaged, or holds anything else, and OSError where it cannot be read.
     """
     try:
         with open_file(path) as file:
             _check_sums(file, path)
-            with warnings.catch_warnings(action="ignore"):  # what torch thinks of a stranger's file takes several lines
+            with warnings.catch_warnings(action="ignore"):  # torch's warnings about foreign files take many lines
                 content = torch.load(file, map_location=device, weights_only=True)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such checkpoint") from None
@@ -65,11 +65,11 @@ def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str,
             f"{path}: refused: it is damaged, or holds more than plain data and could run code on this machine"
         ) from None
     except OSError as error:
-        if error.errno != errno.EINVAL:  # which damaged bytes lead to, as places in the file that cannot be
+        if error.errno != errno.EINVAL:  # EINVAL: damaged bytes lead to impossible offsets
             error.filename = str(path)
             raise
         raise _damaged(path, error) from None
-    except Exception as error:  # whatever torch meets in damaged bytes
+    except Exception as error:  # torch raises many types on damaged bytes
         if is_out_of_memory(error):
             raise UserError(
                 f"{path}: too little memory to load it: end other programs, or take another device"
@@ -81,10 +81,10 @@ def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
 
 def _check_sums(file: BinaryIO, path: Path) -> None:
-    """Raises UserError where the archive has changed since it was written: torch looks at no checksum."""
+    """Raises UserError where the archive has changed since it was written. torch does not verify checksums."""
     is_archive = zipfile.is_zipfile(file)
     file.seek(0)
-    if not is_archive:  # cut short, say: torch says so
+    if not is_archive:  # such as a truncated file: torch reports it
         return
     try:
         with zipfile.ZipFile(file) as archive:
@@ -93,7 +93,7 @@ def _check_sums(file: BinaryIO, path: Path) -> None:
         if error.errno not in (None, errno.EINVAL):
             raise
         damaged = True
-    except Exception:  # whatever zipfile meets in damaged bytes
+    except Exception:  # zipfile raises many types on damaged bytes
         damaged = True
     if damaged:
         raise UserError(f"{path}: damaged: its checksums do not fit: use another one")
@@ -105,9 +105,9 @@ def _damaged(path: Path, error: Exception) -> UserError:
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], strict: bool = True) -> None:
-    """As `model.load_state_dict`, for weights in the form that the model has now.
+    """`model.load_state_dict`, for weights in the current format of the model.
 
-    A plain dictionary does not tell the version of each module's form, without which some load nothing (MNASNet).
+    A plain dictionary lacks the format version of each module, without which some models load nothing (MNASNet).
     """
     versioned = OrderedDict(weights)
     versioned._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
@@ -115,7 +115,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], strict: bool =
 
 
 def weights_in(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights that a checkpoint's scores belong to: averaged ones, where last.pt holds both."""
+    """The weights that a checkpoint's scores belong to: the averaged ones if last.pt holds both."""
     return content["model"] | (content.get("average") or {"tensors": {}})["tensors"]
 
 

@@ -1,4 +1,4 @@
-"""Which run a checkpoint is of: beside another run's record it would give that run results that are not its own."""
+"""Checks which run wrote a checkpoint. In another run's folder it would give that run wrong results."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,29 +12,29 @@ from housenumbers.tracking.run_folder import FINISHED, RunFolder
 
 
 def enclosing_run(file: Path) -> Path | None:
-    """The folder of the run that a checkpoint lies in; none where it lies alone."""
+    """The folder of the run that contains a checkpoint. None where it lies outside a run."""
     return file.parent.parent if file.parent.name == "checkpoints" else None
 
 
 def check_owner(content: Mapping[str, Any], file: Path) -> None:
-    """Raises UserError where the checkpoint lies in the folder of a run that did not write it, or not as that file."""
-    around = enclosing_run(file)
-    record = RunFolder(around).record() if around else {}
-    if around is not None:
+    """Raises UserError where the checkpoint lies in another run's folder, or under another checkpoint's name."""
+    folder = enclosing_run(file)
+    record = RunFolder(folder).record() if folder else {}
+    if folder is not None:
         _check_place(content, file, record)
-    if around is None or not isinstance(record.get("config"), dict):  # of a run that was killed before it had any
+    if folder is None or not isinstance(record.get("config"), dict):  # the run was killed before it wrote a record
         return
-    # Older best weights of a run that was prolonged were written when it had fewer epochs.
+    # The best weights of an extended run may be from the time when it had fewer epochs.
     check_same_run(
-        content, file, record.get("run_id"), load_saved_config(record["config"], str(around)), aside=["epochs"]
+        content, file, record.get("run_id"), load_saved_config(record["config"], str(folder)), aside=["epochs"]
     )
 
 
 def _check_place(content: Mapping[str, Any], file: Path, record: Mapping[str, Any]) -> None:
-    """Raises UserError where best.pt and last.pt of one run changed places, or best.pt is of another epoch."""
-    own = {"best.pt": "record", "last.pt": "history"}.get(file.name)
-    if own is not None and own not in content:
-        raise UserError(f"{file}: is not a run's {file.name} (it has no {own}): put the run's own file there")
+    """Raises UserError where best.pt and last.pt of one run are swapped, or best.pt is from another epoch."""
+    key = {"best.pt": "record", "last.pt": "history"}.get(file.name)
+    if key is not None and key not in content:
+        raise UserError(f"{file}: is not a run's {file.name} (it has no {key}): put the run's own file there")
     if file.name == "best.pt" and record.get("status") in FINISHED and isinstance(record.get("best"), dict):
         best = record["best"].get("epoch")
         if not isinstance(content["record"], dict) or content["record"].get("epoch") != best:
@@ -44,12 +44,12 @@ def _check_place(content: Mapping[str, Any], file: Path, record: Mapping[str, An
 def check_same_run(
     content: Mapping[str, Any], file: Path, run_id: str | None, config: TrainConfig, aside: Sequence[str] = ()
 ) -> None:
-    """Raises UserError where the checkpoint says that another run wrote it, or one with other settings.
+    """Raises UserError where another run wrote the checkpoint, or a run with other settings.
 
     Checkpoints of earlier versions have no `run_id`. Keys in `aside` may differ.
     """
-    own = content.get("run_id")
-    if None not in (own, run_id) and own != run_id:
-        raise UserError(f"{file}: is of another run (run_id {own}, not {run_id}): put the run's own file there")
+    saved_id = content.get("run_id")
+    if None not in (saved_id, run_id) and saved_id != run_id:
+        raise UserError(f"{file}: is of another run (run_id {saved_id}, not {run_id}): put the run's own file there")
     if keys := differing_keys(load_saved_config(content["config"], str(file)), config, aside):
         raise UserError(f"{file}: is of another run: {', '.join(keys[:3])} differ: put the run's own file there")

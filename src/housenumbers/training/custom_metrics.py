@@ -1,4 +1,4 @@
-"""Metrics of your own, of whole splits: what `config.metrics` names, called with logits and labels."""
+"""Custom metrics of whole splits: the targets in `config.metrics`, called with logits and labels."""
 
 import math
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from housenumbers.runtime.errors import UserError
 
 
 def custom_metrics(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> dict[str, float | None]:
-    """The value of each of the `metrics`, by its name, for logits `[N, 10]` and labels `[N]`; null if it is not finite.
+    """The value of each of the `metrics`, by its name, for logits `[N, 10]` and labels `[N]`. Null where not finite.
 
-    Each is made anew, so that one that counts over its calls (torchmetrics') begins at nothing.
-    Raises UserError where one cannot be made, fails, or gives no number.
+    Each metric is instantiated anew, so that a metric with state, as in torchmetrics, starts empty.
+    Raises UserError where one cannot be instantiated, fails, or does not return a number.
     """
     values: dict[str, float | None] = {}
     for name, option in metrics.items():

@@ -1,6 +1,6 @@
-"""One run in several processes, started by torchrun: what they tell each other. In a run of one it all does nothing.
+"""Communication between the processes of a run that torchrun starts. Does nothing in a run with one process.
 
-The first process (rank 0) alone reads the command line, and writes; `runs/ddp_worker.py` is what the others do.
+Only the first process (rank 0) reads the command line and writes files. The others run `runs/ddp_worker.py`.
 """
 
 import io
@@ -25,17 +25,17 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.training.custom_metrics import custom_metrics
 
-# How long one waits for another, which may be downloading or writing. A dead one is noticed at once, by its connection.
+# The time to wait for a process that may be downloading or writing. A lost connection is noticed at once.
 _PATIENCE = timedelta(days=1)
 
-_THREADS = torch.get_num_threads()  # as many as torch takes by itself: a run before may have set others
+_THREADS = torch.get_num_threads()  # torch's default: an earlier run may have changed it
 
 _has_joined = False
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Meanwhile, or until `leave`, the run's processes are connected. Raises UserError where another one is lost."""
+    """Connects the run's processes in the block, or until `destroy_process_group`. Raises UserError if one is lost."""
     global _has_joined
     if processes.world_size() == 1:
         yield
@@ -55,20 +55,20 @@ def process_group() -> Iterator[None]:
 
 
 def destroy_process_group() -> None:
-    """Ends the connection: what is left to do, the first process does alone."""
+    """Ends the connection. The first process does the remaining work alone."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def release_workers() -> None:
-    """Lets the other processes end where the first one has no run for them after all, but `--help`, say."""
+    """Lets the other processes end where the first one has no run for them, as with `--help`."""
     if processes.world_size() > 1 and not _has_joined:
         with process_group():
             broadcast_object(None)
 
 
 def broadcast_object(value: Any) -> Any:
-    """What the first process has, in all of them."""
+    """The first process's value, in all processes."""
     if processes.world_size() == 1:
         return value
     values = [value]
@@ -77,7 +77,7 @@ def broadcast_object(value: Any) -> Any:
 
 
 def broadcast_state(state: Any, device: torch.device) -> None:
-    """Loads what the `state_dict` of the first process's state holds into that of the others."""
+    """Loads the `state_dict` of the first process's state into the states of the others."""
     if processes.world_size() == 1:
         return
     stored = io.BytesIO()
@@ -89,21 +89,21 @@ def broadcast_state(state: Any, device: torch.device) -> None:
 
 
 def setup_device(config: TrainConfig) -> torch.device:
-    """Sets up this process, and returns the device that it computes on: with CUDA each has one of its own.
+    """Sets up this process, and returns its device. With CUDA each process has a separate one.
 
     Raises UserError where the machine does not have it.
     """
-    alone = processes.world_size() == 1
-    by_default = _THREADS if alone else max(1, processes.available_cores() // processes.local_world_size())
-    torch.set_num_threads(config.threads or by_default)
-    if alone:
+    is_single = processes.world_size() == 1
+    default_threads = _THREADS if is_single else max(1, processes.available_cores() // processes.local_world_size())
+    torch.set_num_threads(config.threads or default_threads)
+    if is_single:
         return choose_device(config.device)
     if config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
-    count, wanted = torch.cuda.device_count(), processes.local_world_size()
-    if count < wanted:
+    count, needed = torch.cuda.device_count(), processes.local_world_size()
+    if count < needed:
         raise UserError(
-            f"device={config.device}: {wanted} processes on {plural(count, 'CUDA device')}: lower --nproc_per_node, or "
+            f"device={config.device}: {needed} processes on {plural(count, 'CUDA device')}: lower --nproc_per_node, or "
             "device=cpu"
         )
     device = torch.device("cuda", processes.local_rank())
@@ -112,13 +112,13 @@ def setup_device(config: TrainConfig) -> torch.device:
 
 
 def wrap_ddp(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network, its gradients averaged over all processes, which begin with the first one's weights and statistics.
+    """The network, with gradients averaged over all processes. They start with the first one's weights and statistics.
 
-    On CUDA batch norm has the statistics of the whole batch; the CPU has no such layer: there, of the process's part.
+    On CUDA, batch norm uses the statistics of the whole batch. The CPU has no such layer: it uses the process's part.
     """
     if processes.world_size() == 1:
         return network
-    _broadcast_buffers(network)  # the statistics of frozen batch norms count, too
+    _broadcast_buffers(network)  # including the statistics of frozen batch norms
     if device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # its new name is unknown to torch 2.9
@@ -131,12 +131,12 @@ def _broadcast_buffers(network: nn.Module) -> None:
 
 
 def no_sync(network: nn.Module, here: bool) -> AbstractContextManager[None]:
-    """Where `here`, gradients of a backward pass begun meanwhile are not averaged yet but kept for the next one's."""
+    """If `here`, a backward pass inside the block keeps its gradients for the next one instead of averaging them."""
     return network.no_sync() if here and isinstance(network, DistributedDataParallel) else nullcontext()
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """The sum over all processes, equal to the bit in each."""
+    """The sum over all processes, bitwise equal in each."""
     if processes.world_size() == 1:
         return tensor
     tensor = tensor.clone()
@@ -147,9 +147,9 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
 def validate(
     network: nn.Module, data: LabeledImages, metrics: Mapping[str, Any]
 ) -> tuple[float, float, dict[str, float | None]]:
-    """Accuracy, mean loss and, in the first process, `metrics` of one's own on `data`.
+    """Accuracy, mean loss and, in the first process, custom `metrics` on `data`.
 
-    Each process looks at rows of its own, with the first one's batch norms.
+    Each process evaluates its rows, with the first one's batch norms.
     """
     if processes.world_size() == 1:
         logits, labels = predict_logits(network, eval_batches(data))
@@ -159,8 +159,8 @@ def validate(
     sums = torch.zeros(2, dtype=torch.float64)
     logits, labels = torch.empty(0, 10), torch.empty(0, dtype=torch.long)
     if rows:
-        own = LabeledImages(data.images[rows.start : rows.stop], data.labels[rows.start : rows.stop])
-        logits, labels = predict_logits(network, eval_batches(own))
+        shard = LabeledImages(data.images[rows.start : rows.stop], data.labels[rows.start : rows.stop])
+        logits, labels = predict_logits(network, eval_batches(shard))
         accuracy, loss = accuracy_and_loss(logits, labels)
         sums += torch.tensor([round(accuracy * len(rows)), loss * len(rows)], dtype=torch.float64)
     correct, loss = all_reduce_sum(sums).tolist()
@@ -168,7 +168,7 @@ def validate(
 
 
 def _of_all_rows(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> dict[str, float | None]:
-    """The metrics of what all processes have, in the first one; nothing in the others."""
+    """The metrics over the rows of all processes, in the first one. Empty in the others."""
     if not metrics:
         return {}
     parts: list[Any] = [None] * processes.world_size()

@@ -1,4 +1,4 @@
-"""One batch in several parts: micro-batches, in each of the processes that torchrun starts."""
+"""Splits a batch into micro-batches, in each process that torchrun starts."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,18 +16,18 @@ from housenumbers.training import distributed
 class MicroBatch(NamedTuple):
     images: Tensor  # [M, 3, H, W]
     labels: Tensor  # [M], or [M, 10] with mixup
-    size: float  # how many images count: fewer than M where this process has none of its own in a small last batch
-    gradient_scale: float  # what its mean loss is multiplied by, so that all gradients add up to the batch's own
+    size: float  # the number of images that count: below M where this process has no rows in a small last batch
+    gradient_scale: float  # the factor of its mean loss with which all gradients add up to the batch's gradient
 
 
 def micro_batches(
     config: TrainConfig, model: nn.Module, images: Tensor, labels: Tensor, batch_size: int, epoch: int, step: int
 ) -> Iterator[MicroBatch]:
-    """The parts, at most `config.micro_batches`, in which this process computes its rows of a batch.
+    """Splits this process's rows of a batch into at most `config.micro_batches` parts.
 
-    `images` and `labels` are this process's rows of the batch, `batch_size` is the number of all its rows. The
-    gradients that the caller computes add up to those of the whole batch: DistributedDataParallel averages them over
-    the processes after the last part only. Seeds the generator, from which dropout draws, anew for each part.
+    `images` and `labels` are this process's rows of the batch, `batch_size` is the size of the whole batch. The
+    gradients that the caller computes add up to the whole batch's gradients: DistributedDataParallel averages them over
+    the processes after the last part only. Seeds the generator that dropout uses for each part.
     """
     rank, world_size = processes.rank(), processes.world_size()
     own_rows = len(rank_rows(batch_size, rank, world_size))
@@ -35,7 +35,7 @@ def micro_batches(
     parts = zip(images.tensor_split(count), labels.tensor_split(count), strict=True)
     for number, (part_images, part_labels) in enumerate(parts):
         part = rank * config.micro_batches + number
-        key = (config.seed, epoch, step, part) if part else (config.seed, epoch, step)  # as of a whole batch
+        key = (config.seed, epoch, step, part) if part else (config.seed, epoch, step)  # as for a whole batch
         torch.manual_seed(seed_for(MODEL, *key))
         size = own_rows * len(part_labels) / len(labels)
         with distributed.no_sync(model, here=number + 1 < count):

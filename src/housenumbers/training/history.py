@@ -1,4 +1,4 @@
-"""Questions to the history of a run, one record an epoch. Nothing is remembered elsewhere: resuming needs no more."""
+"""Queries on the history of a run, one record per epoch. There is no other state, so resuming needs no more."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +9,9 @@ Record = dict[str, Any]  # epoch, train_loss, val_loss, val_accuracy (both null 
 
 
 def best_record(history: Sequence[Record], by: str) -> Record | None:
-    """The epoch with the highest `val_accuracy` (then the lowest `val_loss`), or by "val_loss" the lowest of that.
+    """The epoch with the highest `val_accuracy` (then the lowest `val_loss`), or by "val_loss" the lowest loss.
 
-    The first of equals. None without validation.
+    The first of equal epochs. None without validation.
     """
     if not history or history[0]["val_loss"] is None:
         return None
@@ -21,20 +21,20 @@ def best_record(history: Sequence[Record], by: str) -> Record | None:
 
 
 def should_stop(history: Sequence[Record], config: EarlyStoppingConfig) -> bool:
-    """Whether the last `patience` epochs were all less than `improvement` percent better than the mark before them."""
+    """Whether the last `patience` epochs were all less than `improvement` percent better than the best one before."""
     if not config.enabled:
         return False
-    mark, waited = None, 0
+    reference, waited = None, 0
     for record in history[config.start_epoch - 1 :]:
         value = record[config.monitor]
-        if mark is None or _better(value, mark, config):
-            mark, waited = value, 0
+        if reference is None or _better(value, reference, config):
+            reference, waited = value, 0
         else:
             waited += 1
     return waited >= config.patience
 
 
-def _better(value: float, mark: float, config: EarlyStoppingConfig) -> bool:
+def _better(value: float, reference: float, config: EarlyStoppingConfig) -> bool:
     if config.monitor == "val_loss":
-        return value < mark * (1 - config.improvement / 100)
-    return value > mark * (1 + config.improvement / 100)
+        return value < reference * (1 - config.improvement / 100)
+    return value > reference * (1 + config.improvement / 100)

@@ -29,7 +29,7 @@ from housenumbers.training.reproducibility import uses_bfloat16
 from housenumbers.training.schedules import scaled_learning_rates, warmup_factor
 from housenumbers.training.transfer import cache_frozen_features, freeze, load_pretrained, train_mode
 
-_LOOK_EVERY = 20  # steps between looks at the loss: each look makes a GPU wait
+_LOOK_EVERY = 20  # steps between reads of the loss: each read makes a GPU wait
 
 
 @dataclass
@@ -43,18 +43,18 @@ class TrainingState:
     average: WeightAverage | None
     history: list[Record]
     seconds: float  # from the first batch to the end of the last epoch in the history
-    pretrained_sha256: str | None  # of the weights that training began with, where there were any
+    pretrained_sha256: str | None  # of the pretrained weights, if there are any
 
     @classmethod
     def initial(
         cls, config: TrainConfig, steps_per_epoch: int, device: torch.device, pretrained: bool = True
     ) -> "TrainingState":
-        """The state before the first step, with the pretrained weights of `config.model` unless others are at hand."""
+        """The state before the first step. `pretrained` false skips the pretrained weights of `config.model`."""
         model = build_model(config.model, device)
-        chosen = option_dict(config.model)
-        source = chosen.get("pretrained", False) if pretrained else False
+        options = option_dict(config.model)
+        source = options.get("pretrained", False) if pretrained else False
         pretrained_sha256 = load_pretrained(model, source)
-        freeze(model, chosen.get("freeze", False))
+        freeze(model, options.get("freeze", False))
         check_progressive(config, model)
         optimizer = build_optimizer(config.optimizer, model, device)
         scheduler, interval = build_scheduler(config.scheduler, optimizer, config.epochs, steps_per_epoch)
@@ -65,7 +65,7 @@ class TrainingState:
         return cls(model, optimizer, scheduler, interval, average, [], 0.0, pretrained_sha256)
 
     def weights(self) -> dict[str, Tensor]:
-        """What is scored and kept: the model's weights, or their average."""
+        """The weights that are scored and saved: the model's, or their average."""
         return self.model.state_dict() | ({} if self.average is None else self.average.tensors)
 
     def state_dict(self) -> dict[str, Any]:
@@ -97,41 +97,41 @@ def fit(
     validation: LabeledImages | None,
     on_step: Callable[[float | None], None],
 ) -> Iterator[Record]:
-    """Trains from where `state` stands to the last epoch, and yields each epoch's record, appended to its history.
+    """Continues from `state` to the last epoch, appends each epoch's record to the history, and yields it.
 
-    The training part is one of `stages`, each in turn for an equal share of the epochs. A model that computes some of
-    its first weights from training images does so before the first step, unless it has pretrained ones.
-    `on_step` is called after every step, now and then with the epoch's mean loss so far.
+    Each of the `stages` is the training part for an equal share of the epochs, in turn. A model that computes initial
+    weights from training images does so before the first step, unless it is pretrained.
+    Calls `on_step` after every step, every few steps with the epoch's mean loss so far.
     Raises DivergedError where a loss is not finite.
     """
-    already, started = state.seconds, time.perf_counter()
+    seconds_before, started = state.seconds, time.perf_counter()
     if not state.history and not option_dict(config.model).get("pretrained"):
         initialize_from_data(state.model, stages[0])
     stage = None
     while len(state.history) < config.epochs and not should_stop(state.history, config.early_stopping):
         epoch = len(state.history) + 1
         epoch_started = time.perf_counter()
-        if stage is not (now_due := value_for_epoch(stages, epoch, config.epochs)):
-            stage = now_due
+        if stage is not (epoch_stage := value_for_epoch(stages, epoch, config.epochs)):
+            stage = epoch_stage
             network, train, validating = cache_frozen_features(config, state.model, stage, validation)
         steps = steps_per_epoch(train, config.data.batch_size)
         lr = state.optimizer.param_groups[0]["lr"] * warmup_factor(config.scheduler, (epoch - 1) * steps, steps)
         freeze_stages(config, state.model, epoch)
-        # Each epoch anew: DistributedDataParallel waits for the gradients of all that was trained when it was made.
+        # Anew in each epoch: DistributedDataParallel waits for gradients of all parameters trainable at its creation.
         trained = distributed.wrap_ddp(network, train.images.device)
         with progressive_resize(config, state.model, epoch):
             train_loss = train_epoch(config, state, trained, train, epoch, on_step)
         val_accuracy, val_loss = None, None
-        others: dict[str, float | None] = {}
+        custom: dict[str, float | None] = {}
         with averaged_weights(config, state.average, network, train, epoch):
             if validating is not None:
-                val_accuracy, val_loss, others = distributed.validate(network, validating, config.metrics)
+                val_accuracy, val_loss, custom = distributed.validate(network, validating, config.metrics)
                 check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
         if state.interval == "validation":
             plateau: Any = state.scheduler
             plateau.step(val_loss)
         now = time.perf_counter()
-        state.seconds = already + now - started
+        state.seconds = seconds_before + now - started
         state.history.append(
             {
                 "epoch": epoch,
@@ -140,7 +140,7 @@ def fit(
                 "val_accuracy": val_accuracy,
                 "lr": lr,
                 "seconds": now - epoch_started,
-                **{f"val_{name}": value for name, value in others.items()},
+                **{f"val_{name}": value for name, value in custom.items()},
             }
         )
         yield state.history[-1]
@@ -163,7 +163,7 @@ def train_epoch(
 ) -> float:
     """One pass over the training part. Returns the mean loss over its images.
 
-    The `network` is the state's model, or the part of it that is trained, on features instead of images.
+    The `network` is the state's model, or its trained part, on features instead of images.
     """
     model, optimizer = train_mode(network), state.optimizer
     loss_sum = torch.zeros((), device=train.images.device)
@@ -201,7 +201,7 @@ def _mean_loss(loss_sum: Tensor, seen: int, epoch: int) -> float:
 
 
 def batch_loss(config: TrainConfig, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """The mean cross entropy of a batch; the model is run in bfloat16 where the configuration and the device say so."""
+    """The mean cross entropy of a batch. Runs the model in bfloat16 if the configuration and the device allow it."""
     bfloat16 = uses_bfloat16(config.autocast, images.device)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
         logits = model(images.contiguous(memory_format=torch.channels_last))
@@ -209,6 +209,6 @@ def batch_loss(config: TrainConfig, model: nn.Module, images: Tensor, labels: Te
 
 
 def check_finite(loss: float, what: str) -> None:
-    """Raises DivergedError, which says `what` it is, where a loss is not a finite number."""
+    """Raises DivergedError that names `what` where a loss is not a finite number."""
     if not math.isfinite(loss):
         raise DivergedError(f"{what}: {loss}, not a finite number: lower optimizer.lr, or set clip_grad_norm=1")

@@ -1,4 +1,4 @@
-"""Muon for convolutions, AdamW for all else, as one optimizer."""
+"""Muon for convolutions and AdamW for all other parameters, as one optimizer."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,9 +11,9 @@ from torch.optim import AdamW, Optimizer
 class MuonAdamW(Optimizer):
     """torch.optim.Muon on convolution kernels as matrices (output channels by the rest), AdamW on other parameters.
 
-    Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) makes the update of a matrix orthogonal. It is scaled
+    Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) orthogonalizes the update of a matrix. It is scaled
     to the size of an AdamW update (Liu et al. 2025, arXiv:2502.16982), so that one learning rate serves both.
-    torch.optim.Muon takes matrices alone: it is given views of the kernels, which share their memory.
+    torch.optim.Muon accepts only matrices, so it receives views of the kernels, which share their memory.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class MuonAdamW(Optimizer):
             self.param_groups, self._kernels, self._matrices, self._muon.param_groups, self._adamw.param_groups,
             strict=True,
         ):  # fmt: skip
-            by_muon["lr"] = by_adamw["lr"] = group["lr"]  # a scheduler knows our groups alone
+            by_muon["lr"] = by_adamw["lr"] = group["lr"]  # a scheduler changes only our groups
             by_muon["momentum"] = group["momentum"]
             for kernel, matrix in zip(kernels, matrices, strict=True):
                 matrix.grad = None if kernel.grad is None else _by_place(kernel.grad).reshape(matrix.shape)
@@ -63,5 +63,5 @@ class MuonAdamW(Optimizer):
 
 
 def _by_place(kernel: Tensor) -> Tensor:
-    """A kernel `[O, I, H, W]` as `[O, H, W, I]`: the order in which a model in channels_last format holds it."""
+    """A kernel `[O, I, H, W]` as `[O, H, W, I]`: its memory order in a model in channels_last format."""
     return kernel.permute(0, 2, 3, 1)

@@ -9,17 +9,17 @@ from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
-# An estimate is made of so many steps, for so many seconds, at least: the first ones are slower than the rest.
+# The least number of steps and seconds for an estimate: the first steps are slower than the rest.
 _STEPS, _SECONDS = 20, 3.0
-_WORTH_SAYING = 10.0  # seconds to go
-_AS_SAID = 1.5  # a factor: what takes longer or shorter by more is said again
+_WORTH_SAYING = 10.0  # seconds left, at least, for an estimate
+_AS_SAID = 1.5  # a factor: an estimate that changes by more is logged again
 
 
 class ProgressBar:
-    """A bar over all steps of a run, on a terminal alone. A context manager; `step` is what the loop calls.
+    """A bar over all steps of a run, only on a terminal. A context manager. The loop calls `step`.
 
-    The log gets an estimate of the time left after some steps, and another one after the first epoch, whose validation
-    counts too, where the first one was wrong.
+    Logs an estimate of the time left after some steps. Logs another one after the first epoch, which includes
+    validation, if the first estimate was wrong.
     """
 
     def __init__(self, epochs: int, steps_per_epoch: int, epochs_done: int) -> None:
@@ -27,8 +27,8 @@ class ProgressBar:
         self._per_epoch = steps_per_epoch
         self._done = self._first = epochs_done * steps_per_epoch
         self._began = self._last = 0.0
-        self._steps: list[float] | None = []  # their seconds, until there is an estimate
-        self._end: float | None = None  # as it was said
+        self._steps: list[float] | None = []  # seconds per step, until there is an estimate
+        self._end: float | None = None  # according to the last logged estimate
         self._bar = tqdm(
             total=self._total, initial=self._done, unit="step", dynamic_ncols=True, leave=False,
             disable=not sys.stderr.isatty(),
@@ -41,13 +41,13 @@ class ProgressBar:
         self._bar.close()
 
     def step(self, mean_loss: float | None) -> None:
-        """Counts a step; shows the epoch's mean loss where it is given."""
+        """Counts a step. Shows the epoch's mean loss unless it is None."""
         self._done += 1
         self._bar.update()
         if mean_loss is not None:
             self._bar.set_postfix_str(f"loss {mean_loss:.3f}", refresh=False)
         taken, now = self._done - self._first, time.perf_counter()
-        if taken == 1:  # it warmed up
+        if taken == 1:  # a warm-up
             self._began = self._last = now
             return
         if self._steps is not None:
@@ -61,10 +61,10 @@ class ProgressBar:
             self._steps = None
 
     def _estimate(self, seconds: float, now: float) -> None:
-        """Says how long the rest takes at so many `seconds` a step, unless it is little, or was said."""
+        """Logs how long the rest takes at `seconds` per step, unless it is short or already logged."""
         left = seconds * (self._total - self._done)
-        as_said = self._end is not None and 1 / _AS_SAID < left / max(self._end - now, 1e-9) < _AS_SAID
-        if left < _WORTH_SAYING or as_said:
+        is_logged = self._end is not None and 1 / _AS_SAID < left / max(self._end - now, 1e-9) < _AS_SAID
+        if left < _WORTH_SAYING or is_logged:
             return
         self._end = now + left
         log.info("about %s to go, at %.0f ms a step", _duration(left), 1000 * seconds)

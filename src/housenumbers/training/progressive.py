@@ -1,4 +1,4 @@
-"""What changes as the run goes on: the size of the images, and how much of the model is still trained."""
+"""Changes during a run: the size of the images, and the part of the model that is still trained."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -18,33 +18,33 @@ Entry = TypeVar("Entry")
 
 
 def value_for_epoch(entries: Sequence[Entry], epoch: int, epochs: int) -> Entry:
-    """The entry whose turn it is: each has an equal share of the epochs, counted from 1, and the last one the last.
+    """The entry of an epoch, counted from 1. Each entry has an equal share of the epochs, the last one the last epochs.
 
-    Where there are fewer epochs than entries, the first ones are left out: scores are made for the last one.
+    With fewer epochs than entries, the first entries are left out, since scores are for the last one.
     """
     return entries[-(-epoch * len(entries) // epochs) - 1]
 
 
 def check_progressive(config: TrainConfig, model: nn.Module) -> None:
-    """Raises UserError where the model has too few stages, or nothing that resizes its images."""
+    """Raises UserError where the model has too few stages, or no module that resizes images."""
     freeze_after, sizes = config.progressive.freeze_after, config.progressive.sizes
     stages = len(getattr(model, "freezable_stages", list)())
     if len(freeze_after) > stages:
-        has = plural(stages, "stage")
-        raise UserError(f"progressive.freeze_after={freeze_after}: this model has {has}: give no more")
+        available = plural(stages, "stage")
+        raise UserError(f"progressive.freeze_after={freeze_after}: this model has {available}: give no more")
     if sizes and not isinstance(getattr(model, "normalize", None), Normalize):
         raise UserError(f"progressive.sizes={sizes}: {type(model).__name__} has no `normalize`, a Normalize, to resize")
 
 
 def check_batch_shapes(config: TrainConfig, model: nn.Module, images: Tensor) -> None:
-    """Raises UserError where the model cannot be trained on as few `images`, `[N, 3, H, W]`, or not in these sizes.
+    """Raises UserError where the model cannot be trained on this few `images`, `[N, 3, H, W]`, or in these sizes.
 
-    Where the network has shrunk them to one place, batch norms need two of them or more.
+    Where the network has shrunk images to one pixel, batch norms need two or more of them.
     """
     sizes = config.progressive.sizes
     if not sizes and len(images) > 1:
         return
-    trial = train_mode(copy.deepcopy(model))  # a copy, for batch norms remember what they see
+    trial = train_mode(copy.deepcopy(model))  # a copy, since batch norms update their statistics
     for size in sizes:
         try:
             with torch.no_grad(), _images_of(trial, size):
@@ -66,18 +66,18 @@ def check_batch_shapes(config: TrainConfig, model: nn.Module, images: Tensor) ->
 def freeze_stages(config: TrainConfig, model: nn.Module, epoch: int) -> None:
     """Freezes the first stages of the model whose share of the epochs is over (Brock et al. 2017, arXiv:1706.04983).
 
-    There each layer's learning rate falls to 0 before; here the run has one schedule, and a stage stops where it is.
+    In the paper each layer's learning rate falls to 0 first. Here all layers share one schedule until they stop.
     """
-    # Rounded, since 0.55 * 100 is a little more than 55.
+    # Rounded, since 0.55 * 100 > 55 in floating point.
     over = [share for share in config.progressive.freeze_after if round(share * config.epochs, 9) <= epoch - 1]
     freeze(model, len(over))
 
 
 @contextmanager
 def progressive_resize(config: TrainConfig, model: nn.Module, epoch: int) -> Iterator[None]:
-    """Meanwhile the model works on images of the size that is due in this epoch (Tan and Le 2021, arXiv:2104.00298).
+    """Inside the block, the model resizes images to the size of this epoch (Tan and Le 2021, arXiv:2104.00298).
 
-    Small ones cost less, and train the same filters. Scores are always computed at the model's own size.
+    Small images cost less, and train the same filters. Scores are always computed at the model's full size.
     """
     sizes = config.progressive.sizes
     if not sizes:
@@ -91,9 +91,9 @@ def progressive_resize(config: TrainConfig, model: nn.Module, epoch: int) -> Ite
 def _images_of(model: nn.Module, size: int) -> Iterator[None]:
     normalize = model.get_submodule("normalize")
     assert isinstance(normalize, Normalize)
-    own = normalize.size
+    full_size = normalize.size
     normalize.size = size
     try:
         yield
     finally:
-        normalize.size = own
+        normalize.size = full_size

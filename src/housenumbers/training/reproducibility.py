@@ -1,4 +1,4 @@
-"""Equal configuration, equal bits: seeds, deterministic kernels, and a record of what else decides the bits."""
+"""Equal configuration, equal bits: seeds, deterministic kernels, and a record of other influences on the bits."""
 
 import os
 import platform
@@ -13,8 +13,8 @@ import torch
 from housenumbers.runtime import processes
 from housenumbers.runtime.versions import lock_sha256, package_versions
 
-# Read by oneDNN (earlier DNNL), MKL, OpenMP, NumPy and the libraries of CUDA: which instructions they use, in which
-# order they sum, how they round.
+# Read by oneDNN (earlier DNNL), MKL, OpenMP, NumPy and the libraries of CUDA. They affect instructions, the order of
+# sums and rounding.
 _VARIABLES = (
     "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS", "DNNL_CPU_ISA_HINTS",
     "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DYNAMIC",
@@ -24,9 +24,9 @@ _VARIABLES = (
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds torch (CUDA included), NumPy and Python's `random`, and asks cuDNN and cuBLAS for deterministic kernels.
+    """Seeds torch (CUDA included), NumPy and Python's `random`, and selects deterministic kernels of cuDNN and cuBLAS.
 
-    Our own draws do not depend on these generators; the initial weights, and code that you add, may.
+    Our random streams do not depend on these generators. The initial weights and custom code may.
     """
     random.seed(seed)
     np.random.seed(seed)
@@ -37,9 +37,9 @@ def seed_everything(seed: int) -> None:
 
 
 def uses_bfloat16(autocast: bool | str, device: torch.device) -> bool:
-    """Whether a step is run in bfloat16: `autocast` is false (never), "cuda", or true: also on the CPU.
+    """Whether a step runs in bfloat16: `autocast` is false (never), "cuda", or true: also on the CPU.
 
-    And only where the device has instructions for it: emulated, it is slower than float32.
+    Only where the device has instructions for it: emulation is slower than float32.
     """
     if device.type == "cuda":
         return bool(autocast) and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -47,7 +47,7 @@ def uses_bfloat16(autocast: bool | str, device: torch.device) -> bool:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What decides the bits besides configuration and data, as plain values.
+    """The influences on the bits besides configuration and data, as plain values.
 
     `threads` of a process, `world_size` (the number of processes), `device`, `versions`, `lock_sha256`, `cpu` and
     `arithmetic`.
@@ -66,10 +66,10 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def _arithmetic() -> dict[str, Any]:
-    """Settings under which the same processor gives other bits: those of torch, and variables that are set.
+    """Settings that change the bits on the same processor: torch's settings, and the variables that are set.
 
-    `cpu_capability` is the one that torch's kernels use, which ATEN_CPU_CAPABILITY lowers. Of oneDNN and MKL only the
-    variables can be seen.
+    torch's kernels use `cpu_capability`, which ATEN_CPU_CAPABILITY lowers. For oneDNN and MKL only the variables are
+    visible.
     """
     return {
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -81,18 +81,18 @@ def _arithmetic() -> dict[str, Any]:
 
 @cache
 def _cpu_has_bfloat16() -> bool:
-    has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
-    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in an older torch
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 @cache
 def _cpu_model() -> str:
-    """The processor's name; with family and model where they are known, since a virtual machine's name hides them."""
+    """The processor's name, with family and model where known, since a virtual machine's name hides them."""
     try:
         first, _, _ = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")
-        told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
-        name = told["model name"]
+        info = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+        name = info["model name"]
     except (OSError, KeyError):
         return platform.processor() or platform.machine()
-    known = "cpu family" in told and "model" in told
-    return f"{name} (family {told['cpu family']}, model {told['model']})" if known else name
+    known = "cpu family" in info and "model" in info
+    return f"{name} (family {info['cpu family']}, model {info['model']})" if known else name

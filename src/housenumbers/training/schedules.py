@@ -1,4 +1,4 @@
-"""Schedules of the learning rate that torch does not have."""
+"""Learning-rate schedules that torch does not have."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ from housenumbers.config.values import option_dict
 
 
 class Trapezoidal(LRScheduler):
-    """Rises in a straight line over the first `warmup` of `total_steps`, stays, and falls to 0 over the last `decay`.
+    """Rises linearly over the first `warmup` of `total_steps`, stays constant, and falls to 0 over the last `decay`.
 
-    Both are fractions. Xing et al. 2018, arXiv:1802.08770; Hägele et al. 2024, arXiv:2405.18392, who find that it does
-    as well as a cosine, and that a longer run can go on from the middle of a shorter one.
+    Both are fractions. Xing et al. 2018, arXiv:1802.08770; Hägele et al. 2024, arXiv:2405.18392: it is
+    as good as a cosine, and a longer run can continue from the middle of a shorter one.
     """
 
     def __init__(
@@ -33,17 +33,17 @@ class Trapezoidal(LRScheduler):
 
 
 def warmup_factor(option: Any, step: int, steps_per_epoch: int) -> float:
-    """How much of the learning rate of the `option` scheduler a step of the run, counted from 0, takes.
+    """The fraction of the scheduler's learning rate for a step of the run, counted from 0.
 
-    It rises in a straight line to all of it over `warmup_epochs` (Goyal et al. 2017, arXiv:1706.02677).
+    It rises linearly to 1 over `warmup_epochs` (Goyal et al. 2017, arXiv:1706.02677).
     """
     return min(1.0, (step + 1) / (round(option_dict(option).get("warmup_epochs", 0) * steps_per_epoch) + 1))
 
 
 @contextmanager
 def scaled_learning_rates(optimizer: Optimizer, factor: float) -> Iterator[None]:
-    """Meanwhile the learning rates are so much of what they were. Schedules, which go on from the last rate, see none
-    of it: torch's LinearLR beside a cosine that ends above 0 would lead to another rate.
+    """Multiplies the learning rates by `factor` inside the block. Schedulers, which continue from the last rate, do not
+    see it: torch's LinearLR with a cosine that ends above 0 would lead to another rate.
     """
     rates = [group["lr"] for group in optimizer.param_groups]
     for group, rate in zip(optimizer.param_groups, rates, strict=True):

@@ -1,4 +1,4 @@
-"""Transfer learning: which weights a model begins with, which of its parts keep them, and features of a frozen one."""
+"""Transfer learning: pretrained weights, frozen parts of a model, and cached features of a frozen model."""
 
 import hashlib
 import re
@@ -22,37 +22,37 @@ from housenumbers.training.build import classifier_head
 from housenumbers.training.checkpoint import as_checkpoint, load_plain_data, load_weights, weights_in, weights_sha256
 from housenumbers.training.checkpoint_owner import check_owner
 
-_OWN_SIZE = "normalize.input_size"  # what the configuration says, whatever the weights were trained with
+_OWN_SIZE = "normalize.input_size"  # set by the configuration, not by the weights
 
 
 def load_pretrained(model: nn.Module, source: bool | str) -> str | None:
-    """Loads weights that the model begins with; a head for other classes, and nothing else, may stay as it is.
+    """Loads the weights that the model starts with. Only a head for other classes may keep its initial weights.
 
-    Returns the SHA-256 of what was loaded: another file of that name is another run. None where nothing was.
+    Returns the SHA-256 of the loaded weights: another file of that name is another run. None where none are loaded.
 
-    `source` is true for the published ones, `run:DIR` for the best of a run, or a file: a checkpoint of ours, or the
-    plain state dict of a torchvision network. Raises UserError where there are none, or they are of another model.
+    `source` is true for the published weights, `run:DIR` for the best ones of a run, or a file: one of our checkpoints
+    or a torchvision network's plain state dict. Raises UserError where they are missing or belong to another model.
     """
     if source is False:
         return None
     weights = _published(model) if source is True else _from_file(str(source))
-    own = model.state_dict()
-    of_the_head = {id(tensor) for tensor in classifier_head(model).parameters()}
-    head = {name for name, tensor in model.named_parameters() if id(tensor) in of_the_head}
-    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    initial = model.state_dict()
+    head_ids = {id(tensor) for tensor in classifier_head(model).parameters()}
+    head = {name for name, tensor in model.named_parameters() if id(tensor) in head_ids}
+    fitting = {name: value for name, value in weights.items() if name in initial and initial[name].shape == value.shape}
     fitting.pop(_OWN_SIZE, None)
-    normalizing = {name for name in own if name.startswith("normalize.")}  # published weights do not have it
-    counters = {name for name in own if name.endswith(".num_batches_tracked")}  # old files do not have them
-    if other := own.keys() - fitting.keys() - head - normalizing - counters:
-        raise UserError(f"model.pretrained={source}: of another model: it has no {min(other)} of this shape")
+    normalizing = {name for name in initial if name.startswith("normalize.")}  # not in published weights
+    counters = {name for name in initial if name.endswith(".num_batches_tracked")}  # not in old files
+    if missing := initial.keys() - fitting.keys() - head - normalizing - counters:
+        raise UserError(f"model.pretrained={source}: of another model: it has no {min(missing)} of this shape")
     load_weights(model, fitting, strict=False)
     return weights_sha256(fitting)
 
 
 def freeze(model: nn.Module, how_much: bool | int) -> None:
-    """Keeps the parameters of all but the head (true), or of the first so many stages, from being trained.
+    """Freezes the parameters of all but the head (true), or of the first `how_much` stages.
 
-    Raises UserError where the model has not so many.
+    Raises UserError where the model has fewer stages.
     """
     if not how_much:
         return
@@ -63,15 +63,15 @@ def freeze(model: nn.Module, how_much: bool | int) -> None:
     freezable: Any = getattr(model, "freezable_stages", list)
     stages: list[list[nn.Module]] = freezable()
     if how_much > len(stages):
-        has = plural(len(stages), "stage")
-        raise UserError(f"model.freeze={how_much}: this model has {has}: true freezes all but the head")
+        available = plural(len(stages), "stage")
+        raise UserError(f"model.freeze={how_much}: this model has {available}: true freezes all but the head")
     for stage in stages[:how_much]:
         for module in stage:
             module.requires_grad_(False)
 
 
 def train_mode(model: nn.Module) -> nn.Module:
-    """The model in training mode, but what is frozen whole in eval mode, so that its batch norms' statistics stay."""
+    """The model in training mode, with fully frozen modules in eval mode to keep their batch norm statistics."""
     model.train()
     for module in model.modules():
         parameters = list(module.parameters())
@@ -83,10 +83,10 @@ def train_mode(model: nn.Module) -> nn.Module:
 def cache_frozen_features(
     config: TrainConfig, model: nn.Module, train: LabeledImages, validation: LabeledImages | None
 ) -> tuple[nn.Module, LabeledImages, LabeledImages | None]:
-    """What the loop has to run: the head on features, computed once, where all else is frozen and nothing is augmented.
+    """The head and features, computed once, where all other layers are frozen and nothing is augmented.
 
-    Otherwise the model and its images as they are. Features, float `[N, D, 1, 1]`, are those of eval mode: dropout
-    in front of the head does not act on them.
+    Otherwise the model and its images, unchanged. Features, float `[N, D, 1, 1]`, are computed in eval mode: dropout
+    before the head does not act on them.
     """
     head = getattr(model, "head", None)
     trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
@@ -97,30 +97,30 @@ def cache_frozen_features(
         return model, train, validation
     if trained != {id(parameter) for parameter in head.parameters()}:
         return model, train, validation
-    of_train = _features(model, head, train)
-    if of_train is None:
+    train_features = _features(model, head, train)
+    if train_features is None:
         return model, train, validation
-    of_validation = None if validation is None else _features(model, head, validation)
-    return nn.Sequential(nn.Flatten(), head), of_train, of_validation
+    validation_features = None if validation is None else _features(model, head, validation)
+    return nn.Sequential(nn.Flatten(), head), train_features, validation_features
 
 
 def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> LabeledImages | None:
-    """What arrives at the head, in the place of the images. None where the model goes on behind its head."""
-    arrived: list[Tensor] = []
-    given: list[Tensor] = []
+    """The inputs of the head, in place of the images. None where the model has layers after its head."""
+    head_inputs: list[Tensor] = []
+    head_outputs: list[Tensor] = []
 
     def note(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        arrived.append(inputs[0])
-        given.append(output)
+        head_inputs.append(inputs[0])
+        head_outputs.append(output)
 
     hook = head.register_forward_hook(note)
     try:
         logits, _ = predict_logits(model, eval_batches(data))
     finally:
         hook.remove()
-    if not torch.equal(torch.cat(given).float().cpu(), logits):
+    if not torch.equal(torch.cat(head_outputs).float().cpu(), logits):
         return None
-    return LabeledImages(torch.cat(arrived)[:, :, None, None], data.labels)
+    return LabeledImages(torch.cat(head_inputs)[:, :, None, None], data.labels)
 
 
 def _from_file(source: str) -> Mapping[str, Tensor]:
@@ -135,9 +135,9 @@ def _from_file(source: str) -> Mapping[str, Tensor]:
 
 
 def _of_the_network(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A plain state dict under the names that it has behind our normalizing.
+    """A plain state dict under its names in our model, which adds the normalization.
 
-    DenseNet's published files have dots in some names, `denselayer1.norm.1`, which torchvision has given up since.
+    DenseNet's published files have dots in some names, `denselayer1.norm.1`, which torchvision no longer uses.
     """
     named = {re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name): state[name] for name in state}
     return {f"network.{name}": value for name, value in named.items() if isinstance(value, Tensor)}
@@ -147,23 +147,23 @@ def _published(model: nn.Module) -> Mapping[str, Tensor]:
     published = getattr(model, "published_weights", None)
     if published is None:
         raise UserError("model.pretrained=true: nobody has published weights of this model: give a file, or run:DIR")
-    where = str(published())
-    if not where.startswith("https://"):
-        return _of_the_network(load_plain_data(Path(where)))
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(where).path).name
+    location = str(published())
+    if not location.startswith("https://"):
+        return _of_the_network(load_plain_data(Path(location)))
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(location).path).name
     if not file.exists():
         try:
-            download(file, lambda temporary: torch.hub.download_url_to_file(where, str(temporary), _hash_in(file)))
-        except (OSError, RuntimeError) as error:  # no network, or another file than it should be
+            download(file, lambda temporary: torch.hub.download_url_to_file(location, str(temporary), _hash_in(file)))
+        except (OSError, RuntimeError) as error:  # no network, or a wrong file
             raise UserError(
-                f"model.pretrained=true: {where} cannot be downloaded ({error}): put it at {file}"
+                f"model.pretrained=true: {location} cannot be downloaded ({error}): put it at {file}"
             ) from None
     with file.open("rb") as opened:
         if not hashlib.file_digest(opened, "sha256").hexdigest().startswith(_hash_in(file)):
-            raise UserError(f"{file}: damaged: delete it, or put {where} there")
+            raise UserError(f"{file}: damaged: delete it, or put {location} there")
     return _of_the_network(load_plain_data(file))
 
 
 def _hash_in(file: Path) -> str:
-    """The beginning of its SHA-256, which the names of published files end with."""
+    """The beginning of the SHA-256, the last part of a published file's name."""
     return file.stem.rpartition("-")[2]
