@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Interval, Unit
 from hydra.core.config_store import ConfigStore
@@ -74,9 +74,7 @@ class TrainConfig:
     device: Annotated[str, Where(_is_device, "auto, cpu, cuda, cuda:N or mps")] = MISSING
     threads: Annotated[int, Interval(ge=1, le=1024)] | None = MISSING  # null: torch's default
     # bfloat16: false (never) | cuda | true (on CUDA, and on CPUs with bfloat16 instructions)
-    autocast: Annotated[Any, Where(lambda value: isinstance(value, bool) or value == "cuda", "false, cuda or true")] = (
-        MISSING
-    )
+    autocast: Literal[False, "cuda", True] = MISSING
     micro_batches: Count = 1  # the gradient is summed over this many parts of a batch, to save memory
     # Final scores are means over the image and its shifts by this many pixels. 0: the image only.
     tta: Annotated[int, Interval(ge=0, le=16), Unit("pixels")] = 0
