@@ -22,7 +22,7 @@ Matrix = NDArray[np.float64]  # [3, 3], homogeneous coordinates
 SIZE = 32
 _CANVAS = 64  # the side of the scene's canvas, in pixels
 _Y, _X = (np.mgrid[0:_CANVAS, 0:_CANVAS] + 0.5).astype(np.float32)
-_BLUE_TO_YELLOW = np.array([0.35, 0.1, -0.45], np.float32)  # the direction in which the colours of light and paint vary most
+_BLUE_TO_YELLOW = np.array([0.35, 0.1, -0.45], np.float32)  # in which the colours of light and paint vary most
 _GREEN_TO_RED = np.array([0.4, -0.25, -0.15], np.float32)
 
 
