@@ -215,7 +215,8 @@ def test_a_link_to_nowhere_is_no_reason_to_begin_anew(folder: RunFolder) -> None
 
 def test_a_record_without_an_id_is_compared_by_its_settings(folder: RunFolder) -> None:
     """As earlier versions wrote it; from then on it has one."""
-    change(folder.last, lambda content: content.pop("run_id"))
+    for file in (folder.last, folder.best):
+        change(file, lambda content: content.pop("run_id"))
     write_json(folder.record_file, {key: value for key, value in folder.record().items() if key != "run_id"})
     resume(folder)
     run_id = folder.record()["run_id"]

@@ -2,13 +2,19 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 from support import ROOT, TINY, Command, composed, only_run, run_folders
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from housenumbers.config.schema import TrainConfig
+from housenumbers.runs import run as run_module
+from housenumbers.runtime.errors import UserError
 
 
 def record(folder: Path) -> dict:
@@ -197,3 +203,38 @@ def test_every_option_of_every_group_trains(command: Command, tmp_path: Path) ->
         assert done.returncode == 0, (chosen, done.stderr)
         assert record(only_run(tmp_path))["status"] == "completed"
         shutil.rmtree(tmp_path / "outputs")
+
+
+def tampered_run(folder: Path, monkeypatch: pytest.MonkeyPatch, tamper: Callable[[Path], object]) -> None:
+    """A run of three epochs, in whose folder somebody changes something after the second one."""
+    epoch_line = run_module._epoch_line
+
+    def line(config: TrainConfig, record: dict[str, Any], is_best: bool) -> str:
+        if record["epoch"] == 2:
+            tamper(folder)
+        return epoch_line(config, record, is_best)
+
+    monkeypatch.setattr(run_module, "_epoch_line", line)
+    # A learning rate of almost nothing: the first epoch stays the best one.
+    words = ("data.reduce=0.2", "data.batch_size=64", "model.width=4", "model.blocks=[1,1,1]", "optimizer.lr=1e-12")
+    run_module.run(composed("data=digits", *words, "epochs=3", "threads=1", "seed=1"), folder)
+
+
+@pytest.mark.parametrize("name", ["checkpoints/best.pt", "run.json"])
+def test_a_file_that_is_removed_during_the_training_is_missed_at_the_next_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with pytest.raises(UserError, match=f"{name}: was removed during the training"):
+        tampered_run(tmp_path / "run", monkeypatch, lambda folder: (folder / name).unlink())
+    assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_another_runs_best_weights_are_not_scored(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(folder: Path) -> None:
+        shutil.copy(finished / "checkpoints/best.pt", folder / "checkpoints/best.pt")
+
+    with pytest.raises(UserError, match=r"best\.pt: is of another run"):
+        tampered_run(tmp_path / "run", monkeypatch, replace)
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "failed"

@@ -8,7 +8,7 @@ import pytest
 from support import Command
 
 from housenumbers.runtime.errors import UserError
-from housenumbers.tracking.record_validation import check_record
+from housenumbers.tracking.record_validation import check_calibration, check_record
 from housenumbers.tracking.run_folder import RunFolder
 
 HOSTILE = (2**63, -1.5, "text", "", [], {}, [1], {"a": 1}, True)
@@ -26,6 +26,16 @@ def test_a_value_of_another_type_is_named(finished: Path, key: str) -> None:
         if not isinstance(value, type(record[key] if key != "trial" else {})):
             with pytest.raises(UserError, match=rf"^here: damaged \({key}"):
                 check_record(record | {key: value}, "here")
+
+
+@pytest.mark.parametrize("temperature", [-1.0, 0, 1e-300, 1e9, float("nan"), True, "1"])
+def test_a_temperature_that_no_fit_gives_is_refused(finished: Path, temperature: Any) -> None:
+    record = json.loads((finished / "run.json").read_text())
+    calibration = {"temperature": temperature, "n": 100}
+    with pytest.raises(UserError, match=r"here: damaged \(calibration.temperature is not"):
+        check_record(record | {"calibration": calibration}, "here")
+    with pytest.raises(UserError, match=r"here: damaged \(calibration.temperature is not"):
+        check_calibration(calibration, "here")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+import torch
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
@@ -16,11 +17,13 @@ from housenumbers.evaluation.calibration import calibrate, calibration_caveat
 from housenumbers.evaluation.trained_model import rebuild_model
 from housenumbers.metrics import classification_scores, predict_logits
 from housenumbers.models.fold_batch_norm import fold_batch_norms
+from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_atomically
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
+from housenumbers.training.checkpoint_owner import check_same_run
 from housenumbers.training.custom_metrics import custom_metrics
 from housenumbers.training.history import best_record
 from housenumbers.training.loop import TrainingState, check_finite
@@ -43,8 +46,9 @@ def write_results(
     Raises DivergedError where a loss is not finite: without validation the last step's weights were never scored.
     """
     device = splits.train.images.device
-    checkpoint = load_checkpoint(folder.best, device)
-    epoch = checkpoint["record"]["epoch"]
+    best = best_record(state.history, config.selection_metric)
+    epoch = (best or state.history[-1])["epoch"]
+    checkpoint = _best_checkpoint(config, folder, epoch, device)
     model = fold_batch_norms(rebuild_model(checkpoint, folder.best, device))  # bit-identical to evaluate.py
 
     parts: dict[str, LabeledImages] = {}
@@ -75,7 +79,6 @@ def write_results(
         tensorboard.log_scores(writer, scores, epoch)
     if outdated := folder.remove_derived_files():
         log.info("removed, as of earlier weights: %s", ", ".join(file.name for file in outdated))
-    best = best_record(state.history, config.selection_metric)
     best_epoch = None if best is None else epoch
     _save(folder, "loss", figures.loss_curves(state.history, best_epoch))
     if best is not None:
@@ -105,3 +108,12 @@ def write_results(
 
 def _save(folder: RunFolder, name: str, figure: Figure) -> None:
     write_atomically(folder.figures / f"{name}.png", lambda file: figure.savefig(file, format="png", dpi=120))
+
+
+def _best_checkpoint(config: TrainConfig, folder: RunFolder, epoch: int, device: torch.device) -> dict[str, Any]:
+    """The run's best.pt. Raises UserError where it is no longer of this run, or not of the best epoch."""
+    checkpoint = load_checkpoint(folder.best, device)
+    check_same_run(checkpoint, folder.best, folder.record().get("run_id"), config, aside=["epochs"])
+    if checkpoint["record"]["epoch"] != epoch:
+        raise UserError(f"{folder.best}: is not of epoch {epoch}, the best one: put the run's own file there")
+    return checkpoint

@@ -198,6 +198,7 @@ def _train(
             save_checkpoint(folder.last, {**common, **state.state_dict()})
             if best is record:
                 save_checkpoint(folder.best, {**common, "model": state.weights(), "record": record})
+            _check_not_removed(folder, best["epoch"])
             folder.write_metrics(state.history)
             tensorboard.log_epoch(writer, record, images / record["seconds"])
             log.info("%s", _epoch_line(config, record, best is record))
@@ -208,6 +209,16 @@ def _train(
     if len(state.history) < config.epochs:
         log.info("stopped early: no improvement for %s", plural(config.early_stopping.patience, "epoch"))
     return False
+
+
+def _check_not_removed(folder: RunFolder, best_epoch: int) -> None:
+    """Raises UserError where files of the run have gone that cannot be written again."""
+    for file, loss in (
+        (folder.best, f"the weights of the best epoch, {best_epoch}, are lost"),
+        (folder.record_file, "the run's record is lost"),
+    ):
+        if not file.exists():
+            raise UserError(f"{file}: was removed during the training, so that {loss}: run it again in a new folder")
 
 
 def _report(config: TrainConfig, record: Record, trial: Trial) -> bool:

@@ -10,6 +10,7 @@ from housenumbers.runtime.errors import UserError
 _OF_AN_EPOCH = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
 _ABSENT = ("val_loss", "val_accuracy")  # null without validation
 _DEEPEST = 50
+TEMPERATURES = (1e-3, 1e3)  # fitted ones lie from 0.05 to 20
 _OF_SCORES = {
     "best": ("epoch", "val_accuracy", "val_loss"),
     "test": ("n", "accuracy"),
@@ -85,6 +86,7 @@ def check_record(record: Any, source: str) -> dict[str, Any]:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
             raise UserError(f"{source}: damaged ({key} is of another type): restore it from a backup")
     _check_scores(record, source)
+    check_calibration(record.get("calibration"), source)
     return record
 
 
@@ -100,9 +102,12 @@ def _check_scores(record: Mapping[str, Any], source: str) -> None:
 
 
 def check_calibration(calibration: Any, source: str) -> None:
-    """Raises UserError, which names `source`, where the calibration is not None and its temperature is not positive."""
+    """Raises UserError, which names `source`, where the calibration is not None and no fit gives its temperature."""
     if calibration is None:
         return
     _check_scores({"calibration": calibration}, source)
-    if calibration["temperature"] <= 0:
-        raise UserError(f"{source}: damaged (calibration.temperature is not above 0): restore it from a backup")
+    low, high = TEMPERATURES
+    if not low <= calibration["temperature"] <= high:
+        raise UserError(
+            f"{source}: damaged (calibration.temperature is not from {low:g} to {high:g}): restore it from a backup"
+        )
