@@ -82,6 +82,19 @@ def test_the_test_file_of_svhn_is_looked_for_too(svhn_folder: Path) -> None:
         check_files_and_device(data, False, "cpu")
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"])
+def test_a_file_of_another_format_leaves_no_folder(
+    svhn_folder: Path, command: Command, tmp_path: Path, content: bytes
+) -> None:
+    (svhn_folder / "train_32x32.mat").write_bytes(content)
+    done = command("train", "data=svhn", f"data.root={svhn_folder}", "data.verify=false")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "train_32x32.mat: " in line
+    assert "which cannot be read here" in line
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_a_device_that_is_not_there_leaves_no_folder(command: Command, tmp_path: Path) -> None:
     done = command("train", "data=digits", "device=cuda:99")
     assert done.returncode == 2

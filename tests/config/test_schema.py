@@ -60,6 +60,8 @@ def no_torch(tmp_path: Path) -> str:
         ("micro_batches=0", "micro_batches"),
         ("micro_batches=17", "data.batch_size=16"),
         ("+model.classes=5", "model.classes"),
+        ("model.pretrained=true", "nobody has published weights of this model"),
+        ("hydra.run.dir=", "hydra.run.dir=: must be a folder"),
         ("seed=-1", "seed"),
         ("scheduler.interval=step", "batch, which is what Lightning calls step"),
         ("+optimizer.fused=maybe", "optimizer.fused"),
@@ -151,6 +153,14 @@ def test_a_scheduler_file_of_ones_own_is_checked_before_torch(command: Command, 
     done = command("train", f"--config-dir={tmp_path / 'conf'}", "scheduler=mine", PYTHONPATH=no_torch)
     assert done.returncode == 2
     assert done.stderr.startswith("error: scheduler.interval=step: must be batch")
+
+
+def test_a_key_that_an_own_data_file_lacks_is_named_in_full(command: Command, tmp_path: Path, no_torch: str) -> None:
+    (tmp_path / "conf" / "data").mkdir(parents=True)
+    (tmp_path / "conf" / "data" / "mine.yaml").write_text("name: digits\nreduce: 1.0\nbatch_size: 16\n")
+    done = command("train", f"--config-dir={tmp_path / 'conf'}", "data=mine", PYTHONPATH=no_torch)
+    assert done.returncode == 2
+    assert done.stderr == "error: data.val_fraction: must be given: data.val_fraction=VALUE\n"
 
 
 def test_a_plateau_needs_a_validation_part() -> None:
@@ -259,6 +269,8 @@ def test_a_message_says_what_to_type(words: list[str], said: str) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["hydra.run.dir=''"], "must be a folder"),
+        (["-m", "hydra.sweep.dir="], "hydra.sweep.dir=: must be a folder"),
         (["=3"], "=3: has no key: write KEY=VALUE"),
         (["model.blocks=[1,", "1,", "1]"], "a space has cut it: .*'model.blocks=\\[1,1,1\\]'"),
         (["model.blocks=", "[1,1,1]"], "write model.blocks=\\[1,1,1\\]"),

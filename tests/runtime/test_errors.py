@@ -50,3 +50,18 @@ def test_a_working_folder_that_was_removed(tmp_path: Path) -> None:
 def test_what_may_be_a_bug_keeps_its_traceback(error: OSError) -> None:
     with pytest.raises(OSError, match="file"), one_line_errors():
         raise error
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that takes no folders")
+def test_a_file_system_that_takes_no_folders_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for make in (Path("/proc/housenumbers").mkdir, lambda: os.makedirs("/proc/housenumbers")):  # noqa: PTH103
+        with pytest.raises(SystemExit), one_line_errors():
+            make()
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: /proc/housenumbers: ")
+        assert line.endswith(": choose another place")
+
+
+def test_a_missing_parent_keeps_its_traceback(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), one_line_errors():
+        (tmp_path / "missing" / "folder").mkdir()

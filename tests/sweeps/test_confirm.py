@@ -1,6 +1,7 @@
 """The best configurations of a search on fresh seeds."""
 
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -185,6 +186,9 @@ def test_a_sweep_with_options_of_its_own(command: Command, tmp_path: Path) -> No
     words = ("optimizer=mine", "data.batch_size=choice(16)", "hydra.sweeper.study_name=s")
     done = sweep(tmp_path, f"--config-dir={options}", *words, "hydra.sweeper.n_trials=1")
     assert done.returncode == 0, done.stderr
+    printed = shlex.split(done.stdout.splitlines()[-1])
+    assert printed[:3] == ["python", "src/train.py", f"--config-dir={options}"]
+    assert command("train", *printed[2:]).returncode == 0
     done = command("confirm", "study=s", "top=1", "seeds=1", f"config_dir={options}")
     assert done.returncode == 0, done.stderr
     (run,) = records(tmp_path).values()

@@ -9,7 +9,7 @@ import torch
 from support import composed
 
 from housenumbers.runtime.errors import UserError
-from housenumbers.training.build import build_model, build_optimizer, build_scheduler
+from housenumbers.training.build import build_model, build_optimizer, build_scheduler, check_output
 from housenumbers.training.schedules import scaled_learning_rates, warmup_factor
 
 CPU = torch.device("cpu")
@@ -179,3 +179,32 @@ def test_what_the_run_itself_sets_cannot_be_set() -> None:
     chosen = {"_target_": "torch.optim.SGD", "lr": 0.1, "params": 3}
     with pytest.raises(UserError, match=r"optimizer\.params: is set by the run itself"):
         build_optimizer(chosen, torch.nn.Linear(2, 2), CPU)
+
+
+class Returns(torch.nn.Module):
+    """A model of the user's own, which returns what it was made with for each image."""
+
+    def __init__(self, output: Callable[[int], Any]) -> None:
+        super().__init__()
+        self.output = output
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.output(len(images))
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (
+            lambda count: torch.zeros(count, 5),
+            r"returns \[2, 5\] for images \[2, 3, 32, 32\]: must be logits \[N, 10\]",
+        ),
+        (lambda count: torch.zeros(count), r"returns \[2\]"),
+        (lambda count: [0.0] * count, "returns a list"),
+    ],
+)
+def test_a_custom_model_that_returns_no_logits_is_one_line(output: Callable[[int], Any], said: str) -> None:
+    images = torch.zeros(2, 3, 32, 32)
+    with pytest.raises(UserError, match=f"model: mymodels.Net: {said}"):
+        check_output(Returns(output), "mymodels.Net", images)
+    check_output(Returns(lambda count: torch.zeros(count, 10)), "mymodels.Net", images)

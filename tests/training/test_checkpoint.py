@@ -69,6 +69,13 @@ def test_other_files_are_no_checkpoints(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "missing.pt")
 
 
+@pytest.mark.parametrize("content", ['{"status": "completed"}', "epoch,loss\n1,2.3\n", "\x89PNG"])
+def test_a_file_of_another_kind_is_not_called_damaged(tmp_path: Path, content: str) -> None:
+    (tmp_path / "file").write_text(content, encoding="latin-1")
+    with pytest.raises(UserError, match=r"file: is no checkpoint: name a run's folder"):
+        load_checkpoint(tmp_path / "file")
+
+
 def test_the_hash_sees_every_bit_and_name() -> None:
     state = {"a": torch.zeros(3), "b": torch.tensor(1)}
     changed = torch.zeros(3)

@@ -84,6 +84,16 @@ def check_constraints(section: Any, prefix: str = "") -> None:
         require(holds, prefix + key, flatten(config_to_dict(section)).get(key), want)
 
 
+def check_value(config: Any, key: str, value: Any) -> None:
+    """Raises UserError where the value is out of the range that the configuration's dataclasses declare for the key."""
+    *sections, name = key.split(".")
+    section = config
+    for part in sections:
+        section = getattr(section, part, None)
+    if is_dataclass(section) and (hint := annotated_hints(section.__class__).get(name)) is not None:
+        _check_value(key, value, hint)
+
+
 @cache
 def annotated_hints(schema: Any) -> dict[str, Any]:
     return get_type_hints(schema, include_extras=True)

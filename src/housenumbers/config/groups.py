@@ -27,6 +27,9 @@ from housenumbers.runtime.text import plural
 Channels = Annotated[int, Ge(1), Unit("channel")]
 
 
+_NOT_PUBLISHED = "false, a file or run:DIR: nobody has published weights of this model"
+
+
 def _is_pretrained(value: Any) -> bool:
     return isinstance(value, bool) or (isinstance(value, str) and is_folder_path(value))
 
@@ -54,6 +57,7 @@ class ResNetConfig(ModelConfig):
     stem_width: Channels | None = None
 
     def rules(self) -> Rules:
+        yield self.pretrained is not True, "pretrained", _NOT_PUBLISHED
         last_size = self.input_size / 2 ** (len(self.blocks) - 1)  # batch norm needs two or more values, in any batch
         max_stages = plural(int(math.log2(self.input_size)), "stage")
         yield last_size > 1, "blocks", f"at most {max_stages} for images of {self.input_size} pixels"
@@ -77,6 +81,7 @@ class FastNetConfig(ModelConfig):
     activation: Literal["gelu", "relu", "silu"] = "gelu"
 
     def rules(self) -> Rules:
+        yield self.pretrained is not True, "pretrained", _NOT_PUBLISHED
         stages = len(self.channels)
         yield len(self.convolutions) == stages, "convolutions", f"as long as model.channels, {stages}"
         last_size = self.input_size // 2**stages  # whitening and every stage but the first halve the size

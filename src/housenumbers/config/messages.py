@@ -105,7 +105,8 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
     if unparsed:
         return f"{unparsed[1]}: cannot be read: write KEY=VALUE; special characters in quotes, 'KEY=\"VALUE\"'"
     if missing := re.search(r"missing mandatory value: (\S+)", _joined(error)):
-        return f"{prefix}{missing[1]}: must be given: {prefix}{missing[1]}=OPTION"
+        key = prefix + str(getattr(cause, "full_key", None) or missing[1])
+        return f"{key}: must be given: {key}={'VALUE' if '.' in key else 'OPTION'}"
     if "does not support deletion" in str(cause):
         return f"{prefix}{getattr(cause, 'full_key', None) or ''}: cannot be left out: give it another value"
     return prefix + _joined(error)

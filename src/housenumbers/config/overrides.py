@@ -66,6 +66,8 @@ def _check_setting(argument: str, following: Sequence[str]) -> None:
         raise UserError(f"{argument}: has no key: write KEY=VALUE")
     if key in _VERBS and not equals:
         raise UserError(f"{argument}: write {key}=RUN_FOLDER, without spaces")
+    if key in ("hydra.run.dir", "hydra.sweep.dir") and equals and not value.strip("'\" "):
+        raise UserError(f"{argument}: must be a folder")
     if _is_open(argument):
         for whole in itertools.accumulate(following, initial=argument):
             if not _is_open(whole):

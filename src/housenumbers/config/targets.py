@@ -85,7 +85,7 @@ def instantiate_target(key: str, arguments: Mapping[str, Any], **more: Any) -> A
         raised_in = _module_that_raised(cause)
         if isinstance(cause, ValueError) and raised_in.startswith(_RUN_IN_MODULES):
             raise UserError(f"{key}.{cause}") from None  # a value that the model does not accept
-        if isinstance(cause, ValueError | RuntimeError | KeyError) and raised_in.startswith("torch.optim."):
+        if isinstance(cause, ValueError | RuntimeError | KeyError | TypeError) and raised_in.startswith("torch.optim."):
             raise UserError(f"{key}: {cause}") from None
         if isinstance(cause, ValueError | ImportError) and not raised_in.startswith(("hydra.", "importlib")):
             raise UserError(f"{key}: {target}: {cause}") from None

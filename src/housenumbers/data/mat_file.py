@@ -1,6 +1,5 @@
 """MATLAB files in the format of SVHN's cropped digits, written by any program. Errors name other file formats."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,29 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.mat_format import ELSE, HOW_TO_SAVE, check_mat_format
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_HDF5_PLACES = (0, 512, 1024, 2048)  # offsets of the signature in its specification
-# The first bytes of other file formats.
-_OTHERS = {
-    b"MATLAB 7.3": "an HDF5 file (version 7.3 of MATLAB)",
-    b"# Created by Octave": "a file in Octave's text format",
-    b"Octave-1-": "a file in Octave's binary format",
-    b"PK\x03\x04": "a zip file, as NumPy's .npz",
-    b"\x93NUMPY": "a NumPy file",
-    b"RDX": "a file of R's save()",
-    b"RDA": "a file of R's save()",
-    b"\x1f\x8b": "a file compressed with gzip, as Octave's save -zip or R's save() writes",
-    b"\x89PNG": "an image",
-    b"\xff\xd8\xff": "an image",
-}
-_SAVE = (
-    "save X and y in version 7: `save -v7 FILE X y` in Octave or MATLAB, writeMat of R.matlab in R, "
-    "scipy.io.savemat in Python"
-)
-_ELSE = "fetch it again if it is SVHN's own"
 
 
 def read_mat(path: Path) -> LabeledImages:
@@ -42,8 +21,7 @@ def read_mat(path: Path) -> LabeledImages:
     """
     import scipy.io  # imported here: a cached start does not need these 0.2 s
 
-    if other := _other_format(path):
-        raise UserError(f"{path}: {other}, which cannot be read here: {_SAVE}; {_ELSE}")
+    check_mat_format(path)
     try:
         content = scipy.io.loadmat(path, variable_names=("X", "y"))
         names = [] if content.keys() >= {"X", "y"} else scipy.io.whosmat(path)
@@ -51,7 +29,7 @@ def read_mat(path: Path) -> LabeledImages:
         raise UserError(f"{path}: damaged, or no MATLAB file ({_in_one_line(error)}): fetch it again") from None
     if names or not content.keys() >= {"X", "y"}:
         content_names = ", ".join(f"{name} ({kind} {list(shape)})" for name, shape, kind in names) or "nothing"
-        raise UserError(f"{path}: has no variables X and y, but {content_names}: {_SAVE}; {_ELSE}")
+        raise UserError(f"{path}: has no variables X and y, but {content_names}: {HOW_TO_SAVE}; {ELSE}")
     pixels = _pixels(path, content["X"])
     labels = _labels(path, content["y"], pixels.shape[3])
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(3, 2, 0, 1)))
@@ -61,14 +39,16 @@ def read_mat(path: Path) -> LabeledImages:
 def _pixels(path: Path, array: Any) -> NDArray[np.uint8]:
     """X as uint8 `[32, 32, 3, N]`."""
     if not isinstance(array, np.ndarray):  # a sparse matrix, or one of MATLAB's objects
-        raise UserError(f"{path}: X is a {type(array).__name__} instead of an array uint8 [32, 32, 3, N]: {_SAVE}")
+        raise UserError(
+            f"{path}: X is a {type(array).__name__} instead of an array uint8 [32, 32, 3, N]: {HOW_TO_SAVE}"
+        )
     described = f"X is {array.dtype} {list(array.shape)} instead of uint8 [32, 32, 3, N]"
     if array.ndim == 3:  # MATLAB drops a last axis of length one
         array = array[..., None]
     if array.shape[:3] != (32, 32, 3):
-        raise UserError(f"{path}: {described}: {_permutation(array.shape)}{_ELSE}")
+        raise UserError(f"{path}: {described}: {_permutation(array.shape)}{ELSE}")
     if array.shape[3] == 0:
-        raise UserError(f"{path}: holds no images: {_ELSE}")
+        raise UserError(f"{path}: holds no images: {ELSE}")
     if array.dtype != np.uint8:
         # Whole numbers from 0 to 255 are pixels in any type. Only 0 and 1 may mean black and white.
         if not _whole(array) or array.min() < 0 or not 1 < array.max() <= 255:
@@ -83,10 +63,10 @@ def _labels(path: Path, array: Any, count: int) -> NDArray[np.int64]:
     """y as int64 `[N]` in 1..10."""
     if not isinstance(array, np.ndarray) or not _whole(array):
         kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise UserError(f"{path}: y holds {kind} instead of whole numbers from 1 to 10: {_SAVE}")
+        raise UserError(f"{path}: y holds {kind} instead of whole numbers from 1 to 10: {HOW_TO_SAVE}")
     if array.size != count:
         counts = f"{plural(count, 'image')} but {plural(array.size, 'label')}"
-        raise UserError(f"{path}: {counts}, y being {list(array.shape)}: {_ELSE}")
+        raise UserError(f"{path}: {counts}, y being {list(array.shape)}: {ELSE}")
     labels = array.ravel().astype(np.int64)
     low, high = int(labels.min()), int(labels.max())
     if low == 0 and high <= 9:
@@ -95,7 +75,7 @@ def _labels(path: Path, array: Any, count: int) -> NDArray[np.int64]:
             "y(y == 0) = 10 if they are the digits, y = y + 1 if 9 stands for the digit 0"
         )
     if low < 1 or high > 10:
-        raise UserError(f"{path}: labels from {low} to {high}, outside 1..10 (10 stands for the digit 0): {_ELSE}")
+        raise UserError(f"{path}: labels from {low} to {high}, outside 1..10 (10 stands for the digit 0): {ELSE}")
     return labels
 
 
@@ -113,20 +93,6 @@ def _permutation(shape: tuple[int, ...]) -> str:
     (number,) = set(range(4)) - {*threes, *sides}
     order = " ".join(str(axis + 1) for axis in (*sides, *threes, number))
     return f"X = permute(X, [{order}]) puts its axes in order; "
-
-
-def _other_format(path: Path) -> str | None:
-    """The file's format if it is not a MATLAB file of a version before 7.3. None where it may be one."""
-    with path.open("rb") as file:
-        head = file.read(max(_HDF5_PLACES) + len(_HDF5))
-    if any(head.startswith(_HDF5, place) for place in _HDF5_PLACES):
-        return "an HDF5 file (version 7.3 of MATLAB, Julia's default, Octave's save -hdf5)"
-    for beginning, name in _OTHERS.items():
-        if head.startswith(beginning):
-            return name
-    if head and not head.startswith(b"MATLAB 5.0") and not re.search(rb"[^\t\n\r\x20-\x7e\x80-\xff]", head):
-        return "a text file"
-    return None
 
 
 def _in_one_line(error: Exception) -> str:

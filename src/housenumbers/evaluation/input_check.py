@@ -12,6 +12,9 @@ from housenumbers.runtime.errors import InputError
 _ROUNDING = 0.5  # the tolerance: conversion to bytes removes it
 
 
+_ON_UNIT_RANGE = 2.0  # resizing by bicubic interpolation takes values from 0..1 to 1.2 or so
+
+
 def register_input_check(model: nn.Module) -> None:
     """Makes each call of the model raise InputError for invalid images: see `check_images`."""
     model.register_forward_pre_hook(_check_call, with_kwargs=True)
@@ -33,7 +36,7 @@ def check_images(images: Tensor) -> None:
         raise InputError("images: hold values that are no finite numbers")
     if not (low >= -_ROUNDING and high <= 255 + _ROUNDING):
         raise InputError(f"images: floats must lie on 0..255, not {low:.4g}..{high:.4g}: undo their normalization")
-    if 0 < high <= 1:
+    if 0 < high <= _ON_UNIT_RANGE:
         raise InputError(f"images: floats must lie on 0..255, not {low:.4g}..{high:.4g}: multiply them by 255")
 
 

@@ -14,7 +14,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from housenumbers.config.schema import TrainConfig
-from housenumbers.config.values import config_to_dict
+from housenumbers.config.values import config_to_dict, option_dict
 from housenumbers.data.batches import smallest_micro_batch, steps_per_epoch, training_batches
 from housenumbers.data.load import Splits, load_splits, test_part_sha256
 from housenumbers.preflight import check_targets
@@ -31,7 +31,7 @@ from housenumbers.tracking.event_file import EventFile
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.run_log import run_log
 from housenumbers.training import distributed
-from housenumbers.training.build import parameter_count
+from housenumbers.training.build import check_output, parameter_count
 from housenumbers.training.checkpoint import save_checkpoint
 from housenumbers.training.history import Record, best_record
 from housenumbers.training.loop import TrainingState, fit
@@ -137,6 +137,7 @@ def _start_or_resume(
     images = splits.train.images
     fewest = smallest_micro_batch(len(images), config.data.batch_size, processes.world_size(), config.micro_batches)
     check_batch_shapes(config, state.model, images[:fewest])
+    check_output(state.model, option_dict(config.model)["_target_"], images[:2])
     validating = 0 if splits.validation is None else len(splits.validation.labels)
     log.info(
         "%s, %s; %s to train, %s to validate; %s, %s",

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,10 +58,17 @@ def os_error_message(error: OSError) -> str | None:
     place = error.filename2 or error.filename
     if error.errno == errno.ENOENT and not _working_folder_exists():
         return "the working folder no longer exists: change into one that does"
+    if error.errno == errno.ENOENT and _is_of_mkdir(error) and Path(str(place)).parent.is_dir():  # such as in /proc
+        return f"{place}: {error.strerror}: this file system takes no folder: choose another place"
     advice = _ADVICE_BY_NUMBER.get(error.errno or 0)
     if advice is None or (place is None and error.errno not in _NO_FILE_NEEDED):
         return None
     return f"{'writing' if place is None else place}: {error.strerror}: {advice}"
+
+
+def _is_of_mkdir(error: OSError) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].name in ("mkdir", "makedirs")
 
 
 def _working_folder_exists() -> bool:

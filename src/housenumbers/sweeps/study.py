@@ -169,7 +169,9 @@ def trial_overrides(study: optuna.Study, params: Mapping[str, Any]) -> list[str]
 
 def repeat_command(study: optuna.Study, params: Mapping[str, Any]) -> str:
     """The command that runs a trial's configuration as a single run outside the study."""
-    return shlex.join(["python", "src/train.py", *trial_overrides(study, params)])
+    config_dir = study.user_attrs.get("config_dir")
+    flags = [f"--config-dir={config_dir}"] if config_dir else []
+    return shlex.join(["python", "src/train.py", *flags, *trial_overrides(study, params)])
 
 
 def best_first(study: optuna.Study) -> list[FrozenTrial]:

@@ -53,7 +53,7 @@ from housenumbers.sweeps.study import (
     trial_folder,
 )
 from housenumbers.sweeps.study_validation import one_line_study_errors
-from housenumbers.sweeps.unused_parameters import drop_unknown_keys, unused_step_lr_parameters
+from housenumbers.sweeps.unused_parameters import check_ranges, drop_unknown_keys, unused_step_lr_parameters
 from housenumbers.sweeps.worker import Worker, too_many_failed, trial_lock
 
 _INSTEAD = {"direction": "it follows from objective=", "custom_search_space": "conf/search/models.yaml shows how"}
@@ -94,6 +94,7 @@ class Sweep:
         if not space.keys():
             raise UserError("nothing to search: give at least one range, optimizer.lr=interval(0.001,0.01) say")
         config = self._trial_config(composed)
+        check_ranges(space, config)
         notes.append(unused_step_lr_parameters(space, config))
         for trial_overrides in space.samples():  # raises for unknown keys and options and unsuitable overrides
             self._composed([*overrides, *trial_overrides])
@@ -180,6 +181,9 @@ class Sweep:
         study, is_new = open_study(name, storage, config.objectives, fixed, space)
         study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_OF_THE_SWEEP)])
         study.set_user_attr("objectives", config.objectives)
+        sources = self._config.hydra.runtime.config_sources
+        config_dirs = [source.path for source in sources if source.provider == "command-line"]
+        study.set_user_attr("config_dir", config_dirs[0] if config_dirs else None)
         self._folder.mkdir(parents=True, exist_ok=True)
 
         def earlier() -> list[FrozenTrial]:

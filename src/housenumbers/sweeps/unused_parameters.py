@@ -1,8 +1,11 @@
-"""Detects useless search parameters: keys that the configuration lacks, and values without an effect."""
+"""Detects wrong search parameters: keys that the configuration lacks, and values out of range or without an effect."""
+
+import math
 
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from housenumbers.config.constraints import check_value
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import option_dict
 from housenumbers.runtime.text import plural
@@ -31,6 +34,28 @@ def drop_unknown_keys(space: Space, composed: DictConfig, typed: set[str]) -> st
     options = composed.hydra.runtime.choices
     selected = sorted({f"{groups[key]}={options[groups[key]]}" for key in absent if groups[key] in options})
     return f"not searched: {', '.join(absent)}: {', '.join(selected) or 'the configuration'} has no such key"
+
+
+def check_ranges(space: Space, config: TrainConfig) -> None:
+    """Raises UserError where a range of the search holds numbers that the configuration does not allow.
+
+    A continuous interval may begin or end at the limit of an open range, which is never drawn.
+    """
+    for key, distribution in space.always.items():
+        for value in _extremes(distribution):
+            check_value(config, key, value)
+
+
+def _extremes(distribution: BaseDistribution) -> list[float]:
+    if isinstance(distribution, CategoricalDistribution):
+        numbers = [choice for choice in distribution.choices if not isinstance(choice, bool)]
+        return [choice for choice in numbers if isinstance(choice, int | float)]
+    if isinstance(distribution, FloatDistribution) and distribution.step is None:
+        low, high = distribution.low, distribution.high
+        return [math.nextafter(low, high), math.nextafter(high, low)]
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        return [distribution.low, distribution.high]
+    return []
 
 
 def unused_step_lr_parameters(space: Space, config: TrainConfig) -> str | None:

@@ -1,10 +1,11 @@
 """Builds the model, the optimizer and the scheduler of a configuration. Calls only allowed targets."""
 
+import copy
 import inspect
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -52,6 +53,17 @@ def build_optimizer(option: Any, model: nn.Module, device: torch.device) -> Opti
     if isinstance(optimizer, torch.optim.LBFGS):
         raise UserError("optimizer: LBFGS computes the loss anew within a step, which the loop does not: take another")
     return optimizer
+
+
+def check_output(model: nn.Module, target: str, images: Tensor) -> None:
+    """Raises UserError where a model of the user's own does not return logits `[N, 10]` for images `[N, 3, H, W]`."""
+    if target.startswith("housenumbers."):
+        return
+    with torch.inference_mode():
+        output = copy.deepcopy(model).eval()(images)
+    if not isinstance(output, Tensor) or output.shape != (len(images), 10):
+        what = list(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
+        raise UserError(f"model: {target}: returns {what} for images {list(images.shape)}: must be logits [N, 10]")
 
 
 def parameter_count(model: nn.Module) -> int:

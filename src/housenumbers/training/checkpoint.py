@@ -53,6 +53,7 @@ def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str,
     """
     try:
         with open_file(path) as file:
+            _check_kind(file, path)
             _check_sums(file, path)
             with warnings.catch_warnings(action="ignore"):  # torch's warnings about foreign files take many lines
                 content = torch.load(file, map_location=device, weights_only=True)
@@ -78,6 +79,15 @@ def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str,
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a checkpoint of this program (format {FORMAT})")
     return content
+
+
+def _check_kind(file: BinaryIO, path: Path) -> None:
+    """Raises UserError where the file is neither a zip archive nor a pickle, the formats of `torch.save`."""
+    beginning = file.read(2)
+    file.seek(0)
+    if beginning != b"PK" and beginning[:1] not in (b"\x80", b"") and not zipfile.is_zipfile(file):
+        raise UserError(f"{path}: is no checkpoint: name a run's folder or its checkpoints/best.pt")
+    file.seek(0)
 
 
 def _check_sums(file: BinaryIO, path: Path) -> None:

@@ -26,7 +26,7 @@ from housenumbers.training.gradient_accumulation import micro_batches
 from housenumbers.training.history import Record, should_stop
 from housenumbers.training.progressive import check_progressive, freeze_stages, progressive_resize, value_for_epoch
 from housenumbers.training.reproducibility import uses_bfloat16
-from housenumbers.training.schedules import scaled_learning_rates, warmup_factor
+from housenumbers.training.schedules import scaled_learning_rates, step_scheduler, warmup_factor
 from housenumbers.training.transfer import cache_frozen_features, freeze, load_pretrained, train_mode
 
 _LOOK_EVERY = 20  # steps between reads of the loss: each read makes a GPU wait
@@ -129,7 +129,7 @@ def fit(
                 check_finite(val_loss, f"validation loss at the end of epoch {epoch}")
         if state.interval == "validation":
             plateau: Any = state.scheduler
-            plateau.step(val_loss)
+            step_scheduler(plateau, val_loss)
         now = time.perf_counter()
         state.seconds = seconds_before + now - started
         state.history.append(
@@ -184,12 +184,12 @@ def train_epoch(
         with scaled_learning_rates(optimizer, warmup_factor(config.scheduler, (epoch - 1) * steps + step, steps)):
             optimizer.step()
         if state.interval == "batch":
-            state.scheduler.step()
+            step_scheduler(state.scheduler)
         if state.average is not None:
             state.average.update(epochs_done=epoch - 1 + (step + 1) / steps)
         on_step(_mean_loss(loss_sum, seen, epoch) if step % _LOOK_EVERY == 0 else None)
     if state.interval == "epoch":
-        state.scheduler.step()
+        step_scheduler(state.scheduler)
     return _mean_loss(loss_sum, len(train.labels), epoch)
 
 

@@ -1,5 +1,6 @@
 """Learning-rate schedules that torch does not have."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from housenumbers.config.values import option_dict
+from housenumbers.runtime.errors import UserError
 
 
 class Trapezoidal(LRScheduler):
@@ -30,6 +32,20 @@ class Trapezoidal(LRScheduler):
         step = self.last_epoch
         factor = min(1.0, (step + 1) / self._rising, max(0, self._total - step) / self._falling)
         return [base * factor for base in self.base_lrs]
+
+
+def step_scheduler(scheduler: LRScheduler, *metric: Any) -> None:
+    """Steps the scheduler. Raises UserError where its options do not suit it, or the learning rate is no longer one."""
+    name = type(scheduler).__name__
+    try:
+        scheduler.step(*metric)
+    except (TypeError, ValueError) as error:
+        if not type(scheduler).__module__.startswith("torch.optim."):
+            raise
+        raise UserError(f"scheduler: {name}: {error}") from None
+    for group in scheduler.optimizer.param_groups:
+        if not 0 <= float(group["lr"]) < math.inf:
+            raise UserError(f"scheduler: {name}: sets the learning rate to {float(group['lr']):.3g}: must be 0 or more")
 
 
 def warmup_factor(option: Any, step: int, steps_per_epoch: int) -> float:
