@@ -332,6 +332,9 @@ def test_a_renamed_folder_still_has_one_study_after_a_command_with_its_new_name(
         (["hydra.sweeper.study_name=" + "x" * 300], "at most 100 characters"),
         (["hydra.sweeper.study_name='a/b'"], "part of a folder's name"),
         (["objective=null"], "objective=null: must be val_accuracy"),
+        (["optimizer.lr=choice(-1,0.01)"], "optimizer.lr=-1: must be above 0"),
+        (["hydra.sweeper.sampler.seed=abc"], "hydra.sweeper.sampler.seed=abc: must be a whole number"),
+        (["hydra.sweeper.sampler.n_startup_trials=-1"], "n_startup_trials=-1: must be a whole number, 0 or more"),
     ],
 )
 def test_what_no_trial_could_mend_is_one_line_before_there_is_a_study(

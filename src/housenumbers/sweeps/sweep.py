@@ -133,6 +133,10 @@ class Sweep:
         for key, least in (("n_trials", 1), ("n_jobs", 1), ("heartbeat_seconds", 1)):
             if not isinstance(self._options[key], int) or self._options[key] < least:
                 raise UserError(f"hydra.sweeper.{key}={self._options[key]}: must be {least} or more")
+        for key in ("seed", "n_startup_trials"):
+            value = self._options["sampler"].get(key)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+                raise UserError(f"hydra.sweeper.sampler.{key}={value}: must be a whole number, 0 or more")
         for key in ("direction", "custom_search_space"):
             if self._options[key] is not None:
                 raise UserError(f"hydra.sweeper.{key}: leave it out: {_INSTEAD[key]}")
