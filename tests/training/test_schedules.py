@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
 from housenumbers.runtime.errors import UserError
-from housenumbers.training.schedules import step_scheduler
+from housenumbers.training.schedules import scaled_learning_rates, step_scheduler
 
 
 def optimizer() -> torch.optim.Optimizer:
@@ -24,17 +24,30 @@ def test_schedulers_step_as_torch_steps_them() -> None:
     assert plateau.optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize(
-    ("gamma", "said"),
-    [
-        (-0.5, "ExponentialLR: sets the learning rate to -0.05: must be 0 or more"),
-        (float("nan"), "sets the learning rate to nan"),
-        ("abc", "scheduler: ExponentialLR: can't multiply"),
-    ],
-)
-def test_an_option_that_does_not_suit_is_one_line(gamma: float, said: str) -> None:
+@pytest.mark.parametrize("gamma", [-0.5, float("nan"), float("inf")])
+def test_a_learning_rate_that_no_step_can_use_is_one_line(gamma: float) -> None:
     scheduler = ExponentialLR(optimizer(), gamma)
-    with pytest.raises(UserError, match=said):
+    with scaled_learning_rates(scheduler.optimizer, 1.0):
+        scheduler.optimizer.step()
+    step_scheduler(scheduler)
+    said = r"scheduler: sets the learning rate to .*: must be 0 or more"
+    with pytest.raises(UserError, match=said), scaled_learning_rates(scheduler.optimizer, 1.0):
+        pass
+
+
+def test_the_learning_rate_after_the_last_step_may_be_anything() -> None:
+    """torch's linear one-cycle schedule ends below 0, after its last step."""
+    scheduler = OneCycleLR(optimizer(), 0.1, total_steps=5, anneal_strategy="linear")
+    for _ in range(5):
+        with scaled_learning_rates(scheduler.optimizer, 1.0):
+            scheduler.optimizer.step()
+        step_scheduler(scheduler)
+    assert scheduler.get_last_lr()[0] < 0
+
+
+def test_an_option_of_another_type_is_one_line() -> None:
+    scheduler = ExponentialLR(optimizer(), "abc")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="scheduler: ExponentialLR: can't multiply"):
         step_scheduler(scheduler)
 
 

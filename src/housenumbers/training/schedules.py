@@ -35,17 +35,13 @@ class Trapezoidal(LRScheduler):
 
 
 def step_scheduler(scheduler: LRScheduler, *metric: Any) -> None:
-    """Steps the scheduler. Raises UserError where its options do not suit it, or the learning rate is no longer one."""
-    name = type(scheduler).__name__
+    """Steps the scheduler. Raises UserError where a scheduler of torch does not compute with its options."""
     try:
         scheduler.step(*metric)
     except (TypeError, ValueError) as error:
         if not type(scheduler).__module__.startswith("torch.optim."):
             raise
-        raise UserError(f"scheduler: {name}: {error}") from None
-    for group in scheduler.optimizer.param_groups:
-        if not 0 <= float(group["lr"]) < math.inf:
-            raise UserError(f"scheduler: {name}: sets the learning rate to {float(group['lr']):.3g}: must be 0 or more")
+        raise UserError(f"scheduler: {type(scheduler).__name__}: {error}") from None
 
 
 def warmup_factor(option: Any, step: int, steps_per_epoch: int) -> float:
@@ -60,8 +56,14 @@ def warmup_factor(option: Any, step: int, steps_per_epoch: int) -> float:
 def scaled_learning_rates(optimizer: Optimizer, factor: float) -> Iterator[None]:
     """Multiplies the learning rates by `factor` inside the block. Schedulers, which continue from the last rate, do not
     see it: torch's LinearLR with a cosine that ends above 0 would lead to another rate.
+
+    Raises UserError where a learning rate is negative or not finite. Checked here, since the rate after the last step,
+    which is not used, may be: that of OneCycleLR with anneal_strategy=linear is.
     """
     rates = [group["lr"] for group in optimizer.param_groups]
+    for rate in rates:
+        if not 0 <= float(rate) < math.inf:
+            raise UserError(f"scheduler: sets the learning rate to {float(rate):.3g}: must be 0 or more")
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = factor * rate
     yield
