@@ -20,6 +20,7 @@ NOT_RUN = {
     "make test": "is what runs this",
     "make lint": ".ci/run does it",
     "make install LOCKED=1": "installs into a fresh environment",
+    "make test-lowest": "installs into a fresh environment, and runs tests",
     "make bench": "takes a quarter of an hour; tests/benchmarks runs its script in small",
     "python benchmarks/svhn_6k.py data.root=FOLDER": "takes hours; tests/benchmarks runs it in small",
     "python benchmarks/ablation.py data.root=FOLDER": "takes an hour; tests/benchmarks runs it in small",
