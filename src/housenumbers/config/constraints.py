@@ -79,9 +79,10 @@ def check_constraints(section: Any, prefix: str = "") -> None:
         if is_dataclass(value):
             check_constraints(value, f"{prefix}{item.name}.")
         else:
-            _check_value(f"{prefix}{item.name}", value, hints[item.name])
+            _check_field(f"{prefix}{item.name}", value, hints[item.name])
     for holds, key, want in section.rules() if hasattr(section, "rules") else ():
-        require(holds, prefix + key, flatten(config_to_dict(section)).get(key), want)
+        if not holds:  # only then is the value looked up
+            require(holds, prefix + key, flatten(config_to_dict(section)).get(key), want)
 
 
 def check_value(config: Any, key: str, value: Any) -> None:
@@ -91,7 +92,7 @@ def check_value(config: Any, key: str, value: Any) -> None:
     for part in sections:
         section = getattr(section, part, None)
     if is_dataclass(section) and (hint := annotated_hints(section.__class__).get(name)) is not None:
-        _check_value(key, value, hint)
+        _check_field(key, value, hint)
 
 
 @cache
@@ -99,7 +100,7 @@ def annotated_hints(schema: Any) -> dict[str, Any]:
     return get_type_hints(schema, include_extras=True)
 
 
-def _check_value(key: str, value: Any, hint: Any) -> None:
+def _check_field(key: str, value: Any, hint: Any) -> None:
     if get_origin(hint) is dict:
         name_hint, item_hint = get_args(hint)
         for name, item in value.items():
