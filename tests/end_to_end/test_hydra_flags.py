@@ -14,6 +14,7 @@ SHOWN = {
     "--cfg all": "name: digits",
     "--cfg job --resolve": "split_seed: 42",
     "--cfg job --package model": "width: 4",
+    "--cfg all --package hydra --resolve": "sweep:",
     "--cfg hydra --package hydra.sweep": "subdir:",
     "--info config": "name: digits",
     "--info defaults": "train_schema",
@@ -33,7 +34,15 @@ REFUSED = {
     "--nonsense": "--nonsense",
     "--resolve": "--resolve: goes with --cfg",
     "--package model": "--package: goes with --cfg",
+    "--cfg job --package nothing": "--package nothing",
+    "--cfg hydra --package model": "--package model",
+    "--cfg job --package seed.x": "or it is null",
+    "--cfg hydra --resolve": "--cfg all --package hydra --resolve",
     "--cfg job --info config": "one at a time",
+    "--shell-completion": "--shell-completion",
+    "--shell-completion install=nonsense": "bash, fish or zsh",
+    "--shell-completion install=bash uninstall=bash": "needs one of",
+    "--shell-completion query=bash": "COMP_LINE",
     "--config-dir nowhere": "nowhere",
     "--config-path nowhere": "nowhere",
     "--config-name nothing": "nothing",
@@ -77,6 +86,37 @@ def test_info_before_other_words_is_refused_in_one_line(command: Command) -> Non
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "--info" in line
+
+
+@pytest.mark.parametrize(
+    "flag", ["--config-dir", "--config-path", "--config-name", "--package", "--experimental-rerun"]
+)
+def test_a_flag_without_its_value_is_named(flag: str, command: Command) -> None:
+    done = command("train", "--cfg", "job", flag, "")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert flag in line
+
+
+def test_a_configuration_that_is_no_yaml_is_named(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "train.yaml").write_text("a: [1")
+    done = command("train", "--config-path", str(tmp_path))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert str(tmp_path / "train.yaml") in line
+
+
+@pytest.mark.parametrize(
+    ("hydra", "overrides"), [("x: {", "[]"), ("x: 1", "[]"), ("hydra: {job: {config_name: train}}", "a: 1")]
+)
+def test_a_damaged_run_to_run_again_is_named(hydra: str, overrides: str, command: Command, tmp_path: Path) -> None:
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra/hydra.yaml").write_text(hydra)
+    (tmp_path / ".hydra/overrides.yaml").write_text(overrides)
+    done = command("train", "--experimental-rerun", str(tmp_path))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert str(tmp_path / ".hydra") in line
 
 
 SHORT = (*TINY, "epochs=1")

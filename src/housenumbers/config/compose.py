@@ -1,7 +1,10 @@
 """Composes and checks a configuration from command-line arguments, as train.py does. Does not import torch."""
 
+import io
+import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import NoReturn
 
@@ -9,7 +12,9 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from housenumbers.config.messages import one_line
 from housenumbers.config.schema import TrainConfig, known_keys, register_schemas
@@ -40,6 +45,8 @@ def one_line_hydra_errors() -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_line(error, known_keys())) from None
+    except YAMLError as error:  # its message names the file
+        raise UserError(f"{' '.join(str(error).split())}: correct the YAML file") from None
     except ValueError as error:
         if str(error).startswith(_ABOUT_FLAGS):
             raise UserError(str(error)) from None
@@ -48,6 +55,23 @@ def one_line_hydra_errors() -> Iterator[None]:
         if "invalid literal for int()" in str(error):  # and for a key below a list
             raise UserError(f"{error}: a list is set as a whole, KEY=[1,2]") from None
         raise
+
+
+@contextmanager
+def one_line_package_error(package: str | None) -> Iterator[None]:
+    """Raises UserError where Hydra, with `--package`, prints that there is no such part and ends the process."""
+    if package is None:
+        yield
+        return
+    printed = io.StringIO()
+    try:
+        with redirect_stderr(printed):
+            yield
+    except SystemExit as end:
+        if not end.code or "not found in config" not in printed.getvalue():
+            sys.stderr.write(printed.getvalue())
+            raise
+        _refuse(f"--package {package}: no such key, or it is null: --cfg without --package shows all keys")
 
 
 def hydra_arguments(arguments: Sequence[str]) -> list[str]:
@@ -64,11 +88,14 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
     for name in ("resolve", "package"):
         if getattr(flags, name) and not flags.cfg:
             _refuse(f"--{name}: goes with --cfg")
+    if flags.resolve and flags.cfg == "hydra":  # Hydra removes the keys to which its own keys refer
+        _refuse("--resolve: goes with --cfg job or all: --cfg all --package hydra --resolve")
     if flags.experimental_rerun and (flags.multirun or flags.config_name):
         _refuse("--experimental-rerun: goes neither with --multirun nor with --config-name")
-    for name in ("hydra", "overrides") if flags.experimental_rerun else ():
-        if not (file := Path(flags.experimental_rerun) / ".hydra" / f"{name}.yaml").is_file():
-            _refuse(f"--experimental-rerun={flags.experimental_rerun}: no {file}: name a run's folder")
+    if flags.experimental_rerun:
+        _check_rerun(Path(flags.experimental_rerun))
+    if flags.shell_completion:
+        _check_completion(flags.overrides)
     if flags.hydra_help:
         return ["--hydra-help"]  # with other arguments, Hydra would look up their groups in an empty configuration
     if shown and (flags.run or flags.multirun):
@@ -79,6 +106,36 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
             else others
         )
     return list(arguments)
+
+
+def shown_package(arguments: Sequence[str]) -> str | None:
+    """The value of `--package`. None without it."""
+    package = get_args_parser().parse_intermixed_args(list(arguments)).package
+    return None if package is None else str(package)
+
+
+def _check_rerun(folder: Path) -> None:
+    """Raises UserError where `--experimental-rerun` does not name a folder with the files of an earlier run."""
+    flag = f"--experimental-rerun={folder}"
+    for name, key in (("hydra", "hydra.job.config_name"), ("overrides", "")):
+        if not (file := folder / ".hydra" / f"{name}.yaml").is_file():
+            _refuse(f"{flag}: no {file}: name a run's folder")
+        try:
+            content = OmegaConf.load(file)
+        except (YAMLError, ValueError, OmegaConfBaseException):
+            _refuse(f"{flag}: {file}: damaged: name another run's folder")
+        if OmegaConf.is_dict(content) != bool(key) or (key and OmegaConf.select(content, key) is None):
+            _refuse(f"{flag}: {file}: was not written by Hydra: name another run's folder")
+
+
+def _check_completion(arguments: Sequence[str]) -> None:
+    """Raises UserError where `--shell-completion` has not exactly one subcommand, with a shell's name."""
+    pairs = [argument.partition("=") for argument in arguments]
+    commands = [(key, value) for key, _, value in pairs if key in ("install", "uninstall", "query")]
+    if len(commands) != 1 or commands[0][1] not in ("bash", "fish", "zsh"):
+        _refuse("--shell-completion: needs one of install=SHELL and uninstall=SHELL, with bash, fish or zsh")
+    if commands[0][0] == "query" and "COMP_LINE" not in os.environ:
+        _refuse("--shell-completion query=SHELL: is called by the shell, which sets COMP_LINE")
 
 
 def _sweeps(argument: str) -> bool:

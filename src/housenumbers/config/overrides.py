@@ -27,6 +27,9 @@ def check_arguments(arguments: Sequence[str]) -> None:
     Prints to standard error which presets contradict each other. The last preset wins.
     """
     for number, argument in enumerate(arguments):
+        before = arguments[number - 1] if number else ""
+        if not argument and before.startswith("-"):
+            raise UserError(f"{before}: needs a value (--hydra-help lists the flags)")
         if not argument.startswith("-"):
             _check_setting(argument, arguments[number + 1 :])
     _check_flags(arguments)
