@@ -1,12 +1,12 @@
-"""What is not there is said before torch is loaded or a folder made."""
+"""What is not there, and what cannot be, is said before a folder is made, and most of it before torch is loaded."""
 
 from pathlib import Path
 
 import pytest
-from support import Command
+from support import Command, composed
 
 from housenumbers.config.sections import DataConfig
-from housenumbers.preflight import check_files_and_device
+from housenumbers.preflight import check_before_run, check_files_and_device
 from housenumbers.runtime.errors import UserError
 
 
@@ -58,6 +58,63 @@ def test_a_target_that_is_not_there_leaves_no_folder(command: Command, tmp_path:
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: optimizer: {target}: ")
     assert list(tmp_path.iterdir()) == []
+
+
+OWN_OPTIONS = {
+    "scheduler/no_period": "_target_: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts\nT_0: 0\n",
+    "scheduler/frequency": "_target_: torch.optim.lr_scheduler.ExponentialLR\ngamma: 0.5\nfrequency: 3\n",
+    "scheduler/below_zero": "_target_: torch.optim.lr_scheduler.ExponentialLR\ngamma: -0.5\n",
+    "scheduler/no_steps": "_target_: torch.optim.lr_scheduler.CyclicLR\nbase_lr: 0.1\nmax_lr: 0.2\nstep_size_up: 0\n",
+    "scheduler/short": "_target_: torch.optim.lr_scheduler.OneCycleLR\nmax_lr: 0.1\ntotal_steps: 2\n",
+    "optimizer/closure": "_target_: torch.optim.LBFGS\nlr: 0.1\n",
+    "optimizer/sparse": "_target_: torch.optim.SparseAdam\nlr: 0.1\n",
+    "optimizer/negative": "_target_: torch.optim.RMSprop\nlr: 0.1\nalpha: -1\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["scheduler=no_period"], "scheduler: Expected positive integer T_0"),
+        (["scheduler=frequency"], "'frequency'"),
+        (["scheduler=below_zero", "epochs=2"], "scheduler: sets the learning rate to -"),
+        (["scheduler=no_steps", "optimizer=sgd"], "scheduler: torch.optim.lr_scheduler.CyclicLR: divides by zero"),
+        (["scheduler=short"], "scheduler.total_steps=2"),
+        (["optimizer=closure"], "optimizer: LBFGS"),
+        (["optimizer=sparse"], "optimizer: SparseAdam"),
+        (["optimizer=negative"], "optimizer: Invalid alpha value: -1"),
+        (["optimizer=sgd", "+optimizer.nonsense=1"], "'nonsense'"),
+        (["+model.nonsense=1"], "'nonsense'"),
+        (["model.freeze=9"], "model.freeze=9: this model has"),
+        (["progressive.freeze_after=[0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9]"], "progressive.freeze_after="),
+        (["model=torchvision", "model.architecture=nonsense"], "model.architecture=nonsense"),
+        (["+metrics.mine._target_=torch.optim.Adam"], "metrics.mine: "),
+        (["-m", "seed=1,2", "scheduler=no_period"], "scheduler: Expected positive integer T_0"),
+        (["-m", "hydra/sweeper=optuna", "scheduler=no_period"], "scheduler: Expected positive integer T_0"),
+    ],
+)
+def test_options_that_only_their_own_code_can_check_leave_no_folder(
+    command: Command, tmp_path: Path, words: list[str], said: str
+) -> None:
+    for name, text in OWN_OPTIONS.items():
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / f"{name}.yaml").write_text(text)
+    done = command("train", "data=digits", "--config-dir=mine", *words)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert said in line
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+
+
+def test_options_of_ones_own_that_fit_are_not_refused() -> None:
+    option = {"_target_": "torch.optim.lr_scheduler.ExponentialLR", "gamma": 0.5}
+    config = composed("data=digits", "optimizer=sgd", "+optimizer.maximize=false", "epochs=3")
+    config.scheduler = option
+    check_before_run(config)
+    whole_run = {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "max_lr": 0.1, "interval": "batch"}
+    for length in ({"total_steps": None}, {"total_steps": 3}, {"total_steps": 10_000}):
+        config.scheduler = whole_run | length
+        check_before_run(config)
 
 
 def test_folders_that_are_not_read_leave_no_run(command: Command, tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
-"""Checks before a run makes a folder or imports torch: its configuration, targets, files and device."""
+"""Checks before a run makes a folder: its configuration, targets, files and device.
+
+Imports torch only for options that its own code has to check.
+"""
 
 import importlib.util
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from housenumbers.config.groups import SCHEMAS
+from housenumbers.config.groups import SCHEMAS, TorchvisionConfig
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.sections import DataConfig
 from housenumbers.config.targets import check_allowed, check_importable
@@ -18,6 +22,7 @@ from housenumbers.data.mat_format import check_mat_format
 from housenumbers.runtime import processes
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.signals import deferred_signals
 
 # The packages that the loggers of conf/logger/ need. Extras of the same names in pyproject.toml install them.
 _PACKAGES = {
@@ -60,13 +65,35 @@ class CheckConfig(Callback):
 def check_before_run(config: TrainConfig) -> None:
     """`check_targets`, and raises UserError for targets, files or devices that are missing on this machine.
 
-    Imports the modules of targets outside conf/.
+    Imports the modules of targets outside conf/. Builds the model, the optimizer and the scheduler where an option has
+    values that only their own code can check. Each process of torchrun has its own device, so there this is left out.
     """
     check_targets(config)
     for key, target in _targets(config).items():
         if target not in _SHIPPED:
             check_importable(key, target)
     check_files_and_device(config.data, option_dict(config.model).get("pretrained"), config.device)
+    if _has_unchecked_options(config) and processes.world_size() == 1:
+        with deferred_signals():  # as in check_importable
+            from housenumbers.training.trial_build import check_buildable
+        check_buildable(config)
+
+
+def _has_unchecked_options(config: TrainConfig) -> bool:
+    """Whether the schemas cannot check all options: those of custom targets, or those that depend on the model."""
+    freeze = option_dict(config.model).get("freeze", False)
+    return (
+        any(set(option_dict(getattr(config, group))) - _declared_keys(getattr(config, group)) for group in SCHEMAS)
+        or isinstance(config.model, TorchvisionConfig)
+        or not isinstance(freeze, bool)
+        or bool(config.progressive.sizes or config.progressive.freeze_after)
+        or bool(config.metrics or config.augment.transforms)
+    )
+
+
+def _declared_keys(option: Any) -> set[str]:
+    """The keys of an option that its schema declares. Empty for custom options."""
+    return {item.name for item in fields(option)} if is_dataclass(option) else set()
 
 
 def check_for_launcher(config: TrainConfig, launcher: str) -> None:

@@ -92,6 +92,9 @@ class TrainConfig:
         yield 0 <= self.data.split_seed < 2**32, "data.split_seed", "from 0 to 4294967295"
         warmup = option_dict(self.scheduler).get("warmup_epochs", 0)
         yield warmup <= self.epochs, "scheduler.warmup_epochs", f"at most epochs={self.epochs}"
+        total_steps = option_dict(self.scheduler).get("total_steps")
+        allowed = f"{self.epochs} or more, one step for each epoch; null means the whole run"
+        yield total_steps is None or total_steps >= self.epochs, "scheduler.total_steps", allowed
         for name in SCORES & self.metrics.keys():
             raise UserError(f"metrics.{name}: is computed always: give yours another name")
         if self.early_stopping.enabled and self.data.val_fraction == 0:

@@ -100,6 +100,8 @@ def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_ep
     try:
         scheduler = _made("scheduler", arguments, LRScheduler, optimizer=optimizer)
     except ZeroDivisionError:
+        if "pct_start" not in arguments:
+            raise UserError(f"scheduler: {arguments['_target_']}: divides by zero with these values") from None
         raise UserError(
             f"scheduler: {plural(intervals, 'step')}, too few for scheduler.pct_start={arguments.get('pct_start')}: "
             "raise it, or epochs"

@@ -38,7 +38,7 @@ def step_scheduler(scheduler: LRScheduler, *metric: Any) -> None:
     """Steps the scheduler. Raises UserError where a scheduler of torch does not compute with its options."""
     try:
         scheduler.step(*metric)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         if not type(scheduler).__module__.startswith("torch.optim."):
             raise
         raise UserError(f"scheduler: {type(scheduler).__name__}: {error}") from None

@@ -1,0 +1,60 @@
+"""Builds what a configuration names once, before a run makes its folder, to find options that only it rejects."""
+
+import torch
+from torch.optim import Optimizer
+
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.targets import instantiate_target
+from housenumbers.config.values import option_dict
+from housenumbers.data.augment import build_transforms
+from housenumbers.runtime.device import choose_device
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.memory import is_out_of_memory, one_line_memory_errors
+from housenumbers.training.loop import TrainingState
+from housenumbers.training.schedules import scaled_learning_rates, step_scheduler
+
+_MAX_STEPS = 1000  # of the scheduler
+
+
+def check_buildable(config: TrainConfig) -> None:
+    """Raises UserError where the model, optimizer, scheduler, transforms or metrics reject their options.
+
+    The optimizer makes one step with zero gradients, and the scheduler one step per epoch, since some options fail only
+    there. Pretrained weights are not loaded. Draws from torch's random generator.
+    """
+    build_transforms(config.augment)
+    for name, option in config.metrics.items():
+        instantiate_target(f"metrics.{name}", option)
+    with one_line_memory_errors():
+        device = choose_device(config.device)
+        state = TrainingState.initial(config, _steps_per_epoch(config), device, pretrained=False)
+        for parameter in state.model.parameters():
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
+        _step(state.optimizer)
+    loss = (1.0,) if state.interval == "validation" else ()
+    for _ in range(min(config.epochs, _MAX_STEPS)):
+        with scaled_learning_rates(state.optimizer, 1.0):  # checks them
+            pass
+        step_scheduler(state.scheduler, *loss)
+
+
+def _steps_per_epoch(config: TrainConfig) -> int:
+    """A number of steps for which the scheduler's options are valid if they are valid for any: the data are unknown."""
+    total_steps = option_dict(config.scheduler).get("total_steps")
+    return 1000 if total_steps is None else max(1, total_steps // config.epochs)
+
+
+def _step(optimizer: Optimizer) -> None:
+    """Raises UserError where the optimizer needs a closure, or is one of torch and does not step with its options."""
+    name = type(optimizer).__name__
+    try:
+        optimizer.step()
+    except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+        if isinstance(error, TypeError) and "closure" in str(error):
+            raise UserError(
+                f"optimizer: {name}: its step needs a closure, which the loop does not pass: take another"
+            ) from None
+        if is_out_of_memory(error) or not type(optimizer).__module__.startswith("torch.optim."):
+            raise
+        raise UserError(f"optimizer: {name}: {error}") from None
