@@ -8,7 +8,10 @@ from typing import Literal
 
 from housenumbers.config.command_line import parse
 from housenumbers.data.image_files import find_images, split_names
+from housenumbers.runtime import fast_process
 from housenumbers.runtime.errors import UserError, one_line_errors
+
+_FEW = 8  # images that one thread labels as soon as several do, and far sooner where another process is busy
 
 
 @dataclass
@@ -22,7 +25,7 @@ class Arguments:
 
     run=last|best|NAME|FOLDER|FILE   which model; last is the newest completed run, and said on standard error
     format=table|jsonl|csv           for people, or for programs: file, label, confidence and ten probabilities
-    device=, threads=                replace the run's own
+    device=, threads=                replace the run's own; without threads= one thread labels up to eight images
     tta=0 tta_invert=false           one view of each image, where the run has several: sooner, a little worse
     Files that cannot be read are told on standard error and skipped; the exit code is then 1."""
 
@@ -43,12 +46,16 @@ def main() -> None:
         from housenumbers.tracking.run_selection import find_run
 
         choice = find_run(arguments.run)
-        from tqdm import tqdm
+        with fast_process.imports():
+            from tqdm import tqdm
 
-        from housenumbers.evaluation.trained_model import load_trained_model
-        from housenumbers.prediction.predict_files import format_predictions, predict_files
+            from housenumbers.evaluation.trained_model import load_trained_model
+            from housenumbers.prediction.predict_files import format_predictions, predict_files
 
-        trained = load_trained_model(choice.path, [word for word in others if not word.startswith("images=")])
+        overrides = [word for word in others if not word.startswith("images=")]
+        if isinstance(files, list) and len(files) <= _FEW and not any(word.startswith("threads=") for word in others):
+            overrides.append("threads=1")
+        trained = load_trained_model(choice.path, overrides)
         choice.tell()
         print(trained.about_temperature, file=sys.stderr)
         unreadable: list[Path] = []
@@ -67,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    fast_process.end_after(main)

@@ -4,19 +4,22 @@ import csv
 import io
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import termios
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from support import TINY, Command, command_line, environment, run_in
+from support import ROOT, TINY, Command, command_line, environment, run_in
 
 from housenumbers.data.digits import read_digits
 from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.metrics import predict_logits
+from housenumbers.runtime.errors import UserError
 
 
 @pytest.fixture
@@ -190,3 +193,44 @@ def test_calibrating_on_demand_gives_what_the_end_of_the_run_gave(finished: Path
     assert f"temperature {calibration['temperature']:.3f}" in done.stdout
     assert torch.load(file, weights_only=True)["calibration"] == calibration
     assert run_in(tmp_path, "evaluate", f"run={run}", "calibrate=true").returncode == 2
+
+
+def test_one_image_imports_only_what_its_answer_needs(finished: Path, images: Path, tmp_path: Path) -> None:
+    program, *script = command_line("predict", f"run={finished}", f"images={images / '03, ü.png'}")
+    listing = [program, "-X", "importtime", *script]
+    done = subprocess.run(listing, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "torch" in imported
+    others = {"matplotlib", "optuna", "pandas", "plotly", "scipy", "sklearn", "sympy", "tensorboard", "torchvision"}
+    assert imported & others == set()
+    assert imported & {"torch._dynamo", "torch._inductor", "torch.utils.tensorboard"} == set()
+
+
+def test_a_few_images_are_labeled_by_one_thread(
+    finished: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overrides(*words: str) -> list[str]:
+        return overrides_of_the_model(finished, tmp_path, monkeypatch, *words)
+
+    one, folder = f"images={images / '03, ü.png'}", f"images={images}"
+    assert overrides(one) == ["threads=1"]
+    assert overrides(one, "threads=2") == ["threads=2"]
+    assert overrides(folder) == []
+
+
+def overrides_of_the_model(run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> list[str]:
+    """The keys that `predict.py` replaces in the run's configuration."""
+    given: list[str] = []
+
+    def load(_: Path, overrides: Sequence[str]) -> None:
+        given.extend(overrides)
+        raise UserError("enough")
+
+    with monkeypatch.context() as patched:
+        patched.chdir(folder)
+        patched.setattr("housenumbers.evaluation.trained_model.load_trained_model", load)
+        patched.setattr("sys.argv", ["predict.py", f"run={run}", *words])
+        with pytest.raises(SystemExit):
+            runpy.run_path(str(ROOT / "src/predict.py"))["main"]()
+    return given

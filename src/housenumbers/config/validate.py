@@ -22,10 +22,14 @@ def validate_config(composed: Any) -> TrainConfig:
     Raises UserError that names the key.
     """
     try:
-        if OmegaConf.get_type(composed) is not TrainConfig:  # from a run's .hydra folder, not from conf/train.yaml
+        if OmegaConf.get_type(composed) is TrainConfig:
+            composed = copy.deepcopy(composed)
+        else:  # from a run's .hydra folder, not from conf/train.yaml
             composed = OmegaConf.merge(OmegaConf.structured(TrainConfig), composed)
-        for group in SCHEMAS:
-            composed = _check_common_keys(_typed(composed, group), group)
+        with read_write(composed), open_dict(composed):
+            for group in SCHEMAS:
+                _apply_schema(composed, group)
+                _check_common_keys(composed, group)
         config = OmegaConf.to_object(composed)
     except OmegaConfBaseException as error:
         raise UserError(one_line(error, known_keys())) from None
@@ -54,42 +58,47 @@ def load_saved_config(saved: Any, source: str, overrides: Sequence[str] = ()) ->
     except (OmegaConfBaseException, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{source}: not a configuration of this version: {one_line(error)}") from None
     try:
-        return validate_config(OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides))))
+        if overrides:  # merging copies all
+            config = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
+        return validate_config(config)
     except OmegaConfBaseException as error:
         raise UserError(one_line(error, known_keys())) from None
 
 
-def _typed(composed: Any, group: str) -> Any:
+def _apply_schema(composed: Any, group: str) -> None:
     """Applies the schema of its target to a group of plain keys, such as a saved one."""
     option = composed.get(group)
     target = option.get("_target_") if isinstance(option, DictConfig) else None
     schema = next((schema for schema, targets in SCHEMAS[group].values() if target in targets), None)
     if schema is None or OmegaConf.get_type(option) is schema:
-        return composed
+        return
     typed = OmegaConf.structured(schema)
     try:
         with open_dict(typed):  # for keys added with +
-            return OmegaConf.merge(composed, {group: OmegaConf.merge(typed, option)})
+            composed[group] = OmegaConf.merge(typed, option)
     except OmegaConfBaseException as error:
         raise UserError(one_line(error, known_keys(), f"{group}.")) from None
 
 
-def _check_common_keys(composed: Any, group: str) -> Any:
+def _check_common_keys(composed: Any, group: str) -> None:
     """Checks and converts the keys of COMMON that the option's own schema does not declare."""
     option = composed.get(group)
     if not isinstance(option, DictConfig) or not isinstance(option.get("_target_"), str):
-        return composed  # reported by check_constraints
+        return  # reported by check_constraints
     schema = OmegaConf.get_type(option)
     declared = {item.name for item in fields(schema)} if is_dataclass(schema) else {"_target_"}
     values = {item.name: option[item.name] for item in fields(COMMON[group])
               if item.name in option and item.name not in declared}  # fmt: skip
+    if not values:
+        return
     try:
         checked = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(COMMON[group]), values))
     except OmegaConfBaseException as error:
         raise UserError(one_line(error, known_keys(), f"{group}.")) from None
     check_constraints(checked, f"{group}.")
-    with read_write(composed), open_dict(composed):
-        return OmegaConf.merge(composed, {group: {key: getattr(checked, key) for key in values}})
+    with open_dict(option):
+        for key in values:
+            option[key] = getattr(checked, key)
 
 
 def _check_no_key_added(config: TrainConfig) -> None:

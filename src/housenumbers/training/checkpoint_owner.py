@@ -6,7 +6,7 @@ from typing import Any
 
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.validate import load_saved_config
-from housenumbers.config.values import differing_keys
+from housenumbers.config.values import config_to_dict, differing_keys
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
 
@@ -24,10 +24,10 @@ def check_owner(content: Mapping[str, Any], file: Path) -> None:
         _check_place(content, file, record)
     if folder is None or not isinstance(record.get("config"), dict):  # the run was killed before it wrote a record
         return
-    # The best weights of an extended run may be from the time when it had fewer epochs.
-    check_same_run(
-        content, file, record.get("run_id"), load_saved_config(record["config"], str(folder)), aside=["epochs"]
-    )
+    _check_run_id(content, file, record.get("run_id"))
+    if repr(record["config"]) != repr(content["config"]):  # else reading them, the slowest part, shows nothing new
+        # The best weights of an extended run may be from the time when it had fewer epochs.
+        _check_config(content, file, load_saved_config(record["config"], str(folder)), aside=["epochs"])
 
 
 def _check_place(content: Mapping[str, Any], file: Path, record: Mapping[str, Any]) -> None:
@@ -48,8 +48,17 @@ def check_same_run(
 
     Checkpoints of earlier versions have no `run_id`. Keys in `aside` may differ.
     """
+    _check_run_id(content, file, run_id)
+    if repr(content["config"]) != repr(config_to_dict(config)):  # it may hold tensors, which cannot be compared by ==
+        _check_config(content, file, config, aside)
+
+
+def _check_run_id(content: Mapping[str, Any], file: Path, run_id: str | None) -> None:
     saved_id = content.get("run_id")
     if None not in (saved_id, run_id) and saved_id != run_id:
         raise UserError(f"{file}: is of another run (run_id {saved_id}, not {run_id}): put the run's own file there")
+
+
+def _check_config(content: Mapping[str, Any], file: Path, config: TrainConfig, aside: Sequence[str]) -> None:
     if keys := differing_keys(load_saved_config(content["config"], str(file)), config, aside):
         raise UserError(f"{file}: is of another run: {', '.join(keys[:3])} differ: put the run's own file there")
