@@ -1,11 +1,18 @@
 """What is not there, and what cannot be, is said before a folder is made, and most of it before torch is loaded."""
 
+import re
+import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from support import Command, composed
+import scipy.io
+from support import Command, composed, data_config
 
 from housenumbers.config.sections import DataConfig
+from housenumbers.data.load import load_splits, load_test
+from housenumbers.data.mat_contents import check_mat_contents
 from housenumbers.preflight import check_before_run, check_files_and_device
 from housenumbers.runtime.errors import UserError
 
@@ -150,6 +157,74 @@ def test_a_file_of_another_format_leaves_no_folder(
     assert "train_32x32.mat: " in line
     assert "which cannot be read here" in line
     assert not (tmp_path / "outputs").exists()
+
+
+PIXELS, LABELS = np.zeros((32, 32, 3, 20), np.uint8), np.arange(20)[:, None] % 10 + 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"X": PIXELS, "y": LABELS - 1}, "labels from 0 to 9 instead of 1 to 10"),
+        ({"X": PIXELS, "y": LABELS + 1}, "labels from 2 to 11"),
+        ({"X": PIXELS, "y": LABELS[:19]}, "20 images but 19 labels"),
+        ({"X": PIXELS[:28], "y": LABELS}, "X is uint8 [28, 32, 3, 20]"),
+        ({"X": PIXELS.transpose(3, 0, 1, 2).astype(float), "y": LABELS}, "X is float64 [20, 32, 32, 3]"),
+        ({"X": PIXELS[..., :0], "y": LABELS[:0]}, "holds no images"),
+        ({"images": PIXELS, "y": LABELS}, "no variables X and y"),
+    ],
+)
+@pytest.mark.parametrize("name", ["svhn", "svhn_6k"])
+def test_a_mat_file_of_other_content_is_noticed_from_its_headers(
+    svhn_folder: Path, name: str, content: dict[str, Any], said: str
+) -> None:
+    for compressed in (True, False):
+        scipy.io.savemat(svhn_folder / "test_32x32.mat", content, do_compression=compressed)
+        with pytest.raises(UserError, match=re.escape(said)):
+            check_files_and_device(data_config(svhn_folder, name=name), False, "cpu")
+
+
+def test_a_mat_file_that_was_cut_off_is_noticed(svhn_folder: Path) -> None:
+    file = svhn_folder / "test_32x32.mat"
+    file.write_bytes(file.read_bytes()[:200_000])
+    with pytest.raises(UserError, match="damaged"):
+        check_files_and_device(data_config(svhn_folder), False, "cpu")
+
+
+def test_other_content_leaves_no_folder_and_torch_is_not_loaded(
+    svhn_folder: Path, command: Command, tmp_path: Path
+) -> None:
+    scipy.io.savemat(svhn_folder / "test_32x32.mat", {"X": PIXELS, "y": LABELS - 1})
+    (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
+    for words, said in ((["data.verify=false"], "labels from 0"), ([], "not the official file")):
+        done = command("train", "data=svhn", f"data.root={svhn_folder}", *words, PYTHONPATH=str(tmp_path))
+        assert done.returncode == 2, done.stderr
+        (line,) = done.stderr.splitlines()
+        assert said in line
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_the_headers_of_a_large_compressed_file_take_a_moment(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3, 5000), np.uint8)
+    scipy.io.savemat(tmp_path / "a.mat", {"X": pixels, "y": np.ones((5000, 1))}, do_compression=True)
+    check_mat_contents(tmp_path / "a.mat")  # imports scipy.io
+    started = time.process_time()
+    check_mat_contents(tmp_path / "a.mat")
+    headers = time.process_time() - started
+    started = time.process_time()
+    scipy.io.loadmat(tmp_path / "a.mat")
+    assert headers < (time.process_time() - started) / 3
+
+
+def test_a_file_that_was_decoded_before_is_not_looked_at_again(
+    svhn_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = data_config(svhn_folder)
+    check_files_and_device(data, False, "cpu")
+    load_splits(data)
+    load_test(data)
+    monkeypatch.setattr("housenumbers.data.svhn_files.check_mat_contents", pytest.fail)
+    check_files_and_device(data, False, "cpu")
 
 
 def test_a_device_that_is_not_there_leaves_no_folder(command: Command, tmp_path: Path) -> None:

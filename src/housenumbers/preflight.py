@@ -18,7 +18,7 @@ from housenumbers.config.targets import check_allowed, check_importable
 from housenumbers.config.validate import validate_composed
 from housenumbers.config.values import option_dict
 from housenumbers.data.class_folders import check_layout
-from housenumbers.data.mat_format import check_mat_format
+from housenumbers.data.svhn_files import check_svhn_files
 from housenumbers.runtime import processes
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError, one_line_errors
@@ -126,7 +126,7 @@ def _targets(config: TrainConfig) -> dict[str, str]:
 def check_files_and_device(data: DataConfig, pretrained: Any, device: str) -> None:
     """Raises UserError where files that the configuration names, or its device, are missing.
 
-    Also checks the layout of data=folder, and the first bytes of .mat files. Does not check the rest of their content,
+    Also checks the layout of data=folder, and shapes and labels in .mat files. Does not check the rest of the content,
     or whether a missing file can be downloaded. `pretrained` is the model's setting.
     """
     root = Path(data.root)
@@ -134,13 +134,8 @@ def check_files_and_device(data: DataConfig, pretrained: Any, device: str) -> No
         raise UserError(f"data.root={root}: no such folder: name the one that holds your images")
     if data.name == "folder":
         check_layout(data)
-    if data.name == "svhn":
-        parts = {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}[data.use_extra]
-        for file in (root / f"{part}_32x32.mat" for part in [*parts, "test"]):
-            if file.is_file():
-                check_mat_format(file)
-            elif not data.download and not file.exists():
-                raise UserError(f"{file}: no such file: set data.root to its folder, or data.download=true")
+    if data.name in ("svhn", "svhn_6k"):
+        check_svhn_files(data)
     if data.name == "synthetic" and data.fonts not in ("", "matplotlib", "system") and not Path(data.fonts).exists():
         raise UserError(f"data.fonts={data.fonts}: no such folder: name one with fonts, or matplotlib or system")
     if isinstance(pretrained, str):

@@ -11,7 +11,8 @@ import torch
 from support import data_config as config
 from support import write_mat
 
-from housenumbers.data.cache import cached, file_state
+from housenumbers.data.cache import cached
+from housenumbers.data.cache_entry import file_state
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits, load_test
 

@@ -4,7 +4,6 @@ An entry is validated by its content, not by its name: each start compares the d
 """
 
 import errno
-import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -13,28 +12,17 @@ import PIL
 import torch
 import xxhash
 from PIL import features
-from platformdirs import user_cache_dir
 
+from housenumbers.data.cache_entry import entry_and_key, source_key
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.runtime.file_lock import exclusive_lock
 from housenumbers.runtime.files import write_atomically
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 2  # increment when the stored content or the decoding changes
-
 
 class _DamagedError(Exception):
     """The entry does not hold the data that were written."""
-
-
-def file_state(path: Path) -> tuple[int, int, int, int]:
-    """Values that change with the file's content: size, modification time, change time and inode number.
-
-    A program such as `cp -p` can set the modification time, but not the change time.
-    """
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def pillow_build() -> list[str | None]:
@@ -46,7 +34,7 @@ def decoded(
     path: Path, folder: str | None, variant: str, decode: Callable[[Path], LabeledImages]
 ) -> tuple[LabeledImages, str]:
     """`decode(path)` and its SHA-256, `cached` under the file's path, its state and `variant`."""
-    return cached(path.stem, f"{path.resolve()} {file_state(path)} {variant}", folder, lambda: decode(path))
+    return cached(path.stem, source_key(path, variant), folder, lambda: decode(path))
 
 
 def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledImages]) -> tuple[LabeledImages, str]:
@@ -55,9 +43,7 @@ def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledIm
     `name` makes the file's name readable. `folder` null is the user's cache folder. A read-only folder and a damaged
     entry lead to a warning. A damaged entry is made again.
     """
-    root = Path(folder).expanduser() if folder else Path(user_cache_dir("housenumbers"))
-    key = hashlib.sha256(f"{_FORMAT} {key}".encode()).hexdigest()
-    entry = root / f"{name}-{key[:16]}.pt"
+    entry, key = entry_and_key(name, key, folder)
     if (stored := _stored(entry, key)) is not None:
         return stored
     with exclusive_lock(entry.with_name(f"{entry.name}.lock"), f"it makes {entry}"):
@@ -72,7 +58,7 @@ def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledIm
         try:
             write_atomically(entry, lambda file: torch.save(content, file))
         except (OSError, RuntimeError) as error:  # torch.save raises the latter on a full disk
-            log.warning("%s: %s: going on without a cache (data.cache=FOLDER chooses another)", root, error)
+            log.warning("%s: %s: going on without a cache (data.cache=FOLDER chooses another)", entry.parent, error)
         return data, sha256
 
 

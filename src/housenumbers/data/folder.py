@@ -12,7 +12,8 @@ import torch
 from tqdm import tqdm
 
 from housenumbers.config.sections import DataConfig
-from housenumbers.data.cache import cached, file_state, pillow_build
+from housenumbers.data.cache import cached, pillow_build
+from housenumbers.data.cache_entry import file_state
 from housenumbers.data.class_folders import class_root, has_split_folders, labelled_files
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import stratified_split

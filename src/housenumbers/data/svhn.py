@@ -11,6 +11,7 @@ from housenumbers.data.cache import decoded
 from housenumbers.data.download import download
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.mat_file import read_mat
+from housenumbers.data.svhn_files import cache_variant, not_official
 from housenumbers.runtime.errors import UserError
 
 # The SHA-256 of the pixels and labels of SVHN-6k, whichever files it was read from.
@@ -37,13 +38,10 @@ def read_svhn(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
 
     def decode(path: Path) -> LabeledImages:
         if config.verify and not _is_official(path, part):
-            raise UserError(
-                f"{path}: not the official file (its MD5 differs): delete it to download it again, "
-                "or accept it as it is with data.verify=false"
-            )
+            raise not_official(path, "its MD5 differs")
         return read_mat(path)
 
-    return decoded(path, config.cache, f"verified={config.verify}", decode)
+    return decoded(path, config.cache, cache_variant(config), decode)
 
 
 def read_svhn_6k(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
@@ -54,7 +52,7 @@ def read_svhn_6k(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
 
     def read(name: str) -> tuple[Path, LabeledImages, str]:
         path = locate(config, name)
-        return path, *decoded(path, config.cache, "verified=False", read_mat)
+        return path, *decoded(path, config.cache, cache_variant(config), read_mat)
 
     path, data, sha256 = read("test")
     if len(data.labels) != 1001:  # then it is the official file

@@ -9,7 +9,8 @@ from tqdm import tqdm
 
 from housenumbers.config.sections import DataConfig
 from housenumbers.data import defects, glyphs, render, strokes
-from housenumbers.data.cache import cached, file_state, pillow_build
+from housenumbers.data.cache import cached, pillow_build
+from housenumbers.data.cache_entry import file_state
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError

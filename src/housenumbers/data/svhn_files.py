@@ -1,0 +1,50 @@
+"""Checks the files of SVHN before a run makes its folder. Does not import torch."""
+
+from pathlib import Path
+
+from housenumbers.config.sections import DataConfig
+from housenumbers.data.cache_entry import is_cached
+from housenumbers.data.mat_contents import check_mat_contents
+from housenumbers.data.mat_format import check_mat_format
+from housenumbers.runtime.errors import UserError
+
+_SMALLEST_OFFICIAL = 60_000_000  # bytes: test_32x32.mat has 61 MiB
+
+
+def check_svhn_files(config: DataConfig) -> None:
+    """Raises UserError where a file is missing and may not be downloaded, or does not hold digits in SVHN's format.
+
+    The values of the pixels, and the MD5 sums of official files, are left to the reader, since they take longer.
+    """
+    for path in _files(config):
+        if not path.is_file():
+            if not config.download and not path.exists():
+                raise UserError(f"{path}: no such file: set data.root to its folder, or data.download=true")
+        elif is_cached(path, config.cache, cache_variant(config)):
+            continue  # it was decoded before
+        elif config.name == "svhn" and config.verify:
+            check_mat_format(path)
+            if path.stat().st_size < _SMALLEST_OFFICIAL:
+                raise not_official(path, "it is too small")
+        else:
+            check_mat_contents(path)
+
+
+def cache_variant(config: DataConfig) -> str:
+    """What the cache's entries of decoded files depend on, besides the files."""
+    return f"verified={config.verify and config.name == 'svhn'}"
+
+
+def not_official(path: Path, reason: str) -> UserError:
+    """The error for a file in the place of SVHN's own where `data.verify` asks for that."""
+    return UserError(
+        f"{path}: not the official file ({reason}): delete it to download it again, "
+        "or accept it as it is with data.verify=false"
+    )
+
+
+def _files(config: DataConfig) -> list[Path]:
+    parts = {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}[config.use_extra]
+    if config.name == "svhn_6k":  # cut from train and test, or in three files: the test file decides
+        parts = [part for part in ("train", "extra") if (Path(config.root) / f"{part}_32x32.mat").is_file()]
+    return [Path(config.root) / f"{part}_32x32.mat" for part in [*parts, "test"]]
