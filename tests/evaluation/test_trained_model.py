@@ -1,8 +1,11 @@
 """A loaded model says what is wrong with what it is handed over, and answers the same for images in either form."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from support import composed
 from torch import Tensor
 
@@ -10,6 +13,7 @@ from housenumbers.config.values import config_to_dict
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.occlusion import occlusion
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model, rebuild_model
+from housenumbers.prediction.predict_files import predict_files
 from housenumbers.runtime.errors import InputError
 from housenumbers.training.build import build_model
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
@@ -57,6 +61,7 @@ def test_floats_on_the_same_scale_give_the_same(trained: TrainedModel) -> None:
         (IMAGES.permute(0, 2, 3, 1), r"movedim\(-1, -3\)"),
         (IMAGES[0].permute(1, 2, 0), r"movedim\(-1, -3\)"),
         (IMAGES[0], r"batch one image by \[None\]"),
+        ((IMAGES > 127).to(torch.uint8), "multiply the floats by 255 before the cast"),
         (IMAGES[:, :1], "expand"),
         (torch.cat([IMAGES, IMAGES[:, :1]], dim=1), "RGB"),
         (IMAGES[None], "N, 3, H, W"),
@@ -91,6 +96,18 @@ def test_what_are_no_images_is_refused_at_every_door(trained: TrainedModel, imag
 def test_what_are_no_labels_is_refused(trained: TrainedModel, labels: Tensor, said: str) -> None:
     with pytest.raises(InputError, match=said):
         trained.predict(LabeledImages(IMAGES, labels))
+
+
+def test_black_images_and_dark_files_are_answered(trained: TrainedModel, tmp_path: Path) -> None:
+    black = torch.zeros_like(IMAGES)
+    assert torch.equal(trained.model(black), trained.model(black.float()))
+    assert trained.logits(black).isfinite().all()
+    dark = black.clone()
+    dark[:, :, 3, 4] = 1
+    assert trained.logits(torch.cat([dark, IMAGES])).isfinite().all()
+    Image.fromarray(dark[0].permute(1, 2, 0).numpy()).save(tmp_path / "dark.png")
+    (prediction,) = predict_files(trained, [tmp_path / "dark.png"], pytest.fail)
+    assert prediction.label in range(10)
 
 
 def test_a_path_may_be_text(trained: TrainedModel) -> None:

@@ -1,6 +1,9 @@
 """Checks the input of a trained model: type, shape, and the scale of floats."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -20,18 +23,35 @@ def register_input_check(model: nn.Module) -> None:
     model.register_forward_pre_hook(_check_call, with_kwargs=True)
 
 
-def check_images(images: Tensor) -> None:
-    """Raises InputError where these are not images, or floats on another scale than 0..255.
+_checked: ContextVar[bool] = ContextVar("checked", default=False)
 
-    Checks the pixels of floats only, since uint8 is on the right scale.
+
+@contextmanager
+def checked_before() -> Iterator[None]:
+    """Within the block, calls of models do not check their images: all of them together were checked before."""
+    token = _checked.set(True)
+    try:
+        yield
+    finally:
+        _checked.reset(token)
+
+
+def check_images(images: Tensor, may_be_dark: bool = False) -> None:
+    """Raises InputError where these are not images, or on another scale than 0..255.
+
+    uint8 images that hold zeros and ones only are taken for floats on 0..1 that were cast, unless they `may_be_dark`.
     """
     try:
         check_image_tensor(images)
     except (TypeError, ValueError) as error:
         raise InputError(str(error)) from None
-    if not images.is_floating_point() or not images.numel():
+    if not images.numel() or (may_be_dark and not images.is_floating_point()):
         return
     low, high = (float(bound) for bound in images.aminmax())
+    if not images.is_floating_point():
+        if low < high <= 1:
+            raise InputError("images: uint8 must lie on 0..255, not 0..1: multiply the floats by 255 before the cast")
+        return
     if not (math.isfinite(low) and math.isfinite(high)):
         raise InputError("images: hold values that are no finite numbers")
     if not (low >= -_ROUNDING and high <= 255 + _ROUNDING):
@@ -41,6 +61,7 @@ def check_images(images: Tensor) -> None:
 
 
 def _check_call(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-    if not torch.compiler.is_compiling():  # an exported program checks its input itself
+    # An exported program checks its input itself.
+    if not torch.compiler.is_compiling() and not _checked.get():
         for images in [*args, *named.values()][:1]:
             check_images(images)

@@ -13,7 +13,7 @@ from housenumbers.config.validate import load_saved_config
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.calibration import calibration_caveat
-from housenumbers.evaluation.input_check import check_images, register_input_check
+from housenumbers.evaluation.input_check import check_images, checked_before, register_input_check
 from housenumbers.metrics import predict_logits
 from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.device import choose_device
@@ -44,25 +44,28 @@ class TrainedModel:
         where the logits are not finite numbers.
         """
         check_images(data.images)
+        return self._predict(data)
+
+    def _predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
         try:
             data.check_labels()
         except ValueError as error:
             raise InputError(str(error)) from None
         batches = eval_batches(data.to(self.device))
-        with one_line_memory_errors():
+        with one_line_memory_errors(), checked_before():
             logits, labels = predict_logits(self.model, batches, self.config.tta, self.config.tta_invert)
         if not logits.isfinite().all():
             raise UserError(f"{self.file}: gives no finite numbers: its training has diverged: use another one")
         return logits, labels
 
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor, may_be_dark: bool = False) -> Tensor:
         """Logits `[N, 10]` of images `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities.
 
         Images are uint8, or float on 0..255. Images of other sizes than 32x32 are stretched, unlike in `read_image`.
-        Raises as `predict` does.
+        Raises as `predict` does, but takes uint8 images of zeros and ones only where they `may_be_dark`, as in files.
         """
-        check_images(images)
-        return self.predict(LabeledImages(images, torch.zeros(len(images), dtype=torch.long)))[0] / self.temperature
+        check_images(images, may_be_dark)
+        return self._predict(LabeledImages(images, torch.zeros(len(images), dtype=torch.long)))[0] / self.temperature
 
     @property
     def calibration(self) -> dict[str, float] | None:

@@ -60,7 +60,7 @@ def format_predictions(predictions: Iterable[Prediction], form: str) -> Iterator
 
 def predict_images(names: Sequence[str], images: Tensor, trained: TrainedModel) -> Iterator[Prediction]:
     """The predictions for images, uint8 `[N, 3, 32, 32]`, with these names."""
-    probabilities = trained.logits(images).softmax(dim=1).double()
+    probabilities = trained.logits(images, may_be_dark=True).softmax(dim=1).double()
     for name, row, label in zip(names, probabilities.tolist(), probabilities.argmax(dim=1).tolist(), strict=True):
         rounded = [round(probability, _DIGITS) for probability in row]
         yield Prediction(name, label, rounded[label], rounded)

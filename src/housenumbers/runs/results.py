@@ -14,6 +14,7 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import Splits, load_test
 from housenumbers.evaluation import figures
 from housenumbers.evaluation.calibration import calibrate, calibration_caveat
+from housenumbers.evaluation.input_check import checked_before
 from housenumbers.evaluation.trained_model import rebuild_model
 from housenumbers.metrics import classification_scores, predict_logits
 from housenumbers.models.fold_batch_norm import fold_batch_norms
@@ -58,7 +59,8 @@ def write_results(
         parts["test"] = load_test(config.data).to(device)
     scores: dict[str, dict[str, Any]] = {}
     for part, data in parts.items():
-        logits, labels = predict_logits(model, eval_batches(data), config.tta, config.tta_invert)
+        with checked_before():
+            logits, labels = predict_logits(model, eval_batches(data), config.tta, config.tta_invert)
         scores[part] = {**classification_scores(logits, labels), **custom_metrics(config.metrics, logits, labels)}
         check_finite(scores[part]["loss"], f"{part} loss with the weights of epoch {epoch}")
         if part == "validation":
