@@ -113,6 +113,43 @@ def test_options_that_only_their_own_code_can_check_leave_no_folder(
     assert [file.name for file in tmp_path.iterdir()] == ["mine"]
 
 
+OWN_CODE = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.nonsense
+
+
+class Metric:
+    def __init__(self):
+        raise TypeError("no weights")
+"""
+
+
+def test_a_bug_in_a_models_own_constructor_keeps_its_traceback_after_its_key(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/parts.py").write_text(OWN_CODE)
+    (tmp_path / "conf/model").mkdir(parents=True)
+    (tmp_path / "conf/model/net.yaml").write_text("_target_: mine.parts.Net\nname: net\n")
+    words = ("data=digits", "--config-dir=conf")
+    allowed = {"HOUSENUMBERS_ALLOW": "mine.*", "PYTHONPATH": str(tmp_path)}
+    done = command("train", *words, "model=net", **allowed)
+    assert done.returncode == 1
+    first, *others = done.stderr.splitlines()
+    assert first == "model._target_=mine.parts.Net: its own code fails:"
+    assert others[0] == "Traceback (most recent call last):"
+    assert "nonsense" in others[-1]
+    done = command("train", *words, "+metrics.mine._target_=mine.parts.Metric", **allowed)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: metrics.mine: creating mine.parts.Metric: TypeError: no weights (")
+    assert line.endswith("parts.py, line 13)")
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_options_of_ones_own_that_fit_are_not_refused() -> None:
     option = {"_target_": "torch.optim.lr_scheduler.ExponentialLR", "gamma": 0.5}
     config = composed("data=digits", "optimizer=sgd", "+optimizer.maximize=false", "epochs=3")

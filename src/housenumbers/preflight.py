@@ -4,6 +4,7 @@ Imports torch only for options that its own code has to check.
 """
 
 import importlib.util
+import traceback
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,14 @@ class CheckConfig(Callback):
                 raise UserError(f"hydra/launcher={name}: is not installed: pip install -e '.[{extra}]'")
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        with one_line_errors():
-            if config.hydra.sweeper._target_.endswith(".StudySweeper"):
-                raise UserError("hydra/sweeper=optuna: a search is a multirun: add -m")
-            check_before_run(validate_composed(config))
+        try:
+            with one_line_errors():
+                if config.hydra.sweeper._target_.endswith(".StudySweeper"):
+                    raise UserError("hydra/sweeper=optuna: a search is a multirun: add -m")
+                check_before_run(validate_composed(config))
+        except Exception:  # a bug in custom code: Hydra would log it and start the run
+            traceback.print_exc()
+            raise SystemExit(1) from None
 
 
 def check_before_run(config: TrainConfig) -> None:
@@ -83,12 +88,17 @@ def _has_unchecked_options(config: TrainConfig) -> bool:
     """Whether the schemas cannot check all options: those of custom targets, or those that depend on the model."""
     freeze = option_dict(config.model).get("freeze", False)
     return (
-        any(set(option_dict(getattr(config, group))) - _declared_keys(getattr(config, group)) for group in SCHEMAS)
+        any(_target(config, group) not in _SHIPPED for group in SCHEMAS)
+        or any(set(option_dict(getattr(config, group))) - _declared_keys(getattr(config, group)) for group in SCHEMAS)
         or isinstance(config.model, TorchvisionConfig)
         or not isinstance(freeze, bool)
         or bool(config.progressive.sizes or config.progressive.freeze_after)
         or bool(config.metrics or config.augment.transforms)
     )
+
+
+def _target(config: TrainConfig, group: str) -> str:
+    return str(option_dict(getattr(config, group))["_target_"])
 
 
 def _declared_keys(option: Any) -> set[str]:
@@ -115,7 +125,7 @@ def check_targets(config: TrainConfig) -> None:
 
 def _targets(config: TrainConfig) -> dict[str, str]:
     """All targets that a run of the configuration calls, by their keys."""
-    targets = {group: option_dict(getattr(config, group))["_target_"] for group in SCHEMAS}
+    targets = {group: _target(config, group) for group in SCHEMAS}
     named = {"augment.transforms": config.augment.transforms}
     named |= {key: getattr(config, key) for key in ("logger", "metrics", "callbacks")}
     for key, entries in named.items():

@@ -91,7 +91,7 @@ def test_a_logger_that_fails_says_so_once_and_the_run_goes_on(
         for epoch in (1, 2):
             observers.after_epoch(RECORD | {"epoch": epoch})
     (said,) = caplog.messages
-    assert said.startswith("logger.mine: ConnectionError: no route to host (")
+    assert said.startswith("logger.mine: log_metrics: ConnectionError: no route to host (")
     assert said.endswith("the run goes on without it")
     assert len(heard) == 1
 
@@ -100,7 +100,10 @@ def test_a_callback_that_fails_ends_the_run_in_one_line(heard: list[Any], tmp_pa
     failing = {"bad": {"_target_": "my_observers.fail", "_partial_": True}}
     chosen = config(logger=recorder(), callbacks=failing)
     with (
-        pytest.raises(UserError, match=r"callbacks\.bad: ZeroDivisionError: .*my_observers\.py, line \d+\)"),
+        pytest.raises(
+            UserError,
+            match=r"callbacks\.bad: called with the .*: ZeroDivisionError: .*my_observers\.py, line \d+\)",
+        ),
         LoggersAndCallbacks(chosen, tmp_path) as observers,
     ):
         observers.after_epoch(RECORD)

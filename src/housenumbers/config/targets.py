@@ -1,6 +1,7 @@
 """The targets that a configuration may call, and the only function that calls them. Does not import torch."""
 
 import inspect
+import logging
 import os
 import pkgutil
 import re
@@ -16,6 +17,8 @@ from hydra.utils import get_object, instantiate
 from housenumbers.config.messages import one_line
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.signals import deferred_signals
+
+log = logging.getLogger(__name__)
 
 # The targets that a configuration may call. It may come from another user's run folder.
 ALLOWED_TARGETS = (
@@ -90,6 +93,10 @@ def instantiate_target(key: str, arguments: Mapping[str, Any], **more: Any) -> A
         if isinstance(cause, ValueError | ImportError) and not raised_in.startswith(("hydra.", "importlib")):
             raise UserError(f"{key}: {target}: {cause}") from None
         if not raised_in.startswith(("hydra.", "importlib")):
+            if "." in key:
+                raise UserError(failure_message(key, cause, f"creating {target}")) from None
+            if not str(target).startswith(("housenumbers.", "torch.")):
+                log.error("%s._target_=%s: its own code fails:", key, target)
             raise  # a bug in the target, not in the configuration
         # The call itself failed: a refused or unknown target, or arguments that it does not accept.
         raise UserError(_why_not(key, str(target), error)) from None
@@ -105,10 +112,12 @@ def instantiate_in_run(folder: Path, key: str, option: Mapping[str, Any]) -> Any
     return instantiate_target(key, option, **more)
 
 
-def failure_message(key: str, error: Exception) -> str:
-    """One line with the error, and its location, of code that a configuration named."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{key}: {type(error).__name__}: {one_line(error)} ({frame.filename}, line {frame.lineno})"
+def failure_message(key: str, error: BaseException, call: str) -> str:
+    """One line with the `call` of code that a configuration named, its error, and the location in this code, if any."""
+    frames = traceback.extract_tb(error.__traceback__)
+    at_the_call = frames[-1].filename == frames[0].filename or _module_that_raised(error).startswith("hydra.")
+    place = "" if at_the_call else f" ({frames[-1].filename}, line {frames[-1].lineno})"
+    return f"{key}: {call}: {type(error).__name__}: {one_line(error)}{place}"
 
 
 def _why_not(key: str, target: str, error: Exception) -> str:

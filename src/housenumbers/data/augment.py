@@ -87,7 +87,7 @@ def _applied(key: str, transform: Callable[[Tensor], Any], images: Tensor) -> An
     try:
         return transform(images)
     except Exception as error:
-        raise UserError(failure_message(key, error)) from None
+        raise UserError(failure_message(key, error, f"called with images {list(images.shape)}")) from None
 
 
 def _checked(key: str, images: Tensor, output: Any) -> Tensor:

@@ -20,8 +20,14 @@ def custom_metrics(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -
     for name, option in metrics.items():
         metric = instantiate_target(f"metrics.{name}", option)
         try:
-            value = float(metric(logits.clone(), labels.clone()))
+            result = metric(logits.clone(), labels.clone())
         except Exception as error:
-            raise UserError(failure_message(f"metrics.{name}", error)) from None
+            call = f"called with logits {list(logits.shape)} and labels {list(labels.shape)}"
+            raise UserError(failure_message(f"metrics.{name}", error, call)) from None
+        try:
+            value = float(result)
+        except (TypeError, ValueError, RuntimeError):
+            what = f"a tensor {list(result.shape)}" if isinstance(result, Tensor) else f"a {type(result).__name__}"
+            raise UserError(f"metrics.{name}: returns {what}: must be a number") from None
         values[name] = value if math.isfinite(value) else None
     return values
