@@ -14,6 +14,7 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from PIL import Image
 from support import SEARCHED, SWEEP, TINY, Command, begin_sweep, command_line, environment, run_ended, run_in, sweep
 
 from housenumbers.runtime.errors import UserError
@@ -48,6 +49,20 @@ def test_trials_are_in_the_study_and_in_folders_of_their_own(searched: Path) -> 
     assert 2 <= len(pruned) <= 4
     assert all(trial.params["epochs"] == 3 and len(trial.intermediate_values) == 1 for trial in pruned)
     assert study(searched).direction is optuna.study.StudyDirection.MAXIMIZE
+
+
+def test_the_figures_of_a_trial_are_drawn_with_its_page(searched: Path, tmp_path: Path) -> None:
+    number = next(trial.number for trial in study(searched).trials if trial.state is TrialState.COMPLETE)
+    folder = tmp_path / f"trial_{number:04d}"
+    shutil.copytree(searched / "multirun/s" / folder.name, folder)
+    assert not (folder / "figures").exists()
+    done = run_in(tmp_path, "report", f"run={folder}")
+    assert done.returncode == 0, done.stderr
+    names = {"accuracy", "confusion_validation", "loss", "predictions_validation"}
+    assert {file.stem for file in (folder / "figures").iterdir()} == names
+    for file in (folder / "figures").iterdir():
+        with Image.open(file) as image:
+            assert min(image.size) > 300
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from housenumbers.evaluation.corruption_figure import corruption_figure
 from housenumbers.evaluation.label_errors import likely_label_errors
 from housenumbers.evaluation.occlusion import occlusion, overlay_importance
 from housenumbers.evaluation.robustness import corruption_rows, saved_corruption_scores
+from housenumbers.evaluation.run_figures import save_curves, save_predictions
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
@@ -37,6 +38,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
 
     Images and scores are from `split`, "validation" or "test". None selects validation where the run has that part;
     then unavailable data leave only a note on the page. `overrides` set MACHINE_KEYS.
+    Draws the figures of a sweep's trial, too, which the trial has not drawn itself.
     Raises UserError where the run, a readable checkpoint of it, or the requested `split` is missing.
     """
     folder = RunFolder(run)
@@ -69,6 +71,8 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     if history[0]["val_loss"] is not None:
         content["curves"].append(svg(figures.accuracy_curve, history, best_epoch))
     content["curves"].append(svg(figures.lr_curve, history))
+    if record.get("trial"):
+        save_curves(folder.figures, history, best_epoch)
     try:
         data = load_part(trained, split)
     except UserError as error:
@@ -76,7 +80,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
             raise
         content["problem"] = str(error)
     else:
-        content |= _of_the_data(trained, data, split)
+        content |= _of_the_data(trained, data, split, folder.figures if record.get("trial") else None)
     write_text(run / "report.html", render("run_page.html", content))
     return run / "report.html"
 
@@ -89,13 +93,15 @@ def read_run_record(run: Path) -> dict[str, Any]:
     return record
 
 
-def _of_the_data(trained: TrainedModel, data: LabeledImages, split: str) -> dict[str, Any]:
-    """The page's content about the scored part."""
+def _of_the_data(trained: TrainedModel, data: LabeledImages, split: str, files: Path | None) -> dict[str, Any]:
+    """The page's content about the scored part. Writes its figures into the folder `files`, too, where it is given."""
     logits, labels = trained.predict(data)
     images = data.images.cpu()
     scores = classification_scores(logits, labels)
     raw_error = reliability(logits, labels).error
     logits = logits / trained.temperature  # from here on calibrated, as in predict.py
+    if files is not None:
+        save_predictions(files, split, scores, images, labels, logits)
     bins = reliability(logits, labels)
     color = figures.TEST if split == "test" else figures.VALIDATION
     right = round(scores["accuracy"] * scores["n"])

@@ -1,10 +1,9 @@
-"""The end of a run: scores of the best weights, figures, and the completed record."""
+"""The end of a run: scores of the best weights, figures except for trials, and the completed record."""
 
 import logging
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from housenumbers.config.schema import TrainConfig
@@ -12,14 +11,12 @@ from housenumbers.config.values import config_to_dict
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import Splits, load_test
-from housenumbers.evaluation import figures
 from housenumbers.evaluation.calibration import calibrate, calibration_caveat
 from housenumbers.evaluation.input_check import checked_before
 from housenumbers.evaluation.trained_model import rebuild_model
 from housenumbers.metrics import classification_scores, predict_logits
 from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.files import write_atomically
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import parameter_count
@@ -39,10 +36,12 @@ def write_results(
     folder: RunFolder,
     writer: SummaryWriter,
     status: str,
-    with_test: bool,
+    is_trial: bool,
 ) -> dict[str, float]:
-    """Scores the best weights (on the test part only `with_test`), draws the figures, and completes the record.
+    """Scores the best weights, draws the figures, and completes the record.
 
+    A sweep's trial is not scored on the test part, and its figures, which would take longer than all else that follows
+    its training, are drawn with its page (`reports.run_page`).
     Returns the scores, for example test_accuracy. Adds the temperature fitted on the validation part to best.pt.
     Raises DivergedError where a loss is not finite: without validation the last step's weights were never scored.
     """
@@ -55,7 +54,7 @@ def write_results(
     parts: dict[str, LabeledImages] = {}
     if splits.validation is not None:
         parts["validation"] = splits.validation
-    if with_test:
+    if not is_trial:
         parts["test"] = load_test(config.data).to(device)
     scores: dict[str, dict[str, Any]] = {}
     for part, data in parts.items():
@@ -68,23 +67,21 @@ def write_results(
             if caveat := calibration_caveat(checkpoint["calibration"]):
                 log.info("temperature %.3f of the probabilities: %s", checkpoint["calibration"]["temperature"], caveat)
             save_checkpoint(folder.best, checkpoint)
-        if status != "pruned":  # figures of a pruned trial take longer than its training
-            _save(folder, f"confusion_{part}", figures.confusion_matrix(scores[part], part.capitalize()))
+        if not is_trial:
+            from housenumbers.evaluation.run_figures import save_predictions  # slow import
+
             temperature = checkpoint["calibration"]["temperature"] if "calibration" in checkpoint else 1.0
-            _save(
-                folder,
-                f"predictions_{part}",
-                figures.sample_predictions(data.images.cpu(), labels, logits / temperature),
-            )
+            images = data.images.cpu()
+            save_predictions(folder.figures, part, scores[part], images, labels, logits / temperature)
 
     if scores:
         tensorboard.log_scores(writer, scores, epoch)
     if outdated := folder.remove_derived_files():
         log.info("removed, as of earlier weights: %s", ", ".join(file.name for file in outdated))
-    best_epoch = None if best is None else epoch
-    _save(folder, "loss", figures.loss_curves(state.history, best_epoch))
-    if best is not None:
-        _save(folder, "accuracy", figures.accuracy_curve(state.history, best_epoch))
+    if not is_trial:
+        from housenumbers.evaluation.run_figures import save_curves
+
+        save_curves(folder.figures, state.history, None if best is None else epoch)
     names = ("accuracy", "loss", *config.metrics)
     values = {f"{part}_{name}": scores[part][name] for part in scores for name in names}
     final = {key: value for key, value in values.items() if value is not None} | {"train_seconds": state.seconds}
@@ -106,10 +103,6 @@ def write_results(
         log.info("test accuracy %.2f %% of %d, with the weights of epoch %d", 100 * test["accuracy"], test["n"], epoch)
     log.info("trained in %.1f s; all results in %s", state.seconds, folder.path)
     return final
-
-
-def _save(folder: RunFolder, name: str, figure: Figure) -> None:
-    write_atomically(folder.figures / f"{name}.png", lambda file: figure.savefig(file, format="png", dpi=120))
 
 
 def _best_checkpoint(config: TrainConfig, folder: RunFolder, epoch: int, device: torch.device) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def run(
                 folder,
                 writer,
                 status="pruned" if pruned else "completed",
-                with_test=trial is None,
+                is_trial=trial is not None,
             )
             observers.scores(scores, epoch=len(state.history))
         return _objective(config, state)
