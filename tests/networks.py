@@ -64,7 +64,8 @@ def as_if_it_had_learnt(
     save_checkpoint(folder / "checkpoints/best.pt", content)
     record = json.loads((folder / "run.json").read_text())
     record |= {"name": config.name, "seed": config.seed, "config": content["config"]}
-    record |= {"weights_sha256": weights_sha256(content["model"]), "calibration": content["calibration"]}
+    record |= dict.fromkeys(("weights_sha256", "best_weights_sha256"), weights_sha256(content["model"]))
+    record["calibration"] = content["calibration"]
     (folder / "run.json").write_text(json.dumps(record))
     return folder
 

@@ -11,11 +11,13 @@ import pytest
 import torch
 from support import composed
 
+from housenumbers.evaluation.score import recalibrate
 from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.runs.run import run
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.runtime.files import write_json
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training.checkpoint import weights_sha256
 
 WORDS = (
     "data=digits", "data.reduce=0.2", "data.batch_size=64", "model.width=4", "model.blocks=[1,1,1]", "threads=1",
@@ -106,6 +108,49 @@ def test_weights_of_another_epoch_are_not_taken_for_the_best(finished: Path, tmp
     for file in (run.best, run.last):
         with pytest.raises(UserError, match=rf"is not a run's {file.name}"):
             load_trained_model(file)
+
+
+def negate(content: dict[str, Any]) -> None:
+    content["model"]["head.bias"].neg_()
+
+
+def test_edited_best_weights_of_a_finished_run_are_refused(finished: Path, tmp_path: Path) -> None:
+    run = RunFolder(shutil.copytree(finished, tmp_path / "run"))
+    recalibrate(run.path, [])
+    load_trained_model(run.path)  # the same weights
+    change(run.best, negate)
+    with pytest.raises(UserError, match=r"best\.pt: its weights are not those that the run saved"):
+        load_trained_model(run.path)
+    shutil.copy(run.best, tmp_path / "alone.pt")
+    load_trained_model(tmp_path / "alone.pt")
+    change(run.best, lambda content: content["model"].update({"head.bias": "x"}))
+    with pytest.raises(UserError, match=r"best\.pt: its weights are not"):
+        load_trained_model(run.path)
+    write_json(run.record_file, {key: run.record()[key] for key in run.record() if key != "best_weights_sha256"})
+    change(run.best, lambda content: content["model"].update({"head.bias": torch.zeros(10)}))
+    load_trained_model(run.path)  # as earlier versions recorded it
+
+
+def test_edited_best_weights_are_refused_on_resume(folder: RunFolder) -> None:
+    change(folder.last, make_first_the_best)
+    change(folder.last, lambda content: content.update(best_weights_sha256="0" * 64))  # of epoch 1
+    first = torch.load(folder.best, weights_only=True)
+    history = torch.load(folder.last, weights_only=True)["history"]
+    torch.save({**first, "record": history[0]}, folder.best)
+    with pytest.raises(UserError, match=r"best\.pt: its weights are not those that the run saved"):
+        resume(folder)
+    change(folder.last, lambda content: content.update(best_weights_sha256=weights_sha256(first["model"])))
+    resume(folder)
+    assert folder.record()["best_weights_sha256"] == weights_sha256(first["model"])
+
+
+def test_a_longer_run_records_its_own_best_weights(finished: Path, tmp_path: Path) -> None:
+    folder = RunFolder(shutil.copytree(finished, tmp_path / "run"))
+    run(folder.config(["epochs=4"]), folder.path, resuming=True)
+    content = torch.load(folder.best, weights_only=True)
+    assert folder.record()["best_weights_sha256"] == weights_sha256(content["model"])
+    assert torch.load(folder.last, weights_only=True)["best_weights_sha256"] == weights_sha256(content["model"])
+    load_trained_model(folder.path)
 
 
 def test_missing_best_weights_are_noticed_before_any_training(folder: RunFolder) -> None:

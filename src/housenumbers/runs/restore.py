@@ -12,7 +12,7 @@ from housenumbers.config.schema import TrainConfig, setting_tied_to_epochs
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.record_validation import checked_history, is_number
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
+from housenumbers.training.checkpoint import check_weights, load_checkpoint, save_checkpoint, weights_sha256
 from housenumbers.training.checkpoint_owner import check_same_run
 from housenumbers.training.history import Record, best_record
 from housenumbers.training.loop import TrainingState
@@ -67,6 +67,13 @@ def restore(config: TrainConfig, state: TrainingState, last: dict[str, Any], fol
         save_checkpoint(folder.best, {**origin, "model": state.weights(), "record": best})
 
 
+def best_weights_sha256(config: TrainConfig, state: TrainingState, last: dict[str, Any]) -> str | None:
+    """The `weights_sha256` of the best weights so far. None where there are none, or an earlier version saved them."""
+    if state.history and _best(config, state.history) is state.history[-1]:
+        return weights_sha256(state.weights())
+    return last.get("best_weights_sha256")
+
+
 def _after_a_step(config: TrainConfig, state: TrainingState, steps: int) -> dict[str, Any]:
     """The state dict of a fresh state of the run after one step with zero gradients.
 
@@ -97,6 +104,7 @@ def _check_best(file: Path, best: Record, last: dict[str, Any]) -> None:
         raise UserError(f"{file}: is of another run, and {where}")
     if content.get("record") != best:
         raise UserError(f"{file}: is of another epoch or run, and {where}")
+    check_weights(content, last.get("best_weights_sha256"), file)
 
 
 def _fits(loaded: Any, wanted: Any) -> bool:

@@ -20,7 +20,7 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import parameter_count
-from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
+from housenumbers.training.checkpoint import check_weights, load_checkpoint, save_checkpoint, weights_in, weights_sha256
 from housenumbers.training.checkpoint_owner import check_same_run
 from housenumbers.training.custom_metrics import custom_metrics
 from housenumbers.training.history import best_record
@@ -37,18 +37,21 @@ def write_results(
     writer: SummaryWriter,
     status: str,
     is_trial: bool,
+    best_sha256: str | None,
 ) -> dict[str, float]:
     """Scores the best weights, draws the figures, and completes the record.
 
     A sweep's trial is not scored on the test part, and its figures, which would take longer than all else that follows
     its training, are drawn with its page (`reports.run_page`).
-    Returns the scores, for example test_accuracy. Adds the temperature fitted on the validation part to best.pt.
+    `best_sha256` is the `weights_sha256` of the best weights. Adds the temperature fitted on the validation part to
+    best.pt. Returns the scores, for example test_accuracy.
     Raises DivergedError where a loss is not finite: without validation the last step's weights were never scored.
     """
     device = splits.train.images.device
     best = best_record(state.history, config.selection_metric)
     epoch = (best or state.history[-1])["epoch"]
     checkpoint = _best_checkpoint(config, folder, epoch, device)
+    check_weights(checkpoint, best_sha256, folder.best)
     model = fold_batch_norms(rebuild_model(checkpoint, folder.best, device))  # bit-identical to evaluate.py
 
     parts: dict[str, LabeledImages] = {}
@@ -95,6 +98,7 @@ def write_results(
         epochs=len(state.history),
         train_seconds=state.seconds,
         weights_sha256=weights_sha256(state.weights()),
+        best_weights_sha256=weights_sha256(weights_in(checkpoint)),
         best=None if best is None else {name: best.get(name) for name in best_names},
         test=test,
         calibration=checkpoint.get("calibration"),

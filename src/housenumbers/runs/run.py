@@ -18,7 +18,7 @@ from housenumbers.config.values import config_to_dict, option_dict
 from housenumbers.data.batches import smallest_micro_batch, steps_per_epoch, training_batches
 from housenumbers.data.load import Splits, load_splits, test_part_sha256
 from housenumbers.preflight import check_targets
-from housenumbers.runs.restore import last_checkpoint, restore
+from housenumbers.runs.restore import best_weights_sha256, last_checkpoint, restore
 from housenumbers.runs.results import write_results
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError
@@ -32,7 +32,7 @@ from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.run_log import run_log
 from housenumbers.training import distributed
 from housenumbers.training.build import check_output, parameter_count
-from housenumbers.training.checkpoint import save_checkpoint
+from housenumbers.training.checkpoint import save_checkpoint, weights_sha256
 from housenumbers.training.history import Record, best_record
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.progress_bar import ProgressBar
@@ -98,6 +98,7 @@ def run(
         folder.update(data_sha256=distributed.broadcast_object(splits.sha256), conditions_mixed=mixed)
 
         state = _start_or_resume(config, folder, splits, device, last)
+        best_sha256 = best_weights_sha256(config, state, last)
         del last  # else a second copy of the weights and optimizer moments would stay in memory
         distributed.broadcast_state(state, device)
         folder.update(pretrained_sha256=state.pretrained_sha256)
@@ -112,7 +113,7 @@ def run(
                 "conditions": conditions,
                 "conditions_mixed": mixed,
             }
-            pruned = _train(config, state, splits, folder, writer, observers, trial, origin)
+            pruned, best_sha256 = _train(config, state, splits, folder, writer, observers, trial, origin, best_sha256)
             distributed.destroy_process_group()  # the worker processes end here
             scores = write_results(
                 config,
@@ -122,6 +123,7 @@ def run(
                 writer,
                 status="pruned" if pruned else "completed",
                 is_trial=trial is not None,
+                best_sha256=best_sha256,
             )
             observers.scores(scores, epoch=len(state.history))
         return _objective(config, state)
@@ -177,10 +179,12 @@ def _train(
     observers: LoggersAndCallbacks,
     trial: Trial | None,
     origin: dict[str, Any],
-) -> bool:
+    best_sha256: str | None,
+) -> tuple[bool, str | None]:
     """Runs the training loop, and saves the state after each epoch. Returns whether the trial was pruned.
 
-    Checkpoints hold the configuration and `origin`.
+    Also returns the `weights_sha256` of the best weights, which is `best_sha256` at the start. last.pt holds it, so
+    that a resumed run notices another best.pt. Checkpoints hold the configuration and `origin`.
     """
     common = {"config": config_to_dict(config), **origin}
     images = len(splits.train.labels)
@@ -196,7 +200,9 @@ def _train(
             )  # without validation the last is the best
             # In reverse order, a kill in between could leave best.pt with an epoch that a run resumed elsewhere does
             # not reproduce.
-            save_checkpoint(folder.last, {**common, **state.state_dict()})
+            if best is record:
+                best_sha256 = weights_sha256(state.weights())
+            save_checkpoint(folder.last, {**common, **state.state_dict(), "best_weights_sha256": best_sha256})
             if best is record:
                 save_checkpoint(folder.best, {**common, "model": state.weights(), "record": record})
             _check_not_removed(folder, best["epoch"])
@@ -206,10 +212,10 @@ def _train(
             observers.after_epoch(record)
             if trial is not None and _report(config, record, trial):
                 log.info("pruned after epoch %d", record["epoch"])
-                return True
+                return True, best_sha256
     if len(state.history) < config.epochs:
         log.info("stopped early: no improvement for %s", plural(config.early_stopping.patience, "epoch"))
-    return False
+    return False, best_sha256
 
 
 def _check_not_removed(folder: RunFolder, best_epoch: int) -> None:

@@ -136,3 +136,15 @@ def weights_sha256(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def check_weights(content: Mapping[str, Any], sha256: str | None, path: Path) -> None:
+    """Raises UserError where the checkpoint at `path` does not hold the weights with this `weights_sha256`, if any."""
+    if sha256 is None:  # not recorded by earlier versions
+        return
+    try:
+        unchanged = weights_sha256(weights_in(content)) == sha256
+    except (AttributeError, KeyError, TypeError, RuntimeError):  # no tensors
+        unchanged = False
+    if not unchanged:
+        raise UserError(f"{path}: its weights are not those that the run saved: put the run's own file there")

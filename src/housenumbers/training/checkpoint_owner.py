@@ -9,6 +9,7 @@ from housenumbers.config.validate import load_saved_config
 from housenumbers.config.values import config_to_dict, differing_keys
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
+from housenumbers.training.checkpoint import check_weights
 
 
 def enclosing_run(file: Path) -> Path | None:
@@ -31,7 +32,7 @@ def check_owner(content: Mapping[str, Any], file: Path) -> None:
 
 
 def _check_place(content: Mapping[str, Any], file: Path, record: Mapping[str, Any]) -> None:
-    """Raises UserError where best.pt and last.pt of one run are swapped, or best.pt is from another epoch."""
+    """Raises UserError where best.pt and last.pt of one run are swapped, or best.pt is not as the run left it."""
     key = {"best.pt": "record", "last.pt": "history"}.get(file.name)
     if key is not None and key not in content:
         raise UserError(f"{file}: is not a run's {file.name} (it has no {key}): put the run's own file there")
@@ -39,6 +40,7 @@ def _check_place(content: Mapping[str, Any], file: Path, record: Mapping[str, An
         best = record["best"].get("epoch")
         if not isinstance(content["record"], dict) or content["record"].get("epoch") != best:
             raise UserError(f"{file}: is not of epoch {best}, the best one of this run: put the run's own file there")
+        check_weights(content, record.get("best_weights_sha256"), file)
 
 
 def check_same_run(
