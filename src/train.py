@@ -27,7 +27,7 @@ from housenumbers.config.overrides import check_arguments
 from housenumbers.config.schema import register_schemas
 from housenumbers.config.targets import ALLOWED_TARGETS
 from housenumbers.config.validate import validate_config
-from housenumbers.runtime import processes, signals
+from housenumbers.runtime import fast_process, processes, signals
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.sweeps.multirun import run_objective
 from housenumbers.sweeps.trial import current_trial
@@ -49,7 +49,7 @@ def train(composed: DictConfig) -> Any:
         if is_resumed and folder.status() in FINISHED:
             print(f"{folder.path}: completed already", flush=True)
             return run_objective(folder, config.objective)
-        with signals.deferred_signals():  # an interrupted NumPy import leaves torch broken
+        with signals.deferred_signals(), fast_process.imports():  # an interrupted NumPy import leaves torch broken
             from housenumbers.reports.after_training import page_after_training
             from housenumbers.runs.run import run
 

@@ -1,5 +1,7 @@
 """Imports without the garbage collector, and the end of a process without the interpreter's own end."""
 
+import csv  # noqa: F401  # so that it is imported already
+import gc
 import subprocess
 import sys
 
@@ -56,11 +58,22 @@ def test_a_bug_keeps_its_traceback_and_a_message_is_printed() -> None:
 def test_imports_leave_the_garbage_collector_as_it_was() -> None:
     command = (
         "import gc; from housenumbers.runtime import fast_process\n"
-        "with fast_process.imports():\n    assert not gc.isenabled()\n    kept = [[]]\n"
+        "with fast_process.imports():\n    assert not gc.isenabled()\n    import csv\n    kept = [[]]\n"
         "assert gc.isenabled()\nassert gc.get_freeze_count() > 0\n"
         "assert all(one is not kept for one in gc.get_objects())"
     )
     subprocess.run([sys.executable, "-c", command], cwd=ROOT / "src", check=True, timeout=60)
+
+
+def test_a_block_that_imports_nothing_keeps_no_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def freeze() -> None:
+        raise AssertionError("nothing was imported")
+
+    monkeypatch.setattr("gc.freeze", freeze)
+    with fast_process.imports():
+        import csv  # noqa: F401
+
+    assert gc.isenabled()
 
 
 def test_a_stopped_garbage_collector_stays_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

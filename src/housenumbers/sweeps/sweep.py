@@ -26,6 +26,7 @@ from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.sweeps import worker_pool
+from housenumbers.sweeps.composition import CachingLoader
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
 from housenumbers.sweeps.earlier_studies import (
     default_study_name,
@@ -255,8 +256,10 @@ class Sweep:
         config: TrainConfig,
         say: Any,
     ) -> Worker:
+        context = copy.copy(self._context)
+        context.config_loader = CachingLoader.of(context.config_loader)
         in_this_process = BasicLauncher()
-        in_this_process.setup(hydra_context=self._context, task_function=self._task, config=self._config)
+        in_this_process.setup(hydra_context=context, task_function=self._task, config=self._config)
         return Worker(
             study, space, overrides, config.objectives, self._folder, in_this_process,
             self._options["n_trials"], self._options["max_failure_rate"], self._earlier, say,
