@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from boards import scalars
 from PIL import Image
 from support import ROOT, TINY, Command, composed, only_run, run_folders
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -15,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from housenumbers.config.schema import TrainConfig
 from housenumbers.runs import run as run_module
 from housenumbers.runtime.errors import UserError
+from housenumbers.tracking.event_file import list_event_files
 
 
 def record(folder: Path) -> dict:
@@ -227,6 +229,18 @@ def test_a_file_that_is_removed_during_the_training_is_missed_at_the_next_epoch(
     with pytest.raises(UserError, match=f"{name}: was removed during the training"):
         tampered_run(tmp_path / "run", monkeypatch, lambda folder: (folder / name).unlink())
     assert len((tmp_path / "run/metrics.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("tamper", [Path.unlink, lambda file: file.write_bytes(b"")])
+def test_an_event_file_that_is_lost_during_the_training_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tamper: Callable[[Path], object]
+) -> None:
+    tampered_run(tmp_path / "run", monkeypatch, lambda folder: tamper(list_event_files(folder)[-1]))
+    history = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    shown = scalars(tmp_path / "run", "--load_fast=false")
+    assert [step for step, _ in shown["Loss/train"]] == [1, 2, 3]
+    assert shown["Loss/validation"] == [(row["epoch"], pytest.approx(row["val_loss"])) for row in history]
+    assert len(shown["hparam/test_accuracy"]) == 1
 
 
 def test_another_runs_best_weights_are_not_scored(

@@ -67,6 +67,20 @@ def test_what_is_added_is_in_the_file_at_once(tmp_path: Path) -> None:
         assert scalars(tmp_path, "--load_fast=false") == {"Loss/train": [(1, 0.5)]}
 
 
+def test_a_lost_file_is_noticed_and_replaced(tmp_path: Path) -> None:
+    with EventFile(tmp_path) as events:
+        events.add_scalar("Loss/train", 0.5, 1)
+        assert not events.restart_if_lost()
+        (file,) = list_event_files(tmp_path)
+        file.unlink()
+        assert events.restart_if_lost()
+        assert not events.restart_if_lost()
+        events.add_scalar("Loss/train", 0.25, 1)
+        assert scalars(tmp_path, "--load_fast=false") == {"Loss/train": [(1, 0.25)]}
+        list_event_files(tmp_path)[0].write_bytes(b"")
+        assert events.restart_if_lost()
+
+
 def test_a_file_that_cannot_grow_is_an_error_of_the_call_that_names_the_file(tmp_path: Path) -> None:
     """Torch's writer would leave it to a thread, which prints a traceback."""
     resource = pytest.importorskip("resource")

@@ -159,6 +159,8 @@ def _of_a_value(key: str, value: Any, kinds: Mapping[str, str]) -> str:
     hint = ""
     if kind.endswith("or null") and str(value).lower() in _NOTHING:
         hint = f": write {key}=null"
+    elif kind.startswith("a list") and isinstance(value, str) and value.startswith("["):  # in quotes of its own
+        hint = f": it is text: leave out the quotes within the argument, '{key}={value}'"
     elif kind.startswith("a number") and re.fullmatch(r"[\d.]+%", str(value)):
         hint = f": write {float(str(value)[:-1]) / 100:g}"
     return f"{key}={as_typed(value)}: must be {kind}{hint}"

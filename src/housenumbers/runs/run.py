@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import config_to_dict, option_dict
@@ -115,6 +114,7 @@ def run(
             }
             pruned, best_sha256 = _train(config, state, splits, folder, writer, observers, trial, origin, best_sha256)
             distributed.destroy_process_group()  # the worker processes end here
+            _restored(config, state, splits, folder, writer)
             scores = write_results(
                 config,
                 state,
@@ -153,7 +153,7 @@ def _start_or_resume(
 
 
 def _write_so_far(
-    config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: SummaryWriter
+    config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: EventFile
 ) -> None:
     """Writes all files that follow from the configuration and the history so far.
 
@@ -170,12 +170,21 @@ def _write_so_far(
         tensorboard.log_epoch(writer, record, len(splits.train.labels) / record["seconds"], ended)
 
 
+def _restored(config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: EventFile) -> bool:
+    """Whether another program removed or changed the event file, so that all its data were written again."""
+    if not writer.restart_if_lost():
+        return False
+    log.warning("%s: its event file was removed or changed: written again", folder.path)
+    _write_so_far(config, state, splits, folder, writer)
+    return True
+
+
 def _train(
     config: TrainConfig,
     state: TrainingState,
     splits: Splits,
     folder: RunFolder,
-    writer: SummaryWriter,
+    writer: EventFile,
     observers: LoggersAndCallbacks,
     trial: Trial | None,
     origin: dict[str, Any],
@@ -207,7 +216,8 @@ def _train(
                 save_checkpoint(folder.best, {**common, "model": state.weights(), "record": record})
             _check_not_removed(folder, best["epoch"])
             folder.write_metrics(state.history)
-            tensorboard.log_epoch(writer, record, images / record["seconds"])
+            if not _restored(config, state, splits, folder, writer):
+                tensorboard.log_epoch(writer, record, images / record["seconds"])
             log.info("%s", _epoch_line(config, record, best is record))
             observers.after_epoch(record)
             if trial is not None and _report(config, record, trial):

@@ -37,6 +37,16 @@ class EventFile(SummaryWriter):
         writer.add_event(Event(step=0, session_log=SessionLog(status=SessionLog.START)))
         return writer
 
+    def restart_if_lost(self) -> bool:
+        """Whether another program removed or changed the file. Then a new file, without data, takes its place."""
+        writer = self.file_writer
+        if not isinstance(writer, _FileWriter) or writer.event_writer.is_intact():
+            return False
+        writer.close()
+        self.file_writer = None
+        self._get_file_writer()
+        return True
+
 
 def list_event_files(folder: Path) -> list[Path]:
     """The event files directly in a folder, sorted by name."""
@@ -79,6 +89,14 @@ class _Records:
         except OSError as error:
             error.filename = str(self._path)
             raise
+
+    def is_intact(self) -> bool:
+        """Whether the file is still in its place, and as long as what was written."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(status, os.fstat(self._file.fileno())) and status.st_size == self._file.tell()
 
     def get_logdir(self) -> str:
         return str(self._folder)
