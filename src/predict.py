@@ -26,11 +26,14 @@ class Arguments:
     run=last|best|NAME|FOLDER|FILE   which model; last is the newest completed run, and said on standard error
     format=table|jsonl|csv           for people, or for programs: file, label, confidence and ten probabilities
     device=, threads=                replace the run's own; without threads= one thread labels up to eight images
-    tta=0 tta_invert=false           one view of each image, where the run has several: sooner, a little worse
+    views=unsure|all                 with test-time augmentation: further views only of images whose label they could
+                                     change, or all views of each, as for scores: much slower, and the same labels
+    tta=0 tta_invert=false           one view of each image: sooner still, and a little worse
     Files that cannot be read are told on standard error and skipped; the exit code is then 1."""
 
     run: str = "last"
     format: Literal["table", "jsonl", "csv"] = "table"
+    views: Literal["unsure", "all"] = "unsure"
 
 
 def main() -> None:
@@ -58,6 +61,8 @@ def main() -> None:
         trained = load_trained_model(choice.path, overrides)
         choice.tell()
         print(trained.about_temperature, file=sys.stderr)
+        if arguments.views == "unsure" and trained.about_views is not None:
+            print(trained.about_views, file=sys.stderr)
         unreadable: list[Path] = []
 
         def tell(file: Path, why: str) -> None:
@@ -66,7 +71,8 @@ def main() -> None:
 
         total = len(files) if isinstance(files, list) else None
         hidden = True if sys.stdout.isatty() else None  # on a terminal the lines themselves show progress
-        predictions = tqdm(predict_files(trained, files, tell), total=total, unit="file", disable=hidden)
+        predicted = predict_files(trained, files, tell, all_views=arguments.views == "all")
+        predictions = tqdm(predicted, total=total, unit="file", disable=hidden)
         for line in format_predictions(predictions, arguments.format):
             print(line)
         sys.stdout.flush()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CLASSES = 10
+_DIRECTIONS = ((2, -1), (2, 1), (3, -1), (3, 1))  # of shifts: dimension and sign
 
 
 @torch.inference_mode()
@@ -18,14 +19,28 @@ def predict_logits(
 
     Logits are means over the `test_time_views` of each image.
     """
+    logits, labels = zip(*_view_logits(model, batches, shift, invert), strict=True)
+    return torch.cat([views.mean(dim=0) for views in logits]).cpu(), torch.cat(labels).cpu()
+
+
+@torch.inference_mode()
+def predict_views(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], shift: int = 0, invert: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `predict_logits`, and last also the logits of each view, `[V, N, 10]`."""
+    logits, labels = zip(*_view_logits(model, batches, shift, invert), strict=True)
+    means = torch.cat([views.mean(dim=0) for views in logits])
+    return means.cpu(), torch.cat(labels).cpu(), torch.cat(logits, dim=1).cpu()
+
+
+def _view_logits(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], shift: int, invert: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Of each batch the logits `[V, B, 10]` of the `test_time_views`, and the labels `[B]`."""
     model.eval()
-    logits, labels = [], []
-    for images, targets in batches:
+    for images, labels in batches:
         views = test_time_views(images, shift, invert)
-        outputs = [model(view.contiguous(memory_format=torch.channels_last)).float() for view in views]
-        logits.append(torch.stack(outputs).mean(dim=0))
-        labels.append(targets)
-    return torch.cat(logits).cpu(), torch.cat(labels).cpu()
+        yield torch.stack([model(view.contiguous(memory_format=torch.channels_last)).float() for view in views]), labels
 
 
 def test_time_views(images: Tensor, shift: int, invert: bool) -> list[Tensor]:
@@ -34,15 +49,24 @@ def test_time_views(images: Tensor, shift: int, invert: bool) -> list[Tensor]:
     Repeats the pixels at the border. With `invert` also all these views with light and dark swapped (test-time
     augmentation).
     """
-    views = [images] if shift == 0 else [images, *_shifted(images, shift)]
+    plain = range(view_count(shift, invert=False))
+    views = [test_time_view(images, number, shift) for number in plain]
     return [*views, *(255 - view for view in views)] if invert else views
 
 
-def _shifted(images: Tensor, pixels: int) -> Iterator[Tensor]:
-    for dim in (2, 3):
+def test_time_view(images: Tensor, number: int, shift: int) -> Tensor:
+    """One of `test_time_views(images, shift, invert=True)`, without the others."""
+    inverted, place = divmod(number, view_count(shift, invert=False))
+    if place > 0:
+        dim, sign = _DIRECTIONS[place - 1]
         places = torch.arange(images.shape[dim], device=images.device)
-        for step in (-pixels, pixels):
-            yield images.index_select(dim, (places + step).clamp(0, images.shape[dim] - 1))
+        images = images.index_select(dim, (places + sign * shift).clamp(0, images.shape[dim] - 1))
+    return 255 - images if inverted else images
+
+
+def view_count(shift: int, invert: bool) -> int:
+    """The number of `test_time_views`."""
+    return (1 + len(_DIRECTIONS) * (shift > 0)) * (1 + invert)
 
 
 def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:

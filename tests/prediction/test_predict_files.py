@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from PIL import Image
 from support import ROOT, TINY, Command, command_line, environment, run_in
 
 from housenumbers.data.digits import read_digits
+from housenumbers.evaluation.few_views import StoppingRule
 from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.metrics import predict_logits
 from housenumbers.runtime.errors import UserError
@@ -62,17 +64,21 @@ def test_probabilities_are_the_models_own_divided_by_its_temperature(
     assert f"temperature {trained.temperature:.3f}" in done.stderr
 
 
-def test_a_run_with_several_views_can_be_asked_for_one(finished: Path, images: Path, tmp_path: Path) -> None:
+def test_a_run_with_several_views_can_be_asked_for_one_or_all(finished: Path, images: Path, tmp_path: Path) -> None:
     run = tmp_path / "alone.pt"
     whole = torch.load(finished / "checkpoints/best.pt", weights_only=True)
     torch.save({**whole, "config": {**whole["config"], "tta": 2, "tta_invert": True}}, run)
     words = (f"images={images}", "format=jsonl")
-    several, one, plain = (
-        rows(run_in(tmp_path, "predict", f"run={where}", *words, *more).stdout)
-        for where, more in ((run, ()), (run, ("tta=0", "tta_invert=false")), (finished, ()))
+    one_view = ("tta=0", "tta_invert=false")
+    rule = StoppingRule(2, True, 0.0, [1.0, 1.0, 1.0], 99, "validation").to_dict()  # which takes every first answer
+    first = tmp_path / "first.pt"
+    torch.save({**torch.load(run, weights_only=True), "stopping_rule": rule}, first)
+    asked = ((run, ()), (run, one_view), (finished, ()), (first, ()), (first, ("views=all",)))
+    several, one, plain, stopped, all_views = (
+        rows(run_in(tmp_path, "predict", f"run={where}", *words, *more).stdout) for where, more in asked
     )
-    assert one == plain
-    assert several != plain
+    assert one == plain == stopped
+    assert several == all_views != plain
 
 
 def test_csv_and_table_say_the_same(finished: Path, images: Path, command: Command) -> None:
@@ -171,10 +177,12 @@ def test_mistakes_are_one_line(tmp_path: Path, command: Command, words: list[str
 def test_without_validation_the_temperature_is_1_and_it_says_so(tmp_path: Path, images: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    assert run_in(home, "train", *TINY, "epochs=1", "data.val_fraction=0").returncode == 0
+    views = ("tta=1", "tta_invert=true")
+    assert run_in(home, "train", *TINY, "epochs=1", "data.val_fraction=0", *views).returncode == 0
     done = run_in(home, "predict", f"images={images}")
     assert done.returncode == 0, done.stderr
     assert "not calibrated: there is no validation part (data.val_fraction=0)" in done.stderr
+    assert re.search(r"1 to 10 views of each image: stops at a margin of \d+\.\d\d \(\d+ training crops\)", done.stderr)
     refused = run_in(home, "evaluate", "split=validation", "calibrate=true")
     assert refused.returncode == 2
     assert "no validation part" in refused.stderr

@@ -1,7 +1,7 @@
 """The data of the page: the list of runs, and a model's prediction for an image."""
 
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class Models:
 def answer_image(trained: TrainedModel, image: Tensor) -> dict[str, Any]:
     """The prediction for an image, uint8 `[3, 32, 32]`, as in predict.py, with an occlusion map."""
     (prediction,) = predict_images([""], image[None], trained)
-    maps, _ = occlusion(trained.logits, image[None], torch.tensor([prediction.label]))
+    maps, _ = occlusion(partial(trained.logits, all_views=True), image[None], torch.tensor([prediction.label]))
     return {
         "label": prediction.label,
         "probabilities": prediction.probabilities,

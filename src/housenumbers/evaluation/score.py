@@ -11,6 +11,7 @@ from housenumbers.data.class_folders import log_unused_files
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.evaluation.calibration import calibrate, calibration_caveat, reliability
+from housenumbers.evaluation.few_views import choose_rule
 from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
 from housenumbers.metrics import classification_scores
 from housenumbers.runtime.errors import UserError
@@ -71,17 +72,21 @@ def scores_file_name(what: str, trained: TrainedModel, split: str, elsewhere: Da
 
 
 def recalibrate(run: Path, overrides: Sequence[str]) -> dict[str, float]:
-    """Fits the temperature on the run's validation part and writes it into the checkpoint, as the end of a run does.
+    """Fits temperature and stopping rule on the run's validation part and writes them into the checkpoint.
 
-    For a run that did not end, or a checkpoint of a version without temperatures. Raises as `evaluate_run`, and where
-    another process works on the run.
+    The end of a run does the same. For a run that did not end, or a checkpoint of a version without temperatures.
+    Raises as `evaluate_run`, and where another process works on the run.
     """
     file = checkpoint_path(run)
     folder = enclosing_run(file) if file.exists() else None  # the lock would make the folder of a missing file
     with RunFolder(folder).locked() if folder else nullcontext():
         trained = load_trained_model(run, overrides)
-        calibration = calibrate(*trained.predict(load_part(trained, "validation")))
-        save_checkpoint(trained.file, {**trained.content, "calibration": calibration})
+        logits, labels, views = trained.predict_views(load_part(trained, "validation"))
+        calibration = calibrate(logits, labels)
+        fitted: dict[str, Any] = {"calibration": calibration}
+        if rule := choose_rule(views, trained.config.tta, trained.config.tta_invert, "validation"):
+            fitted["stopping_rule"] = rule.to_dict()
+        save_checkpoint(trained.file, {**trained.content, **fitted})
     if caveat := calibration_caveat(calibration):
         crops = plural(int(calibration["n"]), "crop")
         log.warning("temperature %.3f, fitted on %s: %s", calibration["temperature"], crops, caveat)

@@ -13,8 +13,9 @@ from housenumbers.config.validate import load_saved_config
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.calibration import calibration_caveat
+from housenumbers.evaluation.few_views import StoppingRule, predict_with_few_views, stopping_rule_of
 from housenumbers.evaluation.input_check import check_images, checked_before, register_input_check
-from housenumbers.metrics import predict_logits
+from housenumbers.metrics import predict_views, view_count
 from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import InputError, UserError
@@ -36,36 +37,53 @@ class TrainedModel:
     file: Path
     content: dict[str, Any]  # the checkpoint's
     parameters: int  # before batch norms are folded
+    stopping_rule: StoppingRule | None = None  # of the views of an image. None: all are used, or there is only one
 
     def predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
-        """Logits `[N, 10]` and labels `[N]`, on the CPU, computed as for the run's final scores.
+        """Logits `[N, 10]` and labels `[N]`, on the CPU, computed as for the run's final scores: from all views.
 
         Raises InputError where `data` are not valid images, uint8 or float on 0..255, and labels. Raises UserError
         where the logits are not finite numbers.
         """
+        logits, labels, _ = self.predict_views(data)
+        return logits, labels
+
+    def predict_views(self, data: LabeledImages) -> tuple[Tensor, Tensor, Tensor]:
+        """As `predict`, and last also the logits of each view, `[V, N, 10]`."""
         check_images(data.images)
         return self._predict(data)
 
-    def _predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
+    def _predict(self, data: LabeledImages) -> tuple[Tensor, Tensor, Tensor]:
         try:
             data.check_labels()
         except ValueError as error:
             raise InputError(str(error)) from None
         batches = eval_batches(data.to(self.device))
         with one_line_memory_errors(), checked_before():
-            logits, labels = predict_logits(self.model, batches, self.config.tta, self.config.tta_invert)
-        if not logits.isfinite().all():
-            raise UserError(f"{self.file}: gives no finite numbers: its training has diverged: use another one")
-        return logits, labels
+            logits, labels, views = predict_views(self.model, batches, self.config.tta, self.config.tta_invert)
+        self._check_finite(logits)
+        return logits, labels, views
 
-    def logits(self, images: Tensor, may_be_dark: bool = False) -> Tensor:
+    def logits(self, images: Tensor, may_be_dark: bool = False, all_views: bool = False) -> Tensor:
         """Logits `[N, 10]` of images `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities.
 
         Images are uint8, or float on 0..255. Images of other sizes than 32x32 are stretched, unlike in `read_image`.
-        Raises as `predict` does, but takes uint8 images of zeros and ones only where they `may_be_dark`, as in files.
+        With test-time augmentation an image gets only as many views as the `stopping_rule` demands, or `all_views`, as
+        for the run's final scores. Raises as `predict` does, but takes uint8 images of zeros and ones only where they
+        `may_be_dark`, as in files.
         """
         check_images(images, may_be_dark)
-        return self._predict(LabeledImages(images, torch.zeros(len(images), dtype=torch.long)))[0] / self.temperature
+        if self.stopping_rule is None or all_views:
+            labels = torch.zeros(len(images), dtype=torch.long)
+            return self._predict(LabeledImages(images, labels))[0] / self.temperature
+        with one_line_memory_errors(), checked_before():
+            logits = predict_with_few_views(self.model, images.to(self.device), self.stopping_rule).cpu()
+        self._check_finite(logits)
+        return logits / self.temperature
+
+    def _check_finite(self, logits: Tensor) -> None:
+        if not logits.isfinite().all():
+            raise UserError(f"{self.file}: gives no finite numbers: its training has diverged: use another one")
 
     @property
     def calibration(self) -> dict[str, float] | None:
@@ -90,6 +108,17 @@ class TrainedModel:
         crops = plural(int(self.calibration["n"]), "validation crop")
         text = f"{self.file}: temperature {self.temperature:.3f}, fitted on {crops}"
         return f"{text} ({caveat})" if (caveat := calibration_caveat(self.calibration)) else text
+
+    @property
+    def about_views(self) -> str | None:
+        """One line on the views of each image. None where there is only one."""
+        count = view_count(self.config.tta, self.config.tta_invert)
+        if count == 1:
+            return None
+        if (rule := self.stopping_rule) is None:
+            return f"{self.file}: {count} views of each image"
+        images = f"{rule.n:,} validation crops" if rule.part == "validation" else f"{rule.n:,} training crops"
+        return f"{self.file}: 1 to {count} views of each image: stops at a margin of {rule.threshold:.2f} ({images})"
 
     @property
     def home(self) -> Path:
@@ -120,7 +149,8 @@ def load_trained_model(run: Path | str, overrides: Sequence[str] = ()) -> Traine
     unfolded = rebuild_model(content, file, device)
     model = fold_batch_norms(unfolded).requires_grad_(False)
     register_input_check(model)  # again, since folding makes another module
-    return TrainedModel(model, config, device, file, content, parameter_count(unfolded))
+    rule = stopping_rule_of(content, config.tta, config.tta_invert, file)
+    return TrainedModel(model, config, device, file, content, parameter_count(unfolded), rule)
 
 
 def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) -> nn.Module:

@@ -84,7 +84,7 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
     file = file or trained.home / f"model{last}{SUFFIXES[form]}"
     writer, metadata = _FORMATS[form], describe(trained)
     crops, images = _crops(trained)
-    expected = trained.logits(images).softmax(dim=1)
+    expected = trained.logits(images, all_views=True).softmax(dim=1)
     differences: list[float] = []
 
     def write(temporary: BinaryIO) -> None:

@@ -31,14 +31,17 @@ class Prediction(NamedTuple):
 
 
 def predict_files(
-    trained: TrainedModel, files: Iterable[Path], on_unreadable: Callable[[Path, str], None]
+    trained: TrainedModel,
+    files: Iterable[Path],
+    on_unreadable: Callable[[Path, str], None],
+    all_views: bool = False,
 ) -> Iterator[Prediction]:
     """A prediction for each readable file, in their order. Calls `on_unreadable` with the others and the reason."""
     remaining = iter(files)
     while batch := list(islice(remaining, _BATCH)):
         if read := _readable(batch, on_unreadable):
             paths, images = zip(*read, strict=True)
-            yield from predict_images(list(map(str, paths)), torch.stack(images), trained)
+            yield from predict_images(list(map(str, paths)), torch.stack(images), trained, all_views)
 
 
 def format_predictions(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
@@ -58,9 +61,11 @@ def format_predictions(predictions: Iterable[Prediction], form: str) -> Iterator
             yield _csv_line([prediction.file, prediction.label, prediction.confidence, *prediction.probabilities])
 
 
-def predict_images(names: Sequence[str], images: Tensor, trained: TrainedModel) -> Iterator[Prediction]:
+def predict_images(
+    names: Sequence[str], images: Tensor, trained: TrainedModel, all_views: bool = False
+) -> Iterator[Prediction]:
     """The predictions for images, uint8 `[N, 3, 32, 32]`, with these names."""
-    probabilities = trained.logits(images, may_be_dark=True).softmax(dim=1).double()
+    probabilities = trained.logits(images, may_be_dark=True, all_views=all_views).softmax(dim=1).double()
     for name, row, label in zip(names, probabilities.tolist(), probabilities.argmax(dim=1).tolist(), strict=True):
         rounded = [round(probability, _DIGITS) for probability in row]
         yield Prediction(name, label, rounded[label], rounded)

@@ -3,6 +3,7 @@
 import shlex
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ def _explained(trained: TrainedModel, images: Tensor, logits: Tensor, labels: Te
     if not indices:
         return []
     selected = images[indices]
-    maps, least = occlusion(trained.logits, selected, predicted[indices])
+    maps, least = occlusion(partial(trained.logits, all_views=True), selected, predicted[indices])
     whole = logits.softmax(dim=1).amax(dim=1)
     return [
         gallery_item(

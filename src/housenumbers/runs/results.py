@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from housenumbers.config.schema import TrainConfig
@@ -12,9 +13,10 @@ from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import Splits, load_test
 from housenumbers.evaluation.calibration import calibrate, calibration_caveat
+from housenumbers.evaluation.few_views import choose_rule, sample_for_rule
 from housenumbers.evaluation.input_check import checked_before
 from housenumbers.evaluation.trained_model import rebuild_model
-from housenumbers.metrics import classification_scores, predict_logits
+from housenumbers.metrics import classification_scores, predict_views, view_count
 from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking import tensorboard
@@ -44,7 +46,7 @@ def write_results(
     A sweep's trial is not scored on the test part, and its figures, which would take longer than all else that follows
     its training, are drawn with its page (`reports.run_page`).
     `best_sha256` is the `weights_sha256` of the best weights. Adds the temperature fitted on the validation part to
-    best.pt. Returns the scores, for example test_accuracy.
+    best.pt, and the stopping rule of the views. Returns the scores, for example test_accuracy.
     Raises DivergedError where a loss is not finite: without validation the last step's weights were never scored.
     """
     device = splits.train.images.device
@@ -62,13 +64,14 @@ def write_results(
     scores: dict[str, dict[str, Any]] = {}
     for part, data in parts.items():
         with checked_before():
-            logits, labels = predict_logits(model, eval_batches(data), config.tta, config.tta_invert)
+            logits, labels, views = predict_views(model, eval_batches(data), config.tta, config.tta_invert)
         scores[part] = {**classification_scores(logits, labels), **custom_metrics(config.metrics, logits, labels)}
         check_finite(scores[part]["loss"], f"{part} loss with the weights of epoch {epoch}")
         if part == "validation":
             checkpoint["calibration"] = calibrate(logits, labels)
             if caveat := calibration_caveat(checkpoint["calibration"]):
                 log.info("temperature %.3f of the probabilities: %s", checkpoint["calibration"]["temperature"], caveat)
+            _keep_stopping_rule(config, checkpoint, views, part)
             save_checkpoint(folder.best, checkpoint)
         if not is_trial:
             from housenumbers.evaluation.run_figures import save_predictions  # slow import
@@ -77,6 +80,12 @@ def write_results(
             images = data.images.cpu()
             save_predictions(folder.figures, part, scores[part], images, labels, logits / temperature)
 
+    if splits.validation is None and view_count(config.tta, config.tta_invert) > 1:
+        sample = eval_batches(sample_for_rule(splits.train))
+        with checked_before():
+            *_, views = predict_views(model, sample, config.tta, config.tta_invert)
+        _keep_stopping_rule(config, checkpoint, views, "train")
+        save_checkpoint(folder.best, checkpoint)
     if scores:
         tensorboard.log_scores(writer, scores, epoch)
     if outdated := folder.remove_derived_files():
@@ -107,6 +116,12 @@ def write_results(
         log.info("test accuracy %.2f %% of %d, with the weights of epoch %d", 100 * test["accuracy"], test["n"], epoch)
     log.info("trained in %.1f s; all results in %s", state.seconds, folder.path)
     return final
+
+
+def _keep_stopping_rule(config: TrainConfig, checkpoint: dict[str, Any], views: Tensor, part: str) -> None:
+    """Adds to the checkpoint when an image of a prediction needs no further view, if there are several."""
+    if rule := choose_rule(views, config.tta, config.tta_invert, part):
+        checkpoint["stopping_rule"] = rule.to_dict()
 
 
 def _best_checkpoint(config: TrainConfig, folder: RunFolder, epoch: int, device: torch.device) -> dict[str, Any]:
