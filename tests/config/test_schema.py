@@ -232,6 +232,7 @@ def test_early_stopping_needs_a_validation_part() -> None:
         (["seed=null"], "seed=null: must be a whole number"),
         (["data.download=maybe"], "data.download=maybe: must be true or false"),
         (["model.blocks=2"], "model.blocks=2: must be a list of whole numbers"),
+        (["model.blocks='[1,1]'"], "model.blocks=.* must be a list of whole numbers.*leave out the quotes within"),
         (["model.blocks=[1.5]"], "model.blocks=1.5: must be a list of whole numbers"),
         (["data.reduce=10%"], "data.reduce=10%: must be a number: write 0.1"),
         (["model.width=8px"], "model.width=8px: must be a whole number"),

@@ -14,7 +14,7 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.occlusion import occlusion
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model, rebuild_model
 from housenumbers.prediction.predict_files import predict_files
-from housenumbers.runtime.errors import InputError
+from housenumbers.runtime.errors import InputError, UserError
 from housenumbers.training.build import build_model
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -108,6 +108,17 @@ def test_black_images_and_dark_files_are_answered(trained: TrainedModel, tmp_pat
     Image.fromarray(dark[0].permute(1, 2, 0).numpy()).save(tmp_path / "dark.png")
     (prediction,) = predict_files(trained, [tmp_path / "dark.png"], pytest.fail)
     assert prediction.label in range(10)
+
+
+def test_too_little_memory_is_a_line_with_what_helps_here(
+    trained: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("housenumbers.evaluation.trained_model.predict_views", full)
+    with pytest.raises(UserError, match=r"^out of memory: .*device=cpu"):
+        trained.logits(IMAGES)
 
 
 def test_a_path_may_be_text(trained: TrainedModel) -> None:

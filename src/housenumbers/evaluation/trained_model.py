@@ -59,7 +59,7 @@ class TrainedModel:
         except ValueError as error:
             raise InputError(str(error)) from None
         batches = eval_batches(data.to(self.device))
-        with one_line_memory_errors(), checked_before():
+        with one_line_memory_errors("end other programs, or take another device (device=cpu)"), checked_before():
             logits, labels, views = predict_views(self.model, batches, self.config.tta, self.config.tta_invert)
         self._check_finite(logits)
         return logits, labels, views

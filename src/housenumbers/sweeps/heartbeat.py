@@ -66,7 +66,7 @@ def requeue_trial(study: optuna.Study, trial: FrozenTrial, died: bool = False) -
         study.enqueue_trial(enqueued | trial.params, user_attrs=attributes)
     try:
         if gives_up:
-            reason = f"its process died {deaths} times at the same point: too little memory?"
+            reason = f"its process died {deaths} times at the same point: too little memory? lower data.batch_size"
             study._storage.set_trial_user_attr(trial._trial_id, "error", reason)
         else:
             study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
