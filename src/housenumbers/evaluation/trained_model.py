@@ -26,6 +26,8 @@ from housenumbers.training.build import build_model, parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, load_weights, weights_in
 from housenumbers.training.checkpoint_owner import check_owner, enclosing_run
 
+_MORE_MEMORY = "end other programs, or take another device (device=cpu)"
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -59,7 +61,7 @@ class TrainedModel:
         except ValueError as error:
             raise InputError(str(error)) from None
         batches = eval_batches(data.to(self.device))
-        with one_line_memory_errors("end other programs, or take another device (device=cpu)"), checked_before():
+        with one_line_memory_errors(_MORE_MEMORY), checked_before():
             logits, labels, views = predict_views(self.model, batches, self.config.tta, self.config.tta_invert)
         self._check_finite(logits)
         return logits, labels, views
@@ -76,7 +78,7 @@ class TrainedModel:
         if self.stopping_rule is None or all_views:
             labels = torch.zeros(len(images), dtype=torch.long)
             return self._predict(LabeledImages(images, labels))[0] / self.temperature
-        with one_line_memory_errors(), checked_before():
+        with one_line_memory_errors(_MORE_MEMORY), checked_before():
             logits = predict_with_few_views(self.model, images.to(self.device), self.stopping_rule).cpu()
         self._check_finite(logits)
         return logits / self.temperature
