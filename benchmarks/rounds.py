@@ -24,6 +24,7 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.mat_file import read_mat
 from housenumbers.data.svhn import locate
 from housenumbers.runtime import processes
+from housenumbers.runtime.errors import UserError
 from housenumbers.training.reproducibility import environment
 
 Seconds = dict[str, list[float]]  # of each contestant, round by round
@@ -120,6 +121,14 @@ class Images(Dataset[tuple[Any, int]]):
     def __getitem__(self, index: int) -> tuple[Any, int]:
         image = Image.fromarray(self.pixels[index])
         return image if self.transform is None else self.transform(image), self.labels[index]
+
+
+def checkout(key: str, folder: str) -> Path:
+    """Another checkout of this project, named by the argument `key`. Raises UserError where there is none."""
+    path = Path(folder).absolute()
+    if not (path / "src" / "train.py").is_file():
+        raise UserError(f"{key}={folder}: no checkout of this project: git worktree add {folder} COMMIT makes one")
+    return path
 
 
 def machine(threads: int | None = None) -> str:

@@ -27,11 +27,13 @@ from hydra.plugins.launcher import Launcher
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
+TRAIN = ROOT / "src/train.py"
 sys.path.insert(0, str(ROOT / "src"))
 
-from rounds import machine, verdict
+from rounds import checkout, machine, verdict
 
 from housenumbers.config.command_line import parse
+from housenumbers.config.constraints import Count
 from housenumbers.runtime.errors import one_line_errors
 from housenumbers.sweeps.database import open_storage
 from housenumbers.sweeps.space import read_space
@@ -39,7 +41,7 @@ from housenumbers.sweeps.study import open_study
 from housenumbers.sweeps.worker import Worker
 
 TINY = ("data=digits", "data.reduce=0.3", "model.width=4", "data.batch_size=32", "threads=1")
-OVERHEAD_GOAL, IDLE_GOAL, GROWTH_GOAL = 0.3, 0.05, 1.5
+OVERHEAD_GOAL, IDLE_GOAL, GROWTH_GOAL = 0.15, 0.05, 1.5
 
 
 @dataclass
@@ -49,31 +51,56 @@ class Arguments:
     python benchmarks/sweeper.py                 all three, the last one on SQLite
     python benchmarks/sweeper.py storage=URL     the last one in this database too: postgresql://USER@HOST/NAME
     python benchmarks/sweeper.py only=overhead   one of overhead, idle, growth
+    python benchmarks/sweeper.py only=overhead old=FOLDER   beside another checkout of this project, in turns
 
     trials=1000    of the growing study
-    short=20       trials of which the overhead is taken
+    short=20       trials of a sweep of which the overhead is taken
+    turns=1        sweeps of so many trials for each checkout
     uneven=40      trials of 1 to 30 epochs that two workers share"""
 
     only: Literal["overhead", "idle", "growth"] | None = None
     storage: str | None = None
+    old: str | None = None
+    turns: Count = 1
     trials: Annotated[int, Ge(100)] = 1000
     short: Annotated[int, Ge(3)] = 20
     uneven: Annotated[int, Ge(2)] = 40
 
 
-def sweep(home: Path, script: str, *words: str) -> Path:
+def sweep(home: Path, script: Path, *words: str) -> Path:
     """Runs a sweep with `home` as its folder."""
-    command = [sys.executable, ROOT / script, "-m", *TINY, *words, f"hydra.sweep.dir={home}"]
+    command = [sys.executable, script, "-m", *TINY, *words, f"hydra.sweep.dir={home}"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=home)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return home
 
 
-def overhead(home: Path, n: int) -> list[str]:
-    """From the start of one trial to the start of the next, without the training in between."""
+def overhead(home: Path, n: int, turns: int, old: Path | None) -> list[str]:
+    """The overhead of a trial here, and in the checkout `old`, whose sweeps take turns with ours."""
+    costs: dict[str, list[float]] = {"here": []} | ({} if old is None else {"old": []})
+    for turn in range(turns):
+        for name in costs if turn % 2 == 0 else reversed(list(costs)):
+            folder = home / f"{name}{turn}"
+            folder.mkdir()
+            costs[name] += trial_costs(folder, TRAIN if name == "here" or old is None else old / "src/train.py", n)
+    lines = []
+    for name, values in costs.items():
+        median = statistics.median(values)
+        met = f"; {verdict(median < OVERHEAD_GOAL, f'{OVERHEAD_GOAL} s')}" if name == "here" else ""
+        said = "" if name == "here" else f", {old}"
+        lines.append(
+            f"overhead of a trial beyond its training{said}: {median:.3f} s ({spread(values)}{met}); n={len(values)}"
+        )
+    if old is not None:
+        lines.append(f"old / here: {statistics.median(costs['old']) / statistics.median(costs['here']):.2f}")
+    return lines
+
+
+def trial_costs(home: Path, script: Path, n: int) -> list[float]:
+    """From the start of one trial to the start of the next, in seconds, without the training in between."""
     words = ["optimizer.lr=interval(0.001,0.01)", "epochs=1", "hydra/sweeper/pruner=none", "hydra.sweeper.study_name=s"]
-    sweep(home, "src/train.py", "hydra/sweeper=optuna", *words, f"hydra.sweeper.n_trials={n}")
+    sweep(home, script, "hydra/sweeper=optuna", *words, f"hydra.sweeper.n_trials={n}")
     trials = optuna.load_study(study_name="s", storage=f"sqlite:///{home}/study.db").trials
     costs = []
     for trial, following in pairwise(trials[1:]):  # the first one imports
@@ -82,9 +109,7 @@ def overhead(home: Path, n: int) -> list[str]:
         assert following.datetime_start is not None
         between = (following.datetime_start - trial.datetime_start).total_seconds()
         costs.append(between - record["train_seconds"])
-    median = statistics.median(costs)
-    met = verdict(median < OVERHEAD_GOAL, f"{OVERHEAD_GOAL} s")
-    return [f"overhead of a trial beyond its training: {median:.3f} s ({spread(costs)}; {met}); n={len(costs)}"]
+    return costs
 
 
 def idle(home: Path, n: int) -> list[str]:
@@ -93,7 +118,7 @@ def idle(home: Path, n: int) -> list[str]:
     own = home / "ours"
     own.mkdir()
     words = ["hydra/sweeper/pruner=none", "hydra.sweeper.study_name=s", "search@hydra.sweeper.params=quick"]
-    sweep(own, "src/train.py", "hydra/sweeper=optuna", *lengths, *words, f"hydra.sweeper.n_trials={n}",
+    sweep(own, TRAIN, "hydra/sweeper=optuna", *lengths, *words, f"hydra.sweeper.n_trials={n}",
           "hydra.sweeper.n_jobs=2")  # fmt: skip
     trials = optuna.load_study(study_name="s", storage=f"sqlite:///{own}/study.db").trials
     spans = [(t.datetime_start.timestamp(), t.datetime_complete.timestamp()) for t in trials]  # type: ignore[union-attr]
@@ -104,7 +129,7 @@ def idle(home: Path, n: int) -> list[str]:
         return [*lines, "stock batches of two: not measured, needs pip install -e '.[joblib]'"]
     theirs = home / "stock"
     theirs.mkdir()
-    sweep(theirs, "benchmarks/stock_sweep.py", "hydra/sweeper=stock", *lengths, f"hydra.sweeper.n_trials={n}",
+    sweep(theirs, ROOT / "benchmarks/stock_sweep.py", "hydra/sweeper=stock", *lengths, f"hydra.sweeper.n_trials={n}",
           "hydra.sweeper.n_jobs=2", "hydra/launcher=joblib", "hydra.sweep.subdir=${hydra.job.num}")  # fmt: skip
     spans = []
     for file in theirs.glob("*/run.json"):
@@ -164,6 +189,7 @@ def main() -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("housenumbers").setLevel(logging.WARNING)
         warnings.filterwarnings("ignore", message="Heartbeat of storage")
+        old = None if arguments.old is None else checkout("old", arguments.old)
         print(machine(), flush=True)
         with tempfile.TemporaryDirectory() as temporary, tqdm(total=3, unit="part", leave=False, disable=None) as bar:
             for name in ("overhead", "idle", "growth"):
@@ -174,7 +200,7 @@ def main() -> None:
                     continue
                 bar.set_description(name)
                 if name == "overhead":
-                    lines = overhead(home, arguments.short)
+                    lines = overhead(home, arguments.short, arguments.turns, old)
                 elif name == "idle":
                     lines = idle(home, arguments.uneven)
                 else:

@@ -32,6 +32,14 @@ def test_start_up_prints_seconds() -> None:
 
 
 @pytest.mark.slow
+def test_one_image_is_measured_beside_another_checkout() -> None:
+    done = bench("one_image", "n=1", f"old={ROOT}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("old / ours") == 2
+    assert done.stdout.count("import torch / ours") == 2
+
+
+@pytest.mark.slow
 def test_search_prints_ratios() -> None:
     done = bench("search", "data=digits", "seeds=1", "n_trials=2", "epochs=1")
     assert done.returncode == 0, done.stderr
@@ -40,8 +48,9 @@ def test_search_prints_ratios() -> None:
 
 @pytest.mark.slow
 def test_sweeper_prints_its_costs() -> None:
-    done = bench("sweeper", "trials=100", "short=3", "uneven=4")
+    done = bench("sweeper", "trials=100", "short=3", "uneven=4", f"old={ROOT}")
     assert done.returncode == 0, done.stderr
+    assert "old / here" in done.stdout
     for line in ("overhead of a trial", "idle share of two workers", "sqlite: around trial 10"):
         assert line in done.stdout
 
@@ -72,6 +81,8 @@ def test_ablation_prints_paired_differences_and_does_not_run_twice(tmp_path: Pat
         ("inference", ["only=resnet"], "only=resnet"),
         ("inference", ["data.root=nowhere"], "nowhere"),
         ("exported", ["only=resnet"], "only=resnet"),
+        ("one_image", ["old=nowhere"], "old=nowhere"),
+        ("sweeper", ["old=nowhere"], "old=nowhere"),
         ("against_others", ["only=keras"], "only=keras"),
         ("against_others", ["only=ours", "part=speed", "data.root=nowhere"], "nowhere"),
     ],
