@@ -211,3 +211,15 @@ def test_exported_prints_ratios() -> None:
     assert done.returncode == 0, done.stderr
     for line in ("fastnet, batches of 1:", "fastnet, batches of 250:", "onnx runtime / plain", "onnx runtime / folded"):
         assert line in done.stdout
+
+
+@pytest.mark.slow
+def test_views_prints_equal_labels_and_ratios_and_does_not_train_twice(tmp_path: Path) -> None:
+    words = ("data=synthetic", "data.size=400", "seeds=1", "n=100", "rounds=1", "threads=1", f"folder={tmp_path}")
+    assert bench("views", *words).returncode == 0
+    weights = (tmp_path / "seed=1/checkpoints/best.pt").read_bytes()
+    done = bench("views", *words)
+    assert done.returncode == 0, done.stderr
+    for line in ("of 100 labels differ", "equal labels: ", "calibration error", "views where needed / all views"):
+        assert line in done.stdout
+    assert (tmp_path / "seed=1/checkpoints/best.pt").read_bytes() == weights
