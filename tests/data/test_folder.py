@@ -186,6 +186,10 @@ def test_a_png_is_read_only_if_its_checksums_fit(tmp_path: Path) -> None:
     for file in (tmp_path / "damaged.png", io.BytesIO(content)):
         with pytest.raises(SyntaxError, match="bad header checksum"):
             read_image(file)
+    whole_content = (tmp_path / "whole.png").read_bytes()
+    for missing in (1, 4, 8, 12):  # of the last chunk, after the pixels
+        with pytest.raises(SyntaxError, match="truncated"):
+            read_image(io.BytesIO(whole_content[:-missing]))
 
 
 @pytest.mark.parametrize("name", ["pics ü (x)", "a=b", 'say "5"'])

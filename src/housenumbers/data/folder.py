@@ -1,8 +1,10 @@
 """Custom images, in a folder for each class: any size, mode and format that Pillow reads."""
 
 import inspect
+import struct
 import sys
 import warnings
+import zlib
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _SIZE = 32
+_PNG = b"\x89PNG\r\n\x1a\n"  # the beginning of such a file
 _TEST_FRACTION = 0.2  # where the folder is not split; always the same images
 _NAMED = 5  # unreadable files that a message names
 
@@ -111,14 +114,23 @@ def _upright_rgb(file: IO[bytes]) -> "Image.Image":
 def _check_sums(file: IO[bytes]) -> None:
     """Raises where the checksums in a PNG do not match.
 
-    Pillow decodes pixels without checking them, and detects damage only where the image is incomplete.
+    Pillow decodes pixels without checking them, and detects damage only where the image is incomplete. Its own check
+    opens the file a second time, which takes a seventh of the time for a small image.
     """
-    from PIL import Image
-
-    with Image.open(file) as opened:
-        if opened.format == "PNG":
-            opened.verify()
+    if file.read(len(_PNG)) == _PNG:
+        kind = b""
+        while kind != b"IEND":
+            length, kind = struct.unpack(">I4s", _read_exactly(file, 8))
+            content = _read_exactly(file, length)
+            if zlib.crc32(content, zlib.crc32(kind)) != int.from_bytes(_read_exactly(file, 4), "big"):
+                raise SyntaxError(f"broken PNG file (bad header checksum in {kind!r})")  # the type that Pillow raises
     file.seek(0)
+
+
+def _read_exactly(file: IO[bytes], size: int) -> bytes:
+    if len(content := file.read(size)) < size:
+        raise SyntaxError("broken PNG file (truncated)")
+    return content
 
 
 def error_reason(error: Exception) -> str:
