@@ -27,7 +27,7 @@ class Arguments:
     format=table|jsonl|csv           for people, or for programs: file, label, confidence and ten probabilities
     device=, threads=                replace the run's own; without threads= one thread labels up to eight images
     views=unsure|all                 with test-time augmentation: further views only of images whose label they could
-                                     change, or all views of each, as for scores: much slower, and the same labels
+                                     change, or all views of each, as for scores: exact, and several times slower
     tta=0 tta_invert=false           one view of each image: sooner still, and a little worse
     Files that cannot be read are told on standard error and skipped; the exit code is then 1."""
 
