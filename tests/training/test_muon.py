@@ -2,14 +2,16 @@
 
 import copy
 
+import pytest
 import torch
 from support import composed
 from torch import nn
 
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler
-from housenumbers.training.muon import MuonAdamW
+from housenumbers.training.muon import MuonAdamW, orthogonalize
 
 CPU = torch.device("cpu")
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # kellerjordan.github.io/posts/muon
 
 
 def small_model() -> nn.Module:
@@ -40,6 +42,47 @@ def test_a_kernels_update_is_nearly_orthogonal_and_the_rest_learns_too() -> None
     update = (after["stages.0.0.weight"] - before["stages.0.0.weight"]).flatten(1)
     sizes = torch.linalg.svdvals(update)
     assert sizes.max() / sizes.min() < 4, "no direction is much longer than another"
+
+
+@pytest.mark.parametrize("shape", [(24, 216), (128, 1152), (64, 27), (8, 8)], ids=str)
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_each_singular_value_goes_through_the_iteration(shape: tuple[int, int], steps: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    matrices = torch.randn(2, *shape, generator=generator) * torch.logspace(0, -3, shape[1])
+    left, values, right = torch.linalg.svd(matrices.double(), full_matrices=False)
+    values = values / values.norm(dim=1, keepdim=True)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(steps):
+        values = a * values + b * values**3 + c * values**5
+    expected = left @ torch.diag_embed(values) @ right
+    torch.testing.assert_close(orthogonalize(matrices, steps).double(), expected, rtol=0, atol=1e-3)
+
+
+def test_rounding_does_not_add_directions_to_a_gradient_of_rank_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    update = orthogonalize(torch.randn(1, 48, 1, generator=generator) @ torch.randn(1, 1, 216, generator=generator), 3)
+    sizes = torch.linalg.svdvals(update[0])
+    assert 0.6 < sizes[0] < 1.3
+    assert sizes[1] < 1e-4, "0.3 in bfloat16"
+
+
+def test_kernels_of_one_shape_are_updated_as_each_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights, gradients = (
+        [torch.randn(8, 4, 3, 3, generator=generator).contiguous(memory_format=torch.channels_last) for _ in range(3)]
+        for _ in range(2)
+    )
+    together = [nn.Parameter(weight.clone()) for weight in weights]
+    optimizer = MuonAdamW(together)
+    for weight, gradient in zip(together[:2], gradients[:2], strict=True):
+        weight.grad = gradient
+    optimizer.step()
+    for weight, gradient in zip(weights[:2], gradients[:2], strict=True):
+        alone = nn.Parameter(weight.clone())
+        alone.grad = gradient
+        MuonAdamW([alone]).step()
+        torch.testing.assert_close(alone, together.pop(0))
+    assert torch.equal(together[0], weights[2]), "a frozen kernel stays, without weight decay too"
 
 
 def test_gradients_in_another_memory_format_give_the_same_step() -> None:

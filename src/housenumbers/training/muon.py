@@ -1,5 +1,7 @@
 """Muon for convolutions and AdamW for all other parameters, as one optimizer."""
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -7,13 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+# Of the Newton-Schulz iteration: the slope at zero is as large as possible (Jordan et al. 2024).
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_EPSILON = 1e-7
+
 
 class MuonAdamW(Optimizer):
-    """torch.optim.Muon on convolution kernels as matrices (output channels by the rest), AdamW on other parameters.
+    """Muon on convolution kernels as matrices (output channels by the rest), AdamW on other parameters.
 
     Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) orthogonalizes the update of a matrix. It is scaled
     to the size of an AdamW update (Liu et al. 2025, arXiv:2502.16982), so that one learning rate serves both.
-    torch.optim.Muon accepts only matrices, so it receives views of the kernels, which share their memory.
     """
 
     def __init__(
@@ -29,9 +34,10 @@ class MuonAdamW(Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self._kernels = [[weight for weight in group["params"] if weight.ndim == 4] for group in self.param_groups]
         others = [[weight for weight in group["params"] if weight.ndim != 4] for group in self.param_groups]
+        # torch.optim.Muon accepts only matrices, so it receives views of the kernels, which share their memory.
         views = [[_by_place(weight.data).view(len(weight), -1) for weight in kernels] for kernels in self._kernels]
         self._matrices = [[nn.Parameter(view) for view in group] for group in views]
-        self._muon = torch.optim.Muon(
+        self._muon = _Float32Muon(
             [{"params": matrices} for matrices in self._matrices],
             lr, weight_decay, momentum, ns_steps=ns_steps, adjust_lr_fn="match_rms_adamw",
         )  # fmt: skip
@@ -60,6 +66,67 @@ class MuonAdamW(Optimizer):
         super().load_state_dict(state_dict["groups"])
         self._muon.load_state_dict(state_dict["muon"])
         self._adamw.load_state_dict(state_dict["adamw"])
+
+
+class _Float32Muon(torch.optim.Muon):
+    """torch.optim.Muon with another step: in float32, on all matrices of one shape at once.
+
+    torch computes updates in bfloat16 for any type of weights. A CPU without instructions for it emulates them, 30
+    times slower, and their rounding errors become updates where gradients have a low rank.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        assert closure is None
+        for group in self.param_groups:
+            matrices = [matrix for matrix in group["params"] if matrix.grad is not None]
+            if not matrices:
+                continue
+            gradients = [matrix.grad for matrix in matrices]
+            for matrix in matrices:
+                if "momentum_buffer" not in self.state[matrix]:
+                    self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix)
+            averages = [self.state[matrix]["momentum_buffer"] for matrix in matrices]
+            torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
+            updates = torch._foreach_lerp(gradients, averages, group["momentum"])  # Nesterov
+            torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+            for matrix, update in zip(matrices, orthogonalize_all(updates, group["ns_steps"]), strict=True):
+                matrix.add_(update, alpha=-group["lr"] * 0.2 * math.sqrt(max(matrix.shape)))
+
+
+def orthogonalize_all(matrices: list[Tensor], steps: int) -> list[Tensor]:
+    """`orthogonalize` on float32 matrices `[M, N]` of any shapes, those of one shape together."""
+    by_shape = defaultdict(list)
+    for index, matrix in enumerate(matrices):
+        by_shape[matrix.shape].append(index)
+    results = list(matrices)
+    for indices in by_shape.values():
+        for index, result in zip(
+            indices, orthogonalize(torch.stack([matrices[i] for i in indices]), steps), strict=True
+        ):
+            results[index] = result
+    return results
+
+
+def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
+    """Replaces the singular values of each matrix `[B, M, N]` by values near 1, with Newton-Schulz iterations.
+
+    An iteration maps X to (a + b G + c G^2) X, where G = X X^T. All these factors are polynomials of the first G, so
+    they commute: the product of the factors is computed from G alone, which is small, and multiplied with X at the end.
+    """
+    if matrices.shape[1] > matrices.shape[2]:
+        return orthogonalize(matrices.mT, steps).mT
+    a, b, c = _COEFFICIENTS
+    matrices = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=_EPSILON)  # no singular value above 1
+    gram = matrices @ matrices.mT
+    product = None
+    for step in range(steps):
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=1, dim2=2).add_(a)
+        product = factor if product is None else factor @ product
+        if step < steps - 1:
+            gram = factor @ gram @ factor
+    return matrices if product is None else product @ matrices
 
 
 def _by_place(kernel: Tensor) -> Tensor:

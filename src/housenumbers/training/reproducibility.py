@@ -81,8 +81,13 @@ def _arithmetic() -> dict[str, Any]:
 
 @cache
 def _cpu_has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16, and oneDNN, which ONEDNN_MAX_CPU_ISA restricts, uses them.
+
+    Where it does not, torch computes a convolution in bfloat16 in a loop, 100 times as slow as one in float32.
+    """
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in an older torch
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    has_instructions = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return has_instructions and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @cache
