@@ -1,7 +1,8 @@
 """Rendered street-number digits, cached: no download, any number, any difficulty."""
 
 import inspect
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,11 +39,16 @@ def read_synthetic(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     return cached(name, repr(key), config.cache, partial(_render, config, part, count))
 
 
+@cache  # a curriculum needs them once for each difficulty, and they take seconds
+def _fonts(*files: Path) -> list[glyphs.Font]:
+    return glyphs.load_fonts(list(files))
+
+
 def _render(config: DataConfig, part: str, count: int) -> LabeledImages:
     """Renders on all cores."""
     import joblib  # imported here: only this function needs it
 
-    fonts = glyphs.load_fonts(glyphs.font_files(config.fonts))
+    fonts = _fonts(*glyphs.font_files(config.fonts))
     chunks = [range(begin, min(begin + _CHUNK, count)) for begin in range(0, count, _CHUNK)]
     render_chunk = partial(render.render_many, (config.render_seed, _PARTS[part]), config.difficulty, fonts)
     # Processes take a second to start, so few chunks are rendered in this one.
