@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -69,7 +69,7 @@ class MuonAdamW(Optimizer):
 
 
 class _Float32Muon(torch.optim.Muon):
-    """torch.optim.Muon with another step: in float32, on all matrices of one shape at once.
+    """torch.optim.Muon with another step: in float32, with fewer and larger products.
 
     torch computes updates in bfloat16 for any type of weights. A CPU without instructions for it emulates them, 30
     times slower, and their rounding errors become updates where gradients have a low rank.
@@ -90,43 +90,43 @@ class _Float32Muon(torch.optim.Muon):
             torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
             updates = torch._foreach_lerp(gradients, averages, group["momentum"])  # Nesterov
             torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
-            for matrix, update in zip(matrices, orthogonalize_all(updates, group["ns_steps"]), strict=True):
+            for matrix, update in zip(matrices, orthogonalize(updates, group["ns_steps"]), strict=True):
                 matrix.add_(update, alpha=-group["lr"] * 0.2 * math.sqrt(max(matrix.shape)))
 
 
-def orthogonalize_all(matrices: list[Tensor], steps: int) -> list[Tensor]:
-    """`orthogonalize` on float32 matrices `[M, N]` of any shapes, those of one shape together."""
-    by_shape = defaultdict(list)
-    for index, matrix in enumerate(matrices):
-        by_shape[matrix.shape].append(index)
-    results = list(matrices)
-    for indices in by_shape.values():
-        for index, result in zip(
-            indices, orthogonalize(torch.stack([matrices[i] for i in indices]), steps), strict=True
-        ):
-            results[index] = result
-    return results
-
-
-def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
-    """Replaces the singular values of each matrix `[B, M, N]` by values near 1, with Newton-Schulz iterations.
+def orthogonalize(matrices: Sequence[Tensor], steps: int) -> list[Tensor]:
+    """Replaces the singular values of each matrix `[M, N]` by values near 1, with `steps` Newton-Schulz iterations.
 
     An iteration maps X to (a + b G + c G^2) X, where G = X X^T. All these factors are polynomials of the first G, so
-    they commute: the product of the factors is computed from G alone, which is small, and multiplied with X at the end.
+    they commute: their product is computed from G alone, which is small, and multiplied with X at the end.
     """
-    if matrices.shape[1] > matrices.shape[2]:
-        return orthogonalize(matrices.mT, steps).mT
+    wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT for matrix in matrices]
+    wide = [matrix / matrix.norm().clamp(min=_EPSILON) for matrix in wide]  # no singular value above 1
+    by_size = defaultdict(list)  # indices of matrices whose G have one size, for one call for all of them
+    for index, matrix in enumerate(wide):
+        by_size[len(matrix)].append(index)
+    results = list(wide)
+    for indices in by_size.values():
+        grams = torch.stack([torch.mm(wide[index], wide[index].mT) for index in indices])
+        for index, factor in zip(indices, _newton_schulz_factor(grams, steps), strict=True):
+            results[index] = torch.mm(factor, wide[index])
+    return [
+        result if result.shape == matrix.shape else result.mT for result, matrix in zip(results, matrices, strict=True)
+    ]
+
+
+def _newton_schulz_factor(grams: Tensor, steps: int) -> Tensor:
+    """The product of the iterations' factors, `[B, M, M]`, for each G."""
     a, b, c = _COEFFICIENTS
-    matrices = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=_EPSILON)  # no singular value above 1
-    gram = matrices @ matrices.mT
     product = None
     for step in range(steps):
-        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor = torch.baddbmm(grams, grams, grams, beta=b, alpha=c)
         factor.diagonal(dim1=1, dim2=2).add_(a)
-        product = factor if product is None else factor @ product
+        product = factor if product is None else torch.bmm(factor, product)
         if step < steps - 1:
-            gram = factor @ gram @ factor
-    return matrices if product is None else product @ matrices
+            grams = torch.bmm(torch.bmm(factor, grams), factor)
+    assert product is not None
+    return product
 
 
 def _by_place(kernel: Tensor) -> Tensor:
