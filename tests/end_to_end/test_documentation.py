@@ -143,7 +143,7 @@ def small(command: str, home: Path) -> str:
         swept += ["data.batch_size"]
         command = re.sub(r"hydra.sweeper.n_trials=\d+", "", command) + " hydra.sweeper.n_trials=1"
     more = [word for word in SMALL.split() if word.partition("=")[0] not in swept]
-    without_width_and_blocks = "model=(torchvision|mobilenet|efficientnet)|experiment=(fast|synthetic|mine)"
+    without_width_and_blocks = "model=(torchvision|mobilenet|efficientnet)|experiment=(fast|quickstart|synthetic|mine)"
     if re.search(without_width_and_blocks, command):
         more = [word for word in more if not word.startswith("model.")]
     return f"{command}{data}{unofficial} {' '.join(more)}"
