@@ -6,7 +6,7 @@ from pathlib import Path
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import RunFolder
 
-LONG = 60.0  # seconds of training from which the page's few seconds are negligible
+LONG = 5.0  # seconds of training: shorter runs are tests, for which a page would take longer than the training
 
 
 def page_after_training(run: Path) -> None:
