@@ -77,26 +77,27 @@ def load_splits(config: DataConfig) -> Splits:
     joined = torch.cat([train, torch.arange(len(main.labels), trainable)])
     train = stratified_subset(joined, pool.labels, config.reduce, config.split_seed)
 
-    stages = [pool]
     fingerprints = [sha256 for _, sha256 in read_parts]
-    if config.curriculum:  # the same crops, so the indices are valid for all
-        read_stages = [
+    stages = []
+    for difficulty in config.curriculum:  # the same crops, so the indices are valid for all
+        stage = (
             read_parts[0] if difficulty == config.difficulty else _read(replace(config, difficulty=difficulty), "train")
-            for difficulty in config.curriculum
-        ]
-        stages = [data for data, _ in read_stages]
-        fingerprints += [sha256 for _, sha256 in read_stages]
+        )
+        stages.append(stage[0])
+        fingerprints.append(stage[1])
 
     digest = hashlib.sha256("".join(fingerprints).encode())
     for indices in (train, validation if validation is not None else torch.empty(0)):
         digest.update(indices.numpy().data)
         digest.update(b"|")
+    no_places = torch.empty(0, dtype=torch.long)
+    places = (train, no_places if validation is None else validation)
+    if stages:
+        train_parts, validation_part = [stage.subset(train) for stage in stages], pool.subset(places[1])
+    else:
+        *train_parts, validation_part = pool.split(*places)
     return Splits(
-        tuple(stage.subset(train) for stage in stages),
-        None if validation is None else pool.subset(validation),
-        digest.hexdigest(),
-        (train, torch.empty(0, dtype=torch.long) if validation is None else validation),
-        own_validation,
+        tuple(train_parts), None if validation is None else validation_part, digest.hexdigest(), places, own_validation
     )
 
 
