@@ -58,6 +58,38 @@ def test_an_option_s_parameters_are_drawn_with_that_option_alone() -> None:
         assert low <= params["optimizer.lr"] <= 10 * low
 
 
+SETTING = {"optimizer": "adam", "optimizer.lr": 0.002, "data.batch_size": 16}
+
+
+@pytest.mark.parametrize(
+    ("changed", "inside"),
+    [
+        ({}, True),
+        ({"optimizer.momentum": 0.9}, True),  # not of this option
+        ({"optimizer": "sgd"}, False),  # without a momentum, and with too low a learning rate
+        ({"optimizer": "sgd", "optimizer.lr": 0.02, "optimizer.momentum": 0.9}, True),
+        ({"optimizer": "muon"}, False),
+        ({"data.batch_size": 24}, False),
+        ({"optimizer.lr": 0.02}, False),
+        ({"optimizer.lr": None}, False),
+        ({"optimizer.lr": "auto"}, False),
+    ],
+)
+def test_a_setting_holds_the_values_of_all_its_parameters(changed: dict, inside: bool) -> None:
+    space, _, _ = read_space(PARAMS, [])
+    values = SETTING | changed
+    setting = space.setting(values | {"epochs": 3})
+    keys = {"optimizer", "optimizer.lr", "data.batch_size"} | ({"optimizer.momentum"} & {*changed} - {*SETTING})
+    if values["optimizer"] == "adam":
+        keys -= {"optimizer.momentum"}
+    assert setting == ({key: values[key] for key in keys} if inside else None)
+
+
+def test_a_key_that_the_configuration_lacks_gives_no_setting() -> None:
+    space, _, _ = read_space({"optimizer": {"lr": "interval(0,1)"}}, ["+optimizer.eps=interval(0,1)"])
+    assert space.setting({"optimizer.lr": 0.5}) is None
+
+
 def test_a_pinned_option_keeps_what_belongs_to_it() -> None:
     space, fixed, _ = read_space(PARAMS, ["optimizer=sgd"])
     assert fixed["optimizer"] == "sgd"

@@ -65,6 +65,17 @@ def test_the_figures_of_a_trial_are_drawn_with_its_page(searched: Path, tmp_path
             assert min(image.size) > 300
 
 
+def test_the_first_trial_is_the_configuration_itself_where_it_lies_in_the_space(tmp_path: Path) -> None:
+    assert sweep(tmp_path, "hydra.sweeper.n_trials=2", "optimizer.lr=interval(0.001,0.01)").returncode == 0
+    first, second = study(tmp_path).trials
+    assert first.params["optimizer.lr"] == 0.0013
+    assert second.params["optimizer.lr"] != 0.0013
+    other = tmp_path / "other"
+    other.mkdir()
+    assert sweep(other, "hydra.sweeper.n_trials=1", "optimizer.lr=interval(0.002,0.01)").returncode == 0
+    assert 0.002 <= study(other).trials[0].params["optimizer.lr"] <= 0.01
+
+
 @pytest.mark.slow
 def test_the_printed_command_repeats_the_best_trial(tmp_path: Path) -> None:
     import shlex

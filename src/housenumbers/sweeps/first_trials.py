@@ -1,4 +1,4 @@
-"""The first trials of a new study: reusable trials of earlier studies, and settings drawn at random."""
+"""The first trials of a new study: reusable ones of earlier studies, the configuration itself, random settings."""
 
 import random
 import time
@@ -28,11 +28,13 @@ def enqueue_first_trials(
     n_trials: int,
     may_wait: bool,
     earlier: Callable[[], list[FrozenTrial]] | None,
+    default: Mapping[str, Any] | None = None,
 ) -> None:
     """Adds the first trials to the study. Any process does this if it is not yet done, so a kill loses nothing.
 
     The first trials are the ones that `earlier` returns, and the sampler's random startup draws: equal for any number
-    of workers. With `may_wait` another machine, which the file lock does not cover, may be adding them: waits for it.
+    of workers. The setting `default` replaces the first of the draws, if there is one. With `may_wait` another machine,
+    which the file lock does not cover, may be adding them: waits for it.
     """
     count = min(sampler.get("n_startup_trials") or 0, n_trials) if sampler.get("seed") is not None else 0
     required = {_TAKEN} if earlier is not None else set()
@@ -60,7 +62,7 @@ def enqueue_first_trials(
         if count and _START not in study.user_attrs:
             enqueued = [trial.user_attrs.get(_START) for trial in trials]
             count = 0 if has_begun else max(0, count - number)
-            _enqueue(study, space, make_sampler(), [index for index in range(count) if index not in enqueued])
+            _enqueue(study, space, make_sampler(), [index for index in range(count) if index not in enqueued], default)
             study.set_user_attr(_START, count)
 
 
@@ -72,10 +74,13 @@ def _take_over(study: optuna.Study, trials: list[FrozenTrial], copied: list[Froz
     return len(trials)
 
 
-def _enqueue(study: optuna.Study, space: Space, sampler: BaseSampler, numbers: list[int]) -> None:
+def _enqueue(
+    study: optuna.Study, space: Space, sampler: BaseSampler, numbers: list[int], default: Mapping[str, Any] | None
+) -> None:
     scratch_study = optuna.create_study(directions=study.directions, sampler=sampler)
     for number in range(max(numbers, default=-1) + 1):
         trial = scratch_study.ask()
         space.draw(trial)
         if number in numbers:
-            study.enqueue_trial(trial.params, user_attrs={_START: number})
+            params = trial.params if number > 0 or default is None else dict(default)
+            study.enqueue_trial(params, user_attrs={_START: number})

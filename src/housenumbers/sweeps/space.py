@@ -54,6 +54,15 @@ class Space:
             for key, distribution in options[option].items():
                 trial._suggest(key, distribution)
 
+    def setting(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The parameters of a trial with these values, by dotted key, of keys and groups. None where one is outside."""
+        if not all(values.get(group) in options for group, options in self.options.items()):
+            return None
+        distributions = self.distributions({group: values[group] for group in self.options})
+        if not all(key in values and _contains(distributions[key], values[key]) for key in distributions):
+            return None
+        return {key: values[key] for key in distributions}
+
     def samples(self) -> list[list[str]]:
         """Overrides to compose as a check: each value of each unconditional choice, and the middle of each range."""
         lists = {key: value.choices for key, value in self.always.items() if isinstance(value, CategoricalDistribution)}
@@ -108,6 +117,13 @@ class Space:
         for group, options in self.options.items():
             for option, space in options.items():
                 yield group, option, space
+
+
+def _contains(distribution: BaseDistribution, value: Any) -> bool:
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except ValueError:  # no choice, or no number
+        return False
 
 
 def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, dict[str, str], list[str]]:

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers.config.schema import OBJECTIVES, VALID_NAME, TrainConfig, is_valid_name
 from housenumbers.config.validate import validate_composed
-from housenumbers.config.values import config_to_dict
+from housenumbers.config.values import config_to_dict, flatten
 from housenumbers.preflight import LAUNCHERS_HERE, check_for_launcher
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError
@@ -201,6 +201,7 @@ class Sweep:
         enqueue_first_trials(
             study, space, self._folder, sampler, partial(make_sampler, sampler, space), self._options["n_trials"],
             may_wait=not is_new and shared is not None, earlier=earlier if automatic and not is_grid else None,
+            default=space.setting({**flatten(config_to_dict(config)), **self._config.hydra.runtime.choices}),
         )  # fmt: skip
         study.sampler = self._sampler(study, space)
         study.pruner = make_pruner(self._options["pruner"])
