@@ -1,0 +1,48 @@
+"""Deletes runs: whole folders, after a question, and never what other runs or a study still need."""
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import plural
+from housenumbers.tracking.run_folder import RunFolder
+
+
+def delete_runs(runs: Sequence[Mapping[str, Any]], confirmed: bool) -> list[Path]:
+    """Deletes the folders of these records of `all_runs`, and returns them. Asks first, unless `confirmed`.
+
+    Raises UserError, before anything is deleted, where a run is running or a trial of a study, where its folder holds
+    other runs, or where there is nobody to ask.
+    """
+    folders = [Path(run["folder"]) for run in runs]
+    for folder, run in zip(folders, runs, strict=True):
+        _check(folder, run)
+    if not folders or not (confirmed or _agreed(folders)):
+        return []
+    for folder in folders:
+        with RunFolder(folder).locked():  # against a resume that has started since
+            shutil.rmtree(folder)
+    return folders
+
+
+def _check(folder: Path, run: Mapping[str, Any]) -> None:
+    if run["status"] == "running":
+        raise UserError(f"{folder}: is running: end it first, or leave it out: status=completed, say")
+    if run["status"] == "unreadable":
+        raise UserError(f"{folder}: cannot be read ({run['error']}): leave it out: status=completed, say")
+    if run.get("trial") is not None or (folder.parent / "study.db").exists():  # a damaged record does not say
+        raise UserError(f"{folder}: a trial of a study, which would miss it: delete the whole sweep's folder instead")
+    if others := [file.parent for file in folder.rglob("run.json") if file.parent != folder]:
+        raise UserError(f"{folder}: holds another run, {others[0]}: delete it by hand")
+
+
+def _agreed(folders: Sequence[Path]) -> bool:
+    for folder in folders:
+        print(folder, file=sys.stderr)
+    if not sys.stdin.isatty():
+        raise UserError(f"delete=true: nobody to ask whether {plural(len(folders), 'run')} may go: add yes=true")
+    print(f"Delete {plural(len(folders), 'folder')} with all files? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
