@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io
-from support import Command, composed, data_config
+from support import Command, composed, data_config, run_in
 
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.load import load_splits, load_test
@@ -260,7 +260,7 @@ def test_a_file_that_was_decoded_before_is_not_looked_at_again(
     check_files_and_device(data, False, "cpu")
     load_splits(data)
     load_test(data)
-    monkeypatch.setattr("housenumbers.data.svhn_files.check_mat_contents", pytest.fail)
+    monkeypatch.setattr("housenumbers.data.mat_contents.check_mat_contents", pytest.fail)
     check_files_and_device(data, False, "cpu")
 
 
@@ -269,4 +269,13 @@ def test_a_device_that_is_not_there_leaves_no_folder(command: Command, tmp_path:
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "device=cuda:99" in line
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_folder_in_the_place_of_a_mat_file_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    (tmp_path / "data" / "train_32x32.mat").mkdir(parents=True)
+    done = run_in(tmp_path, "train", "data=svhn", "data.root=data")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "train_32x32.mat: is not a file" in line
     assert not (tmp_path / "outputs").exists()

@@ -85,6 +85,12 @@ def test_a_setting_holds_the_values_of_all_its_parameters(changed: dict, inside:
     assert setting == ({key: values[key] for key in keys} if inside else None)
 
 
+def test_a_list_is_a_choice_by_its_text() -> None:
+    space, _, _ = read_space({"model": {"blocks": "choice([1,1,1],[2,2,2])"}}, [])
+    assert space.setting({"model.blocks": [2, 2, 2]}) == {"model.blocks": "[2,2,2]"}
+    assert space.setting({"model.blocks": [3, 3, 3]}) is None
+
+
 def test_a_key_that_the_configuration_lacks_gives_no_setting() -> None:
     space, _, _ = read_space({"optimizer": {"lr": "interval(0,1)"}}, ["+optimizer.eps=interval(0,1)"])
     assert space.setting({"optimizer.lr": 0.5}) is None

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.cache_entry import is_cached
-from housenumbers.data.mat_contents import check_mat_contents
 from housenumbers.data.mat_format import check_mat_format
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.signals import deferred_signals
 
 _SMALLEST_OFFICIAL = 60_000_000  # bytes: test_32x32.mat has 61 MiB
 
@@ -18,7 +18,9 @@ def check_svhn_files(config: DataConfig) -> None:
     """
     for path in _files(config):
         if not path.is_file():
-            if not config.download and not path.exists():
+            if path.exists():
+                raise UserError(f"{path}: is not a file: put SVHN's own file there")
+            if not config.download:
                 raise UserError(f"{path}: no such file: set data.root to its folder, or data.download=true")
         elif is_cached(path, config.cache, cache_variant(config)):
             continue  # it was decoded before
@@ -27,6 +29,8 @@ def check_svhn_files(config: DataConfig) -> None:
             if path.stat().st_size < _SMALLEST_OFFICIAL:
                 raise not_official(path, "it is too small")
         else:
+            with deferred_signals():  # an interrupted import leaves NumPy broken
+                from housenumbers.data.mat_contents import check_mat_contents
             check_mat_contents(path)
 
 

@@ -56,6 +56,10 @@ class Space:
 
     def setting(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
         """The parameters of a trial with these values, by dotted key, of keys and groups. None where one is outside."""
+        # A choice of lists is a choice of texts such as [1,1,1].
+        values = {
+            key: str(value).replace(" ", "") if isinstance(value, list) else value for key, value in values.items()
+        }
         if not all(values.get(group) in options for group, options in self.options.items()):
             return None
         distributions = self.distributions({group: values[group] for group in self.options})
