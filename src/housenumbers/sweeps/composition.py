@@ -13,8 +13,7 @@ class CachingLoader(ConfigLoaderImpl):
     """A `ConfigLoader` that keeps what the same options of all groups give before KEY=VALUE overrides are applied.
 
     Keeps the content of the files as well, the primary one aside, so that changes of `conf/` do not affect a sweep.
-    Where a version
-    of Hydra lacks the methods replaced here, nothing is kept, and the configurations are equal.
+    Where a version of Hydra lacks the methods replaced here, nothing is kept, and the configurations are equal.
     """
 
     _caches: tuple[dict[str, Any], dict[str, DictConfig]]

@@ -17,20 +17,8 @@ _OF_SCORES = {
     "calibration": ("temperature", "n"),
 }
 _TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(
-        (
-            "status",
-            "name",
-            "started",
-            "run_id",
-            "data_sha256",
-            "weights_sha256",
-            "best_weights_sha256",
-            "cpu",
-            "device",
-        ),
-        str,
-    ),
+    **dict.fromkeys(("status", "name", "started", "run_id", "cpu", "device"), str),
+    **dict.fromkeys(("data_sha256", "weights_sha256", "best_weights_sha256"), str),
     **dict.fromkeys(("config", "versions", "arithmetic"), dict),
     **dict.fromkeys(("seed", "threads", "world_size", "epochs", "parameters"), int),
     **dict.fromkeys(("error", "test_sha256", "git_commit", "pretrained_sha256", "lock_sha256"), (str, NoneType)),
