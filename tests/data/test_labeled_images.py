@@ -1,5 +1,7 @@
 """Images and labels of a split."""
 
+import re
+
 import pytest
 import torch
 
@@ -32,3 +34,28 @@ def test_split_of_most_images_makes_no_copy() -> None:
     train, validation = data.split(torch.arange(99, 19, -1), torch.arange(20))
     memory = data.images.untyped_storage().data_ptr()
     assert train.images.untyped_storage().data_ptr() == validation.images.untyped_storage().data_ptr() == memory
+
+
+NUMBERS = [[1, 2, 3, -1, -1, -1], [0, -1, -1, -1, -1, -1], [-1] * 6, [9, 8, 7, 6, 5, 4]]
+
+
+def test_labels_may_be_whole_numbers() -> None:
+    data = LabeledImages(numbered(4).images, torch.tensor(NUMBERS))
+    data.check()
+    assert data.subset(torch.tensor([2, 0])).labels.tolist() == [NUMBERS[2], NUMBERS[0]]
+    assert data.split(torch.tensor([3, 1, 2]), torch.tensor([0]))[1].labels.tolist() == NUMBERS[:1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ([[1, 2]] * 4, "must be [4, 6]"),
+        (NUMBERS[:3], "must be [4, 6]"),
+        ([*NUMBERS[:3], [1, -1, 2, -1, -1, -1]], "behind the last digit only"),
+        ([*NUMBERS[:3], [10, -1, -1, -1, -1, -1]], "0..9"),
+        ([*NUMBERS[:3], [-2, -1, -1, -1, -1, -1]], "0..9"),
+    ],
+)
+def test_numbers_of_another_form_are_refused(labels: list[list[int]], reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        LabeledImages(numbered(4).images, torch.tensor(labels)).check()

@@ -7,11 +7,17 @@ import torch
 from torch import Tensor
 
 CLASSES = 10
+MAX_DIGITS = 6  # of a number: the most that a photo of SVHN shows
+NO_DIGIT = -1  # in the places behind a number's last digit
 _SLICES = 16  # of the pixels of an image, while images are brought into another order
 
 
 class LabeledImages(NamedTuple):
-    """Images, uint8 `[N, 3, H, W]` RGB, and their labels, int64 `[N]` in 0..9."""
+    """Images, uint8 `[N, 3, H, W]` RGB, and their labels, int64.
+
+    Labels are classes, `[N]` in 0..9, or whole numbers, `[N, 6]`: the digits from the left, then NO_DIGIT. An image
+    without a number has NO_DIGIT only.
+    """
 
     images: Tensor
     labels: Tensor
@@ -48,7 +54,10 @@ class LabeledImages(NamedTuple):
         self.check_labels()
 
     def check_labels(self) -> None:
-        """Raises ValueError unless there is one label, a whole number in 0..9 of any type, for each image."""
+        """Raises ValueError unless there is one label of each image, a whole number in 0..9 of any type, or 6 digits."""
+        if self.labels.ndim == 2:
+            self._check_numbers()
+            return
         if self.labels.shape != self.images.shape[:1]:
             shape = list(self.labels.shape)
             raise ValueError(f"labels must be [{len(self.images)}], one for each image, not {shape}")
@@ -59,6 +68,19 @@ class LabeledImages(NamedTuple):
             raise ValueError(f"labels must lie in 0..{CLASSES - 1}, not {low}..{high}")
         if self.labels.is_floating_point() and (self.labels % 1).any():
             raise ValueError("labels must be whole numbers")
+
+    def _check_numbers(self) -> None:
+        """Raises ValueError unless there are six digits of each image, of which the last ones may be NO_DIGIT."""
+        if self.labels.shape != (len(self.images), MAX_DIGITS):
+            shape = list(self.labels.shape)
+            raise ValueError(
+                f"labels must be [{len(self.images)}, {MAX_DIGITS}], the digits of each image, not {shape}"
+            )
+        digits = self.labels
+        if not ((digits >= NO_DIGIT) & (digits < CLASSES)).all() or digits.is_floating_point():
+            raise ValueError(f"labels must be whole numbers in 0..{CLASSES - 1}, or {NO_DIGIT} behind the last digit")
+        if ((digits[:, 1:] != NO_DIGIT) & (digits[:, :-1] == NO_DIGIT)).any():
+            raise ValueError(f"labels must have {NO_DIGIT} behind the last digit only")
 
     def sha256(self) -> str:
         """A fingerprint of the pixels, the labels and their order."""
