@@ -1,17 +1,20 @@
 """A finished run made longer: to the bits of one that was as long from the start, or not at all."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from support import composed
+from support import composed, write_mat
 
 from housenumbers.config.schema import setting_tied_to_epochs
 from housenumbers.runs.resume import resume
 from housenumbers.runs.run import run
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training.checkpoint import weights_sha256
 
 WORDS = ("data=digits", "data.reduce=0.2", "data.batch_size=64", "model.width=4", "model.blocks=[1,1,1]", "threads=1")
 # Of all that could depend on the number of epochs what does not.
@@ -82,3 +85,96 @@ def test_a_run_that_stopped_early_is_not_made_longer(tmp_path: Path) -> None:
     folder.update(status="completed", epochs=5)
     with pytest.raises(UserError, match="stopped early, after 5 epochs"):
         resume(tmp_path, ["epochs=12"])
+
+
+def write_svhn(folder: Path, shade: int = 0) -> Path:
+    folder.mkdir()
+    write_mat(folder / "train_32x32.mat", 100, shade)
+    write_mat(folder / "test_32x32.mat", 50, 7)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A completed run of two epochs, of which the first is the best, so that best.pt alone holds its weights."""
+    home = tmp_path_factory.mktemp("ended")
+    data = ("data=svhn", f"data.root={write_svhn(home / 'svhn')}", "data.verify=false")
+    folder = RunFolder(home / "run")
+    run(composed(*WORDS, *data, "data.reduce=1", "epochs=1"), folder.path)
+    best = torch.load(folder.best, weights_only=True)
+    best["record"]["val_accuracy"] = 1.0
+    torch.save(best, folder.best)
+    edit(folder.last, lambda last: last["history"][0].update(val_accuracy=1.0))
+    resume(folder.path, ["epochs=2"])
+    assert folder.record()["best"]["epoch"] == 1
+    return folder
+
+
+def edit(file: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    content = torch.load(file, weights_only=True)
+    change(content)
+    torch.save(content, file)
+
+
+def negate(content: dict[str, Any]) -> None:
+    content["model"]["head.bias"].neg_()
+
+
+REFUSED: dict[str, tuple[Callable[[RunFolder], Any], list[str], str]] = {
+    "no best.pt": (lambda folder: folder.best.unlink(), [], r"best\.pt: is missing"),
+    "an edited best.pt": (lambda folder: edit(folder.best, negate), [], r"best\.pt: its weights are not those"),
+    "no last.pt": (lambda folder: folder.last.unlink(), [], r"last\.pt: is missing"),
+    "a truncated last.pt": (lambda folder: folder.last.write_bytes(folder.last.read_bytes()[:999]), [], r"last\.pt"),
+    "weights of another shape in last.pt": (
+        lambda folder: edit(folder.last, lambda last: last["model"].update({"head.bias": torch.zeros(3)})), [],
+        r"last\.pt: does not fit this run",
+    ),
+    "a last.pt of other data": (
+        lambda folder: edit(folder.last, lambda last: last.update(data_sha256="0")), [], "not those that this run",
+    ),
+    "a last.pt of another run": (
+        lambda folder: edit(folder.last, lambda last: last.update(run_id="0")), [], "is of another run",
+    ),
+    "no folder of data": (lambda _: None, ["data.root=/nowhere"], "/nowhere/test_32x32.mat: no such file"),
+    "other data": (lambda folder: write_svhn(folder.path / "svhn", 9), ["data.root=run/svhn"], "not those that this"),
+    "no device": (lambda _: None, ["device=cuda:99"], "device=cuda"),
+    "another key": (lambda _: None, ["seed=3"], "seed=3: a saved run keeps its configuration"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_finished_run_that_cannot_be_made_longer_stays_as_it_is(
+    ended: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    damage, overrides, said = REFUSED[name]
+    folder = RunFolder(shutil.copytree(ended.path, tmp_path / "run"))
+    monkeypatch.chdir(tmp_path)
+    damage(folder)
+    before = contents(folder.path)
+    with pytest.raises(UserError, match=said) as refused:
+        resume(folder.path, [*overrides, "epochs=3"])
+    assert "delete" not in str(refused.value)
+    assert contents(folder.path) == before
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of a run but its log and its lock."""
+    files = [file for file in folder.rglob("*") if file.is_file() and file.name not in ("train.log", ".lock")]
+    return {str(file): file.read_bytes() for file in files}
+
+
+def test_a_finished_run_that_fails_while_it_is_made_longer_is_recorded_as_failed(
+    ended: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(shutil.copytree(ended.path, tmp_path / "run"))
+    monkeypatch.setattr("housenumbers.training.loop.train_epoch", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        resume(folder.path, ["epochs=3"])
+    assert folder.record()["status"] == "failed"
+    assert folder.config().epochs == 3
+    monkeypatch.undo()
+    resume(folder.path, [])
+    assert folder.record()["status"] == "completed"
+    assert folder.record()["epochs"] == 3
+    saved = torch.load(folder.best, weights_only=True)["model"]
+    assert folder.record()["best_weights_sha256"] == weights_sha256(saved)

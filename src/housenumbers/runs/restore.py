@@ -11,7 +11,7 @@ from torch import Tensor
 from housenumbers.config.schema import TrainConfig, setting_tied_to_epochs
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.record_validation import checked_history, is_number
-from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_folder import FINISHED, RunFolder
 from housenumbers.training.checkpoint import check_weights, load_checkpoint, save_checkpoint, weights_sha256
 from housenumbers.training.checkpoint_owner import check_same_run
 from housenumbers.training.history import Record, best_record
@@ -24,14 +24,15 @@ ORIGIN = ("config", "run_id", "data_sha256", "conditions", "conditions_mixed")
 def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device) -> dict[str, Any]:
     """The checkpoint of the run's last complete epoch; empty where there is none.
 
-    Raises UserError where it is damaged or of another run, or best.pt lacks the best weights so far, and OSError where
-    it cannot be read.
+    Raises UserError where it is damaged or of another run, or best.pt lacks the best weights so far, or a finished run
+    has none, and OSError where it cannot be read.
     """
     if not os.path.lexists(folder.last):
+        if _is_finished(folder):  # a new start would replace its results
+            raise UserError(f"{folder.last}: is missing: restore it from a backup, {_instead(folder)}")
         return {}
     if not folder.last.exists():  # for example an unmounted volume: the run must not restart
         raise UserError(f"{folder.last}: a link to {folder.last.readlink()}, where nothing is: bring that back")
-    begin_anew = f"or delete {folder.last}, and the run begins anew"
     run_id = folder.record().get("run_id")
     try:
         last = load_checkpoint(folder.last, device)
@@ -42,27 +43,29 @@ def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device
         if (best := _best(config, history)) is not history[-1]:
             _check_best(folder.best, best, last)
     except UserError as error:
-        raise UserError(f"{error}; {begin_anew}") from None
+        raise UserError(f"{error}; {_instead(folder)}") from None
     return last
 
 
 def restore(config: TrainConfig, state: TrainingState, last: dict[str, Any], folder: RunFolder, steps: int) -> None:
     """Loads the last checkpoint into the fresh state of a run with `steps` steps per epoch.
 
-    Raises UserError where it does not fit. Where the last epoch is the best, writes best.pt from the state, since a
-    kill may have prevented that.
+    Raises UserError where it does not fit. Writes nothing.
     """
     misfit = f"{folder.last}: does not fit this run"
-    begin_anew = "restore it from a backup, or delete it, and the run begins anew"
     try:
         state.load_state_dict(last)
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise UserError(f"{misfit} ({error}): {begin_anew}") from None
+        raise UserError(f"{misfit} ({error}): restore it from a backup, {_instead(folder)}") from None
     expected = _after_a_step(config, state, steps)
     for name, loaded in state.state_dict().items():
         if not _fits(loaded, expected[name]):
-            raise UserError(f"{misfit} (its {name} has another form): {begin_anew}")
-    if (best := _best(config, state.history)) is state.history[-1]:
+            raise UserError(f"{misfit} (its {name} has another form): restore it from a backup, {_instead(folder)}")
+
+
+def save_best_again(config: TrainConfig, state: TrainingState, last: dict[str, Any], folder: RunFolder) -> None:
+    """Writes best.pt from a restored state whose last epoch is the best, since a kill may have prevented that."""
+    if state.history and (best := _best(config, state.history)) is state.history[-1]:
         origin = {key: last[key] for key in ORIGIN if key in last}
         save_checkpoint(folder.best, {**origin, "model": state.weights(), "record": best})
 
@@ -72,6 +75,17 @@ def best_weights_sha256(config: TrainConfig, state: TrainingState, last: dict[st
     if state.history and _best(config, state.history) is state.history[-1]:
         return weights_sha256(state.weights())
     return last.get("best_weights_sha256")
+
+
+def _instead(folder: RunFolder) -> str:
+    """Part of a message: what to do without the run's last checkpoint."""
+    if _is_finished(folder):
+        return "or train anew in another folder"
+    return f"or delete {folder.last}, and the run begins anew"
+
+
+def _is_finished(folder: RunFolder) -> bool:
+    return folder.record().get("status") in FINISHED
 
 
 def _after_a_step(config: TrainConfig, state: TrainingState, steps: int) -> dict[str, Any]:

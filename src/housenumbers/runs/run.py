@@ -17,7 +17,7 @@ from housenumbers.config.values import config_to_dict, option_dict
 from housenumbers.data.batches import smallest_micro_batch, steps_per_epoch, training_batches
 from housenumbers.data.load import Splits, load_splits, test_part_sha256
 from housenumbers.preflight import check_targets
-from housenumbers.runs.restore import best_weights_sha256, last_checkpoint, restore
+from housenumbers.runs.restore import best_weights_sha256, last_checkpoint, restore, save_best_again
 from housenumbers.runs.results import write_results
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError
@@ -27,7 +27,7 @@ from housenumbers.runtime.text import plural
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.callbacks import LoggersAndCallbacks
 from housenumbers.tracking.event_file import EventFile
-from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_folder import FINISHED, RunFolder
 from housenumbers.tracking.run_log import run_log
 from housenumbers.training import distributed
 from housenumbers.training.build import check_output, parameter_count
@@ -83,24 +83,27 @@ def run(
         # A trial that continues an interrupted trial has that trial's checkpoints and no record yet.
         record = folder.record()
         run_id, old_test = last.get("run_id") or record.get("run_id") or uuid.uuid4().hex, record.get("test_sha256")
-        folder.record_start(config, run_id=run_id, **conditions, trial=trial and trial.identity)
+        begun = {"run_id": run_id, **conditions, "trial": trial and trial.identity}
+        if record.get("status") not in FINISHED:
+            folder.record_start(config, **begun)
         if trial is None:  # reads the test part before training, to detect errors in it early
-            test_sha256 = test_part_sha256(config.data)
-            if old_test not in (None, test_sha256):
+            begun["test_sha256"] = test_part_sha256(config.data)
+            if old_test not in (None, begun["test_sha256"]):
                 raise UserError(f"{path}: the test part in {config.data.root} is not the one that this run began with")
-            folder.update(test_sha256=test_sha256)
         splits = load_splits(config.data).to(device)
         if last.get("data_sha256", splits.sha256) != splits.sha256:
             raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
         # A run resumed under different conditions may not be repeatable: its record states that.
         mixed = last.get("conditions_mixed", False) or last.get("conditions", conditions) != conditions
-        folder.update(data_sha256=distributed.broadcast_object(splits.sha256), conditions_mixed=mixed)
+        begun |= {"data_sha256": distributed.broadcast_object(splits.sha256), "conditions_mixed": mixed}
 
         state = _start_or_resume(config, folder, splits, device, last)
         best_sha256 = best_weights_sha256(config, state, last)
-        del last  # else a second copy of the weights and optimizer moments would stay in memory
         distributed.broadcast_state(state, device)
-        folder.update(pretrained_sha256=state.pretrained_sha256)
+        # Only now, because until here a finished run that cannot be made longer keeps its record.
+        folder.record_start(config, **begun, pretrained_sha256=state.pretrained_sha256)
+        save_best_again(config, state, last, folder)
+        del last  # else a second copy of the weights and optimizer moments would stay in memory
         # From here on signals are handled between batches: an exception inside matplotlib or a study's database does
         # harm.
         with deferred_signals(), EventFile(path) as writer, observers:
@@ -278,20 +281,30 @@ def _claimed(folder: RunFolder, resuming: bool) -> Iterator[None]:
 
 @contextmanager
 def _recorded(folder: RunFolder, trial: Trial | None) -> Iterator[None]:
-    """Writes a failure or interruption to the run's record and log."""
+    """Writes a failure or interruption to the run's record and log.
+
+    A finished run that was to be made longer, and failed before that began, keeps its record.
+    """
+    before = folder.record()
+    kept = False
     try:
         yield
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        bug = None if interrupted or isinstance(error, UserError) else error  # the log has its traceback
         with suppress(OSError, UserError):  # a full disk must not hide the original error
-            folder.update(status="interrupted" if interrupted else "failed", error=None if interrupted else reason)
-        if interrupted and trial is None:
+            kept = before.get("status") in FINISHED and folder.record() == before
+            if not kept:
+                folder.update(status="interrupted" if interrupted else "failed", error=None if interrupted else reason)
+        if kept:
+            log.error("not made longer: %s", reason, exc_info=bug)
+        elif interrupted and trial is None:
             log.info("interrupted: go on with python src/train.py resume=%s", folder.path)
         elif interrupted:
             log.info("interrupted: the sweep's own command goes on with it")
-        else:  # logs the traceback of a bug
-            log.error("failed: %s", reason, exc_info=None if isinstance(error, UserError) else error)
+        else:
+            log.error("failed: %s", reason, exc_info=bug)
         raise
 
 
