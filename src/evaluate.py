@@ -77,6 +77,8 @@ def main() -> None:
 def _print_scores(scores: dict[str, Any]) -> None:
     print(f"{scores['parameters']:,} parameters")
     print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}   loss {scores['loss']:.4f}")
+    if (error_rate := scores.get("digit_error_rate")) is not None:
+        _print_errors_of_digits(scores, error_rate)
     for name in scores.keys() - SCORES:  # custom metrics
         print(f"{name} {scores[name]}")
     print(f"calibration error {scores['calibration_error']:.2%}, temperature {scores['temperature']:.3f}")
@@ -87,6 +89,14 @@ def _print_scores(scores: dict[str, Any]) -> None:
     print("    " + "".join(f"{label:>6}" for label in range(len(scores["confusion"]))))
     for label, row in enumerate(scores["confusion"]):
         print(f"  {label} " + "".join(f"{count:>6}" for count in row))
+
+
+def _print_errors_of_digits(scores: dict[str, Any], error_rate: float) -> None:
+    print(f"digit error rate {error_rate:.2%}: {scores['digits_missed']:,} missed, {scores['digits_added']:,} added")
+    print("accuracy of numbers by their digits")
+    for length, accuracy in enumerate(scores["accuracy_by_length"]):
+        if accuracy is not None:
+            print(f"  {length}  {accuracy:.2%}")
 
 
 def _print_robustness(scores: dict[str, Any]) -> None:

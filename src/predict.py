@@ -59,6 +59,7 @@ def main() -> None:
         if isinstance(files, list) and len(files) <= _FEW and not any(word.startswith("threads=") for word in others):
             overrides.append("threads=1")
         trained = load_trained_model(choice.path, overrides)
+        trained.check_reads_numbers(False)
         choice.tell()
         print(trained.about_temperature, file=sys.stderr)
         if arguments.views == "unsure" and trained.about_views is not None:

@@ -6,7 +6,8 @@ import torch
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 from housenumbers.evaluation import figures
-from housenumbers.metrics import classification_scores, confident_mistakes, precision_recall, predict_logits
+from housenumbers.metrics import classification_scores, precision_recall, predict_logits
+from housenumbers.tasks import confident_mistakes
 
 
 def test_score_agrees_with_scikit_learn() -> None:

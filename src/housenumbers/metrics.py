@@ -1,4 +1,4 @@
-"""Metrics from logits and labels."""
+"""Logits of whole splits, and metrics of classes from them."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -15,9 +15,9 @@ _DIRECTIONS = ((2, -1), (2, 1), (3, -1), (3, 1))  # of shifts: dimension and sig
 def predict_logits(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], shift: int = 0, invert: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Logits, float32 `[N, 10]`, and labels `[N]` of all batches, on the CPU. Leaves the model in eval mode.
+    """Logits, float32 `[N, 10]` or, of whole numbers, `[N, T, 11]`, and labels of all batches, on the CPU.
 
-    Logits are means over the `test_time_views` of each image.
+    Logits are means over the `test_time_views` of each image. Leaves the model in eval mode.
     """
     logits, labels = zip(*_view_logits(model, batches, shift, invert), strict=True)
     return torch.cat([views.mean(dim=0) for views in logits]).cpu(), torch.cat(labels).cpu()
@@ -69,35 +69,22 @@ def view_count(shift: int, invert: bool) -> int:
     return (1 + len(_DIRECTIONS) * (shift > 0)) * (1 + invert)
 
 
-def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """The fraction of correct labels, and the mean cross entropy in nats."""
-    correct = int((logits.argmax(dim=1) == labels).sum())
-    return correct / len(labels), F.cross_entropy(logits, labels).item()
-
-
 def classification_scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
     """`accuracy`, `loss`, `n`, `per_class_accuracy` (null for a class with no image) and `confusion`.
 
     `confusion[i][j]` counts images of class i that were predicted as j.
     """
-    accuracy, loss = accuracy_and_loss(logits, labels)
+    correct = int((logits.argmax(dim=1) == labels).sum())
     pairs = labels * CLASSES + logits.argmax(dim=1)
     confusion = pairs.bincount(minlength=CLASSES**2).view(CLASSES, CLASSES).tolist()
     per_class = [row[label] / sum(row) if sum(row) else None for label, row in enumerate(confusion)]
     return {
-        "accuracy": accuracy,
-        "loss": loss,
+        "accuracy": correct / len(labels),
+        "loss": F.cross_entropy(logits, labels).item(),
         "n": len(labels),
         "per_class_accuracy": per_class,
         "confusion": confusion,
     }
-
-
-def confident_mistakes(logits: Tensor, labels: Tensor) -> Tensor:
-    """The indices `[M]` of wrongly classified images, the most confident first."""
-    confidence, predicted = logits.softmax(dim=1).max(dim=1)
-    mistakes = (predicted != labels).nonzero().view(-1)
-    return mistakes[confidence[mistakes].argsort(descending=True)]
 
 
 def precision_recall(confusion: list[list[int]]) -> list[tuple[float | None, float | None]]:

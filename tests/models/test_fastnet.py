@@ -4,7 +4,7 @@ import pytest
 import torch
 from support import composed
 
-from housenumbers.models.fastnet import FastNet
+from housenumbers.models.fastnet import FastNet, equal_contrast
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.build import build_model
 
@@ -30,7 +30,7 @@ def test_the_first_layer_whitens_patches_of_the_training_images() -> None:
     model, images = FastNet(), correlated()
     model.initialize_from(images)
     with torch.no_grad():
-        white = model.whiten(model._equal_contrast(images)).transpose(0, 1).flatten(1)
+        white = model.whiten(equal_contrast(model.normalize(images))).transpose(0, 1).flatten(1)
     directions = len(white) // 2
     torch.testing.assert_close(white[directions:], -white[:directions])
     covariance = white[:directions] @ white[:directions].T / white.shape[1]

@@ -204,7 +204,14 @@ class Returns(torch.nn.Module):
     ],
 )
 def test_a_custom_model_that_returns_no_logits_is_one_line(output: Callable[[int], Any], said: str) -> None:
-    images = torch.zeros(2, 3, 32, 32)
+    images, labels = torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.long)
     with pytest.raises(UserError, match=f"model: mymodels.Net: {said}"):
-        check_output(Returns(output), "mymodels.Net", images)
-    check_output(Returns(lambda count: torch.zeros(count, 10)), "mymodels.Net", images)
+        check_output(Returns(output), "mymodels.Net", images, labels)
+    check_output(Returns(lambda count: torch.zeros(count, 10)), "mymodels.Net", images, labels)
+
+
+def test_a_custom_model_of_numbers_returns_logits_of_each_place() -> None:
+    images, labels = torch.zeros(2, 3, 32, 48), torch.full((2, 6), -1)
+    check_output(Returns(lambda count: torch.zeros(count, 12, 11)), "mymodels.Net", images, labels)
+    with pytest.raises(UserError, match=r"returns \[2, 10\] .* must be logits \[N, T, 11\], for CTC"):
+        check_output(Returns(lambda count: torch.zeros(count, 10)), "mymodels.Net", images, labels)

@@ -90,6 +90,23 @@ class FastNetConfig(ModelConfig):
 
 
 @dataclass
+class NumberReaderConfig(ModelConfig):
+    channels: Annotated[list[Count], MinLen(2)] = MISSING  # per stage
+    convolutions: Annotated[list[Count], MinLen(2)] = MISSING
+    # The last convolution's width, in places of 4 pixels.
+    context: Annotated[int, Interval(ge=1, le=99), Where(lambda value: value % 2 == 1, "odd")] = 5
+    activation: Literal["gelu", "relu", "silu"] = "gelu"
+
+    def rules(self) -> Rules:
+        yield self.pretrained is not True, "pretrained", _NOT_PUBLISHED
+        stages = len(self.channels)
+        yield len(self.convolutions) == stages, "convolutions", f"as long as model.channels, {stages}"
+        last_size = self.input_size // 2**stages  # whitening and every stage but the first halve the height
+        max_stages = plural(int(math.log2(self.input_size)), "stage")
+        yield last_size >= 1, "channels", f"at most {max_stages} for images of {self.input_size} pixels"
+
+
+@dataclass
 class OptimizerConfig:
     _target_: str = MISSING
     lr: Positive = MISSING
@@ -194,6 +211,7 @@ SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
         "resnet": (ResNetConfig, ("housenumbers.models.resnet.ResNet",)),
         "torchvision": (TorchvisionConfig, ("housenumbers.models.torchvision_classifier.TorchvisionClassifier",)),
         "fastnet": (FastNetConfig, ("housenumbers.models.fastnet.FastNet",)),
+        "number_reader": (NumberReaderConfig, ("housenumbers.models.number_reader.NumberReader",)),
         "efficientnet_lite": (EfficientNetLiteConfig, ("housenumbers.models.efficientnet_lite.EfficientNetLite0",)),
     },
     "optimizer": {

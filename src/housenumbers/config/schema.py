@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from housenumbers.config.constraints import BelowOne, Count, Positive, Rules, Seed, Where
-from housenumbers.config.groups import SCHEMAS, PlateauConfig
+from housenumbers.config.groups import SCHEMAS, NumberReaderConfig, PlateauConfig
 from housenumbers.config.messages import expected_types
 from housenumbers.config.sections import (
     AugmentConfig,
@@ -27,7 +27,10 @@ from housenumbers.runtime.errors import UserError
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds": "minimize"}
 
 # The keys of all scores.
-SCORES = {"accuracy", "loss", "n", "per_class_accuracy", "confusion", "temperature", "calibration_error"}
+SCORES = {
+    "accuracy", "loss", "n", "per_class_accuracy", "confusion", "temperature", "calibration_error", "digit_error_rate",
+    "accuracy_by_length", "digits_missed", "digits_added",
+}  # fmt: skip
 VALID_NAME = "usable as a part of a folder's name, and at most 100 characters long"
 
 
@@ -97,10 +100,22 @@ class TrainConfig:
         yield total_steps is None or total_steps >= self.epochs, "scheduler.total_steps", allowed
         for name in SCORES & self.metrics.keys():
             raise UserError(f"metrics.{name}: is computed always: give yours another name")
+        yield from self._rules_of_numbers()
         if self.early_stopping.enabled and self.data.val_fraction == 0:
             raise UserError("early_stopping.enabled=true: needs a validation part: set data.val_fraction above 0")
         if isinstance(self.scheduler, PlateauConfig) and self.data.val_fraction == 0:
             raise UserError("scheduler=plateau: needs a validation part: set data.val_fraction above 0")
+
+    def _rules_of_numbers(self) -> Rules:
+        reads_numbers = isinstance(self.model, NumberReaderConfig)
+        is_ours = str(option_dict(self.model).get("_target_")).startswith("housenumbers.")
+        if is_ours and reads_numbers != self.data.has_numbers:
+            model = "model=number_reader" if self.data.has_numbers else "another model: this one reads whole numbers"
+            raise UserError(f"data={self.data.name}: needs {model}")
+        if not self.data.has_numbers:
+            return
+        for key, value in (("label_smoothing", self.label_smoothing), ("augment.mixup", self.augment.mixup)):
+            yield value == 0, key, f"0: data={self.data.name} has whole numbers, which are not classes"
 
     @property
     def objectives(self) -> list[str]:

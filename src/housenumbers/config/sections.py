@@ -82,6 +82,11 @@ class DataConfig:
     fonts: str = ""  # matplotlib | system (includes matplotlib's) | a folder
     render_seed: Seed = 0
 
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the labels are whole numbers instead of classes."""
+        return self.name.endswith("_numbers")
+
     def __post_init__(self) -> None:
         self.use_extra = self.use_extra.lower()  # YAML's true arrives as "True"
 

@@ -54,7 +54,7 @@ class LabeledImages(NamedTuple):
         self.check_labels()
 
     def check_labels(self) -> None:
-        """Raises ValueError unless there is a label of each image, a whole number in 0..9 of any type, or 6 digits."""
+        """Raises ValueError unless each image has one label, a whole number in 0..9 of any type, or six digits."""
         if self.labels.ndim == 2:
             self._check_numbers()
             return

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor
-from torch.nn import functional as F
+
+from housenumbers import tasks
 
 _RANGE = (0.05, 20.0)  # of temperatures: with few images, all of them right, the optimum is 0
 _EDGE = 1.02  # a factor: a temperature this close to an end of the range counts as the end
@@ -25,15 +26,15 @@ class Reliability(NamedTuple):
 
 
 def reliability(logits: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
-    """Sorts images into bins of equal width by the probability of their predicted label.
+    """Sorts images into bins of equal width by the probability of their prediction: a label, or a whole number.
 
     The expected calibration error is the mean of |accuracy - confidence| over the bins, weighted by their counts:
     Naeini et al. 2015, and with 15 bins Guo et al. 2017 (arXiv:1706.04599).
     """
-    confidence, predicted = logits.double().softmax(dim=1).max(dim=1)
+    confidence, right = tasks.confidence(logits), tasks.correct(logits, labels).double()
     bin_of = (confidence * bins).long().clamp(max=bins - 1)
     counts = bin_of.bincount(minlength=bins)
-    accuracy = bin_of.bincount((predicted == labels).double(), bins) / counts
+    accuracy = bin_of.bincount(right, bins) / counts
     mean = bin_of.bincount(confidence, bins) / counts
     gaps = (accuracy - mean).abs().nan_to_num()
     return Reliability(counts, accuracy, mean, float((counts * gaps).sum() / len(labels)))
@@ -45,7 +46,7 @@ def probabilities(logits: Tensor, temperature: float) -> Tensor:
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature, from 0.05 to 20, with the least cross entropy.
+    """The temperature, from 0.05 to 20, with the least mean loss: the cross entropy, or the CTC loss of numbers.
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2. The net must
     not have been trained on these images. Raises ValueError where there are none, or where logits are not finite, or
@@ -57,7 +58,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     exact = logits.double()
 
     def loss(log_temperature: float) -> float:
-        return F.cross_entropy(exact / math.exp(log_temperature), labels).item()
+        return tasks.mean_loss(exact / math.exp(log_temperature), labels).item()
 
     result = minimize_scalar(loss, bounds=[math.log(bound) for bound in _RANGE], method="bounded")
     return math.exp(result.x)
@@ -71,7 +72,7 @@ def calibrate(logits: Tensor, labels: Tensor) -> dict[str, float]:
     Laplace's rule of succession. Raises as `fit_temperature` does.
     """
     temperature = fit_temperature(logits, labels)
-    mistakes = int((logits.argmax(dim=1) != labels).sum())
+    mistakes = int((~tasks.correct(logits, labels)).sum())
     if not mistakes:
         limit = _temperature_of_confidence(logits, (len(labels) + 1) / (len(labels) + 2))
         temperature = max(temperature, min(1.0, limit))
@@ -103,7 +104,7 @@ def _temperature_of_confidence(logits: Tensor, confidence: float) -> float:
     exact = logits.double()
 
     def excess(log_temperature: float) -> float:
-        return (exact / math.exp(log_temperature)).softmax(dim=1).amax(dim=1).mean().item() - confidence
+        return tasks.confidence(exact / math.exp(log_temperature)).mean().item() - confidence
 
     low, high = (math.log(bound) for bound in _RANGE)
     if excess(low) <= 0 or excess(high) >= 0:
@@ -112,11 +113,12 @@ def _temperature_of_confidence(logits: Tensor, confidence: float) -> float:
 
 
 def _check(logits: Tensor, labels: Tensor) -> None:
-    if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
+    fits = tasks.are_numbers(logits) == (labels.ndim == 2) and labels.shape[:1] == logits.shape[:1]
+    if logits.ndim not in (2, 3) or not fits or not len(labels):
         raise ValueError(f"logits must be [N, 10] and labels [N], not {list(logits.shape)} and {list(labels.shape)}")
-    if not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+    if logits.ndim == 2 and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
         raise ValueError(f"labels must lie in 0..{logits.shape[1] - 1}, not {labels.min()}..{labels.max()}")
     if not logits.isfinite().all():
         raise ValueError("logits must be finite numbers")
-    if logits.min() >= 0 and (logits.double().sum(dim=1) - 1).abs().max() < 1e-3:
+    if logits.min() >= 0 and (logits.double().sum(dim=-1) - 1).abs().max() < 1e-3:
         raise ValueError("logits must be what a softmax is taken of, not probabilities or votes: take their logarithm")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.metrics import CLASSES, test_time_view, view_count
 from housenumbers.runtime.errors import UserError
+from housenumbers.tasks import are_numbers
 from housenumbers.tracking.record_validation import is_number
 
 _STRIDE = 7  # coprime with 2, 5 and 10 views; of ten, the first five are each shift once, in turns inverted
@@ -81,9 +82,10 @@ def choose_rule(views: Tensor, tta: int, tta_invert: bool, part: str) -> Stoppin
 
     The threshold is 1.5 times the least one with which the labels equal those from all views, for all but 0.02 % of the
     images. Where few labels depend on the views, as of images the network was trained on, it is at least half the
-    median margin of the images themselves. None where there is one view only, or where logits are not finite.
+    median margin of the images themselves. None where there is one view only, for whole numbers, or where logits are
+    not finite.
     """
-    if len(views) == 1 or not views.isfinite().all():
+    if len(views) == 1 or are_numbers(views[0]) or not views.isfinite().all():
         return None
     means = [(_margin_factor(stop, len(views)), _mean_of_first(views, stop)) for stop in stops(len(views))]
     final = views.mean(dim=0)

@@ -9,20 +9,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from torch import Tensor
 
+from housenumbers import tasks
 from housenumbers.evaluation.calibration import Reliability
-from housenumbers.metrics import confident_mistakes
 
 TRAINING, VALIDATION, TEST, MARK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
 RIGHT, WRONG = "#009E73", "#D55E00"
 # Colours of compared runs, which also differ in line style and marker. Black is for marks.
 RUNS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _LINES, _MARKERS = ("-", "--", "-.", ":"), "osD^vP"
-_COLUMNS = 8  # of sample images
+_COLUMNS = 8  # of sample images, and half as many of wide ones
+_WIDTH = 9.2  # of their figure, in inches
 
 
 def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> Figure:
     """Training loss, and validation loss where there is one, over the epochs."""
-    figure, axes = _curves("Loss (cross entropy, nats)")
+    figure, axes = _curves("Loss (nats)")
     epochs = [record["epoch"] for record in history]
     axes.plot(epochs, [record["train_loss"] for record in history], "o-", ms=4, color=TRAINING, label="training")
     if history[0]["val_loss"] is not None:
@@ -115,16 +116,18 @@ def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor, mistakes:
 
     Up to `mistakes` wrong ones, the most confident first, then up to `others` correct ones.
     """
-    confidence, predicted = logits.softmax(dim=1).max(dim=1)
-    wrong = confident_mistakes(logits, labels)[:mistakes].tolist()
-    right = (predicted == labels).nonzero().view(-1)[:others].tolist()
-    ordered = [*wrong, *([None] * (-len(wrong) % _COLUMNS)), *right]  # the correct ones start a new row
-    rows = max(1, -(-len(ordered) // _COLUMNS))
+    confidence, is_right = tasks.confidence(logits).tolist(), tasks.correct(logits, labels)
+    true, predicted = tasks.label_texts(labels), tasks.predicted_texts(logits)
+    wrong = tasks.confident_mistakes(logits, labels)[:mistakes].tolist()
+    right = is_right.nonzero().view(-1)[:others].tolist()
     height, width = images.shape[2:]
+    columns = _COLUMNS if width < 1.5 * height else _COLUMNS // 2
+    ordered = [*wrong, *([None] * (-len(wrong) % columns)), *right]  # the correct ones start a new row
+    rows = max(1, -(-len(ordered) // columns))
     cell_height, cell_width = height * 1.45, width * 1.25  # with room for a line of text above, and between images
 
     # All images in one axes: one axes per image takes ten times as long.
-    figure = Figure(figsize=(_COLUMNS * 1.15, rows * 1.35 + 0.4))
+    figure = Figure(figsize=(_WIDTH, rows * _WIDTH / columns * cell_height / cell_width + 0.4))
     top = 1 - 0.4 / figure.get_figheight()
     axes = figure.add_axes((0.01, 0.01, 0.98, top - 0.01))
     axes.axis("off")
@@ -132,21 +135,21 @@ def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor, mistakes:
     for place, index in enumerate(ordered):
         if index is None:
             continue
-        left = (place % _COLUMNS + 0.5) * cell_width - width / 2
-        bottom = (place // _COLUMNS + 1) * cell_height
+        left = (place % columns + 0.5) * cell_width - width / 2
+        bottom = (place // columns + 1) * cell_height
         axes.imshow(images[index].permute(1, 2, 0).numpy(), extent=(left, left + width, bottom, bottom - height))
-        correct = bool(predicted[index] == labels[index])
+        correct = bool(is_right[index])
         axes.text(
             left + width / 2,
             bottom - height - 2,
-            f"{labels[index]} → {predicted[index]} ({confidence[index]:.0%})",
+            f"{true[index]} → {predicted[index] or 'nothing'} ({confidence[index]:.0%})",
             fontsize=8,
             ha="center",
             va="bottom",
             color=RIGHT if correct else WRONG,
             fontweight="normal" if correct else "bold",
         )
-    axes.set(xlim=(0, _COLUMNS * cell_width), ylim=(rows * cell_height, 0))  # imshow has changed them
+    axes.set(xlim=(0, columns * cell_width), ylim=(rows * cell_height, 0))  # imshow has changed them
     return figure
 
 

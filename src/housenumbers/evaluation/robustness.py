@@ -8,13 +8,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from housenumbers import tasks
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.corruption_figure import corruption_figure
 from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupt
 from housenumbers.evaluation.score import load_part_or_other_data, scores_file_name
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
-from housenumbers.metrics import accuracy_and_loss
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import read_text, write_atomically, write_json
 
@@ -34,7 +34,7 @@ def evaluate_corruptions(
     """
     trained = load_trained_model(run, overrides)
     data = load_part_or_other_data(trained, split, elsewhere)
-    clean, _ = accuracy_and_loss(*trained.predict(data))
+    clean, _ = tasks.accuracy_and_loss(*trained.predict(data))
     kinds: dict[str, dict[str, Any]] = {}
     total = len(KINDS) * len(STRENGTHS) * len(data.labels)
     with tqdm(total=total, desc="corrupting", unit="crop", leave=False, disable=None, dynamic_ncols=True) as bar:
@@ -89,11 +89,11 @@ def saved_corruption_scores(run: Path, split: str) -> dict[str, Any] | None:
 
 
 def _accuracy(trained: TrainedModel, data: LabeledImages, kind: str, strength: int, bar: "tqdm[Any]") -> float:
-    correct = 0
+    right = 0
     for first in range(0, len(data.labels), _AT_ONCE):
         chunk = LabeledImages(*(part[first : first + _AT_ONCE] for part in data))
         corrupted = corrupt(chunk.images, kind, strength, first)
         logits, labels = trained.predict(chunk._replace(images=corrupted))
-        correct += int((logits.argmax(dim=1) == labels).sum())
+        right += int(tasks.correct(logits, labels).sum())
         bar.update(len(labels))
-    return correct / len(data.labels)
+    return right / len(data.labels)

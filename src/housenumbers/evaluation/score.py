@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from housenumbers import tasks
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.class_folders import log_unused_files
 from housenumbers.data.labeled_images import LabeledImages
@@ -13,7 +14,6 @@ from housenumbers.data.load import load_splits, load_test
 from housenumbers.evaluation.calibration import calibrate, calibration_caveat, reliability
 from housenumbers.evaluation.few_views import choose_rule
 from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
-from housenumbers.metrics import classification_scores
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import plural
@@ -37,7 +37,7 @@ def evaluate_run(
     """
     trained = load_trained_model(run, overrides)
     logits, labels = trained.predict(load_part_or_other_data(trained, split, elsewhere))
-    scores = {**classification_scores(logits, labels), **custom_metrics(trained.config.metrics, logits, labels)}
+    scores = {**tasks.scores(logits, labels), **custom_metrics(trained.config.metrics, logits, labels)}
     scores["parameters"] = trained.parameters
     scores["temperature"] = trained.temperature
     scores["calibration_error"] = reliability(logits / trained.temperature, labels).error

@@ -42,7 +42,9 @@ class TrainedModel:
     stopping_rule: StoppingRule | None = None  # of the views of an image. None: all are used, or there is only one
 
     def predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
-        """Logits `[N, 10]` and labels `[N]`, on the CPU, computed as for the run's final scores: from all views.
+        """Logits and labels, on the CPU, computed as for the run's final scores: from all views.
+
+        Logits are `[N, 10]`, or `[N, T, 11]` where the model reads whole numbers: see `number_metrics`.
 
         Raises InputError where `data` are not valid images, uint8 or float on 0..255, and labels. Raises UserError
         where the logits are not finite numbers.
@@ -69,7 +71,9 @@ class TrainedModel:
     def logits(self, images: Tensor, may_be_dark: bool = False, all_views: bool = False) -> Tensor:
         """Logits `[N, 10]` of images `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities.
 
-        Images are uint8, or float on 0..255. Images of other sizes than 32x32 are stretched, unlike in `read_image`.
+        A reader of whole numbers gives `[N, T, 11]`: see `number_metrics`.
+        Images are uint8, or float on 0..255. Images of other sizes than 32x32 are stretched, unlike in `read_image`; by
+        a reader they are scaled to its height.
         With test-time augmentation an image gets only as many views as the `stopping_rule` demands, or `all_views`, as
         for the run's final scores. Raises as `predict` does, but takes uint8 images of zeros and ones only where they
         `may_be_dark`, as in files.
@@ -121,6 +125,18 @@ class TrainedModel:
             return f"{self.file}: {count} views of each image"
         images = f"{rule.n:,} validation crops" if rule.part == "validation" else f"{rule.n:,} training crops"
         return f"{self.file}: 1 to {count} views of each image: stops at a margin of {rule.threshold:.2f} ({images})"
+
+    def check_reads_numbers(self, wanted: bool) -> None:
+        """Raises UserError where the model reads whole numbers and single digits are `wanted`, or the reverse."""
+        if self.config.data.has_numbers == wanted:
+            return
+        advice = (
+            "a run of single digits, or read.py"
+            if self.config.data.has_numbers
+            else ("a run of whole numbers (experiment=numbers), or predict.py")
+        )
+        what = "whole numbers" if self.config.data.has_numbers else "single digits"
+        raise UserError(f"{self.file}: is a model of {what}: take {advice}")
 
     @property
     def home(self) -> Path:

@@ -1,6 +1,6 @@
 """A small, fast network: narrow, without shortcuts, and with a first layer that is computed instead of trained."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from housenumbers.models.normalize import Normalize
 
 _PATCH = 2  # pixels: the side of the patches that are whitened
-_FEW_IMAGES = 2000  # images for the statistics
+FEW_IMAGES = 2000  # images for the statistics
 _EIGENVALUE_FLOOR = 1e-2  # limits the amplification of directions with little variance
 _CONTRAST_FLOOR = 0.06**2  # of variance, for pixels on -1..1: limits the amplification of a uniform image
 _LOGIT_SCALE = 1 / 3  # of the outputs, which are large after a maximum over positions
@@ -42,21 +42,11 @@ class FastNet(nn.Module):
             raise ValueError(f"convolutions={list(convolutions)}: must be as many as model.channels={list(channels)}")
         act = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}[activation]
         self.normalize = Normalize(input_size)
-        directions = 3 * _PATCH**2
-        self.whiten = nn.Conv2d(3, 2 * directions, _PATCH, stride=_PATCH, bias=False).requires_grad_(False)
+        self.whiten = whitening_convolution()
         self.act = act()
-        self.stages = nn.ModuleList()
-        inputs = 2 * directions
-        for outputs, count in zip(channels, convolutions, strict=True):
-            stage = nn.Sequential()
-            for number in range(count):
-                stage.append(_convolution(inputs, outputs))
-                if number == 0 and len(self.stages) > 0:
-                    stage.append(nn.MaxPool2d(2))
-                stage.extend([nn.BatchNorm2d(outputs), act()])
-                inputs = outputs
-            self.stages.append(stage)
-        self.head = _ScaledLinear(inputs, classes, bias=False)
+        pools = [1, *(2 for _ in channels[1:])]
+        self.stages = convolution_stages(self.whiten.out_channels, channels, convolutions, pools, act)
+        self.head = ScaledLinear(channels[-1], classes, bias=False)
 
     @torch.no_grad()
     def initialize_from(self, images: Tensor) -> None:
@@ -64,32 +54,65 @@ class FastNet(nn.Module):
 
         Its output has unit covariance, except in directions in which patches hardly vary.
         """
-        sample = self._equal_contrast(images[:: max(1, len(images) // _FEW_IMAGES)])
-        patches = F.unfold(sample, _PATCH, stride=_PATCH).transpose(1, 2).flatten(0, 1)
-        covariance = patches.T @ patches / len(patches)
-        values, vectors = torch.linalg.eigh(covariance.cpu().double())
-        filters = (vectors / (values + _EIGENVALUE_FLOOR).sqrt()).T.view(-1, 3, _PATCH, _PATCH).float()
-        self.whiten.weight.copy_(torch.cat([filters, -filters]))
+        sample = equal_contrast(self.normalize(images[:: max(1, len(images) // FEW_IMAGES)]))
+        self.whiten.weight.copy_(whitening_filters(sample))
 
     def freezable_stages(self) -> list[list[nn.Module]]:
         """The stages. The whitening layer is never trained."""
         return [[stage] for stage in self.stages]
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.act(self.whiten(self._equal_contrast(images)))
+        features = self.act(self.whiten(equal_contrast(self.normalize(images))))
         for stage in self.stages:
             features = stage(features)
         return self.head(features.amax(dim=(2, 3)))
 
-    def _equal_contrast(self, images: Tensor) -> Tensor:
-        return F.group_norm(self.normalize(images), 1, eps=_CONTRAST_FLOOR)
 
-
-class _ScaledLinear(nn.Linear):
+class ScaledLinear(nn.Linear):
     """A linear layer with scaled outputs, as one module: training on cached features includes the scale."""
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(features) * _LOGIT_SCALE
+
+
+def equal_contrast(images: Tensor) -> Tensor:
+    """Images `[N, 3, H, W]` on -1..1, each with mean 0 and variance 1."""
+    return F.group_norm(images, 1, eps=_CONTRAST_FLOOR)
+
+
+def whitening_convolution() -> nn.Conv2d:
+    """A frozen convolution of patches, for `whitening_filters`: each direction with both signs."""
+    return nn.Conv2d(3, 2 * 3 * _PATCH**2, _PATCH, stride=_PATCH, bias=False).requires_grad_(False)
+
+
+def whitening_filters(sample: Tensor) -> Tensor:
+    """Filters whose output for images `[N, 3, H, W]` like the sample has unit covariance, but for a floor."""
+    patches = F.unfold(sample, _PATCH, stride=_PATCH).transpose(1, 2).flatten(0, 1)
+    covariance = patches.T @ patches / len(patches)
+    values, vectors = torch.linalg.eigh(covariance.cpu().double())
+    filters = (vectors / (values + _EIGENVALUE_FLOOR).sqrt()).T.view(-1, 3, _PATCH, _PATCH).float()
+    return torch.cat([filters, -filters])
+
+
+def convolution_stages(
+    inputs: int,
+    channels: Sequence[int],
+    convolutions: Sequence[int],
+    pools: Sequence[int | tuple[int, int]],
+    activation: Callable[[], nn.Module],
+) -> nn.ModuleList:
+    """Stages of 3x3 convolutions with batch norm. After a stage's first one, a max pooling; 1 stands for none."""
+    stages = nn.ModuleList()
+    for outputs, count, pool in zip(channels, convolutions, pools, strict=True):
+        stage = nn.Sequential()
+        for number in range(count):
+            stage.append(_convolution(inputs, outputs))
+            if number == 0 and pool != 1:
+                stage.append(nn.MaxPool2d(pool))
+            stage.extend([nn.BatchNorm2d(outputs), activation()])
+            inputs = outputs
+        stages.append(stage)
+    return stages
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:

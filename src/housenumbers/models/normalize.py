@@ -35,6 +35,14 @@ class Normalize(nn.Module):
         return (images - self.mean) / self.std
 
 
+class NormalizeHeight(Normalize):
+    """As `Normalize`, but scales images to the height `input_size` and keeps their aspect ratio."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = _scaled(check_image_tensor(images).to(self.mean.dtype) / 255, self.size)
+        return (images - self.mean) / self.std
+
+
 @fx.wrap  # not traced: proxies have no type or shape
 def check_image_tensor(images: Tensor) -> Tensor:
     """Returns `images` if they are uint8 or float `[N, 3, H, W]`. Does not check the values of pixels.
@@ -61,6 +69,14 @@ def _resized(images: Tensor, size: int) -> Tensor:
     if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+
+
+@fx.wrap
+def _scaled(images: Tensor, height: int) -> Tensor:
+    if images.shape[-2] == height:
+        return images
+    width = max(1, round(images.shape[-1] * height / images.shape[-2]))
+    return F.interpolate(images, (height, width), mode="bilinear", antialias=True)
 
 
 def _read_size(module: nn.Module, _: Any) -> None:

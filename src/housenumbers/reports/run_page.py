@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from housenumbers import tasks
 from housenumbers.config.values import config_to_dict
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import leakage_warning
@@ -23,10 +24,12 @@ from housenumbers.evaluation.run_figures import save_curves, save_predictions
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
-from housenumbers.metrics import classification_scores, confident_mistakes, precision_recall
+from housenumbers.metrics import precision_recall
+from housenumbers.number_metrics import edit_distance, number_lengths
 from housenumbers.reports.page import as_text, gallery_item, percent, render, svg
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
+from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
 
 AT_HAND = "data.download=false"  # pages do not download data
@@ -59,6 +62,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
         "parameters": trained.parameters,
         "typed": shlex.join(folder.overrides()),
         "split": split,
+        "things": "numbers" if trained.config.data.has_numbers else "crops",
         "leak": leakage_warning(trained.config.data),
         "curves": [svg(figures.loss_curves, history, best_epoch)],
         "history": history,
@@ -98,7 +102,7 @@ def _of_the_data(trained: TrainedModel, data: LabeledImages, split: str, files: 
     """The page's content about the scored part. Writes its figures into the folder `files`, too, where it is given."""
     logits, labels = trained.predict(data)
     images = data.images.cpu()
-    scores = classification_scores(logits, labels)
+    scores = tasks.scores(logits, labels)
     raw_error = reliability(logits, labels).error
     logits = logits / trained.temperature  # from here on calibrated, as in predict.py
     if files is not None:
@@ -110,9 +114,9 @@ def _of_the_data(trained: TrainedModel, data: LabeledImages, split: str, files: 
         (label, f"{sum(scores['confusion'][label]):,}", percent(precision), percent(recall))
         for label, (precision, recall) in enumerate(precision_recall(scores["confusion"]))
     ]
-    suspects, suggested = likely_label_errors(logits, labels)
+    numbers = tasks.are_numbers(logits)
     interval = wilson(right, scores["n"])
-    confidence = float(logits.softmax(dim=1).amax(dim=1).mean())
+    confidence = float(tasks.confidence(logits).mean())
     return {
         "scores": scores,
         "interval": interval,
@@ -127,6 +131,25 @@ def _of_the_data(trained: TrainedModel, data: LabeledImages, split: str, files: 
         "confidence_verdict": confidence_verdict(confidence, interval),
         "wrong": scores["n"] - right,
         "mistakes": _mistakes(images, logits, labels),
+        "lengths": _of_each_length(scores, labels) if numbers else None,
+        **({} if numbers else _of_classes(trained, images, logits, labels)),
+    }
+
+
+def _of_each_length(scores: dict[str, Any], numbers: Tensor) -> list[tuple[int, str, str]]:
+    """Of each length that occurs: the digits, how many numbers have as many, and their accuracy."""
+    counts = number_lengths(numbers).bincount(minlength=len(scores["accuracy_by_length"])).tolist()
+    return [
+        (length, f"{counts[length]:,}", percent(accuracy))
+        for length, accuracy in enumerate(scores["accuracy_by_length"])
+        if accuracy is not None
+    ]
+
+
+def _of_classes(trained: TrainedModel, images: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Any]:
+    """What there is of single digits only: likely label errors, and which regions of an image matter."""
+    suspects, suggested = likely_label_errors(logits, labels)
+    return {
         "suspects": _suspects(images, logits, labels, suspects[:_SUSPECTS], suggested),
         "suspected": len(suspects),
         "explained": _explained(trained, images, logits, labels),
@@ -145,15 +168,19 @@ def confidence_verdict(confidence: float, interval: tuple[float, float]) -> str:
 
 
 def _mistakes(images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
-    probabilities = logits.softmax(dim=1)
+    order = tasks.confident_mistakes(logits, labels)[:_MISTAKES]
+    images, logits, labels = images[order], logits[order], labels[order]
+    true, read = tasks.label_texts(labels), tasks.predicted_texts(logits)
+    of_true, of_read = tasks.probability_of(logits, labels).tolist(), tasks.confidence(logits).tolist()
+    edits = [f", {plural(edit_distance(*pair), 'edit')}" for pair in zip(true, read, strict=True)]
     return [
         gallery_item(
-            images[index],
-            f"true {labels[index]}: {percent(float(probabilities[index, labels[index]]), 1)}",
-            f"said {logits[index].argmax()}: {percent(float(probabilities[index].max()), 1)}",
+            image,
+            f"true {true[place] or 'nothing'}: {percent(of_true[place], 1)}",
+            f"said {read[place] or 'nothing'}: {percent(of_read[place], 1)}" + edits[place] * tasks.are_numbers(logits),
             look="wrong",
         )
-        for index in confident_mistakes(logits, labels)[:_MISTAKES].tolist()
+        for place, image in enumerate(images)
     ]
 
 
@@ -174,7 +201,7 @@ def _suspects(
 def _explained(trained: TrainedModel, images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
     """Mistakes, then a correct prediction of each class: the image, and beside it the importance of its regions."""
     predicted = logits.argmax(dim=1)
-    indices = confident_mistakes(logits, labels)[:_EXPLAINED].tolist()
+    indices = tasks.confident_mistakes(logits, labels)[:_EXPLAINED].tolist()
     for label in range(logits.shape[1]):
         indices += ((labels == label) & (predicted == label)).nonzero().view(-1)[:1].tolist()
     if not indices:

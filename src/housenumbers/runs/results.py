@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from housenumbers import tasks
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import config_to_dict
 from housenumbers.data.batches import eval_batches
@@ -16,7 +17,7 @@ from housenumbers.evaluation.calibration import calibrate, calibration_caveat
 from housenumbers.evaluation.few_views import choose_rule, sample_for_rule
 from housenumbers.evaluation.input_check import checked_before
 from housenumbers.evaluation.trained_model import rebuild_model
-from housenumbers.metrics import classification_scores, predict_views, view_count
+from housenumbers.metrics import predict_views, view_count
 from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking import tensorboard
@@ -65,7 +66,7 @@ def write_results(
     for part, data in parts.items():
         with checked_before():
             logits, labels, views = predict_views(model, eval_batches(data), config.tta, config.tta_invert)
-        scores[part] = {**classification_scores(logits, labels), **custom_metrics(config.metrics, logits, labels)}
+        scores[part] = {**tasks.scores(logits, labels), **custom_metrics(config.metrics, logits, labels)}
         check_finite(scores[part]["loss"], f"{part} loss with the weights of epoch {epoch}")
         if part == "validation":
             checkpoint["calibration"] = calibrate(logits, labels)

@@ -142,7 +142,7 @@ def _start_or_resume(
     images = splits.train.images
     fewest = smallest_micro_batch(len(images), config.data.batch_size, processes.world_size(), config.micro_batches)
     check_batch_shapes(config, state.model, images[:fewest])
-    check_output(state.model, option_dict(config.model)["_target_"], images[:2])
+    check_output(state.model, option_dict(config.model)["_target_"], images[:2], splits.train.labels[:2])
     validating = 0 if splits.validation is None else len(splits.validation.labels)
     log.info(
         "%s, %s; %s to train, %s to validate; %s, %s",

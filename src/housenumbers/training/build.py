@@ -13,6 +13,7 @@ from housenumbers.config.targets import instantiate_target
 from housenumbers.config.values import option_dict
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
+from housenumbers.tasks import is_shape_of_logits
 
 Made = TypeVar("Made")
 
@@ -55,15 +56,20 @@ def build_optimizer(option: Any, model: nn.Module, device: torch.device) -> Opti
     return optimizer
 
 
-def check_output(model: nn.Module, target: str, images: Tensor) -> None:
-    """Raises UserError where a model of the user's own does not return logits `[N, 10]` for images `[N, 3, H, W]`."""
+def check_output(model: nn.Module, target: str, images: Tensor, labels: Tensor) -> None:
+    """Raises UserError where a model of the user's own does not return logits for images `[N, 3, H, W]`.
+
+    They must be `[N, 10]` where labels are classes, and `[N, T, 11]`, for CTC with the blank last, where they are
+    numbers.
+    """
     if target.startswith("housenumbers."):
         return
     with torch.inference_mode():
         output = copy.deepcopy(model).eval()(images)
-    if not isinstance(output, Tensor) or output.shape != (len(images), 10):
+    if not isinstance(output, Tensor) or not is_shape_of_logits(output.shape, labels):
+        wanted = "[N, 10]" if labels.ndim == 1 else "[N, T, 11], for CTC"
         what = list(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
-        raise UserError(f"model: {target}: returns {what} for images {list(images.shape)}: must be logits [N, 10]")
+        raise UserError(f"model: {target}: returns {what} for images {list(images.shape)}: must be logits {wanted}")
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -18,11 +18,12 @@ from torch.nn.parallel import DistributedDataParallel
 from housenumbers.config.schema import TrainConfig
 from housenumbers.data.batches import eval_batches, rank_rows
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.metrics import accuracy_and_loss, predict_logits
+from housenumbers.metrics import predict_logits
 from housenumbers.runtime import processes
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
+from housenumbers.tasks import accuracy_and_loss
 from housenumbers.training.custom_metrics import custom_metrics
 
 # The time to wait for a process that may be downloading or writing. A lost connection is noticed at once.
@@ -157,7 +158,7 @@ def validate(
     _broadcast_buffers(network)
     rows = rank_rows(len(data.labels), processes.rank(), processes.world_size())
     sums = torch.zeros(2, dtype=torch.float64)
-    logits, labels = torch.empty(0, 10), torch.empty(0, dtype=torch.long)
+    logits, labels = torch.empty(0), torch.empty(0)
     if rows:
         shard = LabeledImages(data.images[rows.start : rows.stop], data.labels[rows.start : rows.stop])
         logits, labels = predict_logits(network, eval_batches(shard))
@@ -175,4 +176,5 @@ def _of_all_rows(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> 
     dist.all_gather_object(parts, (logits, labels))
     if processes.rank() > 0:
         return {}
+    parts = [part for part in parts if len(part[1])]
     return custom_metrics(metrics, torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts]))

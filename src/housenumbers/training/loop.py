@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -18,6 +17,7 @@ from housenumbers.data.batches import steps_per_epoch, training_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import DivergedError, UserError
+from housenumbers.tasks import mean_loss
 from housenumbers.training import distributed
 from housenumbers.training.averaging import WeightAverage, averaged_weights
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler
@@ -201,11 +201,11 @@ def _mean_loss(loss_sum: Tensor, seen: int, epoch: int) -> float:
 
 
 def batch_loss(config: TrainConfig, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """The mean cross entropy of a batch. Runs the model in bfloat16 if the configuration and the device allow it."""
+    """The mean loss of a batch. Runs the model in bfloat16 if the configuration and the device allow it."""
     bfloat16 = uses_bfloat16(config.autocast, images.device)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
         logits = model(images.contiguous(memory_format=torch.channels_last))
-    return F.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
+    return mean_loss(logits.float(), labels, config.label_smoothing)
 
 
 def check_finite(loss: float, what: str) -> None:

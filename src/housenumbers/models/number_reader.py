@@ -1,0 +1,69 @@
+"""A small, fully convolutional network that reads whole numbers from images of any width."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from housenumbers.models.fastnet import (
+    FEW_IMAGES,
+    ScaledLinear,
+    convolution_stages,
+    equal_contrast,
+    whitening_convolution,
+    whitening_filters,
+)
+from housenumbers.models.normalize import NormalizeHeight
+from housenumbers.number_metrics import SYMBOLS
+
+
+class NumberReader(nn.Module):
+    """Images `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, T, 11]` for CTC, of ten digits and the blank.
+
+    Images are scaled to the height `input_size`. With a width of W pixels then, there are T = W // 4 places.
+    The layers are those of `FastNet`: equal contrast for each image, a whitening layer, and stages of 3x3 convolutions
+    with batch norm and `activation`. The second stage halves the resolution, and later ones the height only. The
+    maximum over the height of the last stage goes through a convolution along the width, `context` places wide, and
+    into a linear layer at each place.
+
+    Trained with connectionist temporal classification: Graves et al. 2006 (doi.org/10.1145/1143844.1143891); a network
+    of convolutions alone for it: Borisyuk et al. 2018, "Rosetta" (arXiv:1910.05085).
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (24, 48, 96, 160),
+        convolutions: Sequence[int] = (1, 2, 2, 2),
+        context: int = 5,
+        activation: str = "gelu",
+        input_size: int = 32,
+    ) -> None:
+        super().__init__()
+        act = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}[activation]
+        self.normalize = NormalizeHeight(input_size)
+        self.whiten = whitening_convolution()
+        self.act = act()
+        pools: list[int | tuple[int, int]] = [1, 2, *((2, 1) for _ in channels[2:])]
+        self.stages = convolution_stages(self.whiten.out_channels, channels, convolutions, pools, act)
+        width = channels[-1]
+        self.context = nn.Sequential(
+            nn.Conv2d(width, width, (1, context), padding=(0, context // 2), bias=False), nn.BatchNorm2d(width), act()
+        )
+        self.head = ScaledLinear(width, SYMBOLS)
+
+    @torch.no_grad()
+    def initialize_from(self, images: Tensor) -> None:
+        """Computes the whitening layer from patches of some of the training images, `[N, 3, H, W]`."""
+        sample = equal_contrast(self.normalize(images[:: max(1, len(images) // FEW_IMAGES)]))
+        self.whiten.weight.copy_(whitening_filters(sample))
+
+    def freezable_stages(self) -> list[list[nn.Module]]:
+        """The stages. The whitening layer is never trained."""
+        return [[stage] for stage in self.stages]
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.act(self.whiten(equal_contrast(self.normalize(images))))
+        for stage in self.stages:
+            features = stage(features)
+        features = self.context(features.amax(dim=2, keepdim=True))
+        return self.head(features[:, :, 0].transpose(1, 2))

@@ -1,0 +1,154 @@
+"""Metrics of whole numbers, from a reader's logits: `[N, T, 11]`, at each of T places ten digits and the blank.
+
+The logits are those of connectionist temporal classification (CTC): a path has one symbol at each place, and its number
+is what is left without repeated symbols and blanks (Graves et al. 2006, doi.org/10.1145/1143844.1143891).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from housenumbers.data.labeled_images import CLASSES, MAX_DIGITS, NO_DIGIT
+
+BLANK = CLASSES  # the last of the symbols
+SYMBOLS = CLASSES + 1
+
+
+def negative_log_likelihoods(logits: Tensor, numbers: Tensor) -> Tensor:
+    """Of each image `[N]`, in nats: the probability of its number `[N, L]`, summed over all paths, as -log.
+
+    Infinite where the number needs more places than there are. Computed on the CPU: torch's CUDA kernel adds gradients
+    in a random order.
+    """
+    log_probs = logits.float().cpu().log_softmax(dim=2).transpose(0, 1)
+    numbers = numbers.cpu()
+    places = torch.full((len(numbers),), logits.shape[1])
+    return F.ctc_loss(log_probs, numbers.clamp(min=0), places, number_lengths(numbers), BLANK, reduction="none").to(
+        logits.device
+    )
+
+
+def number_lengths(numbers: Tensor) -> Tensor:
+    """The number of digits, `[N]`, of numbers `[N, L]` that have NO_DIGIT behind their last one."""
+    return (numbers != NO_DIGIT).sum(dim=1)
+
+
+def read_numbers(logits: Tensor) -> Tensor:
+    """The number, `[N, L]`, of the most probable path of each image: the digits, then NO_DIGIT. L is 6 or more."""
+    symbols = logits.argmax(dim=2)
+    is_digit = _begins_digit(symbols)
+    width = max(MAX_DIGITS, int(is_digit.sum(dim=1).amax())) if len(symbols) else MAX_DIGITS
+    numbers = torch.full((len(symbols), width), NO_DIGIT, device=logits.device)
+    rows, places = is_digit.nonzero(as_tuple=True)
+    numbers[rows, is_digit.cumsum(dim=1)[rows, places] - 1] = symbols[rows, places]
+    return numbers
+
+
+def digit_confidences(logits: Tensor) -> list[list[float]]:
+    """Of each image the probability of each digit that `read_numbers` returns: the largest over the digit's places."""
+    probabilities, symbols = logits.softmax(dim=2).max(dim=2)
+    which = _begins_digit(symbols).cumsum(dim=1)
+    confidences: list[list[float]] = []
+    for row, digit, symbol in zip(probabilities.tolist(), which.tolist(), symbols.tolist(), strict=True):
+        best = [0.0] * (digit[-1] if digit else 0)
+        for value, number, name in zip(row, digit, symbol, strict=True):
+            if name != BLANK:
+                best[number - 1] = max(best[number - 1], value)
+        confidences.append(best)
+    return confidences
+
+
+def number_confidence(logits: Tensor) -> Tensor:
+    """The probability, `[N]`, of the number that `read_numbers` returns, over all paths."""
+    return (-negative_log_likelihoods(logits, read_numbers(logits))).exp()
+
+
+def numbers_right(logits: Tensor, numbers: Tensor) -> Tensor:
+    """Of each image, bool `[N]`: whether all digits are read right, with none left out and none added."""
+    read = read_numbers(logits)
+    padded = F.pad(numbers, (0, read.shape[1] - numbers.shape[1]), value=NO_DIGIT)
+    return (read == padded).all(dim=1)
+
+
+def as_strings(numbers: Tensor) -> list[str]:
+    """Numbers `[N, L]` as text. A number without digits is empty."""
+    return ["".join(str(digit) for digit in row if digit != NO_DIGIT) for row in numbers.tolist()]
+
+
+def number_scores(logits: Tensor, numbers: Tensor) -> dict[str, Any]:
+    """`accuracy` (whole numbers right), `loss`, `n`, `digit_error_rate` and, of digits, accuracy and confusion.
+
+    `loss` is the mean over the numbers, in nats. `digit_error_rate` is the sum of edit distances (Levenshtein) over the
+    number of true digits, null without digits. `accuracy_by_length` is the accuracy of numbers of 0, 1, ... digits, and
+    `per_class_accuracy` that of the ten digits, null where there is none. `confusion[i][j]` counts digits i that were
+    read as j, aligned by the least edits; `digits_missed` and `digits_added` have no partner.
+    """
+    right = numbers_right(logits, numbers)
+    lengths = number_lengths(numbers)
+    confusion = [[0] * CLASSES for _ in range(CLASSES)]
+    missed = [0] * CLASSES
+    added = 0
+    for true, read in zip(as_strings(numbers), as_strings(read_numbers(logits)), strict=True):
+        for old, new in aligned(true, read):
+            if new is None:
+                missed[int(old or 0)] += 1
+            elif old is None:
+                added += 1
+            else:
+                confusion[int(old)][int(new)] += 1
+    digits = int(lengths.sum())
+    hits = [confusion[digit][digit] for digit in range(CLASSES)]
+    of_digit = [sum(row) + left_out for row, left_out in zip(confusion, missed, strict=True)]
+    return {
+        "accuracy": float(right.double().mean()),
+        "loss": float(negative_log_likelihoods(logits, numbers).double().mean()),
+        "n": len(numbers),
+        "digit_error_rate": (digits - sum(hits) + added) / digits if digits else None,
+        "accuracy_by_length": [_mean(right[lengths == length]) for length in range(MAX_DIGITS + 1)],
+        "per_class_accuracy": [hit / count if count else None for hit, count in zip(hits, of_digit, strict=True)],
+        "confusion": confusion,
+        "digits_missed": sum(missed),
+        "digits_added": added,
+    }
+
+
+def edit_distance(true: str, read: str) -> int:
+    """The least number of digits to replace, add or leave out (Levenshtein 1966)."""
+    return sum(old != new for old, new in aligned(true, read))
+
+
+def aligned(true: str, read: str) -> list[tuple[str | None, str | None]]:
+    """Pairs of a digit of `true` and one of `read`, from the left, with the least edits.
+
+    None stands where a digit has no partner: (digit, None) was missed, (None, digit) was added.
+    """
+    costs = [[i + j for j in range(len(read) + 1)] for i in range(len(true) + 1)]
+    for i, old in enumerate(true, 1):
+        for j, new in enumerate(read, 1):
+            costs[i][j] = min(costs[i - 1][j - 1] + (old != new), costs[i - 1][j] + 1, costs[i][j - 1] + 1)
+    pairs: list[tuple[str | None, str | None]] = []
+    i, j = len(true), len(read)
+    while i or j:
+        if i and j and costs[i][j] == costs[i - 1][j - 1] + (true[i - 1] != read[j - 1]):
+            i, j = i - 1, j - 1
+            pairs.append((true[i], read[j]))
+        elif i and costs[i][j] == costs[i - 1][j] + 1:
+            i -= 1
+            pairs.append((true[i], None))
+        else:
+            j -= 1
+            pairs.append((None, read[j]))
+    return pairs[::-1]
+
+
+def _begins_digit(symbols: Tensor) -> Tensor:
+    """Of each place, bool `[N, T]`: whether a path, `[N, T]`, has a digit there and another symbol before it."""
+    begins = torch.ones_like(symbols, dtype=torch.bool)
+    begins[:, 1:] = symbols[:, 1:] != symbols[:, :-1]
+    return begins & (symbols != BLANK)
+
+
+def _mean(right: Tensor) -> float | None:
+    return float(right.double().mean()) if len(right) else None
