@@ -16,18 +16,17 @@ BLANK = CLASSES  # the last of the symbols
 SYMBOLS = CLASSES + 1
 
 
-def negative_log_likelihoods(logits: Tensor, numbers: Tensor) -> Tensor:
+def negative_log_likelihoods(logits: Tensor, numbers: Tensor, zero_infinity: bool = False) -> Tensor:
     """Of each image `[N]`, in nats: the probability of its number `[N, L]`, summed over all paths, as -log.
 
-    Infinite where the number needs more places than there are. Computed on the CPU: torch's CUDA kernel adds gradients
-    in a random order.
+    Infinite where the number needs more places than there are, or with `zero_infinity` 0, without a gradient.
+    Computed on the CPU: torch's CUDA kernel adds gradients in a random order.
     """
     log_probs = logits.float().cpu().log_softmax(dim=2).transpose(0, 1)
-    numbers = numbers.cpu()
-    places = torch.full((len(numbers),), logits.shape[1])
-    return F.ctc_loss(log_probs, numbers.clamp(min=0), places, number_lengths(numbers), BLANK, reduction="none").to(
-        logits.device
-    )
+    targets, lengths = numbers.clamp(min=0).cpu(), number_lengths(numbers).cpu()
+    places = torch.full((len(targets),), logits.shape[1])
+    losses = F.ctc_loss(log_probs, targets, places, lengths, BLANK, reduction="none", zero_infinity=zero_infinity)
+    return losses.to(logits.device)
 
 
 def number_lengths(numbers: Tensor) -> Tensor:

@@ -40,8 +40,7 @@ def mean_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> T
     """
     if not are_numbers(logits):
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    losses = negative_log_likelihoods(logits, labels)
-    return losses.where(losses.isfinite(), 0).mean()
+    return negative_log_likelihoods(logits, labels, zero_infinity=True).mean()
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:

@@ -75,7 +75,9 @@ class DataConfig:
     use_extra: str = MISSING  # false | true | only: the training part is train, train and extra, or extra alone
     # null: the user's cache folder.
     cache: Annotated[str, Where(is_folder_path, "a folder")] | None = MISSING
-    # Only for data=synthetic. Other sources keep these defaults.
+    # Only for whole numbers. Other sources keep this default.
+    width: int = 0  # of the images, in pixels: narrower numbers are padded, wider ones shrunk
+    # Only for rendered data. Other sources keep these defaults.
     size: int = 0  # training crops; the test part is a quarter of this size
     difficulty: UpToOne = 0.0  # from 0 (clean) to 1 (harder than SVHN)
     curriculum: list[UpToOne] = field(default_factory=list)  # training difficulties, each for an equal share of epochs
@@ -92,12 +94,16 @@ class DataConfig:
 
     def rules(self) -> Rules:
         yield self.use_extra in ("false", "true", "only"), "use_extra", "false, true or only"
-        if self.name == "synthetic":
+        if self.has_numbers:
+            yield 32 <= self.width <= 1024 and self.width % 4 == 0, "width", "a multiple of 4 from 32 to 1024 pixels"
+        else:
+            yield not self.width, "width", "left out: only data of whole numbers have it"
+        if self.name in ("synthetic", "synthetic_numbers"):
             yield 10 <= self.size < 10**8, "size", "from 10 to 99999999 crops"
             yield self.fonts != "", "fonts", "matplotlib, system or a folder"
             return
         for key in ("size", "difficulty", "curriculum", "fonts", "render_seed"):
-            yield not getattr(self, key), key, "left out: only data=synthetic has it"
+            yield not getattr(self, key), key, "left out: only data=synthetic and data=synthetic_numbers have it"
 
 
 @dataclass

@@ -87,8 +87,8 @@ def read_image(file: Path | IO[bytes]) -> torch.Tensor:
     from PIL import Image
 
     with open_file(file) if isinstance(file, Path) else nullcontext(file) as stream:
-        _check_sums(stream)
-        image = _upright_rgb(stream)
+        check_sums(stream)
+        image = upright_rgb(stream)
     scale = _SIZE / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))
@@ -98,7 +98,8 @@ def read_image(file: Path | IO[bytes]) -> torch.Tensor:
     return torch.tensor(pixels).permute(2, 0, 1)
 
 
-def _upright_rgb(file: IO[bytes]) -> "Image.Image":
+def upright_rgb(file: IO[bytes]) -> "Image.Image":
+    """The first image of a file, turned as its camera was held, on white where it is transparent."""
     from PIL import Image, ImageOps
 
     with Image.open(file) as opened:
@@ -111,7 +112,7 @@ def _upright_rgb(file: IO[bytes]) -> "Image.Image":
         return image.convert("RGB")
 
 
-def _check_sums(file: IO[bytes]) -> None:
+def check_sums(file: IO[bytes]) -> None:
     """Raises where the checksums in a PNG do not match.
 
     Pillow decodes pixels without checking them, and detects damage only where the image is incomplete. Its own check

@@ -39,7 +39,7 @@ def predict_files(
     """A prediction for each readable file, in their order. Calls `on_unreadable` with the others and the reason."""
     remaining = iter(files)
     while batch := list(islice(remaining, _BATCH)):
-        if read := _readable(batch, on_unreadable):
+        if read := readable(batch, read_image, on_unreadable):
             paths, images = zip(*read, strict=True)
             yield from predict_images(list(map(str, paths)), torch.stack(images), trained, all_views)
 
@@ -56,9 +56,9 @@ def format_predictions(predictions: Iterable[Prediction], form: str) -> Iterator
         for prediction in predictions:
             yield json.dumps(prediction._asdict())
     else:
-        yield _csv_line(["file", "label", "confidence", *(f"p{label}" for label in labels)])
+        yield csv_line(["file", "label", "confidence", *(f"p{label}" for label in labels)])
         for prediction in predictions:
-            yield _csv_line([prediction.file, prediction.label, prediction.confidence, *prediction.probabilities])
+            yield csv_line([prediction.file, prediction.label, prediction.confidence, *prediction.probabilities])
 
 
 def predict_images(
@@ -71,22 +71,25 @@ def predict_images(
         yield Prediction(name, label, rounded[label], rounded)
 
 
-def _readable(paths: list[Path], on_unreadable: Callable[[Path, str], None]) -> list[tuple[Path, Tensor]]:
-    """The readable files, with their images.
+def readable(
+    paths: Sequence[Path], read: Callable[[Path], Tensor], on_unreadable: Callable[[Path, str], None]
+) -> list[tuple[Path, Tensor]]:
+    """The readable files, with their images as `read` returns them. Calls `on_unreadable` with the others and why.
 
     Not in threads: they wait for the interpreter lock, which halves the rate for small images.
     """
-    read = []
+    images = []
     with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
         for path in paths:
             try:
-                read.append((path, read_image(path)))
+                images.append((path, read(path)))
             except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
                 on_unreadable(path, error_reason(error))
-    return read
+    return images
 
 
-def _csv_line(values: list[object]) -> str:
+def csv_line(values: Sequence[object]) -> str:
+    """A line of CSV, without its end."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(values)
     return line.getvalue()

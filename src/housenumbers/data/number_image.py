@@ -1,0 +1,55 @@
+"""Images of whole numbers: scaled to the reader's height, and padded to a common width."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from housenumbers.data.folder import check_sums, upright_rgb
+from housenumbers.runtime.files import open_file
+
+HEIGHT = 32
+_STEP = 16  # pixels: wider images than the canvas are padded to a multiple, so that few widths occur
+_WIDEST = 1024  # pixels: even wider images are shrunk
+
+
+def fit_canvas(pixels: np.ndarray, width: int) -> Tensor:
+    """An image, uint8 `[H, W, 3]`, as uint8 `[3, 32, width]`: scaled to the height, in the middle, its border repeated.
+
+    One that is too wide is shrunk along its width.
+    """
+    scaled = _resized(pixels, min(width, _width_at_height(pixels)))
+    return _padded(scaled, width)
+
+
+def read_number_image(file: Path | IO[bytes], width: int) -> Tensor:
+    """An image file as uint8 `[3, 32, W]` RGB: upright, scaled to the height, its border repeated on both sides.
+
+    W is `width`, or a multiple of 16 where the image is wider. Raises Pillow's errors where the file cannot be read.
+    The caller has to silence Pillow's warnings, since warning filters are not thread-safe.
+    """
+    with open_file(file) if isinstance(file, Path) else nullcontext(file) as stream:
+        check_sums(stream)
+        pixels = np.asarray(upright_rgb(stream))
+    needed = min(_width_at_height(pixels), _WIDEST)
+    return fit_canvas(pixels, width if needed <= width else -(-needed // _STEP) * _STEP)
+
+
+def _width_at_height(pixels: np.ndarray) -> int:
+    return max(1, round(pixels.shape[1] * HEIGHT / pixels.shape[0]))
+
+
+def _resized(pixels: np.ndarray, width: int) -> np.ndarray:
+    if pixels.shape[:2] == (HEIGHT, width):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((width, HEIGHT), Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def _padded(pixels: np.ndarray, width: int) -> Tensor:
+    left = (width - pixels.shape[1]) // 2
+    padded = np.pad(pixels, ((0, 0), (left, width - pixels.shape[1] - left), (0, 0)), mode="edge")
+    return torch.from_numpy(padded).permute(2, 0, 1).contiguous()

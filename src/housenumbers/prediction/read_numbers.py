@@ -1,0 +1,95 @@
+"""Reads whole numbers from image files, batch by batch."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from housenumbers.data.labeled_images import MAX_DIGITS
+from housenumbers.data.number_image import read_number_image
+from housenumbers.evaluation.trained_model import TrainedModel
+from housenumbers.number_metrics import as_strings, digit_confidences, number_confidence, read_numbers
+from housenumbers.prediction.predict_files import csv_line, readable
+
+FORMATS = ("table", "jsonl", "csv")
+_BATCH = 500  # files at a time
+_AT_ONCE = 100  # images that go through the network at once
+_DECIMALS = 6
+
+
+class Reading(NamedTuple):
+    """What the model reads in one file."""
+
+    file: str
+    number: str  # empty where there is none, or none that is sure enough
+    confidence: float  # the probability of this number; of an empty one, that there is a number after all
+    digits: list[float]  # the probability of each digit
+
+
+def read_files(
+    trained: TrainedModel,
+    files: Iterable[Path],
+    on_unreadable: Callable[[Path, str], None],
+    min_confidence: float = 0.0,
+) -> Iterator[Reading]:
+    """A reading for each readable file, in their order. Calls `on_unreadable` with the others and the reason.
+
+    A number that is less sure than `min_confidence` is left empty, and keeps its confidence.
+    """
+    read = partial(read_number_image, width=trained.config.data.width)
+    remaining = iter(files)
+    while batch := list(islice(remaining, _BATCH)):
+        named = readable(batch, read, on_unreadable)
+        readings = read_images(trained, [image for _, image in named])
+        for (path, _), reading in zip(named, readings, strict=True):
+            reading = reading._replace(file=str(path))
+            yield reading if reading.confidence >= min_confidence else reading._replace(number="", digits=[])
+
+
+def read_images(trained: TrainedModel, images: Sequence[Tensor]) -> list[Reading]:
+    """A reading for each image, uint8 `[3, 32, W]`, of any width. Images of one width go through the network together.
+
+    An image is read the same, whichever others there are.
+    """
+    places: dict[int, list[int]] = defaultdict(list)
+    for place, image in enumerate(images):
+        places[image.shape[2]].append(place)
+    readings: dict[int, Reading] = {}
+    for same_width in places.values():
+        for first in range(0, len(same_width), _AT_ONCE):
+            chosen = same_width[first : first + _AT_ONCE]
+            logits = trained.logits(torch.stack([images[place] for place in chosen]), may_be_dark=True)
+            readings |= zip(chosen, _readings(logits), strict=True)
+    return [readings[place] for place in range(len(images))]
+
+
+def _readings(logits: Tensor) -> Iterator[Reading]:
+    numbers = as_strings(read_numbers(logits))
+    for number, confidence, digits in zip(
+        numbers, number_confidence(logits).tolist(), digit_confidences(logits), strict=True
+    ):
+        sure = confidence if number else 1 - confidence
+        yield Reading("", number, round(sure, _DECIMALS), [round(value, _DECIMALS) for value in digits])
+
+
+def format_readings(readings: Iterable[Reading], form: str) -> Iterator[str]:
+    """The readings as lines of a table, of JSON, or of CSV. All but JSON start with a header."""
+    if form == "jsonl":
+        yield from (json.dumps(reading._asdict()) for reading in readings)
+        return
+    if form == "table":
+        yield "number  confidence  of each digit                     file"
+        for reading in readings:
+            digits = "  ".join(f"{value:.0%}" for value in reading.digits)
+            yield f"{reading.number or '-':>6}  {reading.confidence:>10.1%}  {digits:<34}{reading.file}"
+        return
+    yield csv_line(["file", "number", "confidence", *(f"digit{place}" for place in range(1, MAX_DIGITS + 1))])
+    for reading in readings:
+        of_digits = [*reading.digits, *[""] * MAX_DIGITS][:MAX_DIGITS]
+        yield csv_line([reading.file, reading.number, reading.confidence, *of_digits])

@@ -1,0 +1,131 @@
+"""Whole numbers from a reader's logits."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from housenumbers import tasks
+from housenumbers.number_metrics import (
+    BLANK,
+    aligned,
+    as_strings,
+    digit_confidences,
+    edit_distance,
+    negative_log_likelihoods,
+    number_confidence,
+    number_scores,
+    numbers_right,
+    read_numbers,
+)
+
+
+def numbers(*texts: str) -> Tensor:
+    return torch.tensor([[int(digit) for digit in text] + [-1] * (6 - len(text)) for text in texts])
+
+
+def logits_of(*paths: str) -> Tensor:
+    """Logits whose most probable path is the text, with - for the blank."""
+    symbols = torch.tensor([[BLANK if symbol == "-" else int(symbol) for symbol in path] for path in paths])
+    return 4 * torch.nn.functional.one_hot(symbols, 11).float()
+
+
+def collapsed(path: tuple[int, ...]) -> str:
+    return "".join(str(symbol) for symbol, _ in itertools.groupby(path) if symbol != BLANK)
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [
+        ("11-1", "11"),
+        ("--7-", "7"),
+        ("1233", "123"),
+        ("----", ""),
+        ("0-00", "00"),
+        ("5", "5"),
+        ("-", ""),
+        ("1212", "1212"),
+    ],
+)
+def test_a_path_without_repeats_and_blanks_is_the_number(path: str, number: str) -> None:
+    logits = logits_of(path)
+    assert as_strings(read_numbers(logits)) == [number]
+    assert len(digit_confidences(logits)[0]) == len(number)
+
+
+def test_a_number_may_be_longer_than_any_label() -> None:
+    logits = logits_of("1234567890")
+    assert as_strings(read_numbers(logits)) == ["1234567890"]
+    assert numbers_right(logits, numbers("123456")).tolist() == [False]
+    assert number_scores(logits, numbers("123456"))["digits_added"] == 4
+
+
+@pytest.mark.parametrize("number", ["", "3", "33", "12"])
+def test_a_number_s_probability_is_that_of_all_its_paths(number: str) -> None:
+    logits = torch.randn(1, 3, 11, generator=torch.Generator().manual_seed(0))
+    probabilities = logits[0].softmax(dim=1)
+    expected = sum(
+        math.prod(float(probabilities[place, symbol]) for place, symbol in enumerate(path))
+        for path in itertools.product(range(11), repeat=3)
+        if collapsed(path) == number
+    )
+    assert (-negative_log_likelihoods(logits, numbers(number))).exp().item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_confidence_is_the_probability_of_the_number_that_is_read() -> None:
+    logits = torch.randn(5, 7, 11, generator=torch.Generator().manual_seed(1))
+    expected = (-negative_log_likelihoods(logits, read_numbers(logits))).exp()
+    assert torch.equal(number_confidence(logits), expected)
+    assert torch.equal(tasks.confidence(logits), expected.double())
+
+
+def test_a_number_that_does_not_fit_has_no_loss_in_training() -> None:
+    logits = torch.zeros(2, 3, 11, requires_grad=True)
+    labels = numbers("1122", "5")  # the first one needs six places
+    losses = negative_log_likelihoods(logits, labels)
+    assert losses[0].isinf()
+    tasks.mean_loss(logits, labels).backward()
+    assert tasks.mean_loss(logits, labels).item() == pytest.approx(losses[1].item() / 2)
+    assert logits.grad is not None
+    assert logits.grad[0].abs().sum() == 0
+    assert logits.grad[1].abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("true", "read", "edits"),
+    [
+        ("123", "123", 0),
+        ("123", "13", 1),
+        ("123", "1223", 1),
+        ("123", "129", 1),
+        ("", "4", 1),
+        ("12", "", 2),
+        ("12", "21", 2),
+    ],
+)
+def test_edits_are_the_least(true: str, read: str, edits: int) -> None:
+    assert edit_distance(true, read) == edits
+    pairs = aligned(true, read)
+    assert "".join(old for old, _ in pairs if old) == true
+    assert "".join(new for _, new in pairs if new) == read
+
+
+def test_scores_count_whole_numbers_and_digits() -> None:
+    logits = logits_of("1-2-3-", "4-4---", "7-----", "------", "8-9---")
+    labels = numbers("123", "44", "1", "", "8")
+    scores = number_scores(logits, labels)
+    assert scores["accuracy"] == 3 / 5
+    assert scores["n"] == 5
+    assert scores["accuracy_by_length"] == [1.0, 0.5, 1.0, 1.0, None, None, None]
+    assert scores["digit_error_rate"] == 2 / 7  # one replaced, one added
+    assert (scores["digits_missed"], scores["digits_added"]) == (0, 1)
+    assert scores["confusion"][1] == [0, 1, 0, 0, 0, 0, 0, 1, 0, 0]
+    assert scores["per_class_accuracy"][1] == 0.5
+    assert scores["per_class_accuracy"][5] is None
+    assert tasks.correct(logits, labels).tolist() == [True, True, False, True, False]
+    assert tasks.accuracy_and_loss(logits, labels)[0] == scores["accuracy"]
+    assert tasks.confident_mistakes(logits, labels).sort().values.tolist() == [2, 4]
+    assert tasks.predicted_texts(logits) == ["123", "44", "7", "", "89"]
+    assert tasks.label_texts(labels) == ["123", "44", "1", "", "8"]
