@@ -17,18 +17,31 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": set(),
     "models": set(),
     "metrics": set(),
+    "number_metrics": set(),
+    "tasks": {"metrics", "number_metrics"},
     "config": {"runtime"},
-    "data": {"config", "runtime"},
+    "data": {"config", "number_metrics", "runtime"},
     "tracking": {"config", "runtime"},
-    "training": {"config", "data", "metrics", "models", "runtime", "tracking"},
+    "training": {"config", "data", "metrics", "models", "runtime", "tasks", "tracking"},
     "preflight": {"config", "data", "runtime", "training"},
     "sweeps": {"config", "preflight", "runtime", "tracking"},
-    "evaluation": {"config", "data", "metrics", "models", "runtime", "tracking", "training"},
-    "runs": {"config", "data", "evaluation", "metrics", "models", "preflight", "runtime", "tracking", "training"},
-    "prediction": {"config", "data", "evaluation", "metrics", "runtime", "tracking", "training"},
-    "reports": {"config", "data", "evaluation", "metrics", "runtime", "tracking"},
+    "evaluation": {"config", "data", "metrics", "models", "runtime", "tasks", "tracking", "training"},
+    "runs": {
+        "config",
+        "data",
+        "evaluation",
+        "metrics",
+        "models",
+        "preflight",
+        "runtime",
+        "tasks",
+        "tracking",
+        "training",
+    },
+    "prediction": {"config", "data", "evaluation", "metrics", "number_metrics", "runtime", "tracking", "training"},
+    "reports": {"config", "data", "evaluation", "metrics", "number_metrics", "runtime", "tasks", "tracking"},
     "demo": {"data", "evaluation", "prediction", "reports", "runtime", "tracking"},
-}
+}  # fmt: skip
 
 
 def _package(path: Path) -> str:

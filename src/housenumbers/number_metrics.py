@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from housenumbers.data.labeled_images import CLASSES, MAX_DIGITS, NO_DIGIT
-
+CLASSES = 10
 BLANK = CLASSES  # the last of the symbols
 SYMBOLS = CLASSES + 1
+MAX_DIGITS = 6  # of a number: the most that a photo of SVHN shows
+NO_DIGIT = -1  # in the places behind a number's last digit
 
 
 def negative_log_likelihoods(logits: Tensor, numbers: Tensor, zero_infinity: bool = False) -> Tensor:

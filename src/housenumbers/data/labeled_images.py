@@ -6,9 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-CLASSES = 10
-MAX_DIGITS = 6  # of a number: the most that a photo of SVHN shows
-NO_DIGIT = -1  # in the places behind a number's last digit
+from housenumbers.number_metrics import CLASSES, MAX_DIGITS, NO_DIGIT
+
 _SLICES = 16  # of the pixels of an image, while images are brought into another order
 
 

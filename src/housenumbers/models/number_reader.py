@@ -14,7 +14,6 @@ from housenumbers.models.fastnet import (
     whitening_filters,
 )
 from housenumbers.models.normalize import NormalizeHeight
-from housenumbers.number_metrics import SYMBOLS
 
 
 class NumberReader(nn.Module):
@@ -37,6 +36,7 @@ class NumberReader(nn.Module):
         context: int = 5,
         activation: str = "gelu",
         input_size: int = 32,
+        symbols: int = 11,
     ) -> None:
         super().__init__()
         act = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}[activation]
@@ -49,7 +49,7 @@ class NumberReader(nn.Module):
         self.context = nn.Sequential(
             nn.Conv2d(width, width, (1, context), padding=(0, context // 2), bias=False), nn.BatchNorm2d(width), act()
         )
-        self.head = ScaledLinear(width, SYMBOLS)
+        self.head = ScaledLinear(width, symbols)
 
     @torch.no_grad()
     def initialize_from(self, images: Tensor) -> None:

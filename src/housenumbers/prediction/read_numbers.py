@@ -11,10 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from housenumbers.data.labeled_images import MAX_DIGITS
 from housenumbers.data.number_image import read_number_image
 from housenumbers.evaluation.trained_model import TrainedModel
-from housenumbers.number_metrics import as_strings, digit_confidences, number_confidence, read_numbers
+from housenumbers.number_metrics import MAX_DIGITS, as_strings, digit_confidences, number_confidence, read_numbers
 from housenumbers.prediction.predict_files import csv_line, readable
 
 FORMATS = ("table", "jsonl", "csv")
