@@ -146,7 +146,7 @@ def check_files_and_device(data: DataConfig, pretrained: Any, device: str) -> No
         check_layout(data)
     if data.name in ("svhn", "svhn_6k"):
         check_svhn_files(data)
-    if data.name == "synthetic" and data.fonts not in ("", "matplotlib", "system") and not Path(data.fonts).exists():
+    if data.fonts not in ("", "matplotlib", "system") and not Path(data.fonts).exists():
         raise UserError(f"data.fonts={data.fonts}: no such folder: name one with fonts, or matplotlib or system")
     if isinstance(pretrained, str):
         run = pretrained.startswith("run:")

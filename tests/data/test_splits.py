@@ -4,6 +4,7 @@ import pytest
 import torch
 from support import composed
 
+from housenumbers.data.labeled_images import NO_DIGIT
 from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
 from housenumbers.runtime.errors import UserError
 
@@ -51,6 +52,21 @@ def test_reduced_keeps_every_classs_share(labels: torch.Tensor) -> None:
     assert (uneven[kept].bincount() * 10).tolist() == pytest.approx(uneven.bincount().tolist(), abs=10)
     assert kept.tolist() == sorted(kept.tolist())
     assert stratified_subset(kept, uneven, 1.0, seed=0) is kept
+
+
+def test_numbers_are_stratified_by_their_lengths() -> None:
+    numbers = torch.full((1001, 6), NO_DIGIT)
+    for place in range(1000):
+        numbers[place, : 1 + place % 4] = place % 10
+    numbers[1000] = 7  # the only one with six digits: it can be on either side
+    train, validation = random_split(numbers, 0.2, seed=1)
+    assert sorted([*train.tolist(), *validation.tolist()]) == list(range(1001))
+    lengths = (numbers[validation[validation < 1000]] != NO_DIGIT).sum(dim=1).bincount()
+    assert lengths.tolist() == pytest.approx([0, 50, 50, 50, 50], abs=1)
+    kept = stratified_subset(train, numbers, 0.1, seed=0)
+    assert (numbers[kept] != NO_DIGIT).sum(dim=1).bincount(minlength=5)[1:5].tolist() == pytest.approx([20] * 4, abs=1)
+    with pytest.raises(UserError, match=r"data.val_fraction=0.05: 20 numbers, 10 of the rarest length, 1: too few"):
+        random_split(numbers[:2].repeat(10, 1), 0.05, seed=0)
 
 
 def test_a_class_with_one_member_is_one_line() -> None:

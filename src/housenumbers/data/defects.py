@@ -50,6 +50,9 @@ class Defects:
     plate_margin: Range = (0.08, 0.5)
     plate_contrast: float = 0.25  # std of the light behind the plate
     oval_plate: float = 0.12  # chance
+    posts: float = 0.0  # chance of a bar beside, above or below the digits
+    post_distance: Range = (0.1, 0.5)
+    post_width: Range = (0.04, 0.4)
     frame: float = 0.35  # chance of a line around the plate
     frame_width: Range = (0.02, 0.06)
 
@@ -66,6 +69,7 @@ class Defects:
 
 
 ALL_DEFECTS = Defects()
+NUMBER_DEFECTS = replace(ALL_DEFECTS, low_resolution=0.6, posts=0.2)  # of whole numbers
 
 _NONE = Defects(
     neighbours=(0, 0), stroke_weight=0, outline=0, gloss=0, shadow=0, rotation=0, shear=0, stretch=0, tilt=0, shift=0,

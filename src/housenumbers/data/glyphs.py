@@ -1,4 +1,4 @@
-"""Digits of the available fonts as signed distance fields: one field serves every weight, outline and size.
+"""Digits and marks of the available fonts as signed distance fields: one field serves every weight, outline and size.
 
 Green 2007, "Improved Alpha-Tested Magnification for Vector Textures and Special Effects".
 """
@@ -32,7 +32,7 @@ _OVERSAMPLING = 4  # pixels per sample while the distances are measured
 
 @dataclass(frozen=True)
 class Glyph:
-    """One digit of a font. Lengths are in heights of the font's 0; y grows downwards, from its baseline."""
+    """A digit or a mark of a font. Lengths are in heights of the font's 0; y grows downwards, from its baseline."""
 
     field: Image.Image  # mode F: the distance to the outline, above 0 inside, with DETAIL samples per height
     left: float  # the digit's box; the field extends MARGIN beyond it on each side
@@ -41,7 +41,8 @@ class Glyph:
     height: float
 
 
-Font = tuple[Glyph, ...]  # the ten digits
+Font = tuple[Glyph, ...]  # the ten digits, then marks, of which a font may lack some
+MARKS = "ABCDFKa-/#"  # what stands around numbers and does not look like a digit
 
 
 def font_files(choice: str) -> list[Path]:
@@ -66,8 +67,8 @@ def font_files(choice: str) -> list[Path]:
     return files
 
 
-def load_fonts(files: list[Path]) -> list[Font]:
-    """The fonts with ten different digits, without duplicates, and some fonts that need no file.
+def load_fonts(files: list[Path], marks: str = "") -> list[Font]:
+    """The fonts with ten different digits, without duplicates, and some fonts that need no file; with their `marks`.
 
     Raises UserError where the files hold none.
     """
@@ -75,30 +76,34 @@ def load_fonts(files: list[Path]) -> list[Font]:
     fonts: dict[str, Font] = {}
     for file in files:
         try:
-            digits = _masks(file)
+            masks = _masks(file, "0123456789" + marks)
         except OSError:  # from FreeType: not scalable, or not a font
             continue
+        digits = masks[:10]
         outlines = [hashlib.sha256(mask.tobytes() + repr(mask.shape).encode()).hexdigest() for mask, *_ in digits]
         if len(set(outlines)) == 10 and all(mask.any() for mask, *_ in digits):
-            fonts.setdefault("".join(outlines), tuple(_glyph(*digit) for digit in digits))
+            fonts.setdefault("".join(outlines), tuple(_glyph(*mask) for mask in masks if mask[0].any()))
     if not fonts:
         raise UserError(f"data.fonts: none of {len(files)} font files has ten digits: matplotlib, system or a folder")
     rng = np.random.default_rng(0)
-    drawn = [tuple(_glyph(mask, 0, -pixels) for mask in drawn_digits(rng, pixels)) for _ in range(_DRAWN)]
+    drawn = []
+    for _ in range(_DRAWN):
+        masks = [(mask, 0, -pixels) for mask in drawn_digits(rng, pixels, marks)]
+        drawn.append(tuple(_glyph(*mask) for mask in masks))
     return [*fonts.values(), *drawn]
 
 
-def _masks(file: Path) -> list[tuple[NDArray[np.bool_], int, int]]:
-    """Each digit's pixels within its box, and the box's left and top (in pixels from the baseline)."""
+def _masks(file: Path, characters: str) -> list[tuple[NDArray[np.bool_], int, int]]:
+    """Each character's pixels within its box, and the box's left and top (in pixels from the baseline)."""
     pixels = DETAIL * _OVERSAMPLING
     font = ImageFont.truetype(str(file), pixels)
     _, top, _, bottom = font.getbbox("0", anchor="ls")
     font = ImageFont.truetype(str(file), round(pixels * pixels / max(bottom - top, 1)))
     masks = []
-    for digit in "0123456789":
-        left, top, right, bottom = map(round, font.getbbox(digit, anchor="ls"))
+    for character in characters:
+        left, top, right, bottom = map(round, font.getbbox(character, anchor="ls"))
         canvas = Image.new("L", (max(right - left, 1), max(bottom - top, 1)))
-        ImageDraw.Draw(canvas).text((-left, -top), digit, fill=255, font=font, anchor="ls")
+        ImageDraw.Draw(canvas).text((-left, -top), character, fill=255, font=font, anchor="ls")
         masks.append((np.asarray(canvas) > 127, left, top))
     return masks
 

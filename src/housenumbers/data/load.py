@@ -15,7 +15,7 @@ from housenumbers.data.folder import read_folder
 from housenumbers.data.labeled_images import LabeledImages, concatenate
 from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
-from housenumbers.data.synthetic import read_synthetic
+from housenumbers.data.synthetic import read_synthetic, read_synthetic_numbers
 from housenumbers.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ SOURCES: dict[str, Reader] = {
     "svhn": read_svhn,
     "svhn_6k": read_svhn_6k,
     "synthetic": read_synthetic,
+    "synthetic_numbers": read_synthetic_numbers,
     "digits": read_digits,
     "folder": read_folder,
 }

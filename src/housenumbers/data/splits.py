@@ -5,18 +5,21 @@ import torch
 from torch import Tensor
 
 from housenumbers.config.sections import DataConfig
+from housenumbers.data.labeled_images import NO_DIGIT
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 
 _BLOCKS = 50
 _MIN_BLOCK = 20  # crops: a smaller block would consist mostly of gaps
+_RARE = 10  # numbers of a length: fewer cannot be spread over both sides by any fraction
 NEIGHBOURS = 5  # crops dropped at each cut: a photo shows at most six digits, so no photo lies on both sides
 
 
 def random_split(labels: Tensor, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Stratified random indices for training and validation: the original study's split.
 
-    It leaks: neighbouring crops of SVHN come from one photo, overlap, and end up in both parts.
+    It leaks where images are crops: neighbouring crops of SVHN come from one photo, overlap, and end up in both parts.
+    Whole numbers are a photo each, stratified by their lengths.
     Raises UserError where a class is too small for both parts.
     """
     return stratified_split(torch.arange(len(labels)), labels, val_fraction, seed, f"data.val_fraction={val_fraction}")
@@ -68,19 +71,29 @@ def stratified_subset(indices: Tensor, labels: Tensor, fraction: float, seed: in
 def stratified_split(
     indices: Tensor, labels: Tensor, fraction: float, seed: int, setting: str
 ) -> tuple[Tensor, Tensor]:
-    """Splits off a stratified `fraction` of `indices`. Returns the rest, then the fraction, both sorted.
+    """Splits off a `fraction` of `indices`, stratified by class. Returns the rest, then the fraction, both sorted.
 
-    Raises UserError that names the `setting` where a class is too small for both parts.
+    `labels`, those of the `indices`, are classes or whole numbers, whose length is their class. Of a rare length, all
+    numbers may be on one side. Raises UserError that names the `setting` where a class is too small for both parts.
     """
     from sklearn.model_selection import train_test_split  # imported here: it takes a second that blocks do not need
 
+    classes = labels if labels.ndim == 1 else _lengths(labels)
     try:
-        rest, part = train_test_split(indices.numpy(), test_size=fraction, random_state=seed, stratify=labels.numpy())
+        rest, part = train_test_split(indices.numpy(), test_size=fraction, random_state=seed, stratify=classes.numpy())
     except ValueError:
-        counts = {label: count for label, count in enumerate(labels.bincount().tolist()) if count}
+        counts = {label: count for label, count in enumerate(classes.bincount().tolist()) if count}
         rarest = min(counts, key=lambda label: counts[label])
+        crop, kind = ("crop", "class") if labels.ndim == 1 else ("number", "length")
         raise UserError(
-            f"{setting}: {plural(len(labels), 'crop')}, {counts[rarest]} of the rarest class, {rarest}: too few to "
-            "have every class on both sides: use more of them"
+            f"{setting}: {plural(len(labels), crop)}, {counts[rarest]} of the rarest {kind}, {rarest}: too few to "
+            f"have every {kind} on both sides: use more of them"
         ) from None
     return torch.from_numpy(np.sort(rest)), torch.from_numpy(np.sort(part))
+
+
+def _lengths(numbers: Tensor) -> Tensor:
+    """How many digits each number has, `[N]`. Numbers of a rare length count as of the most common one."""
+    lengths = (numbers != NO_DIGIT).sum(dim=1)
+    counts = lengths.bincount()
+    return torch.where(counts[lengths] < _RARE, counts.argmax(), lengths)

@@ -15,8 +15,8 @@ Path = list[tuple[float, float]]
 Skeleton = list[Path]
 
 
-def drawn_digits(rng: Generator, pixels: int) -> list[NDArray[np.bool_]]:
-    """The pixels of the ten digits of one font, each within its box and `pixels` high."""
+def drawn_digits(rng: Generator, pixels: int, marks: str = "") -> list[NDArray[np.bool_]]:
+    """The pixels of the ten digits of one font, then of those `marks` that are letters, each `pixels` high."""
     width = rng.uniform(0.4, 0.75)
     weight = rng.uniform(0.08, min(0.2, 0.34 * width))
     masks = []
@@ -24,6 +24,8 @@ def drawn_digits(rng: Generator, pixels: int) -> list[NDArray[np.bool_]]:
         skeleton = variants[rng.integers(len(variants))]
         across = (0.55 if digit == 1 else 1.0) * width - weight
         masks.append(_draw(skeleton, across * pixels, (1 - weight) * pixels, weight * pixels))
+    for mark in filter(_LETTERS.__contains__, marks):
+        masks.append(_draw(_LETTERS[mark], (width - weight) * pixels, (1 - weight) * pixels, weight * pixels))
     return masks
 
 
@@ -104,3 +106,18 @@ def _superellipse() -> Path:
 
 def _turned(skeleton: Skeleton) -> Skeleton:
     return [[(1 - x, 1 - y) for x, y in path] for path in skeleton]
+
+
+_LETTERS: dict[str, Skeleton] = {
+    "A": [[(0, 1), (0.5, 0), (1, 1)], [(0.2, 0.65), (0.8, 0.65)]],
+    "B": [
+        [(0.5, 0), (0, 0), (0, 1), (0.5, 1)],
+        _arc(0.5, 0.24, 0.45, 0.24, -90, 90),
+        [(0, 0.48), (0.5, 0.48)],
+        _arc(0.5, 0.74, 0.5, 0.26, -90, 90),
+    ],
+    "C": [_arc(0.5, 0.5, 0.5, 0.5, 45, 315)],
+    "D": [[(0.4, 0), (0, 0), (0, 1), (0.4, 1)], _arc(0.4, 0.5, 0.6, 0.5, -90, 90)],
+    "F": [[(1, 0), (0, 0), (0, 1)], [(0, 0.5), (0.8, 0.5)]],
+    "K": [[(0, 0), (0, 1)], [(1, 0), (0, 0.55)], [(0.3, 0.4), (1, 1)]],
+}

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 import housenumbers
 from housenumbers.config.values import option_dict
-from housenumbers.data import glyphs, render
+from housenumbers.data import glyphs, render, scene
 from housenumbers.data.load import load_test
 from housenumbers.evaluation.calibration import probabilities
 from housenumbers.evaluation.trained_model import TrainedModel
@@ -152,7 +152,7 @@ def summary(exported: Exported) -> str:
 
 
 def _traced(trained: TrainedModel, layout: torch.memory_format) -> ExportedProgram:
-    example = torch.zeros(3, 3, render.SIZE, render.SIZE, dtype=torch.uint8)
+    example = torch.zeros(3, 3, scene.SIZE, scene.SIZE, dtype=torch.uint8)
     shapes = {"images": {0: Dim("N", min=1)}}
     program = torch.export.export(_Classifier(trained, layout).eval(), (example,), dynamic_shapes=shapes)
     for node in program.graph.nodes:

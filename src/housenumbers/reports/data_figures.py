@@ -11,7 +11,8 @@ from torch import Tensor
 from housenumbers.data.defects import single_defects
 from housenumbers.data.glyphs import font_files, load_fonts
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.render import SIZE, render_many
+from housenumbers.data.render import render_many
+from housenumbers.data.scene import SIZE
 from housenumbers.evaluation.figures import TEST, TRAINING, VALIDATION, integer_ticks, legend_above
 from housenumbers.reports.data_facts import Pair, grey
 
