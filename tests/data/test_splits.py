@@ -4,8 +4,8 @@ import pytest
 import torch
 from support import composed
 
-from housenumbers.data.labeled_images import NO_DIGIT
 from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
+from housenumbers.number_metrics import NO_DIGIT
 from housenumbers.runtime.errors import UserError
 
 

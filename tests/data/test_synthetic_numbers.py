@@ -9,9 +9,9 @@ from support import composed
 
 from housenumbers.config.sections import DataConfig
 from housenumbers.data import glyphs
-from housenumbers.data.labeled_images import NO_DIGIT
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.data.render_number import render_number, render_numbers
+from housenumbers.number_metrics import NO_DIGIT
 from housenumbers.runtime.errors import UserError
 
 CLEAN = 150  # of black and white: the least difference between a digit and its wall
