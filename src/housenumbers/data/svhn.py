@@ -21,7 +21,7 @@ _SVHN_6K_SHA256 = {
     "test": "576035492c188f32a697ed06ee89b5529d53ca761a7a672c88fb660e93ebe2c2",
 }
 # The places of its parts in the official files.
-_SVHN_6K_CUTS = {
+SVHN_6K_CUTS = {
     "train": ("test", slice(0, 5000)),
     "extra": ("train", slice(0, 1083)),
     "test": ("test", slice(5000, 6001)),
@@ -56,7 +56,7 @@ def read_svhn_6k(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
 
     path, data, sha256 = read("test")
     if len(data.labels) != 1001:  # then it is the official file
-        official, cut = _SVHN_6K_CUTS[part]
+        official, cut = SVHN_6K_CUTS[part]
         path, data, _ = read(official)
         data = LabeledImages(data.images[cut], data.labels[cut])
         sha256 = data.sha256()
