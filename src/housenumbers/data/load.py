@@ -15,6 +15,7 @@ from housenumbers.data.folder import read_folder
 from housenumbers.data.labeled_images import LabeledImages, concatenate
 from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
+from housenumbers.data.svhn_numbers import read_svhn_numbers
 from housenumbers.data.synthetic import read_synthetic, read_synthetic_numbers
 from housenumbers.runtime.errors import UserError
 
@@ -27,6 +28,8 @@ SOURCES: dict[str, Reader] = {
     "svhn_6k": read_svhn_6k,
     "synthetic": read_synthetic,
     "synthetic_numbers": read_synthetic_numbers,
+    "svhn_numbers": read_svhn_numbers,
+    "svhn_6k_numbers": read_svhn_numbers,
     "digits": read_digits,
     "folder": read_folder,
 }

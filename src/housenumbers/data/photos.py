@@ -67,6 +67,11 @@ def boxes_of(config: DataConfig, part: str) -> Boxes | None:
     return None
 
 
+def digits_of_photos() -> Tensor:
+    """How many digits each photo of the training and the test part has, int64, by its number in `boxes_of`."""
+    return torch.cat([_uniquely_numbered(part).photo for part in ("train", "test")]).bincount()
+
+
 def write_table(path: Path, rows: dict[Official, NDArray[np.int64]]) -> str:
     """Writes the table of `rows` (`[N, 6]` for each part, in the order of Boxes) and returns its checksum."""
     content = io.BytesIO()

@@ -1,5 +1,6 @@
 """Checks the files of SVHN before a run makes its folder. Does not import torch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from housenumbers.config.sections import DataConfig
@@ -32,6 +33,17 @@ def check_svhn_files(config: DataConfig) -> None:
             with deferred_signals():  # an interrupted import leaves NumPy broken
                 from housenumbers.data.mat_contents import check_mat_contents
             check_mat_contents(path)
+
+
+def crops_of_numbers(config: DataConfig) -> DataConfig:
+    """The configuration of the crops that whole numbers are put together from.
+
+    data=svhn_numbers takes the official files, or those of SVHN-6k where `data.root` holds them.
+    """
+    test = Path(config.root) / "test_32x32.mat"
+    is_small = test.is_file() and test.stat().st_size < _SMALLEST_OFFICIAL
+    name = "svhn_6k" if is_small or config.name == "svhn_6k_numbers" else "svhn"
+    return replace(config, name=name, width=0)
 
 
 def cache_variant(config: DataConfig) -> str:

@@ -33,7 +33,9 @@ from housenumbers.training.checkpoint_owner import enclosing_run
 TOLERANCE = 1e-4  # of a probability: rounding differs by about 1e-7, errors by much more
 METADATA_FILE = "housenumbers.json"  # in a .pt2 file; an ONNX file has separate entries
 _BATCHES = (1, 2, 7, 54)  # batch sizes in the check
-_LICENCES = dict.fromkeys(("svhn", "svhn_6k"), "trained on SVHN, which is for non-commercial use")
+_LICENCES = dict.fromkeys(
+    ("svhn", "svhn_6k", "svhn_numbers", "svhn_6k_numbers"), "trained on SVHN, which is for non-commercial use"
+)
 
 Metadata = Mapping[str, str]
 Run = Callable[[Tensor], Tensor]  # uint8 [N, 3, 32, 32] to probabilities [N, 10]
