@@ -2,16 +2,11 @@
 
 import sys
 from dataclasses import dataclass
-from io import TextIOWrapper
-from pathlib import Path
 from typing import Literal
 
-from housenumbers.config.command_line import parse
-from housenumbers.data.image_files import find_images, split_names
+from housenumbers.prediction.image_command import ImageCommand
 from housenumbers.runtime import fast_process
-from housenumbers.runtime.errors import UserError, one_line_errors
-
-_FEW = 8  # images that one thread labels as soon as several do, and far sooner where another process is busy
+from housenumbers.runtime.errors import one_line_errors
 
 
 @dataclass
@@ -37,47 +32,16 @@ class Arguments:
 
 
 def main() -> None:
-    for stream in (sys.stdin, sys.stdout):  # file names may contain any bytes
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")
     with one_line_errors():
-        arguments, others = parse(Arguments, sys.argv[1:], others=["images", "device", "threads", "tta", "tta_invert"])
-        images = [word.partition("=")[2] for word in others if word.startswith("images=")]
-        if not images:
-            raise UserError("images=FILES: must be given: files, folders, a pattern, or - (--help says more)")
-        files = find_images([word for value in images for word in split_names(value)])
-        from housenumbers.tracking.run_selection import find_run
+        command = ImageCommand(Arguments, ["device", "threads", "tta", "tta_invert"])
+        trained = command.load_model(of_numbers=False)
+        from housenumbers.prediction.predict_files import format_predictions, predict_files
 
-        choice = find_run(arguments.run)
-        with fast_process.imports():
-            from tqdm import tqdm
-
-            from housenumbers.evaluation.trained_model import load_trained_model
-            from housenumbers.prediction.predict_files import format_predictions, predict_files
-
-        overrides = [word for word in others if not word.startswith("images=")]
-        if isinstance(files, list) and len(files) <= _FEW and not any(word.startswith("threads=") for word in others):
-            overrides.append("threads=1")
-        trained = load_trained_model(choice.path, overrides)
-        trained.check_reads_numbers(False)
-        choice.tell()
-        print(trained.about_temperature, file=sys.stderr)
-        if arguments.views == "unsure" and trained.about_views is not None:
+        all_views = command.arguments.views == "all"
+        if not all_views and trained.about_views is not None:
             print(trained.about_views, file=sys.stderr)
-        unreadable: list[Path] = []
-
-        def tell(file: Path, why: str) -> None:
-            unreadable.append(file)
-            tqdm.write(f"error: {file}: cannot be read: {why}", file=sys.stderr)
-
-        total = len(files) if isinstance(files, list) else None
-        hidden = True if sys.stdout.isatty() else None  # on a terminal the lines themselves show progress
-        predicted = predict_files(trained, files, tell, all_views=arguments.views == "all")
-        predictions = tqdm(predicted, total=total, unit="file", disable=hidden)
-        for line in format_predictions(predictions, arguments.format):
-            print(line)
-        sys.stdout.flush()
-        raise SystemExit(1 if unreadable else 0)
+        predictions = predict_files(trained, command.files, command.tell_unreadable, all_views)
+        command.print_and_exit(format_predictions(command.with_progress(predictions), command.arguments.format))
 
 
 if __name__ == "__main__":
