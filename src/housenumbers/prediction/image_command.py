@@ -44,10 +44,9 @@ class ImageCommand:
         with fast_process.imports():
             from housenumbers.evaluation.trained_model import load_trained_model
 
-        overrides = self._overrides
-        if isinstance(self.files, list) and len(self.files) <= _FEW:
-            overrides = ["threads=1", *overrides]
-        trained = load_trained_model(choice.path, overrides)
+        few = isinstance(self.files, list) and len(self.files) <= _FEW
+        threads = ["threads=1"] if few and not any(word.startswith("threads=") for word in self._overrides) else []
+        trained = load_trained_model(choice.path, [*threads, *self._overrides])
         trained.check_reads_numbers(of_numbers)
         choice.tell()
         print(trained.about_temperature, file=sys.stderr)
