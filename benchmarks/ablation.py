@@ -34,7 +34,7 @@ from housenumbers.training.reproducibility import seed_everything
 
 PRESET = ROOT / "conf/experiment/fast.yaml"
 # Of 50 blocks of neighbouring photos ten validate; which ones is decided by data.split_seed.
-COMMON = ["data.val_fraction=0.2", "device=cpu"]
+COMMON = ["data.val_fraction=0.2", "data.split=blocks", "device=cpu"]
 # What is changed, by the name of its row.
 ROWS = {
     "ema": ["averaging=ema"],

@@ -72,6 +72,15 @@ def test_ablation_prints_paired_differences_and_does_not_run_twice(tmp_path: Pat
     assert bench("ablation", *words, "seeds=2").stdout == done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL_SVHN.exists(), reason="needs the real crops")
+def test_leak_compares_the_splits(tmp_path: Path) -> None:
+    done = bench("leak", "seeds=1", "epochs=1", f"folder={tmp_path}", f"data.root={REAL_SVHN}")
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(\w+): validation [\d.]+, test", done.stdout, re.MULTILINE) == ["random", "blocks", "photos"]
+    assert "validation, random - photos" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("script", "words", "said"),
     [
@@ -83,6 +92,8 @@ def test_ablation_prints_paired_differences_and_does_not_run_twice(tmp_path: Pat
         ("exported", ["only=resnet"], "only=resnet"),
         ("one_image", ["old=nowhere"], "old=nowhere"),
         ("sweeper", ["old=nowhere"], "old=nowhere"),
+        ("leak", ["seeds=0"], "seeds=0"),
+        ("photo_table", ["source=nowhere"], "source=nowhere"),
         ("against_others", ["only=keras"], "only=keras"),
         ("against_others", ["only=ours", "part=speed", "data.root=nowhere"], "nowhere"),
     ],

@@ -66,7 +66,8 @@ class DataConfig:
     batch_size: Annotated[int, Interval(ge=1, le=2**31 - 1)] = MISSING
     reduce: AboveZeroUpToOne = MISSING  # the stratified fraction of the training and validation parts that is kept
     val_fraction: BelowOne = MISSING  # 0: no validation part
-    split: Literal["random", "blocks"] = MISSING  # random: the original study's split, which leaks (docs/data.md)
+    # random: the original study's split, which leaks | photos, blocks: no photo is on both sides (docs/data.md)
+    split: Literal["random", "photos", "blocks"] = MISSING
     split_seed: int = MISSING
     # The folder of train_32x32.mat, test_32x32.mat, extra_32x32.mat.
     root: Annotated[str, Where(is_folder_path, "a folder")] = MISSING
@@ -94,6 +95,8 @@ class DataConfig:
 
     def rules(self) -> Rules:
         yield self.use_extra in ("false", "true", "only"), "use_extra", "false, true or only"
+        without_photos = self.split == "photos" and self.val_fraction > 0 and not self.name.startswith("svhn")
+        yield not without_photos, "split", f"random or blocks: of data={self.name} it is not known what shares a photo"
         if self.has_numbers:
             yield 32 <= self.width <= 1024 and self.width % 4 == 0, "width", "a multiple of 4 from 32 to 1024 pixels"
         else:

@@ -13,6 +13,8 @@ from housenumbers.data.class_folders import has_validation, log_unused_files
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_folder
 from housenumbers.data.labeled_images import LabeledImages, concatenate
+from housenumbers.data.photo_split import photo_split
+from housenumbers.data.photos import boxes_of
 from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
 from housenumbers.data.svhn_numbers import read_svhn_numbers
@@ -59,7 +61,7 @@ def load_splits(config: DataConfig) -> Splits:
     part. Then reduces both parts.
     Raises UserError where files are missing or damaged, or too small for the configuration.
     """
-    parts = {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}[config.use_extra]
+    parts = _training_parts(config)
     own_validation = config.val_fraction > 0 and config.name == "folder" and has_validation(config)
     read_parts = [_read(config, part) for part in parts]
     main = read_parts[0][0]
@@ -75,7 +77,7 @@ def load_splits(config: DataConfig) -> Splits:
     if own_validation:
         validation = torch.arange(trainable, len(pool.labels))
     elif config.val_fraction > 0:
-        train, validation = _split(config, main)
+        train, validation = _split(config, main, parts[0])
     if validation is not None:
         validation = stratified_subset(validation, pool.labels, config.reduce, config.split_seed)
     joined = torch.cat([train, torch.arange(len(main.labels), trainable)])
@@ -105,6 +107,15 @@ def load_splits(config: DataConfig) -> Splits:
     )
 
 
+def split_photos(config: DataConfig, splits: Splits) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The photos of the training and the validation crops, without those of extra crops. None where not known."""
+    boxes = boxes_of(config, _training_parts(config)[0])
+    if boxes is None or splits.own_validation:
+        return None
+    train, validation = splits.places
+    return boxes.photo[train[train < len(boxes.photo)]], boxes.photo[validation]
+
+
 def load_test(config: DataConfig) -> LabeledImages:
     """The whole test part. Raises UserError where its file is missing or damaged."""
     return _read(config, "test")[0]
@@ -113,6 +124,10 @@ def load_test(config: DataConfig) -> LabeledImages:
 def test_part_sha256(config: DataConfig) -> str:
     """The SHA-256 of the test part, for the record. Raises UserError where its file is missing or damaged."""
     return _read(config, "test")[1]
+
+
+def _training_parts(config: DataConfig) -> list[str]:
+    return {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}[config.use_extra]
 
 
 def _read(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
@@ -127,9 +142,15 @@ def _read(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     return data, sha256
 
 
-def _split(config: DataConfig, data: LabeledImages) -> tuple[torch.Tensor, torch.Tensor]:
-    if config.split == "blocks":
+def _split(config: DataConfig, data: LabeledImages, part: str) -> tuple[torch.Tensor, torch.Tensor]:
+    split = config.split
+    if split == "photos" and not config.has_numbers:
+        if (boxes := boxes_of(config, part)) is not None:
+            return photo_split(data.labels, boxes.photo, config.val_fraction, config.split_seed)
+        log.info("data.split=photos: the photos of these crops are not known: they are split as by data.split=blocks")
+        split = "blocks"
+    if split == "blocks":
         return block_split(len(data.labels), config.val_fraction, config.split_seed)
     if leak := leakage_warning(config):
         log.warning(leak)
-    return random_split(data.labels, config.val_fraction, config.split_seed)
+    return random_split(data.labels, config.val_fraction, config.split_seed)  # a number is a photo

@@ -27,14 +27,15 @@ def random_split(labels: Tensor, val_fraction: float, seed: int) -> tuple[Tensor
 
 def leakage_warning(config: DataConfig) -> str | None:
     """A warning about the leak of a random split where it is known or likely. None for other data."""
-    effect = "validation looks better than it is (data.split=blocks does not leak)"
     if config.split != "random" or config.val_fraction == 0:
         return None
     if config.name == "svhn_6k" or (config.name == "svhn" and config.verify):  # the crops are known
-        return f"data.split=random leaks: crops of one photo are in training and validation, so {effect}"
-    if config.name == "svhn":  # custom files in the same format
-        return f"data.split=random may leak: where a photo has several crops, as in SVHN, {effect}"
-    return None
+        fact, remedy = "leaks: crops of one photo are in training and validation", "photos"
+    elif config.name == "svhn":  # custom files in the same format
+        fact, remedy = "may leak: where a photo has several crops, as in SVHN", "blocks"
+    else:
+        return None
+    return f"data.split=random {fact}, so validation looks better than it is (data.split={remedy} does not leak)"
 
 
 def block_split(count: int, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:

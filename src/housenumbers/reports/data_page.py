@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 
 from housenumbers.config.sections import DataConfig
-from housenumbers.data.load import Splits, load_splits, load_test
+from housenumbers.data.load import Splits, load_splits, load_test, split_photos
 from housenumbers.data.splits import NEIGHBOURS
 from housenumbers.reports import data_facts, data_figures
 from housenumbers.reports.page import data_url, render
@@ -49,12 +49,14 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
     shared = None
     if len(validation_places) and not splits.own_validation:
         shared = data_facts.share_with_neighbours(train_places, validation_places)
+    photos = split_photos(config, splits)
     content: dict[str, Any] = {
         "config": config,
         "sha256": splits.sha256,
         "own_validation": splits.own_validation,
         "counts": {name: torch.bincount(data.labels, minlength=10).tolist() for name, data in present.items()},
         "shared": shared,
+        "shared_photos": photos and float(torch.isin(photos[1], photos[0]).float().mean()),
         "neighbours": NEIGHBOURS,
         "twins": duplicates,
         "similar": data_facts.SIMILAR,
