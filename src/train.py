@@ -28,7 +28,7 @@ from housenumbers.config.schema import register_schemas
 from housenumbers.config.targets import ALLOWED_TARGETS
 from housenumbers.config.validate import validate_config
 from housenumbers.runtime import fast_process, processes, signals
-from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.errors import UserError, error_text, one_line_errors
 from housenumbers.sweeps.multirun import run_objective
 from housenumbers.sweeps.trial import current_trial
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
@@ -69,7 +69,7 @@ def failure_told(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        print(f"error: {folder.name}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        print(f"error: {folder.name}: {error_text(error)}", file=sys.stderr, flush=True)
         raise
 
 

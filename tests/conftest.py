@@ -17,7 +17,7 @@ _DOES_NOT_TRAIN = (
     "test_history.py", "test_hydra_flags.py", "test_image_input.py", "test_multirun.py", "test_postgres.py",
     "test_presets.py", "test_progress_bar.py", "test_records_after_a_kill.py", "test_reproducibility.py",
     "test_request_checks.py", "test_restore.py", "test_samplers.py", "test_significance.py", "test_space.py",
-    "test_study.py", "test_worker_pool.py",
+    "test_study.py", "test_torch_options.py", "test_worker_pool.py",
 )  # fmt: skip
 
 

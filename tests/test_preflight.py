@@ -1,7 +1,9 @@
 """What is not there, and what cannot be, is said before a folder is made, and most of it before torch is loaded."""
 
 import re
+import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,8 @@ def test_options_that_only_their_own_code_can_check_leave_no_folder(
 
 OWN_CODE = """
 from torch import nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LRScheduler
 
 
 class Net(nn.Module):
@@ -126,27 +130,74 @@ class Net(nn.Module):
 class Metric:
     def __init__(self):
         raise TypeError("no weights")
+
+
+class Steps(SGD):
+    def step(self, closure=None):
+        return {}["nonsense"]
+
+
+class Falls(LRScheduler):
+    def get_lr(self):
+        return self.base_lrs if self.last_epoch == 0 else self.nonsense
+
+
+class Returns(LRScheduler):
+    def __init__(self, optimizer, returned):
+        self.returned = returned
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        return self.base_lrs if self.last_epoch == 0 else self.returned
 """
 
 
-def test_a_bug_in_a_models_own_constructor_keeps_its_traceback_after_its_key(command: Command, tmp_path: Path) -> None:
+@pytest.fixture
+def own_code(command: Command, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Trains with OWN_CODE in the package `mine`."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/parts.py").write_text(OWN_CODE)
-    (tmp_path / "conf/model").mkdir(parents=True)
-    (tmp_path / "conf/model/net.yaml").write_text("_target_: mine.parts.Net\nname: net\n")
-    words = ("data=digits", "--config-dir=conf")
     allowed = {"HOUSENUMBERS_ALLOW": "mine.*", "PYTHONPATH": str(tmp_path)}
-    done = command("train", *words, "model=net", **allowed)
+    return lambda *words: command("train", "data=digits", *words, **allowed)
+
+
+@pytest.mark.parametrize("target", ["model._target_=mine.parts.Net", "optimizer._target_=mine.parts.Steps",
+                                    "scheduler._target_=mine.parts.Falls"])  # fmt: skip
+def test_a_bug_in_custom_code_keeps_its_traceback_and_its_key(own_code: Any, tmp_path: Path, target: str) -> None:
+    group = target.partition(".")[0]
+    (tmp_path / f"conf/{group}").mkdir(parents=True)
+    name = target.partition("=")[2]
+    more = {"model": "name: own", "optimizer": "lr: 0.1", "scheduler": ""}[group]
+    (tmp_path / f"conf/{group}/own.yaml").write_text(f"_target_: {name}\n{more}\n")
+    done = own_code("--config-dir=conf", f"{group}=own")
     assert done.returncode == 1
-    first, *others = done.stderr.splitlines()
-    assert first == "model._target_=mine.parts.Net: its own code fails:"
-    assert others[0] == "Traceback (most recent call last):"
-    assert "nonsense" in others[-1]
-    done = command("train", *words, "+metrics.mine._target_=mine.parts.Metric", **allowed)
+    first, *_, error, last = done.stderr.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert "nonsense" in error
+    assert last == f"{target}: its own code fails"
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("returned", ["text", "null", "[]", "[text]", "[null]", "[[1]]"])
+def test_a_custom_scheduler_that_returns_no_learning_rates_is_one_line(
+    own_code: Any, tmp_path: Path, returned: str
+) -> None:
+    (tmp_path / "conf/scheduler").mkdir(parents=True)
+    (tmp_path / "conf/scheduler/own.yaml").write_text(f"_target_: mine.parts.Returns\nreturned: {returned}\n")
+    done = own_code("--config-dir=conf", "scheduler=own")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: scheduler: ")
+    assert line.endswith("its get_lr must return a list, with a number for each group of parameters of the optimizer")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_bug_in_a_metrics_constructor_is_one_line(own_code: Any, tmp_path: Path) -> None:
+    done = own_code("+metrics.mine._target_=mine.parts.Metric")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: metrics.mine: creating mine.parts.Metric: TypeError: no weights (")
-    assert line.endswith("parts.py, line 13)")
+    assert line.endswith("parts.py, line 15)")
     assert not (tmp_path / "outputs").exists()
 
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from housenumbers.config.groups import SCHEMAS, TorchvisionConfig
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.sections import DataConfig
-from housenumbers.config.targets import check_allowed, check_importable
+from housenumbers.config.targets import check_allowed, check_importable, custom_code_named
 from housenumbers.config.validate import validate_composed
 from housenumbers.config.values import option_dict
 from housenumbers.data.class_folders import check_layout
@@ -81,14 +81,15 @@ def check_before_run(config: TrainConfig) -> None:
     if _has_unchecked_options(config) and processes.world_size() == 1:
         with deferred_signals():  # as in check_importable
             from housenumbers.training.trial_build import check_buildable
-        check_buildable(config)
+        with custom_code_named(group_targets(config)):
+            check_buildable(config)
 
 
 def _has_unchecked_options(config: TrainConfig) -> bool:
     """Whether the schemas cannot check all options: those of custom targets, or those that depend on the model."""
     freeze = option_dict(config.model).get("freeze", False)
     return (
-        any(_target(config, group) not in _SHIPPED for group in SCHEMAS)
+        any(target not in _SHIPPED for target in group_targets(config).values())
         or any(set(option_dict(getattr(config, group))) - _declared_keys(getattr(config, group)) for group in SCHEMAS)
         or isinstance(config.model, TorchvisionConfig)
         or not isinstance(freeze, bool)
@@ -97,8 +98,9 @@ def _has_unchecked_options(config: TrainConfig) -> bool:
     )
 
 
-def _target(config: TrainConfig, group: str) -> str:
-    return str(option_dict(getattr(config, group))["_target_"])
+def group_targets(config: TrainConfig) -> dict[str, str]:
+    """The targets of the model, the optimizer and the scheduler, by their keys."""
+    return {group: str(option_dict(getattr(config, group))["_target_"]) for group in SCHEMAS}
 
 
 def _declared_keys(option: Any) -> set[str]:
@@ -125,7 +127,7 @@ def check_targets(config: TrainConfig) -> None:
 
 def _targets(config: TrainConfig) -> dict[str, str]:
     """All targets that a run of the configuration calls, by their keys."""
-    targets = {group: _target(config, group) for group in SCHEMAS}
+    targets = group_targets(config)
     named = {"augment.transforms": config.augment.transforms}
     named |= {key: getattr(config, key) for key in ("logger", "metrics", "callbacks")}
     for key, entries in named.items():

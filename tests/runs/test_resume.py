@@ -98,7 +98,7 @@ def write_svhn(folder: Path, shade: int = 0) -> Path:
 def ended(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A completed run of two epochs, of which the first is the best, so that best.pt alone holds its weights."""
     home = tmp_path_factory.mktemp("ended")
-    data = ("data=svhn", f"data.root={write_svhn(home / 'svhn')}", "data.verify=false")
+    data = ("data=svhn", f"data.root={write_svhn(home / 'svhn')}", "data.verify=false", "data.download=false")
     folder = RunFolder(home / "run")
     run(composed(*WORDS, *data, "data.reduce=1", "epochs=1"), folder.path)
     best = torch.load(folder.best, weights_only=True)

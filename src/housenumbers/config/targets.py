@@ -1,24 +1,21 @@
 """The targets that a configuration may call, and the only function that calls them. Does not import torch."""
 
 import inspect
-import logging
 import os
 import pkgutil
 import re
 import traceback
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
-from housenumbers.config.messages import one_line
+from housenumbers.config.messages import as_typed, one_line
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.signals import deferred_signals
-
-log = logging.getLogger(__name__)
 
 # The targets that a configuration may call. It may come from another user's run folder.
 ALLOWED_TARGETS = (
@@ -40,6 +37,11 @@ VARIABLE = "HOUSENUMBERS_ALLOW"
 PERMITTED = os.environ.get(VARIABLE, "")
 
 _TARGET_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
+# What torch raises for options that it does not accept.
+_OF_OPTIONS = (
+    ValueError, RuntimeError, KeyError, TypeError, AttributeError, IndexError, AssertionError, OverflowError,
+)  # fmt: skip
+_LIBRARIES = ("housenumbers.", "torch.")  # the beginnings of the names of modules that are not custom code
 _RUN_IN_MODULES = ("housenumbers.models.", "torchvision.models.")  # their ValueErrors read "key=value: ..."
 
 
@@ -85,18 +87,19 @@ def instantiate_target(key: str, arguments: Mapping[str, Any], **more: Any) -> A
         return instantiate(dict(arguments), _convert_="all", _execution_whitelist_=allowed_targets(), **more)
     except Exception as error:
         cause = error.__cause__ or error
-        raised_in = _module_that_raised(cause)
+        raised_in = module_that_raised(cause)
         if isinstance(cause, ValueError) and raised_in.startswith(_RUN_IN_MODULES):
             raise UserError(f"{key}.{cause}") from None  # a value that the model does not accept
-        if isinstance(cause, ValueError | RuntimeError | KeyError | TypeError) and raised_in.startswith("torch.optim."):
-            raise UserError(f"{key}: {cause}") from None
+        if isinstance(cause, _OF_OPTIONS) and raised_in.startswith("torch.optim."):
+            given = ", ".join(f"{name}={as_typed(value)}" for name, value in arguments.items() if name != "_target_")
+            reason = one_line(cause) or type(cause).__name__
+            raise UserError(f"{key}: {reason}: give {target} other options than {given or 'none'}") from None
         if isinstance(cause, ValueError | ImportError) and not raised_in.startswith(("hydra.", "importlib")):
             raise UserError(f"{key}: {target}: {cause}") from None
         if not raised_in.startswith(("hydra.", "importlib")):
             if "." in key:
                 raise UserError(failure_message(key, cause, f"creating {target}")) from None
-            if not str(target).startswith(("housenumbers.", "torch.")):
-                log.error("%s._target_=%s: its own code fails:", key, target)
+            _add_note(error, key, str(target))
             raise  # a bug in the target, not in the configuration
         # The call itself failed: a refused or unknown target, or arguments that it does not accept.
         raise UserError(_why_not(key, str(target), error)) from None
@@ -112,10 +115,48 @@ def instantiate_in_run(folder: Path, key: str, option: Mapping[str, Any]) -> Any
     return instantiate_target(key, option, **more)
 
 
+@contextmanager
+def custom_code_named(targets: Mapping[str, str]) -> Iterator[None]:
+    """Adds the key and the target to an error that a custom target's code raises: the last line of its traceback.
+
+    `targets` are those whose code the block calls, by their keys.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        for key, target in targets.items():
+            if _is_of_target(error, target):
+                _add_note(error, key, target)
+        raise
+
+
+def _is_of_target(error: Exception, target: str) -> bool:
+    """Whether the error passed through a method of the target, a class, or through the module of another target."""
+    try:
+        made = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__"))
+        if module.startswith(_LIBRARIES):
+            continue
+        if isinstance(frame.f_locals.get("self"), made) if isinstance(made, type) else module == made.__module__:
+            return True
+    return False
+
+
+def _add_note(error: Exception, key: str, target: str) -> None:
+    note = f"{key}._target_={target}: its own code fails"
+    if not target.startswith(_LIBRARIES) and note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+
+
 def failure_message(key: str, error: BaseException, call: str) -> str:
     """One line with the `call` of code that a configuration named, its error, and the location in this code, if any."""
     frames = traceback.extract_tb(error.__traceback__)
-    at_the_call = frames[-1].filename == frames[0].filename or _module_that_raised(error).startswith("hydra.")
+    at_the_call = frames[-1].filename == frames[0].filename or module_that_raised(error).startswith("hydra.")
     place = "" if at_the_call else f" ({frames[-1].filename}, line {frames[-1].lineno})"
     return f"{key}: {call}: {type(error).__name__}: {one_line(error)}{place}"
 
@@ -136,7 +177,8 @@ def _refused(key: str, target: str) -> str:
     )
 
 
-def _module_that_raised(error: BaseException) -> str:
+def module_that_raised(error: BaseException) -> str:
+    """The name of the module whose code raised the error; empty where nothing raised it."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

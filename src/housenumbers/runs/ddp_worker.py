@@ -3,8 +3,10 @@
 import logging
 
 from housenumbers.config.schema import TrainConfig
+from housenumbers.config.targets import custom_code_named
 from housenumbers.data.batches import steps_per_epoch
 from housenumbers.data.load import load_splits
+from housenumbers.preflight import group_targets
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.memory import disable_malloc_trimming, one_line_memory_errors
 from housenumbers.training import distributed
@@ -24,12 +26,15 @@ def run_ddp_worker() -> None:
             return
         device = distributed.setup_device(config)
         disable_malloc_trimming()
-        splits = load_splits(config.data).to(device)
-        if distributed.broadcast_object(None) != splits.sha256:
-            raise UserError(f"{config.data.root}: not the data that the first process has: give each machine the same")
-        seed_everything(config.seed)
-        steps = steps_per_epoch(splits.train, config.data.batch_size)
-        state = TrainingState.initial(config, steps, device, pretrained=False)
-        distributed.broadcast_state(state, device)
-        for _ in fit(config, state, splits.stages, splits.validation, on_step=lambda _: None):
-            pass
+        with custom_code_named(group_targets(config)):
+            splits = load_splits(config.data).to(device)
+            if distributed.broadcast_object(None) != splits.sha256:
+                raise UserError(
+                    f"{config.data.root}: not the data that the first process has: give each machine the same"
+                )
+            seed_everything(config.seed)
+            steps = steps_per_epoch(splits.train, config.data.batch_size)
+            state = TrainingState.initial(config, steps, device, pretrained=False)
+            distributed.broadcast_state(state, device)
+            for _ in fit(config, state, splits.stages, splits.validation, on_step=lambda _: None):
+                pass

@@ -13,14 +13,15 @@ from typing import Any, Protocol
 import torch
 
 from housenumbers.config.schema import TrainConfig
+from housenumbers.config.targets import custom_code_named
 from housenumbers.config.values import config_to_dict, option_dict
 from housenumbers.data.batches import smallest_micro_batch, steps_per_epoch, training_batches
 from housenumbers.data.load import Splits, load_splits, test_part_sha256
-from housenumbers.preflight import check_targets
+from housenumbers.preflight import check_targets, group_targets
 from housenumbers.runs.restore import best_weights_sha256, last_checkpoint, restore, save_best_again
 from housenumbers.runs.results import write_results
 from housenumbers.runtime import processes
-from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.errors import UserError, error_text
 from housenumbers.runtime.memory import disable_malloc_trimming, one_line_memory_errors
 from housenumbers.runtime.signals import deferred_signals
 from housenumbers.runtime.text import plural
@@ -71,7 +72,7 @@ def run(
     observers = LoggersAndCallbacks(config, path)
     with (
         _claimed(folder, resuming), run_log(folder.log_file), _recorded(folder, trial), one_line_memory_errors(),
-        distributed.process_group(),
+        custom_code_named(group_targets(config)), distributed.process_group(),
     ):  # fmt: skip
         prepare()
         log.info("%s", folder.path)
@@ -291,7 +292,7 @@ def _recorded(folder: RunFolder, trial: Trial | None) -> Iterator[None]:
         yield
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
-        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        reason = error_text(error)
         bug = None if interrupted or isinstance(error, UserError) else error  # the log has its traceback
         with suppress(OSError, UserError):  # a full disk must not hide the original error
             kept = before.get("status") in FINISHED and folder.record() == before

@@ -79,6 +79,12 @@ def _working_folder_exists() -> bool:
     return True
 
 
+def error_text(error: BaseException) -> str:
+    """An error in one line: the message of a user's error; of a bug also its type and the notes added to it."""
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    return " ".join((str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}{notes}").split())
+
+
 def exit_with_error(message: str) -> None:
     """Prints one line to standard error, once if torchrun started several processes, and exits with code 2."""
     sys.stdout.flush()

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers.config.messages import one_line
 from housenumbers.runtime import signals
-from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.errors import UserError, error_text
 from housenumbers.runtime.signals import deferred_signals
 from housenumbers.sweeps.heartbeat import (
     DATABASE_ERRORS,
@@ -231,7 +231,7 @@ def _reason(error: Any, folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "train.log").open("a", encoding="utf-8") as log:
             log.writelines(traceback.format_exception(error))
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}" if isinstance(error, UserError) else error_text(error)
 
 
 def _places_taken(trials: Sequence[FrozenTrial]) -> int:

@@ -14,6 +14,7 @@ from housenumbers.config.values import option_dict
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.tasks import is_shape_of_logits
+from housenumbers.training.torch_options import check_torch_options
 
 Made = TypeVar("Made")
 
@@ -37,12 +38,14 @@ def build_optimizer(option: Any, model: nn.Module, device: torch.device) -> Opti
     Raises UserError where its target is not allowed, does not accept these options, or needs the loss itself.
     """
     arguments = option_dict(option)
+    check_torch_options("optimizer", arguments)
     ratio = arguments.pop("backbone_lr_ratio", 1.0)
     module, _, name = str(arguments["_target_"]).rpartition(".")
     target = getattr(torch.optim, name, None) if module.startswith("torch.optim") else None
     fusible = isinstance(target, type) and "fused" in inspect.signature(target).parameters
-    if fusible and device.type in ("cpu", "cuda"):
-        arguments.setdefault("fused", not arguments.get("foreach"))
+    more: dict[str, Any] = {}
+    if fusible and device.type in ("cpu", "cuda") and "fused" not in arguments:
+        more["fused"] = not arguments.get("foreach")
     params: list[Any] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if ratio != 1:
         if "lr" not in arguments:
@@ -50,7 +53,7 @@ def build_optimizer(option: Any, model: nn.Module, device: torch.device) -> Opti
         head = {id(parameter) for parameter in classifier_head(model).parameters()}
         groups = [[p for p in params if id(p) in head], [p for p in params if id(p) not in head]]
         params = [{"params": groups[0]}, {"params": groups[1], "lr": ratio * arguments["lr"]}]
-    optimizer = _made("optimizer", arguments, Optimizer, params=params)
+    optimizer = _made("optimizer", arguments, Optimizer, params=params, **more)
     if isinstance(optimizer, torch.optim.LBFGS):
         raise UserError("optimizer: LBFGS computes the loss anew within a step, which the loop does not: take another")
     return optimizer
@@ -94,11 +97,14 @@ def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_ep
     arguments = option_dict(option)
     interval = arguments.pop("interval", "epoch")
     arguments.pop("warmup_epochs", None)
+    if arguments.get("last_epoch", -1) != -1:
+        raise UserError(f"scheduler.last_epoch={arguments['last_epoch']}: is set by the run itself: leave it out")
     intervals = epochs * (steps_per_epoch if interval == "batch" else 1)
     for key in ("T_max", "total_steps"):
         if key in arguments and arguments[key] is None:
             arguments[key] = intervals
-    if "max_lr" in arguments and len(optimizer.param_groups) > 1:
+    check_torch_options("scheduler", arguments)
+    if isinstance(arguments.get("max_lr"), int | float) and len(optimizer.param_groups) > 1:
         first_lr = optimizer.param_groups[0]["lr"]
         arguments["max_lr"] = [arguments["max_lr"] * group["lr"] / first_lr for group in optimizer.param_groups]
     if arguments.get("total_steps", intervals) < intervals:

@@ -9,8 +9,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from housenumbers.config.targets import module_that_raised
 from housenumbers.config.values import option_dict
 from housenumbers.runtime.errors import UserError
+
+_GET_LR = "its get_lr must return a list, with a number for each group of parameters of the optimizer"
 
 
 class Trapezoidal(LRScheduler):
@@ -35,13 +38,24 @@ class Trapezoidal(LRScheduler):
 
 
 def step_scheduler(scheduler: LRScheduler, *metric: Any) -> None:
-    """Steps the scheduler. Raises UserError where a scheduler of torch does not compute with its options."""
+    """Steps the scheduler.
+
+    Raises UserError where one of torch does not compute with its options, or a custom one returns no learning rates.
+    """
     try:
         scheduler.step(*metric)
     except (TypeError, ValueError, ArithmeticError) as error:
-        if not type(scheduler).__module__.startswith("torch.optim."):
-            raise
-        raise UserError(f"scheduler: {type(scheduler).__name__}: {error}") from None
+        name = type_name(scheduler)
+        if name.startswith("torch.optim."):
+            raise UserError(f"scheduler: {type(scheduler).__name__}: {error}: give it other options") from None
+        if module_that_raised(error).startswith("torch.optim."):
+            raise UserError(f"scheduler: {name}: {error}: {_GET_LR}") from None
+        raise
+
+
+def type_name(made: object) -> str:
+    """The full name of an object's class, as a `_target_` names it."""
+    return f"{type(made).__module__}.{type(made).__qualname__}"
 
 
 def warmup_factor(option: Any, step: int, steps_per_epoch: int) -> float:
@@ -62,6 +76,8 @@ def scaled_learning_rates(optimizer: Optimizer, factor: float) -> Iterator[None]
     """
     rates = [group["lr"] for group in optimizer.param_groups]
     for rate in rates:
+        if not isinstance(rate, int | float) and not (isinstance(rate, Tensor) and rate.numel() == 1):
+            raise UserError(f"scheduler: sets the learning rate to {rate!r}: {_GET_LR}")
         if not 0 <= float(rate) < math.inf:
             raise UserError(f"scheduler: sets the learning rate to {float(rate):.3g}: must be 0 or more")
     for group, rate in zip(optimizer.param_groups, rates, strict=True):

@@ -3,6 +3,7 @@
 import torch
 from torch.optim import Optimizer
 
+from housenumbers.config.messages import one_line
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.targets import instantiate_target
 from housenumbers.config.values import option_dict
@@ -11,7 +12,7 @@ from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.memory import is_out_of_memory, one_line_memory_errors
 from housenumbers.training.loop import TrainingState
-from housenumbers.training.schedules import scaled_learning_rates, step_scheduler
+from housenumbers.training.schedules import scaled_learning_rates, step_scheduler, type_name
 
 _MAX_STEPS = 1000  # of the scheduler
 
@@ -31,12 +32,15 @@ def check_buildable(config: TrainConfig) -> None:
         for parameter in state.model.parameters():
             if parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
-        _step(state.optimizer)
+        with scaled_learning_rates(state.optimizer, 1.0):  # checks them
+            _step(state.optimizer)
     loss = (1.0,) if state.interval == "validation" else ()
     for _ in range(min(config.epochs, _MAX_STEPS)):
-        with scaled_learning_rates(state.optimizer, 1.0):  # checks them
+        with scaled_learning_rates(state.optimizer, 1.0):
             pass
         step_scheduler(state.scheduler, *loss)
+    state.optimizer.zero_grad()
+    state.state_dict()
 
 
 def _steps_per_epoch(config: TrainConfig) -> int:
@@ -50,11 +54,11 @@ def _step(optimizer: Optimizer) -> None:
     name = type(optimizer).__name__
     try:
         optimizer.step()
-    except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+    except (RuntimeError, TypeError, ValueError, ArithmeticError, AssertionError) as error:
         if isinstance(error, TypeError) and "closure" in str(error):
             raise UserError(
                 f"optimizer: {name}: its step needs a closure, which the loop does not pass: take another"
             ) from None
-        if is_out_of_memory(error) or not type(optimizer).__module__.startswith("torch.optim."):
+        if is_out_of_memory(error) or not type_name(optimizer).startswith("torch.optim."):
             raise
-        raise UserError(f"optimizer: {name}: {error}") from None
+        raise UserError(f"optimizer: {name}: {one_line(error)}: give it other options") from None
