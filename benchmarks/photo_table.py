@@ -38,7 +38,7 @@ def rows(folder: Path, part: Official) -> NDArray[np.int64]:
     """Photo, left, top, width, height and label of each crop of the part, `[N, 6]`."""
     digit_struct, csv = folder / part / "digitStruct.mat", folder / f"boxes_{part}.csv.gz"
     if digit_struct.is_file():
-        return read_digit_struct(digit_struct)
+        return read_digit_struct(digit_struct).boxes
     if csv.is_file():
         with gzip.open(csv, "rt") as file:
             return np.loadtxt(file, delimiter=",", skiprows=1, dtype=np.int64)

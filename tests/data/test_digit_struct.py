@@ -18,10 +18,12 @@ def write_digit_struct(path: Path, photos: list[list[tuple[int, ...]]]) -> None:
     """A field of one digit holds its value, a field of several holds references to them."""
     with h5py.File(path, "w") as file:
         values = file.create_group("#refs#")
-        references = []
+        references, names = [], []
         for photo, digits in enumerate(photos):
             group = values.create_group(f"photo{photo}")
             references.append([group.ref])
+            letters = [[ord(letter)] for letter in f"{photo + 1}.png"]
+            names.append([values.create_dataset(f"name{photo}", data=np.array(letters, np.uint16)).ref])
             for place, field in enumerate(FIELDS):
                 column = [float(digit[place]) for digit in digits]
                 if len(column) == 1:
@@ -30,11 +32,13 @@ def write_digit_struct(path: Path, photos: list[list[tuple[int, ...]]]) -> None:
                 each = [values.create_dataset(f"{photo}{field}{i}", data=[[value]]) for i, value in enumerate(column)]
                 group.create_dataset(field, data=[[dataset.ref] for dataset in each], dtype=h5py.ref_dtype)
         file.create_dataset("digitStruct/bbox", data=references, dtype=h5py.ref_dtype)
+        file.create_dataset("digitStruct/name", data=names, dtype=h5py.ref_dtype)
 
 
 def test_each_digit_has_a_row(tmp_path: Path) -> None:
     write_digit_struct(tmp_path / "digitStruct.mat", BOXES)
-    rows = read_digit_struct(tmp_path / "digitStruct.mat")
+    names, rows = read_digit_struct(tmp_path / "digitStruct.mat")
+    assert names == ["1.png", "2.png", "3.png"]
     expected = [[1, 1, 2, 3, 4, 0], [2, 5, -1, 7, 8, 1], [2, 9, 10, 11, 12, 9], [3, 13, 14, 15, 16, 5]]
     assert rows.tolist() == expected
 
@@ -44,6 +48,17 @@ def test_another_file_is_one_line(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["X"] = [1.0]
     with pytest.raises(UserError, match=r"digitStruct\.mat: not SVHN's digitStruct\.mat"):
+        read_digit_struct(path)
+    for width in (0, float("nan")):
+        write_digit_struct(path, [[(1, 2, width, 4, 10)]])
+        with pytest.raises(UserError, match=r"not SVHN's digitStruct\.mat"):
+            read_digit_struct(path)
+    write_digit_struct(path, BOXES)
+    with h5py.File(path, "r+") as file:
+        del file["#refs#/1left1"]
+        file["#refs#"].create_dataset("1left1", data=np.zeros((300, 300)))  # where a single value belongs
+        file["#refs#/photo1/left"][1] = file["#refs#/1left1"].ref
+    with pytest.raises(UserError, match=r"not SVHN's digitStruct\.mat"):
         read_digit_struct(path)
     write_digit_struct(path, BOXES)
     path.write_bytes(path.read_bytes()[:1000])

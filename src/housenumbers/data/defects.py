@@ -60,7 +60,9 @@ class Defects:
     light_slope: float = 0.3  # std of the change of light across the crop, for each axis
     cast_shadow: float = 0.12  # chance that the shadow of something else falls over the crop
     cast_shadow_depth: Range = (0.2, 0.6)
-    blur: float = 1.9  # mean radius, in pixels of a canvas of 64
+    fringe: float = 0.0  # std of the shift of red and blue, in pixels of a canvas 64 high, for each axis
+    least_blur: float = 0.0  # radius, in the same pixels
+    blur: float = 1.9  # the mean radius that adds to it
     low_resolution: float = 0.8  # std of the logarithm of 32 / pixels of the photo
     sharpening: float = 0.3  # chance
     sharpening_percent: Range = (50, 200)
@@ -69,7 +71,12 @@ class Defects:
 
 
 ALL_DEFECTS = Defects()
-NUMBER_DEFECTS = replace(ALL_DEFECTS, low_resolution=0.6, posts=0.2)  # of whole numbers
+# Of whole numbers: by eye beside real ones, and by their contrast, sharpness, colours and widths.
+NUMBER_DEFECTS = replace(
+    ALL_DEFECTS,
+    gap=(-0.06, 0.25), low_contrast=1.35, paint_colour=0.2, posts=0.2, fringe=1.0, least_blur=1.6, blur=1.6,
+    low_resolution=0.6,
+)  # fmt: skip
 
 _NONE = Defects(
     neighbours=(0, 0), stroke_weight=0, outline=0, gloss=0, shadow=0, rotation=0, shear=0, stretch=0, tilt=0, shift=0,

@@ -1,51 +1,99 @@
 """Reads SVHN's `digitStruct.mat`, which say where the digits of a folder of photos are. Needs h5py."""
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError
 
-_FIELDS = ("left", "top", "width", "height", "label")
+_FIELDS = (b"left", b"top", b"width", b"height", b"label")
 
 
-def read_digit_struct(path: Path) -> NDArray[np.int64]:
-    """A row for each digit, int64 `[N, 6]`: photo (from 1), left, top, width, height, label (0 to 9), in file order.
+class DigitStruct(NamedTuple):
+    names: list[str]  # of the photos' files, in the file's order
+    boxes: NDArray[np.int64]  # [N, 6], a row for each digit: photo (from 1), left, top, width, height, label (0 to 9)
 
-    MATLAB 7.3's layout: one group for each photo, whose fields hold the value of its only digit, or else references to
-    one value for each. Low-level calls, because h5py's objects for each of hundreds of thousands of values take longer.
+
+def read_digit_struct(path: Path) -> DigitStruct:
+    """The content of a file, of 33,402 photos in half a minute. Shows a progress bar.
+
+    MATLAB 7.3's layout: the photo's name as characters, and one group for each photo, whose fields hold the value of
+    its only digit, or else references to one value for each. All calls are of h5py's low level and say the types, since
+    its objects, and the types that it derives, take minutes for hundreds of thousands of values.
 
     Raises UserError where the file is not such a file, or h5py is not installed.
     """
     try:
         import h5py
     except ImportError:
-        raise UserError("h5py: is not installed: pip install -e '.[photos]'") from None
-
-    def value(dataset: "h5py.h5d.DatasetID") -> NDArray[np.float64]:
-        content = np.empty(dataset.shape)
-        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, content)
-        return content.reshape(-1)
-
-    def values(group: "h5py.h5g.GroupID", name: str) -> list[float]:
-        dataset = h5py.h5d.open(group, name.encode())
-        if dataset.get_type().get_class() != h5py.h5t.REFERENCE:
-            return list(value(dataset))
-        references = np.empty(dataset.shape, dtype=h5py.ref_dtype)
-        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, references)
-        return [float(value(h5py.h5r.dereference(reference, group))[0]) for reference in references.reshape(-1)]
-
-    rows: list[tuple[float, ...]] = []
+        raise UserError(f"{path}: h5py, which reads it, is not installed: pip install -e '.[photos]'") from None
     try:
         with h5py.File(path, "r") as file:
-            for photo, reference in enumerate(file["digitStruct/bbox"][:].reshape(-1), start=1):
-                group = h5py.h5r.dereference(reference, file.id)
-                columns = [values(group, name) for name in _FIELDS]
-                rows += [(photo, *row) for row in zip(*columns, strict=True)]
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            names, boxes = (_references(file.id, b"digitStruct/" + name) for name in (b"name", b"bbox"))
+            if len(names) != len(boxes):
+                raise ValueError(f"{len(names)} names and {len(boxes)} photos")
+            rows: list[tuple[float, ...]] = []
+            bar = tqdm(boxes, desc=f"reading {path.name}", unit="photo", leave=False, disable=None)
+            for photo, reference in enumerate(bar, start=1):
+                signals.exit_if_received()
+                rows += [(photo, *digit) for digit in _digits(file.id, reference)]
+            return DigitStruct([_text(file.id, reference) for reference in names], _as_boxes(rows))
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: not SVHN's digitStruct.mat, or damaged ({reason}): fetch it again") from None
-    boxes = np.array(rows).reshape(-1, 6).round().astype(np.int64)
-    boxes[boxes[:, 5] == 10, 5] = 0
-    return boxes
+
+
+def _digits(file: Any, photo: Any) -> list[tuple[float, ...]]:
+    """left, top, width, height and label of each digit of a photo."""
+    from h5py import h5d, h5r, h5s, h5t
+
+    value, one = np.empty(1), h5s.create_simple((1,))  # the space of one value: HDF5 refuses to read several into it
+    group = h5r.dereference(photo, file)
+    columns = []
+    for name in _FIELDS:
+        field = h5d.open(group, name)
+        values = [field] if field.shape == (1, 1) else [h5r.dereference(each, file) for each in _read_references(field)]
+        column = []
+        for dataset in values:
+            dataset.read(one, h5s.ALL, value, h5t.NATIVE_DOUBLE)
+            column.append(float(value[0]))
+        columns.append(column)
+    return list(zip(*columns, strict=True))
+
+
+def _references(file: Any, name: bytes) -> list[Any]:
+    from h5py import h5d
+
+    return _read_references(h5d.open(file, name))
+
+
+def _read_references(dataset: Any) -> list[Any]:
+    import h5py
+
+    references = np.empty(dataset.shape, h5py.ref_dtype)
+    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, references)
+    return list(references.ravel())
+
+
+def _text(file: Any, reference: Any) -> str:
+    from h5py import h5r, h5s, h5t
+
+    dataset = h5r.dereference(reference, file)
+    letters = np.empty(dataset.shape, np.uint16)
+    dataset.read(h5s.ALL, h5s.ALL, letters, h5t.NATIVE_UINT16)
+    return "".join(map(chr, letters.ravel().tolist()))
+
+
+def _as_boxes(rows: list[tuple[float, ...]]) -> NDArray[np.int64]:
+    boxes = np.array(rows).reshape(-1, 6)
+    if not np.isfinite(boxes).all():
+        raise ValueError("boxes that are no numbers")
+    whole = boxes.round().astype(np.int64)
+    whole[whole[:, 5] == 10, 5] = 0
+    if (whole[:, 3:5] < 1).any() or not ((whole[:, 5] >= 0) & (whole[:, 5] <= 9)).all():
+        raise ValueError("boxes without width or height, or labels outside 1..10")
+    return whole

@@ -112,7 +112,8 @@ def _over(below: Array, above: Array, alpha: Array) -> Array:
 
 def _colours(rng: Generator, severity: float, defects: Defects) -> tuple[Array, Array, Array]:
     """The colours of the wall, the digits and an outline: light on dark or dark on light, rarely saturated."""
-    contrast = 0.9 - severity * defects.low_contrast * (0.9 - 0.07 - 0.7 * rng.beta(1, 2.5))
+    loss = defects.low_contrast * (0.9 - 0.07 - 0.7 * rng.beta(1, 2.5))
+    contrast = max(0.05, 0.9 - severity * loss)
     middle = rng.uniform(contrast / 2, 1 - contrast / 2)
     sign = rng.choice((-1, 1))
     lightness = (middle - sign * contrast / 2, middle + sign * contrast / 2, rng.uniform(0, 1))
@@ -188,9 +189,13 @@ def photograph(rng: Generator, scene: Array, severity: float, defects: Defects) 
     border = (x * math.cos(angle) + y * math.sin(angle) - offset) * 30
     depth = rng.uniform(*defects.cast_shadow_depth) * (rng.random() < defects.cast_shadow)
     light = light * (1 - severity * depth * np.clip(border + 0.5, 0, 1))  # a shadow falls over it
-    photo = _image(scene * light[..., None])
+    lit = scene * light[..., None]
+    if defects.fringe:
+        for channel, shift in zip((0, 2), (severity * rng.normal(0, defects.fringe, size=(2, 2))).round(), strict=True):
+            lit[..., channel] = np.roll(lit[..., channel], shift.astype(int).tolist(), axis=(0, 1))
+    photo = _image(lit)
 
-    blur = severity * rng.exponential(defects.blur)
+    blur = severity * (defects.least_blur + rng.exponential(defects.blur))
     if blur > 0.3:
         photo = photo.filter(ImageFilter.GaussianBlur(min(blur, 6)))
     pixels = max(8, round(SIZE * math.exp(-severity * abs(rng.normal(0, defects.low_resolution)))))
