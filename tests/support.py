@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,33 @@ def write_mat(path: Path, count: int, shade: int = 0) -> None:
     pixels = np.zeros((32, 32, 3, count), np.uint8)
     pixels[:, :, 0], pixels[:, :, 1], pixels[:, :, 2] = shade, np.arange(count) // 256, np.arange(count) % 256
     scipy.io.savemat(path, {"X": pixels, "y": np.arange(count)[:, None] % 10 + 1})
+
+
+def write_digit_struct(path: Path, photos: Sequence[Sequence[tuple[float, ...]]]) -> None:
+    """SVHN's digitStruct.mat as MATLAB 7.3 writes it, of the photos 1.png, 2.png ...
+
+    Each photo is the left, top, width, height and label (10 is 0) of its digits. A field of one digit holds its value,
+    a field of several holds references to them.
+    """
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        values = file.create_group("#refs#")
+        references, names = [], []
+        for photo, digits in enumerate(photos):
+            group = values.create_group(f"photo{photo}")
+            references.append([group.ref])
+            letters = [[ord(letter)] for letter in f"{photo + 1}.png"]
+            names.append([values.create_dataset(f"name{photo}", data=np.array(letters, np.uint16)).ref])
+            for place, field in enumerate(("left", "top", "width", "height", "label")):
+                column = [float(digit[place]) for digit in digits]
+                if len(column) == 1:
+                    group[field] = np.array([column])
+                    continue
+                each = [values.create_dataset(f"{photo}{field}{i}", data=[[value]]) for i, value in enumerate(column)]
+                group.create_dataset(field, data=[[dataset.ref] for dataset in each], dtype=h5py.ref_dtype)
+        file.create_dataset("digitStruct/bbox", data=references, dtype=h5py.ref_dtype)
+        file.create_dataset("digitStruct/name", data=names, dtype=h5py.ref_dtype)
 
 
 def rendered(page: Path, *more: str) -> str:

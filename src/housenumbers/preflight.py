@@ -19,7 +19,7 @@ from housenumbers.config.targets import check_allowed, check_importable, custom_
 from housenumbers.config.validate import validate_composed
 from housenumbers.config.values import option_dict
 from housenumbers.data.class_folders import check_layout
-from housenumbers.data.svhn_files import check_svhn_files, crops_of_numbers
+from housenumbers.data.svhn_files import check_photo_files, check_svhn_files, crops_of_numbers
 from housenumbers.runtime import processes
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError, one_line_errors
@@ -150,6 +150,8 @@ def check_files_and_device(data: DataConfig, pretrained: Any, device: str) -> No
         check_svhn_files(data)
     if data.name in ("svhn_numbers", "svhn_6k_numbers"):
         check_svhn_files(crops_of_numbers(data))
+    if data.name == "svhn_photo_numbers":
+        check_photo_files(data)
     if data.fonts not in ("", "matplotlib", "system") and not Path(data.fonts).exists():
         raise UserError(f"data.fonts={data.fonts}: no such folder: name one with fonts, or matplotlib or system")
     if isinstance(pretrained, str):

@@ -4,35 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import write_digit_struct
 
 from housenumbers.data.digit_struct import read_digit_struct
 from housenumbers.runtime.errors import UserError
 
 h5py = pytest.importorskip("h5py")
 
-FIELDS = ("left", "top", "width", "height", "label")
 BOXES = [[(1, 2, 3, 4, 10)], [(5, -1, 7, 8, 1), (9, 10, 11, 12, 9)], [(13, 14, 15, 16, 5)]]
-
-
-def write_digit_struct(path: Path, photos: list[list[tuple[int, ...]]]) -> None:
-    """A field of one digit holds its value, a field of several holds references to them."""
-    with h5py.File(path, "w") as file:
-        values = file.create_group("#refs#")
-        references, names = [], []
-        for photo, digits in enumerate(photos):
-            group = values.create_group(f"photo{photo}")
-            references.append([group.ref])
-            letters = [[ord(letter)] for letter in f"{photo + 1}.png"]
-            names.append([values.create_dataset(f"name{photo}", data=np.array(letters, np.uint16)).ref])
-            for place, field in enumerate(FIELDS):
-                column = [float(digit[place]) for digit in digits]
-                if len(column) == 1:
-                    group[field] = np.array([column])
-                    continue
-                each = [values.create_dataset(f"{photo}{field}{i}", data=[[value]]) for i, value in enumerate(column)]
-                group.create_dataset(field, data=[[dataset.ref] for dataset in each], dtype=h5py.ref_dtype)
-        file.create_dataset("digitStruct/bbox", data=references, dtype=h5py.ref_dtype)
-        file.create_dataset("digitStruct/name", data=names, dtype=h5py.ref_dtype)
 
 
 def test_each_digit_has_a_row(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from housenumbers.data.photos import boxes_of
 from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
 from housenumbers.data.svhn_numbers import read_svhn_numbers
+from housenumbers.data.svhn_photos import read_svhn_photos
 from housenumbers.data.synthetic import read_synthetic, read_synthetic_numbers
 from housenumbers.runtime.errors import UserError
 
@@ -32,6 +33,7 @@ SOURCES: dict[str, Reader] = {
     "synthetic_numbers": read_synthetic_numbers,
     "svhn_numbers": read_svhn_numbers,
     "svhn_6k_numbers": read_svhn_numbers,
+    "svhn_photo_numbers": read_svhn_photos,
     "digits": read_digits,
     "folder": read_folder,
 }

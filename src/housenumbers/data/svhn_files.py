@@ -1,5 +1,6 @@
 """Checks the files of SVHN before a run makes its folder. Does not import torch."""
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from housenumbers.data.mat_format import check_mat_format
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.signals import deferred_signals
 
+# The parts that data.use_extra trains on.
+_PARTS = {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}
 _SMALLEST_OFFICIAL = 60_000_000  # bytes: test_32x32.mat has 61 MiB
 
 
@@ -46,6 +49,24 @@ def crops_of_numbers(config: DataConfig) -> DataConfig:
     return replace(config, name=name, width=0)
 
 
+def digit_struct_file(config: DataConfig, part: str) -> Path:
+    """The digitStruct.mat beside the photos of a part. Raises UserError where it is missing."""
+    path = Path(config.root) / part / "digitStruct.mat"
+    if path.is_file():
+        return path
+    archive = path.parent.with_name(f"{part}.tar.gz")
+    where = "unpack it" if archive.is_file() else "fetch it from http://ufldl.stanford.edu/housenumbers/ and unpack it"
+    raise UserError(f"{path}: no such file: it is in {archive.name}: {where} in {config.root}, or set data.root")
+
+
+def check_photo_files(config: DataConfig) -> None:
+    """Raises UserError where the digitStruct.mat of a part is missing, or the package that reads it."""
+    for part in _PARTS[config.use_extra] + ["test"]:
+        path = digit_struct_file(config, part)
+        if importlib.util.find_spec("h5py") is None:
+            raise UserError(f"{path}: h5py, which reads it, is not installed: pip install -e '.[photos]'")
+
+
 def cache_variant(config: DataConfig) -> str:
     """What the cache's entries of decoded files depend on, besides the files."""
     return f"verified={config.verify and config.name == 'svhn'}"
@@ -60,7 +81,7 @@ def not_official(path: Path, reason: str) -> UserError:
 
 
 def _files(config: DataConfig) -> list[Path]:
-    parts = {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}[config.use_extra]
+    parts = _PARTS[config.use_extra]
     if config.name == "svhn_6k":  # cut from train and test, or in three files: the test file decides
         parts = [part for part in ("train", "extra") if (Path(config.root) / f"{part}_32x32.mat").is_file()]
     return [Path(config.root) / f"{part}_32x32.mat" for part in [*parts, "test"]]

@@ -34,7 +34,8 @@ TOLERANCE = 1e-4  # of a probability: rounding differs by about 1e-7, errors by 
 METADATA_FILE = "housenumbers.json"  # in a .pt2 file; an ONNX file has separate entries
 _BATCHES = (1, 2, 7, 54)  # batch sizes in the check
 _LICENCES = dict.fromkeys(
-    ("svhn", "svhn_6k", "svhn_numbers", "svhn_6k_numbers"), "trained on SVHN, which is for non-commercial use"
+    ("svhn", "svhn_6k", "svhn_numbers", "svhn_6k_numbers", "svhn_photo_numbers"),
+    "trained on SVHN, which is for non-commercial use",
 )
 
 Metadata = Mapping[str, str]
