@@ -77,9 +77,11 @@ def main() -> None:
 def _print_scores(scores: dict[str, Any]) -> None:
     print(f"{scores['parameters']:,} parameters")
     print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}   loss {scores['loss']:.4f}")
+    if numbers := scores.get("numbers"):
+        _print_numbers(numbers)
     if (error_rate := scores.get("digit_error_rate")) is not None:
         _print_errors_of_digits(scores, error_rate)
-    for name in scores.keys() - SCORES:  # custom metrics
+    for name in scores.keys() - SCORES - {"parameters"}:  # custom metrics
         print(f"{name} {scores[name]}")
     print(f"calibration error {scores['calibration_error']:.2%}, temperature {scores['temperature']:.3f}")
     print("accuracy of each class")
@@ -89,6 +91,16 @@ def _print_scores(scores: dict[str, Any]) -> None:
     print("    " + "".join(f"{label:>6}" for label in range(len(scores["confusion"]))))
     for label, row in enumerate(scores["confusion"]):
         print(f"  {label} " + "".join(f"{count:>6}" for count in row))
+
+
+def _print_numbers(numbers: dict[str, Any]) -> None:
+    left_out = f"; {numbers['partial']:,} with digits outside of this part left out" if numbers["partial"] else ""
+    if numbers["interval"] is None:
+        print(f"numbers right: none is whole in this part{left_out}")
+        return
+    low, high = numbers["interval"]
+    interval = f"95 % interval {low:.2%} to {high:.2%}"
+    print(f"numbers right {numbers['accuracy']:.2%} of {numbers['n']:,} ({interval}{left_out})")
 
 
 def _print_errors_of_digits(scores: dict[str, Any], error_rate: float) -> None:

@@ -50,7 +50,7 @@ def test_it_renders_and_its_counts_and_test_are_right(trio: Path, report: Report
     rights = []
     for name in names:
         trained = load_trained_model(trio / run_named(trio, name) / "checkpoints" / "best.pt", [])
-        logits, labels = trained.predict(load_part(trained, "test"))
+        logits, labels = trained.predict(load_part(trained, "test").data)
         rights.append(logits.argmax(dim=1) == labels)
     for name, right in zip(names, rights, strict=True):
         assert f"{name} {100 * right.float().mean():.2f} %" in text

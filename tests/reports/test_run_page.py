@@ -77,7 +77,7 @@ def test_it_is_readable_on_a_phone_and_in_the_dark(explained: Path) -> None:
 
 def test_its_numbers_are_those_of_scikit_learn(explained: Path) -> None:
     trained = load_trained_model(explained.parent / "checkpoints" / "best.pt", [])
-    logits, labels = trained.predict(load_part(trained, "validation"))
+    logits, labels = trained.predict(load_part(trained, "validation").data)
     raw_error = reliability(logits, labels).error
     logits = logits / trained.temperature  # as predict.py does
     assert trained.temperature == 1.5

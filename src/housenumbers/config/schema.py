@@ -29,7 +29,7 @@ OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds
 # The keys of all scores.
 SCORES = {
     "accuracy", "loss", "n", "per_class_accuracy", "confusion", "temperature", "calibration_error", "digit_error_rate",
-    "accuracy_by_length", "digits_missed", "digits_added",
+    "accuracy_by_length", "digits_missed", "digits_added", "numbers",
 }  # fmt: skip
 VALID_NAME = "usable as a part of a folder's name, and at most 100 characters long"
 

@@ -33,7 +33,7 @@ def evaluate_corruptions(
     strength and their `mean`. For `overrides` and errors, see `load_trained_model`.
     """
     trained = load_trained_model(run, overrides)
-    data = load_part_or_other_data(trained, split, elsewhere)
+    data = load_part_or_other_data(trained, split, elsewhere).data
     clean, _ = tasks.accuracy_and_loss(*trained.predict(data))
     kinds: dict[str, dict[str, Any]] = {}
     total = len(KINDS) * len(STRENGTHS) * len(data.labels)

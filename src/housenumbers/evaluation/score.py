@@ -4,16 +4,21 @@ import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from housenumbers import tasks
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.class_folders import log_unused_files
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.load import load_splits, load_test
+from housenumbers.data.load import load_splits, load_test, split_photos
+from housenumbers.data.photos import boxes_of
 from housenumbers.evaluation.calibration import calibrate, calibration_caveat, reliability
 from housenumbers.evaluation.few_views import choose_rule
+from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
+from housenumbers.evaluation.whole_numbers import numbers_right
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import plural
@@ -23,6 +28,13 @@ from housenumbers.training.checkpoint_owner import enclosing_run
 from housenumbers.training.custom_metrics import custom_metrics
 
 log = logging.getLogger(__name__)
+
+
+class ScoredPart(NamedTuple):
+    """The images to score, and the photo that each comes from, int64 `[N]`: None where that is not known."""
+
+    data: LabeledImages
+    photos: Tensor | None
 
 
 def evaluate_run(
@@ -36,8 +48,11 @@ def evaluate_run(
     `load_trained_model`.
     """
     trained = load_trained_model(run, overrides)
-    logits, labels = trained.predict(load_part_or_other_data(trained, split, elsewhere))
+    part = load_part_or_other_data(trained, split, elsewhere)
+    logits, labels = trained.predict(part.data)
     scores = {**tasks.scores(logits, labels), **custom_metrics(trained.config.metrics, logits, labels)}
+    if part.photos is not None:
+        scores["numbers"] = whole_number_scores(tasks.correct(logits, labels), part.photos)
     scores["parameters"] = trained.parameters
     scores["temperature"] = trained.temperature
     scores["calibration_error"] = reliability(logits / trained.temperature, labels).error
@@ -55,13 +70,20 @@ def default_split(run: Path) -> str:
     return "validation" if folder and RunFolder(folder).record().get("trial") else "test"
 
 
-def load_part_or_other_data(trained: TrainedModel, split: str, elsewhere: DataConfig | None) -> LabeledImages:
+def whole_number_scores(right: Tensor, photos: Tensor) -> dict[str, Any]:
+    """`NumbersRight.scores` and, if there is a whole photo, `interval`: Wilson's 95 % interval of the accuracy."""
+    scores = numbers_right(right, photos).scores()
+    interval = wilson(scores["right"], scores["n"]) if scores["n"] else None
+    return {**scores, "interval": interval and list(interval)}
+
+
+def load_part_or_other_data(trained: TrainedModel, split: str, elsewhere: DataConfig | None) -> ScoredPart:
     """The part to score: of the model's data, see `load_part`, or the test part of `elsewhere`."""
     if elsewhere is None:
         return load_part(trained, split)
     if elsewhere.name == "folder":
         log_unused_files(elsewhere)
-    return load_test(elsewhere)
+    return _test_part(elsewhere)
 
 
 def scores_file_name(what: str, trained: TrainedModel, split: str, elsewhere: DataConfig | None) -> str:
@@ -81,7 +103,7 @@ def recalibrate(run: Path, overrides: Sequence[str]) -> dict[str, float]:
     folder = enclosing_run(file) if file.exists() else None  # the lock would make the folder of a missing file
     with RunFolder(folder).locked() if folder else nullcontext():
         trained = load_trained_model(run, overrides)
-        logits, labels, views = trained.predict_views(load_part(trained, "validation"))
+        logits, labels, views = trained.predict_views(load_part(trained, "validation").data)
         calibration = calibrate(logits, labels)
         fitted: dict[str, Any] = {"calibration": calibration}
         if rule := choose_rule(views, trained.config.tta, trained.config.tta_invert, "validation"):
@@ -93,7 +115,7 @@ def recalibrate(run: Path, overrides: Sequence[str]) -> dict[str, float]:
     return calibration
 
 
-def load_part(trained: TrainedModel, split: str) -> LabeledImages:
+def load_part(trained: TrainedModel, split: str) -> ScoredPart:
     """The `test` or `validation` part of the data that the model was trained on.
 
     Warns where the test part is not the one that the run was tested on. Raises UserError where the other parts are not
@@ -101,9 +123,9 @@ def load_part(trained: TrainedModel, split: str) -> LabeledImages:
     """
     config = trained.config.data
     if split == "test":
-        test, folder = load_test(config), enclosing_run(trained.file)
+        test, folder = _test_part(config), enclosing_run(trained.file)
         recorded = RunFolder(folder).record().get("test_sha256") if folder else None
-        if recorded not in (None, test.sha256()):
+        if recorded not in (None, test.data.sha256()):
             log.warning("%s: holds another test part than the run was tested on: scores differ", config.root)
         return test
     splits = load_splits(config)
@@ -114,4 +136,10 @@ def load_part(trained: TrainedModel, split: str) -> LabeledImages:
         )
     if splits.validation is None:
         raise UserError("split=validation: this run had no validation part (data.val_fraction=0): use split=test")
-    return splits.validation
+    photos = split_photos(config, splits)
+    return ScoredPart(splits.validation, photos and photos[1])
+
+
+def _test_part(config: DataConfig) -> ScoredPart:
+    boxes = boxes_of(config, "test")
+    return ScoredPart(load_test(config), boxes and boxes.photo)

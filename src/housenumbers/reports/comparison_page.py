@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from housenumbers.config.values import config_to_dict
-from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation import figures
 from housenumbers.evaluation.calibration import reliability
 from housenumbers.evaluation.robustness import saved_corruption_scores
-from housenumbers.evaluation.score import load_part
+from housenumbers.evaluation.score import ScoredPart, load_part, whole_number_scores
 from housenumbers.evaluation.significance import holm, mcnemar, wilson
 from housenumbers.evaluation.trained_model import load_trained_model
+from housenumbers.evaluation.whole_numbers import numbers_right
 from housenumbers.reports.page import as_text, percent, png, render, svg
 from housenumbers.reports.run_page import AT_HAND, read_run_record
 from housenumbers.runtime.errors import UserError
@@ -62,6 +62,9 @@ class _Run:
     def right(self, labels: Tensor) -> Tensor:
         return self.logits.argmax(dim=1) == labels
 
+    def numbers_right(self, labels: Tensor, photos: Tensor) -> Tensor:
+        return numbers_right(self.right(labels), photos).right
+
 
 def write_comparison_page(
     paths: Sequence[Path], split: str | None = None, folder: Path | None = None, overrides: Sequence[str] = ()
@@ -78,15 +81,16 @@ def write_comparison_page(
         raise UserError(f"runs=[{listed}]: the same run twice: name different ones")
     records = [read_run_record(path) for path in paths]
     split = split or ("validation" if any(record.get("trial") for record in records) else "test")
-    runs, data = _scored(paths, records, split, overrides)
+    runs, (data, photos) = _scored(paths, records, split, overrides)
     labels = data.labels.cpu()
     content = {
         "split": split,
         "crops": len(labels),
         "runs": runs,
         "colors": dict(zip(_LABELS, figures.RUNS, strict=True)),
-        "table": [_row(run, labels, split) for run in runs],
-        "pairs": _pairs(runs, labels),
+        "table": [_row(run, labels, photos, split) for run in runs],
+        "pairs": _pairs(runs, [run.right(labels) for run in runs]),
+        "number_pairs": None if photos is None else _pairs(runs, [run.numbers_right(labels, photos) for run in runs]),
         "differing": _differing(runs),
         "curves": _curves(runs),
         "patterns": _patterns(runs, labels),
@@ -100,24 +104,25 @@ def write_comparison_page(
 
 def _scored(
     paths: Sequence[Path], records: Sequence[dict[str, Any]], split: str, overrides: Sequence[str]
-) -> tuple[list[_Run], LabeledImages]:
+) -> tuple[list[_Run], ScoredPart]:
     """The runs with their logits, and the images on which all runs are scored."""
     runs: list[_Run] = []
-    common, fingerprint = None, ""
+    common: ScoredPart | None = None
+    fingerprint = ""
     for label, path, record in zip(_LABELS, paths, records, strict=False):
         folder = RunFolder(path)
         trained = load_trained_model(folder.best, [AT_HAND, *overrides])
-        data = load_part(trained, split)
+        part = load_part(trained, split)
         if common is None:
-            common, fingerprint = data, data.sha256()
-        elif data.sha256() != fingerprint:
+            common, fingerprint = part, part.data.sha256()
+        elif part.data.sha256() != fingerprint:
             remedy = "compare on the test part, split=test, or " if split == "validation" else ""
             raise UserError(
                 f"{path}: its {split} part holds other images than that of {paths[0]}: {remedy}"
                 "compare runs on the same data"
             )
         settings = as_text(config_to_dict(trained.config))
-        logits, _ = trained.predict(data)
+        logits, _ = trained.predict(part.data)
         runs.append(
             _Run(label, path, record, settings, folder.history(), trained.parameters, logits, trained.temperature)
         )
@@ -125,7 +130,7 @@ def _scored(
     return runs, common
 
 
-def _row(run: _Run, labels: Tensor, split: str) -> dict[str, Any]:
+def _row(run: _Run, labels: Tensor, photos: Tensor | None, split: str) -> dict[str, Any]:
     accuracy, loss = accuracy_and_loss(run.logits, labels)
     low, high = wilson(int(run.right(labels).sum()), len(labels))
     seconds = run.record.get("train_seconds")
@@ -135,6 +140,7 @@ def _row(run: _Run, labels: Tensor, split: str) -> dict[str, Any]:
         "run": run,
         "accuracy": percent(accuracy),
         "interval": f"{percent(low, 1)} to {percent(high, 1)}",
+        "numbers": None if photos is None else whole_number_scores(run.right(labels), photos),
         "loss": f"{loss:.4f}",
         "calibration_error": percent(reliability(run.calibrated, labels).error),
         # Hidden where it belongs to other weights or images, for example from before the run was resumed.
@@ -146,10 +152,11 @@ def _row(run: _Run, labels: Tensor, split: str) -> dict[str, Any]:
     }
 
 
-def _pairs(runs: Sequence[_Run], labels: Tensor) -> list[dict[str, Any]]:
-    """Each pair of runs, and whether the difference in their accuracy is significant."""
+def _pairs(runs: Sequence[_Run], rights: Sequence[Tensor]) -> list[dict[str, Any]]:
+    """Each pair of runs, and whether the difference in their `rights` (bool `[N]` of each run) is significant."""
     pairs = list(combinations(runs, 2))
-    tests = [mcnemar(first.right(labels), second.right(labels)) for first, second in pairs]
+    tests = [mcnemar(first, second) for first, second in combinations(rights, 2)]
+    count = max(1, len(rights[0]))
     rows = []
     for (first, second), test, adjusted in zip(pairs, tests, holm([test.p for test in tests]), strict=True):
         better = first.label if test.only_first > test.only_second else second.label
@@ -158,7 +165,7 @@ def _pairs(runs: Sequence[_Run], labels: Tensor) -> list[dict[str, Any]]:
                 "pair": f"{first.label}, {second.label}",
                 "only_first": test.only_first,
                 "only_second": test.only_second,
-                "difference": f"{100 * (test.only_first - test.only_second) / len(labels):+.2f} points",
+                "difference": f"{100 * (test.only_first - test.only_second) / count:+.2f} points",
                 "p": f"{test.p:.2g}",
                 "adjusted": f"{adjusted:.2g}",
                 "verdict": f"{better} is better" if adjusted < SIGNIFICANT else "no difference shown",

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from housenumbers import tasks
 from housenumbers.config.values import config_to_dict
-from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import leakage_warning
 from housenumbers.evaluation import figures
 from housenumbers.evaluation.calibration import reliability
@@ -21,7 +20,7 @@ from housenumbers.evaluation.label_errors import likely_label_errors
 from housenumbers.evaluation.occlusion import occlusion, overlay_importance
 from housenumbers.evaluation.robustness import corruption_rows, saved_corruption_scores
 from housenumbers.evaluation.run_figures import save_curves, save_predictions
-from housenumbers.evaluation.score import load_part
+from housenumbers.evaluation.score import ScoredPart, load_part, whole_number_scores
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics import precision_recall
@@ -79,13 +78,13 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     if record.get("trial"):
         save_curves(folder.figures, history, best_epoch)
     try:
-        data = load_part(trained, split)
+        part = load_part(trained, split)
     except UserError as error:
         if requested:  # keeps an earlier page, which may have images
             raise
         content["problem"] = str(error)
     else:
-        content |= _of_the_data(trained, data, split, folder.figures if record.get("trial") else None)
+        content |= _of_the_data(trained, part, split, folder.figures if record.get("trial") else None)
     write_text(run / "report.html", render("run_page.html", content))
     return run / "report.html"
 
@@ -98,10 +97,10 @@ def read_run_record(run: Path) -> dict[str, Any]:
     return record
 
 
-def _of_the_data(trained: TrainedModel, data: LabeledImages, split: str, files: Path | None) -> dict[str, Any]:
+def _of_the_data(trained: TrainedModel, part: ScoredPart, split: str, files: Path | None) -> dict[str, Any]:
     """The page's content about the scored part. Writes its figures into the folder `files`, too, where it is given."""
-    logits, labels = trained.predict(data)
-    images = data.images.cpu()
+    logits, labels = trained.predict(part.data)
+    images = part.data.images.cpu()
     scores = tasks.scores(logits, labels)
     raw_error = reliability(logits, labels).error
     logits = logits / trained.temperature  # from here on calibrated, as in predict.py
@@ -119,6 +118,7 @@ def _of_the_data(trained: TrainedModel, data: LabeledImages, split: str, files: 
     confidence = float(tasks.confidence(logits).mean())
     return {
         "scores": scores,
+        "whole": None if part.photos is None else whole_number_scores(tasks.correct(logits, labels), part.photos),
         "interval": interval,
         "confusion": svg(figures.confusion_matrix, scores, split.capitalize()),
         "classes": classes,

@@ -9,14 +9,17 @@ from torch.utils.tensorboard import SummaryWriter
 
 from housenumbers import tasks
 from housenumbers.config.schema import TrainConfig
+from housenumbers.config.sections import DataConfig
 from housenumbers.config.values import config_to_dict
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.load import Splits, load_test
+from housenumbers.data.load import Splits, load_test, split_photos
+from housenumbers.data.photos import boxes_of
 from housenumbers.evaluation.calibration import calibrate, calibration_caveat
 from housenumbers.evaluation.few_views import choose_rule, sample_for_rule
 from housenumbers.evaluation.input_check import checked_before
 from housenumbers.evaluation.trained_model import rebuild_model
+from housenumbers.evaluation.whole_numbers import numbers_right
 from housenumbers.metrics import predict_views, view_count
 from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.errors import UserError
@@ -67,6 +70,8 @@ def write_results(
         with checked_before():
             logits, labels, views = predict_views(model, eval_batches(data), config.tta, config.tta_invert)
         scores[part] = {**tasks.scores(logits, labels), **custom_metrics(config.metrics, logits, labels)}
+        if (photos := _photos(config.data, splits, part)) is not None:
+            scores[part]["numbers"] = numbers_right(tasks.correct(logits, labels), photos).scores()
         check_finite(scores[part]["loss"], f"{part} loss with the weights of epoch {epoch}")
         if part == "validation":
             checkpoint["calibration"] = calibrate(logits, labels)
@@ -97,10 +102,13 @@ def write_results(
         save_curves(folder.figures, state.history, None if best is None else epoch)
     names = ("accuracy", "loss", *config.metrics)
     values = {f"{part}_{name}": scores[part][name] for part in scores for name in names}
+    values |= {f"{part}_numbers": scores[part]["numbers"]["accuracy"] for part in scores if "numbers" in scores[part]}
     final = {key: value for key, value in values.items() if value is not None} | {"train_seconds": state.seconds}
     tensorboard.log_hyperparameters(writer, config_to_dict(config), final)
 
     test = {name: scores["test"][name] for name in (*names, "n")} if "test" in scores else None
+    if test is not None and "numbers" in scores["test"]:
+        test["numbers"] = scores["test"]["numbers"]
     best_names = ("epoch", "val_loss", "val_accuracy", *(f"val_{name}" for name in config.metrics))
     folder.update(
         status=status,
@@ -115,8 +123,19 @@ def write_results(
     )
     if test is not None:
         log.info("test accuracy %.2f %% of %d, with the weights of epoch %d", 100 * test["accuracy"], test["n"], epoch)
+        if (numbers := test.get("numbers")) and numbers["n"]:
+            log.info("test: of %d whole numbers %.2f %% right", numbers["n"], 100 * numbers["accuracy"])
     log.info("trained in %.1f s; all results in %s", state.seconds, folder.path)
     return final
+
+
+def _photos(config: DataConfig, splits: Splits, part: str) -> Tensor | None:
+    """The photo of each image of the validation or the test part. None where they are not known."""
+    if part == "test":
+        boxes = boxes_of(config, "test")
+        return boxes and boxes.photo
+    photos = split_photos(config, splits)
+    return photos and photos[1]
 
 
 def _keep_stopping_rule(config: TrainConfig, checkpoint: dict[str, Any], views: Tensor, part: str) -> None:

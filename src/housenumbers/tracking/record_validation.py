@@ -98,6 +98,11 @@ def _check_scores(record: Mapping[str, Any], source: str) -> None:
         scores = record.get(name)
         if scores is not None:
             numbers |= {f"{name}.{key}": scores.get(key) if isinstance(scores, Mapping) else None for key in keys}
+    if (whole := (record.get("test") or {}).get("numbers")) is not None:
+        read = whole if isinstance(whole, Mapping) else {}
+        numbers["test.numbers.n"] = read.get("n")
+        if read.get("n") != 0:  # without a whole number the accuracy is null
+            numbers["test.numbers.accuracy"] = read.get("accuracy")
     if invalid := [name for name, value in numbers.items() if not is_number(value)]:
         raise UserError(f"{source}: damaged ({invalid[0]} is not a number): restore it from a backup")
 

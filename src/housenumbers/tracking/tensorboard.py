@@ -53,6 +53,9 @@ def log_scores(writer: SummaryWriter, scores: Mapping[str, Mapping[str, Any]], e
     parts = list(scores)
     rows = {"accuracy": [f"{scores[part]['accuracy']:.2%}" for part in parts]}
     rows["loss"] = [f"{scores[part]['loss']:.4f}" for part in parts]
+    if any("numbers" in scores[part] for part in parts):
+        of_numbers = [scores[part].get("numbers", {}).get("accuracy") for part in parts]
+        rows["whole numbers right"] = ["-" if value is None else f"{value:.2%}" for value in of_numbers]
     for label, of_parts in enumerate(zip(*(scores[part]["per_class_accuracy"] for part in parts), strict=True)):
         rows[f"accuracy of {label}"] = ["-" if value is None else f"{value:.2%}" for value in of_parts]
     head = ["", *(f"{part} ({scores[part]['n']:,})" for part in parts)]
