@@ -63,9 +63,12 @@ def run_in(folder: Path, verb: str, *arguments: str, **more: str) -> subprocess.
 
 
 def run_ended(
-    home: Path, number: signal.Signals, epochs: int, *words: str, folder: str = ""
+    home: Path, number: signal.Signals | int, epochs: int, *words: str, folder: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Trains until a signal comes right after so many epochs of a run (in a folder whose name ends in `folder`)."""
+    """Trains until a signal comes right after so many epochs of a run (in a folder whose name ends in `folder`).
+
+    With 0 instead of a signal, the time of `hydra.sweeper.timeout` is over then.
+    """
     program, *script = command_line("train", *words)
     ending = [program, str(ROOT / "tests/ended.py"), str(int(number)), str(epochs), folder]
     return run_script([*ending, *script], home, environment(), timeout=600)

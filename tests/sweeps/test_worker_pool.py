@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -146,10 +147,15 @@ def test_workers_end_with_a_command_that_is_killed_before_they_look_for_it(tmp_p
     assert all(trial.state is TrialState.WAITING for trial in trials(tmp_path))
 
 
-def test_what_a_launcher_gets_can_be_sent_to_another_process() -> None:
+def test_what_a_launcher_gets_can_be_sent_to_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """joblib and Ray pickle it. What Hydra makes of `_partial_: true` cannot be pickled, the grid sampler say."""
-    job = pickle.loads(pickle.dumps(worker_pool.launcher_job([sys.executable, "-c", "raise SystemExit(7)"])))
-    assert job(None) == 7
+    command = [sys.executable, "-c", "import os; raise SystemExit(int(os.environ['NUMBER']))"]
+    environments = [{"NUMBER": "7"}, {"NUMBER": "8"}]
+    job = pickle.loads(pickle.dumps(worker_pool.launcher_job(command, environments)))
+    monkeypatch.setattr(
+        worker_pool, "HydraConfig", SimpleNamespace(get=lambda: SimpleNamespace(job=SimpleNamespace(num=1)))
+    )
+    assert job(None) == 8
 
 
 @pytest.mark.slow

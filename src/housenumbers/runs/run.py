@@ -52,6 +52,8 @@ class Trial(Protocol):
 
     def should_stop(self) -> bool: ...
 
+    def exit_if_time_is_over(self) -> None: ...
+
 
 def run(
     config: TrainConfig,
@@ -227,6 +229,8 @@ def _train(
             if trial is not None and _report(config, record, trial):
                 log.info("pruned after epoch %d", record["epoch"])
                 return True, best_sha256
+            if trial is not None and record["epoch"] < config.epochs:
+                trial.exit_if_time_is_over()  # after the pruner's decision, which the continued trial does not repeat
     if len(state.history) < config.epochs:
         log.info("stopped early: no improvement for %s", plural(config.early_stopping.patience, "epoch"))
     return False, best_sha256

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from housenumbers.runtime.text import plural
 from housenumbers.sweeps import worker_pool
 from housenumbers.sweeps.composition import CachingLoader
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
+from housenumbers.sweeps.deadline import deadline_after, deadline_of_starter, deadline_variable, is_over
 from housenumbers.sweeps.earlier_studies import (
     default_study_name,
     earlier_studies,
@@ -86,6 +88,8 @@ class Sweep:
         rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
         warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py uses them
         self._check_options()
+        timeout = self._options["timeout"]
+        self._deadline = deadline_of_starter() if worker_pool.is_worker() else deadline_after(timeout)
         params = search_params(self._context.config_loader, self._config)
         space, fixed, removed = read_space(params.params, arguments)
         overrides = [*(f"{key}={value}" for key, value in fixed.items()), *removed]
@@ -138,6 +142,11 @@ class Sweep:
             value = self._options["sampler"].get(key)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
                 raise UserError(f"hydra.sweeper.sampler.{key}={value}: must be a whole number, 0 or more")
+        timeout = self._options["timeout"]
+        if timeout is not None and (
+            not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 < timeout < inf
+        ):
+            raise UserError(f"hydra.sweeper.timeout={timeout}: must be a number of seconds above 0, or null")
         for key in ("direction", "custom_search_space"):
             if self._options[key] is not None:
                 raise UserError(f"hydra.sweeper.{key}: leave it out: {_INSTEAD[key]}")
@@ -234,16 +243,17 @@ class Sweep:
     def _start_workers(self, study: optuna.Study, config: TrainConfig) -> None:
         """Starts workers that complete the study, as processes on this machine or through the launcher."""
         workers = self._options["n_jobs"]
+        environments = [deadline_variable(self._deadline)] * workers
         command = worker_pool.worker_command(self._threads(config))
         with worker_pool.study_progress(study, config.objectives, self._options["n_trials"], self._say):
             if self._launcher_name() == "BasicLauncher":
-                worker_pool.run_local_workers(command, workers)
+                worker_pool.run_local_workers(command, environments)
             else:
                 outlives = self._launcher_name() in _JOBS_OF_THEIR_OWN
                 launcher = Plugins.instance().instantiate_launcher(
                     config=self._config,
                     hydra_context=self._context,
-                    task_function=worker_pool.launcher_job(command, outlives),
+                    task_function=worker_pool.launcher_job(command, environments, outlives),
                 )
                 worker_pool.run_launcher_workers(launcher, workers)
         with trial_lock(self._folder):
@@ -263,7 +273,7 @@ class Sweep:
         in_this_process.setup(hydra_context=context, task_function=self._task, config=self._config)
         return Worker(
             study, space, overrides, config.objectives, self._folder, in_this_process,
-            self._options["n_trials"], self._options["max_failure_rate"], self._earlier, say,
+            self._options["n_trials"], self._options["max_failure_rate"], self._earlier, self._deadline, say,
         )  # fmt: skip
 
     def _threads(self, config: TrainConfig) -> int | None:
@@ -281,6 +291,12 @@ class Sweep:
                 f"{len(failed)} of {plural(len(trials), 'trial')} failed, more than hydra.sweeper.max_failure_rate="
                 f"{self._options['max_failure_rate']} allows; the last one {describe_trial(failed[-1], objectives)}"
             )
+        if len(trials) < self._options["n_trials"] and is_over(self._deadline):
+            self._say(
+                f"hydra.sweeper.timeout={self._options['timeout']}: the time is over: {len(trials)} of "
+                f"{plural(self._options['n_trials'], 'trial')} complete: the same command goes on"
+            )
+            return
         if len(trials) < self._options["n_trials"]:
             raise UserError(
                 f"the workers ended with {len(trials)} of {plural(self._options['n_trials'], 'trial')}: "

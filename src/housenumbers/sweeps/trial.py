@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Any
+
+from housenumbers.sweeps.deadline import TimeIsOver, is_over
 
 
 @dataclass
@@ -12,6 +15,7 @@ class Trial:
 
     live: Any  # the optuna.trial.Trial
     objectives: int
+    deadline: float = inf  # in seconds since 1970
     pruned: bool = False
 
     @property
@@ -28,6 +32,11 @@ class Trial:
         """Whether the pruner stops the trial. Called once per epoch."""
         self.pruned = self.objectives == 1 and self.live.should_prune()
         return self.pruned
+
+    def exit_if_time_is_over(self) -> None:
+        """Raises TimeIsOver, a SystemExit, after the sweep's deadline. Called after each epoch that is not the last."""
+        if is_over(self.deadline):
+            raise TimeIsOver
 
 
 _current: Trial | None = None

@@ -26,6 +26,7 @@ from housenumbers.config.messages import one_line
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError, error_text
 from housenumbers.runtime.signals import deferred_signals
+from housenumbers.sweeps.deadline import TimeIsOver, is_over
 from housenumbers.sweeps.heartbeat import (
     DATABASE_ERRORS,
     discard_trial,
@@ -57,10 +58,14 @@ class Worker:
     n_trials: int
     max_failure_rate: float
     earlier: Sequence[FrozenTrial]  # trials of other studies, reused instead of trained again
+    deadline: float  # in seconds since 1970: then no trial starts, and a running one ends after its epoch
     say: Callable[[str], None]
 
     def work(self) -> None:
-        """Runs trials until the study, with other workers' trials, has `n_trials`, or too many have failed."""
+        """Runs trials until the study, with other workers' trials, has `n_trials`, or too many have failed.
+
+        Ends earlier at the deadline.
+        """
         while True:
             signals.exit_if_received()
             with deferred_signals(), trial_lock(self.folder):
@@ -68,10 +73,11 @@ class Worker:
                     self.say(f"trial {number} was interrupted: another one goes on from its checkpoint")
                 trials = self.study.get_trials(deepcopy=False)
             done = [trial for trial in trials if counts_as_trial(trial)]
-            if len(done) >= self.n_trials or too_many_failed(done, self.max_failure_rate):
+            if len(done) >= self.n_trials or too_many_failed(done, self.max_failure_rate) or is_over(self.deadline):
                 return
             if any(trial.state is TrialState.WAITING for trial in trials) or _places_taken(trials) < self.n_trials:
-                self._run_trial()
+                with suppress(TimeIsOver):  # it has requeued its trial
+                    self._run_trial()
             else:
                 time.sleep(_LOOK_EVERY)  # does not exit, since another worker may die
 
@@ -90,7 +96,7 @@ class Worker:
             folder = self._folder_for(optuna_trial)
             place = [f"hydra.sweep.dir={quote_value(self.folder)}", f"hydra.sweep.subdir={folder.name}"]
             trial_overrides = [*self.overrides, *assignments(optuna_trial.params), *place]
-            trial = Trial(optuna_trial, len(self.objectives))
+            trial = Trial(optuna_trial, len(self.objectives), self.deadline)
             with set_current_trial(trial), heartbeats(self.study, optuna_trial._trial_id):
                 returned = self._launch(trial_overrides, optuna_trial.number)
             if returned.status is JobStatus.FAILED:

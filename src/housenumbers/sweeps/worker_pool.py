@@ -4,12 +4,13 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
+from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher
 from hydra.types import TaskFunction
 from tqdm import tqdm
@@ -41,9 +42,12 @@ def worker_command(threads: int | None) -> list[str]:
     return [sys.executable, str(Path(sys.argv[0]).absolute()), *sys.argv[1:], *thread_override]
 
 
-def run_local_workers(command: Sequence[str], workers: int) -> None:
-    """Runs `workers` processes in parallel and waits for them. Terminates them if it is interrupted."""
-    started = [_start(command, Path.cwd()) for _ in range(workers)]
+def run_local_workers(command: Sequence[str], environments: Sequence[Mapping[str, str]]) -> None:
+    """Runs a process for each of the `environments` in parallel and waits for them. Terminates them if interrupted.
+
+    Each of the `environments` holds variables that the process gets besides those of this process.
+    """
+    started = [_start(command, Path.cwd(), variables) for variables in environments]
     try:
         for worker in started:
             worker.wait()
@@ -54,13 +58,19 @@ def run_local_workers(command: Sequence[str], workers: int) -> None:
             worker.wait()
 
 
-def launcher_job(command: Sequence[str], outlives_this: bool = False) -> TaskFunction:
+def launcher_job(
+    command: Sequence[str], environments: Sequence[Mapping[str, str]], outlives_this: bool = False
+) -> TaskFunction:
     """The task function with which a launcher starts a worker in the current working folder.
+
+    The job of that number gets the variables of its entry in `environments`.
 
     A worker ends with its job and, on this machine unless `outlives_this`, with this process.
     """
     starters = [] if outlives_this else [os.getpid()]
-    return functools.partial(_job, command=command, folder=Path.cwd(), host=HOST, starters=starters)
+    return functools.partial(
+        _job, command=command, environments=environments, folder=Path.cwd(), host=HOST, starters=starters
+    )
 
 
 def run_launcher_workers(launcher: Launcher, workers: int) -> None:
@@ -74,20 +84,30 @@ def run_launcher_workers(launcher: Launcher, workers: int) -> None:
         _ = returned.return_value  # raises its error
 
 
-def _job(_: Any, command: Sequence[str], folder: Path, host: str, starters: Sequence[int]) -> int:
+def _job(
+    _: Any,
+    command: Sequence[str],
+    environments: Sequence[Mapping[str, str]],
+    folder: Path,
+    host: str,
+    starters: Sequence[int],
+) -> int:
     local_starters = starters if host == HOST else ()
     if local_starters:
         processes.terminate_with(local_starters)  # the launcher keeps idle processes for minutes
-    return _start(command, folder, local_starters).wait()
+    return _start(command, folder, environments[HydraConfig.get().job.num], local_starters).wait()
 
 
-def _start(command: Sequence[str], folder: Path, starters: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+def _start(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], starters: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
     # No standard output, since `study_progress` prints the progress of all workers; errors stay visible.
     # Sets the permitted targets explicitly, so that hydra.job.env_set of a configuration cannot change them.
     variables = {
         _WORKER: ",".join(map(str, [os.getpid(), *starters])),
         "TQDM_DISABLE": "1",
         targets.VARIABLE: targets.PERMITTED,
+        **environment,
     }
     return subprocess.Popen(command, cwd=folder, env=os.environ | variables, stdout=subprocess.DEVNULL)
 

@@ -23,6 +23,7 @@ class SweeperConfig(OptunaSweeperConf):
     direction: Any = None
     pruner: Any = None
     heartbeat_seconds: int = 30
+    timeout: Any = None
     params: Any = None  # nested like the configuration, so that the command line can override single keys
 
 

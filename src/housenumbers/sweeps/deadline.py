@@ -1,0 +1,36 @@
+"""The end of a sweep's budget of time, `hydra.sweeper.timeout`, which its worker processes share.
+
+Imports little: single runs import this module too.
+"""
+
+import math
+import os
+import time
+
+_DEADLINE = "HOUSENUMBERS_DEADLINE"  # environment variable of a worker: seconds since 1970
+
+
+class TimeIsOver(SystemExit):
+    """Ends a trial like a signal: its run is recorded as interrupted, and its trial is requeued."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+
+def deadline_after(timeout: float | None) -> float:
+    """The time, in seconds since 1970, `timeout` seconds from now; infinite for None."""
+    return math.inf if timeout is None else time.time() + timeout
+
+
+def deadline_of_starter() -> float:
+    """In a worker: the deadline of the command that started it, on the clock that all machines share."""
+    return float(os.environ.get(_DEADLINE, "inf"))
+
+
+def deadline_variable(deadline: float) -> dict[str, str]:
+    """The environment variable from which a worker reads the deadline."""
+    return {_DEADLINE: str(deadline)}
+
+
+def is_over(deadline: float) -> bool:
+    return time.time() >= deadline
