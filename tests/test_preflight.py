@@ -132,6 +132,11 @@ class Metric:
         raise TypeError("no weights")
 
 
+class Shapes:
+    def __call__(self, logits, labels):
+        return logits
+
+
 class Steps(SGD):
     def step(self, closure=None):
         return {}["nonsense"]
@@ -192,12 +197,16 @@ def test_a_custom_scheduler_that_returns_no_learning_rates_is_one_line(
     assert not (tmp_path / "outputs").exists()
 
 
-def test_a_bug_in_a_metrics_constructor_is_one_line(own_code: Any, tmp_path: Path) -> None:
+def test_a_bug_in_a_metric_is_one_line_before_a_folder_is_made(own_code: Any, tmp_path: Path) -> None:
     done = own_code("+metrics.mine._target_=mine.parts.Metric")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: metrics.mine: creating mine.parts.Metric: TypeError: no weights (")
     assert line.endswith("parts.py, line 15)")
+    done = own_code("+metrics.mine._target_=mine.parts.Shapes")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line == "error: metrics.mine: returns a tensor [200, 10]: must be a number"
     assert not (tmp_path / "outputs").exists()
 
 
@@ -290,6 +299,17 @@ def test_other_content_leaves_no_folder_and_torch_is_not_loaded(
         (line,) = done.stderr.splitlines()
         assert said in line
     assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("pixels", [np.full((32, 32, 3, 20), 0.5), np.full((32, 32, 3, 20), 1j), np.eye(32, 61440) > 0])
+def test_pixels_that_are_none_leave_no_folder(command: Command, svhn_folder: Path, pixels: Any) -> None:
+    pixels = pixels.reshape(32, 32, 3, -1)[..., :20]
+    scipy.io.savemat(svhn_folder / "test_32x32.mat", {"X": pixels, "y": LABELS[:20]})
+    done = command("train", "data=svhn", f"data.root={svhn_folder}", "data.verify=false")
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert f"{svhn_folder}/test_32x32.mat: X is {pixels.dtype.name.replace('bool', 'uint8')} [32, 32, 3, 20]" in line
+    assert not (svhn_folder.parent / "outputs").exists()
 
 
 def test_the_headers_of_a_large_compressed_file_take_a_moment(tmp_path: Path) -> None:

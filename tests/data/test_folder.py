@@ -172,6 +172,9 @@ def test_files_that_cannot_be_read_are_named_before_training_begins(command: Com
     assert "4 of 54 files cannot be read" in line
     assert all(name in line for name in ("empty.png", "no image.jpg", "torn.png", "gone.png"))
     assert "DS_Store" not in line
+    assert "no image.jpg (not an image, or damaged at its beginning)" in line
+    assert "gone.png (No such file or directory)" in line
+    assert "<_io" not in line
 
 
 def test_a_png_is_read_only_if_its_checksums_fit(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from support import data_config as config
 from test_svhn import positions
 
 from housenumbers.data.load import load_test
+from housenumbers.data.mat_contents import check_mat_contents
 from housenumbers.data.mat_file import read_mat
 from housenumbers.runtime.errors import UserError
 
@@ -41,6 +42,7 @@ def _rewrite(**variables: np.ndarray) -> object:
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 PIXELS = np.zeros((32, 32, 3, 20), np.uint8)
+BITS = np.indices(PIXELS.shape).sum(axis=0).astype(np.uint8) % 2
 LABELS = np.arange(20)[:, None] % 10 + 1
 
 
@@ -68,7 +70,14 @@ LABELS = np.arange(20)[:, None] % 10 + 1
         (_rewrite(X=PIXELS.reshape(3072, 20), y=LABELS), r"X is uint8 \[3072, 20\]"),
         (_rewrite(X=np.full(PIXELS.shape, 0.7), y=LABELS), r"whole numbers up to 255: X = uint8\(255 \* X\)"),
         (_rewrite(X=np.full(PIXELS.shape, 300), y=LABELS), r"X is int64.*whole numbers up to 255"),
-        (_rewrite(X={"data": PIXELS}, y=LABELS), r"X is \["),
+        (_rewrite(X=BITS, y=LABELS), r"uint8 .* on 0..1, and not of whole numbers up to 255: X = uint8\(255 \* X\)"),
+        (_rewrite(X=BITS.astype(bool), y=LABELS), r"on 0..1, .*X = uint8\(255 \* X\)"),
+        (_rewrite(X=BITS * 127.5, y=LABELS), r"with fractions, .*X = uint8\(X\)"),
+        (_rewrite(X=BITS + 0j, y=LABELS), "complex128 .* of complex numbers"),
+        (_rewrite(X=np.where(BITS, np.nan, 7.0), y=LABELS), "no finite numbers"),
+        (_rewrite(X=BITS * -3.0, y=LABELS), r"on -3\.\.-?0, .*scale them to 0..255"),
+        (_rewrite(X=PIXELS, y=LABELS * 1e299), r"labels from 1e\+299 to 1e\+300, outside 1..10"),
+        (_rewrite(X={"data": PIXELS}, y=LABELS), r"X is (struct )?\["),
         (_rewrite(images=PIXELS, labels=LABELS), r"but images \(uint8 \[32, 32, 3, 20\]\), labels \(int64 \[20, 1\]\)"),
         (_rewrite(X=PIXELS), r"but X \(uint8"),
         (
@@ -88,6 +97,8 @@ LABELS = np.arange(20)[:, None] % 10 + 1
 def test_a_bad_file_is_named_in_one_line(svhn_folder: Path, damage: object, said: str) -> None:
     file = svhn_folder / "test_32x32.mat"
     damage(file)  # type: ignore[operator]
+    with pytest.raises(UserError, match=said):
+        check_mat_contents(file)
     with pytest.raises(UserError, match=said) as caught:
         load_test(config(svhn_folder))
     assert str(file) in str(caught.value)

@@ -23,6 +23,10 @@ def three(logits, labels):
 
 def four(logits, labels):
     return logits + "a"
+
+
+def five(logits, labels):
+    return "0.5"
 """
 
 
@@ -31,6 +35,7 @@ def four(logits, labels):
     [
         ("one", r"metrics\.m: called with logits \[2, 10\] and labels \[2\]: TypeError: one\(\) takes [^(]*$"),
         ("two", r"metrics\.m: returns a dict: must be a number"),
+        ("five", r"metrics\.m: returns a str: must be a number"),
         ("three", r"metrics\.m: returns a tensor \[2, 10\]: must be a number"),
         ("four", r"metrics\.m: called with logits .*: TypeError: unsupported operand .*my_metrics\.py, line 15\)"),
     ],

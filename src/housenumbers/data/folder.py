@@ -137,6 +137,12 @@ def _read_exactly(file: IO[bytes], size: int) -> bytes:
 
 def error_reason(error: Exception) -> str:
     """Why an image could not be read, in one line."""
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):  # Pillow's message shows the opened file as a Python object
+        return "not an image, or damaged at its beginning"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror  # without the path, which the caller names
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -10,17 +10,21 @@ from housenumbers.data.mat_format import ELSE, HOW_TO_SAVE, check_mat_format
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 
+_SMALL = 1_000_000  # bytes
 _KINDS = {"double": "float64", "single": "float32"}  # MATLAB's names of NumPy's types
 
 
 def check_mat_contents(path: Path) -> None:
-    """Raises UserError where `read_mat` would, except for the values of `X` and damage in its bytes.
+    """Raises UserError where `read_mat` would, except for the values of `X` in uint8 and damage in its bytes.
 
-    Reads the headers of all variables, and `y`: some milliseconds for files of any size.
+    Reads the headers of all variables, and `y`: some milliseconds for files of any size. Of X it reads other types than
+    uint8, and uint8 of up to a megabyte.
     """
     check_mat_format(path)
     kind, shape = _headers(path)["X"]
     checked_labels(path, read_variables(path, "y")["y"], count_images(path, _KINDS.get(kind, kind), shape))
+    if kind != "uint8" or path.stat().st_size <= _SMALL:
+        checked_pixels(path, read_variables(path, "X")["X"])
 
 
 def read_variables(path: Path, *names: str) -> dict[str, Any]:
@@ -73,16 +77,43 @@ def checked_labels(path: Path, array: Any, count: int) -> NDArray[np.int64]:
     if array.size != count:
         counts = f"{plural(count, 'image')} but {plural(array.size, 'label')}"
         raise UserError(f"{path}: {counts}, y being {list(array.shape)}: {ELSE}")
-    labels = array.ravel().astype(np.int64)
-    low, high = int(labels.min()), int(labels.max())
+    low, high = array.min(), array.max()
     if low == 0 and high <= 9:
         raise UserError(
-            f"{path}: labels from 0 to {high} instead of 1 to 10, where 10 stands for the digit 0: "
+            f"{path}: labels from 0 to {high:g} instead of 1 to 10, where 10 stands for the digit 0: "
             "y(y == 0) = 10 if they are the digits, y = y + 1 if 9 stands for the digit 0"
         )
     if low < 1 or high > 10:
-        raise UserError(f"{path}: labels from {low} to {high}, outside 1..10 (10 stands for the digit 0): {ELSE}")
-    return labels
+        raise UserError(f"{path}: labels from {low:g} to {high:g}, outside 1..10 (10 stands for the digit 0): {ELSE}")
+    return array.ravel().astype(np.int64)
+
+
+def checked_pixels(path: Path, array: Any) -> NDArray[np.uint8]:
+    """X as uint8 `[32, 32, 3, N]`. Whole numbers from 0 to 255 are pixels in any type."""
+    if not isinstance(array, np.ndarray):  # a sparse matrix, or one of MATLAB's objects
+        raise UserError(
+            f"{path}: X is a {type(array).__name__} instead of an array uint8 [32, 32, 3, N]: {HOW_TO_SAVE}"
+        )
+    count_images(path, str(array.dtype), array.shape)
+    if fault := _fault_of_pixels(array):
+        raise UserError(f"{path}: X is {array.dtype} {list(array.shape)} instead of uint8 [32, 32, 3, N], {fault}")
+    return (array[..., None] if array.ndim == 3 else array).astype(np.uint8, copy=False)
+
+
+def _fault_of_pixels(array: NDArray[Any]) -> str:
+    """What is wrong with the values of X, and what to do. Empty where they are whole numbers from 0 to 255."""
+    if array.dtype.kind == "c":
+        return "of complex numbers, not of whole numbers up to 255: X = uint8(real(X)) if the imaginary parts are 0"
+    if array.dtype.kind not in "iuf":
+        return f"and not of whole numbers up to 255: {HOW_TO_SAVE}"
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return "with values that are no finite numbers: replace them, X(~isfinite(X)) = 0"
+    low, high = array.min(), array.max()
+    if low >= 0 and high <= 1 and (low < high or array.dtype != np.uint8):  # only 0 and 1 may mean black and white
+        return f"on {low:g}..{high:g}, and not of whole numbers up to 255: X = uint8(255 * X) if white is 1"
+    if low < 0 or high > 255:
+        return f"on {low:g}..{high:g}, and not of whole numbers up to 255: scale them to 0..255"
+    return "" if is_whole(array) else "with fractions, and not of whole numbers up to 255: X = uint8(X) rounds them"
 
 
 def is_whole(array: NDArray[Any]) -> bool:

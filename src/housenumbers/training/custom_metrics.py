@@ -25,7 +25,7 @@ def custom_metrics(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -
             call = f"called with logits {list(logits.shape)} and labels {list(labels.shape)}"
             raise UserError(failure_message(f"metrics.{name}", error, call)) from None
         try:
-            value = float(result)
+            value = float("no number" if isinstance(result, str | bytes) else result)  # float() would read texts
         except (TypeError, ValueError, RuntimeError):
             what = f"a tensor {list(result.shape)}" if isinstance(result, Tensor) else f"a {type(result).__name__}"
             raise UserError(f"metrics.{name}: returns {what}: must be a number") from None

@@ -8,24 +8,27 @@ from housenumbers.config.schema import TrainConfig
 from housenumbers.config.targets import instantiate_target
 from housenumbers.config.values import option_dict
 from housenumbers.data.augment import build_transforms
+from housenumbers.metrics import CLASSES
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.memory import is_out_of_memory, one_line_memory_errors
+from housenumbers.training.custom_metrics import custom_metrics
 from housenumbers.training.loop import TrainingState
 from housenumbers.training.schedules import scaled_learning_rates, step_scheduler, type_name
 
 _MAX_STEPS = 1000  # of the scheduler
+_METRIC_IMAGES = 200
 
 
 def check_buildable(config: TrainConfig) -> None:
     """Raises UserError where the model, optimizer, scheduler, transforms or metrics reject their options.
 
-    The optimizer makes one step with zero gradients, and the scheduler one step per epoch, since some options fail only
-    there. Pretrained weights are not loaded. Draws from torch's random generator.
+    Metrics of classes are called with random logits. The optimizer makes one step with zero gradients, and the
+    scheduler one step per epoch, since some options fail only there. Pretrained weights are not loaded. Draws from
+    torch's random generator.
     """
     build_transforms(config.augment)
-    for name, option in config.metrics.items():
-        instantiate_target(f"metrics.{name}", option)
+    _check_metrics(config)
     with one_line_memory_errors():
         device = choose_device(config.device)
         state = TrainingState.initial(config, _steps_per_epoch(config), device, pretrained=False)
@@ -41,6 +44,16 @@ def check_buildable(config: TrainConfig) -> None:
         step_scheduler(state.scheduler, *loss)
     state.optimizer.zero_grad()
     state.state_dict()
+
+
+def _check_metrics(config: TrainConfig) -> None:
+    """Raises UserError where a metric cannot be instantiated, or fails, or returns no number."""
+    if config.data.has_numbers:  # the model determines the shape of the logits
+        for name, option in config.metrics.items():
+            instantiate_target(f"metrics.{name}", option)
+        return
+    labels = torch.arange(_METRIC_IMAGES) % CLASSES
+    custom_metrics(config.metrics, torch.randn(len(labels), CLASSES), labels)
 
 
 def _steps_per_epoch(config: TrainConfig) -> int:
