@@ -33,3 +33,20 @@ def test_a_source_that_gives_something_else_is_refused(
         with pytest.raises(UserError, match=r"^data.name=digits: what it reads as (train|test): ") as caught:
             load(config)
         assert said in str(caught.value)
+
+
+def test_rendered_images_join_the_training_part() -> None:
+    overrides = ["data=digits", "data.difficulty=0.5", "data.reduce=1"]
+    alone = load_splits(composed("data=digits").data)
+    joined = load_splits(composed(*overrides, "data.rendered=30").data)
+    assert alone.validation is not None
+    assert joined.validation is not None
+    assert len(joined.train.labels) == len(alone.train.labels) + 30
+    assert torch.equal(joined.train.images[:-30], alone.train.images)
+    assert torch.equal(joined.validation.images, alone.validation.images)
+    assert joined.train.labels[-30:].bincount().tolist() == [3] * 10
+    assert joined.sha256 != alone.sha256
+    with pytest.raises(UserError, match=r"^data.difficulty=0.5: .*data.rendered=0"):
+        composed(*overrides)
+    with pytest.raises(UserError, match=r"^data.rendered=30: "):
+        composed("data=synthetic_small", "data.rendered=30")

@@ -154,7 +154,7 @@ def test_matplotlibs_fonts_are_all_there(fonts: list[glyphs.Font]) -> None:
         (["data=synthetic", "data.curriculum=[0.5,2]"], "data.curriculum"),
         (["data=synthetic", "data.fonts=''"], "data.fonts"),
         (["data=synthetic", "data.render_seed=-1"], "data.render_seed=-1"),
-        (["data=svhn", "data.difficulty=0.5"], "only data=synthetic"),
+        (["data=svhn", "data.difficulty=0.5"], "without rendered images"),
         (["data=digits", "data.curriculum=[0.5]"], "only data=synthetic"),
     ],
 )

@@ -78,7 +78,9 @@ class DataConfig:
     cache: Annotated[str, Where(is_folder_path, "a folder")] | None = MISSING
     # Only for whole numbers. Other sources keep this default.
     width: int = 0  # of the images, in pixels: narrower numbers are padded, wider ones shrunk
-    # Only for rendered data. Other sources keep these defaults.
+    # Rendered images that join the training part of other data, as extra crops do.
+    rendered: Annotated[int, Interval(ge=0, lt=10**8)] = 0
+    # Only for rendered images. Where there are none, these defaults are kept.
     size: int = 0  # training crops; the test part is a quarter of this size
     difficulty: UpToOne = 0.0  # from 0 (clean) to 1 (harder than SVHN)
     curriculum: list[UpToOne] = field(default_factory=list)  # training difficulties, each for an equal share of epochs
@@ -104,9 +106,13 @@ class DataConfig:
         if self.name in ("synthetic", "synthetic_numbers"):
             yield 10 <= self.size < 10**8, "size", "from 10 to 99999999 crops"
             yield self.fonts != "", "fonts", "matplotlib, system or a folder"
+            yield not self.rendered, "rendered", "left out: all images are rendered, data.size of them"
             return
-        for key in ("size", "difficulty", "curriculum", "fonts", "render_seed"):
+        for key in ("size", "curriculum"):
             yield not getattr(self, key), key, "left out: only data=synthetic and data=synthetic_numbers have it"
+        if not (self.rendered or self.has_numbers):
+            for key in ("difficulty", "fonts", "render_seed"):
+                yield not getattr(self, key), key, "left out, without rendered images (data.rendered=0)"
 
 
 @dataclass

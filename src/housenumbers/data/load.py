@@ -59,13 +59,15 @@ class Splits(NamedTuple):
 def load_splits(config: DataConfig) -> Splits:
     """The training and validation parts. Never reads the test part.
 
-    Splits the training file first, unless the data include a validation part. Then adds extra crops to the training
-    part. Then reduces both parts.
+    Splits the training file first, unless the data include a validation part. Then adds extra crops and rendered images
+    to the training part. Then reduces both parts.
     Raises UserError where files are missing or damaged, or too small for the configuration.
     """
     parts = _training_parts(config)
     own_validation = config.val_fraction > 0 and config.name == "folder" and has_validation(config)
     read_parts = [_read(config, part) for part in parts]
+    if config.rendered:
+        read_parts.append(_read(_of_rendered_images(config), "train"))
     main = read_parts[0][0]
     trainable = sum(len(data.labels) for data, _ in read_parts)
     if own_validation:
@@ -142,6 +144,12 @@ def _read(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     except ValueError as error:
         raise UserError(f"data.name={config.name}: what it reads as {part}: {error}") from None
     return data, sha256
+
+
+def _of_rendered_images(config: DataConfig) -> DataConfig:
+    """The configuration of the rendered images that join these data."""
+    name = "synthetic_numbers" if config.has_numbers else "synthetic"
+    return replace(config, name=name, size=config.rendered, fonts=config.fonts or "matplotlib")
 
 
 def _split(config: DataConfig, data: LabeledImages, part: str) -> tuple[torch.Tensor, torch.Tensor]:
