@@ -39,6 +39,7 @@ class Defects:
 
     # The wall and the paint
     low_contrast: float = 1.0  # 1: a contrast of 0.9 can fall to 0.07
+    least_contrast: float = 0.0
     light_colour: float = 0.1  # std of the colour of the light
     paint_colour: float = 0.25  # mean strength of the colours of wall, digits and outline
     stains: float = 0.06  # std
@@ -74,8 +75,8 @@ ALL_DEFECTS = Defects()
 # Of whole numbers: by eye beside real ones, and by their contrast, sharpness, colours and widths.
 NUMBER_DEFECTS = replace(
     ALL_DEFECTS,
-    gap=(-0.06, 0.25), low_contrast=1.35, paint_colour=0.2, posts=0.2, fringe=1.0, least_blur=1.6, blur=1.6,
-    low_resolution=0.6,
+    gap=(-0.06, 0.25), low_contrast=1.35, least_contrast=0.14, paint_colour=0.16, frame=0.2, posts=0.2, fringe=1.0,
+    least_blur=1.6, blur=1.3, low_resolution=0.55, noise=0.006,
 )  # fmt: skip
 
 _NONE = Defects(

@@ -113,7 +113,7 @@ def _over(below: Array, above: Array, alpha: Array) -> Array:
 def _colours(rng: Generator, severity: float, defects: Defects) -> tuple[Array, Array, Array]:
     """The colours of the wall, the digits and an outline: light on dark or dark on light, rarely saturated."""
     loss = defects.low_contrast * (0.9 - 0.07 - 0.7 * rng.beta(1, 2.5))
-    contrast = max(0.05, 0.9 - severity * loss)
+    contrast = max(defects.least_contrast, 0.9 - severity * loss)
     middle = rng.uniform(contrast / 2, 1 - contrast / 2)
     sign = rng.choice((-1, 1))
     lightness = (middle - sign * contrast / 2, middle + sign * contrast / 2, rng.uniform(0, 1))
