@@ -26,7 +26,6 @@ def weights(home: Path) -> dict[float, str]:
     }
 
 
-@pytest.mark.trains
 def test_a_sweep_goes_on_after_its_time_is_over_and_ends_equal(tmp_path: Path) -> None:
     words = (NO_PRUNING, "hydra.sweeper.n_trials=3", "hydra.sweeper.timeout=100000")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -55,7 +54,6 @@ def test_a_sweep_goes_on_after_its_time_is_over_and_ends_equal(tmp_path: Path) -
     assert len(weights(whole)) == 3
 
 
-@pytest.mark.trains
 def test_a_trial_that_reached_its_last_epoch_is_complete(tmp_path: Path) -> None:
     words = (NO_PRUNING, "hydra.sweeper.n_trials=2", "hydra.sweeper.timeout=100000")
     stopped = run_ended(tmp_path, 0, 3, *SWEEP, *words, folder="trial_0000")
@@ -64,7 +62,6 @@ def test_a_trial_that_reached_its_last_epoch_is_complete(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.trains
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_the_workers_end_in_time_and_keep_their_trials(tmp_path: Path, launcher: str) -> None:
     if launcher == "joblib":

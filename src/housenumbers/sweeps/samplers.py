@@ -14,7 +14,11 @@ from housenumbers.config.messages import one_line
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.space import Space
 
-_ALLOWED_TARGETS = ("optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*")
+_SEEDED_HYPERBAND = "housenumbers.sweeps.hyperband.SeededHyperbandPruner"
+_ALLOWED_TARGETS = (
+    "optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*", _SEEDED_HYPERBAND,
+)  # fmt: skip
+_HYPERBAND = ("optuna.pruners.HyperbandPruner", "optuna.pruners._hyperband.HyperbandPruner")
 _EXTRAS = {"cmaes": "pip install -e '.[cmaes]'"}  # by the module that a sampler imports
 
 
@@ -24,12 +28,22 @@ def make_sampler(options: Mapping[str, Any], space: Space) -> optuna.samplers.Ba
     return sampler(space.grid()) if isinstance(sampler, functools.partial) else sampler  # GridSampler
 
 
-def make_pruner(options: Any) -> optuna.pruners.BasePruner:
-    """The pruner of these options. Raises UserError where they are invalid."""
+def make_pruner(options: Any, seed: int | None = None) -> optuna.pruners.BasePruner:
+    """The pruner of these options, Hyperband with this `seed`. Raises UserError where they are invalid."""
     try:
-        return instantiate(options, _execution_whitelist_=_ALLOWED_TARGETS)
+        return instantiate(_with_seeded_hyperband(options, seed), _execution_whitelist_=_ALLOWED_TARGETS)
     except (InstantiationException, TypeError, ValueError) as error:
         raise UserError(f"hydra.sweeper.pruner: {one_line(error)}") from None
+
+
+def _with_seeded_hyperband(options: Any, seed: int | None) -> Any:
+    """The options with the project's Hyperband in place of Optuna's, also inside of a pruner that wraps another."""
+    if not isinstance(options, Mapping):
+        return options
+    replaced = {key: _with_seeded_hyperband(options[key], seed) for key in options}
+    if options.get("_target_") in _HYPERBAND:
+        replaced |= {"_target_": _SEEDED_HYPERBAND, "seed": seed}
+    return replaced
 
 
 def grid_size(options: Mapping[str, Any], space: Space) -> int | None:

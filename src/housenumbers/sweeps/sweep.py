@@ -213,7 +213,7 @@ class Sweep:
             default=space.setting({**flatten(config_to_dict(config)), **self._config.hydra.runtime.choices}),
         )  # fmt: skip
         study.sampler = self._sampler(study, space)
-        study.pruner = make_pruner(self._options["pruner"])
+        study.pruner = make_pruner(self._options["pruner"], sampler.get("seed"))
         return study
 
     def _automatic_name(self, base: str, space: Space, shared: RDBStorage | None) -> str:
