@@ -38,7 +38,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 AFTER_CHECKPOINTS = "between the last epoch's checkpoints and metrics.jsonl"
 POINTS = {
-    "between last.pt and best.pt": ("housenumbers.runs.run", "save_checkpoint", 4),
+    "between last.pt and best.pt": ("housenumbers.runs.epochs", "save_checkpoint", 4),
     AFTER_CHECKPOINTS: ("housenumbers.tracking.run_folder:RunFolder", "write_metrics", 3),
     "between the first epoch's metrics and TensorBoard": ("housenumbers.tracking.tensorboard", "log_epoch", 1),
     "between the last epoch's metrics and TensorBoard": ("housenumbers.tracking.tensorboard", "log_epoch", 2),

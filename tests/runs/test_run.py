@@ -14,7 +14,8 @@ from support import ROOT, TINY, Command, composed, only_run, run_folders
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from housenumbers.config.schema import TrainConfig
-from housenumbers.runs import run as run_module
+from housenumbers.runs import epochs
+from housenumbers.runs.run import run
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.event_file import list_event_files
 
@@ -209,17 +210,17 @@ def test_every_option_of_every_group_trains(command: Command, tmp_path: Path) ->
 
 def tampered_run(folder: Path, monkeypatch: pytest.MonkeyPatch, tamper: Callable[[Path], object]) -> None:
     """A run of three epochs, in whose folder somebody changes something after the second one."""
-    epoch_line = run_module._epoch_line
+    epoch_line = epochs._epoch_line
 
     def line(config: TrainConfig, record: dict[str, Any], is_best: bool) -> str:
         if record["epoch"] == 2:
             tamper(folder)
         return epoch_line(config, record, is_best)
 
-    monkeypatch.setattr(run_module, "_epoch_line", line)
+    monkeypatch.setattr(epochs, "_epoch_line", line)
     # A learning rate of almost nothing: the first epoch stays the best one.
     words = ("data.reduce=0.2", "data.batch_size=64", "model.width=4", "model.blocks=[1,1,1]", "optimizer.lr=1e-12")
-    run_module.run(composed("data=digits", *words, "epochs=3", "threads=1", "seed=1"), folder)
+    run(composed("data=digits", *words, "epochs=3", "threads=1", "seed=1"), folder)
 
 
 @pytest.mark.parametrize("name", ["checkpoints/best.pt", "run.json"])

@@ -1,0 +1,145 @@
+"""The epochs of a run: after each of them its checkpoints, metrics and events are saved, and its line is logged."""
+
+import logging
+import time
+from typing import Any, Protocol
+
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import config_to_dict
+from housenumbers.data.batches import steps_per_epoch, training_batches
+from housenumbers.data.load import Splits
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import plural
+from housenumbers.tracking import tensorboard
+from housenumbers.tracking.callbacks import LoggersAndCallbacks
+from housenumbers.tracking.event_file import EventFile
+from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training.checkpoint import save_checkpoint, weights_sha256
+from housenumbers.training.history import Record, best_record
+from housenumbers.training.loop import TrainingState, fit
+from housenumbers.training.progress_bar import ProgressBar
+
+log = logging.getLogger(__name__)
+
+
+class Trial(Protocol):
+    """The interface of a sweep's trial that a run uses."""
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
+
+    def report(self, value: float, epoch: int) -> None: ...
+
+    def should_stop(self) -> bool: ...
+
+    def exit_if_time_is_over(self) -> None: ...
+
+
+def train_epochs(
+    config: TrainConfig,
+    state: TrainingState,
+    splits: Splits,
+    folder: RunFolder,
+    writer: EventFile,
+    observers: LoggersAndCallbacks,
+    trial: Trial | None,
+    origin: dict[str, Any],
+    best_sha256: str | None,
+) -> tuple[bool, str | None]:
+    """Runs the training loop, and saves the state after each epoch. Returns whether the trial was pruned.
+
+    Also returns the `weights_sha256` of the best weights, which is `best_sha256` at the start. last.pt holds it, so
+    that a resumed run notices another best.pt. Checkpoints hold the configuration and `origin`.
+    """
+    common = {"config": config_to_dict(config), **origin}
+    images = len(splits.train.labels)
+    if trial is not None:
+        for record in state.history:  # of the interrupted trial that this trial continues
+            _report(config, record, trial)
+    with ProgressBar(
+        config.epochs, steps_per_epoch(splits.train, config.data.batch_size), len(state.history)
+    ) as progress:
+        for record in fit(config, state, splits.stages, splits.validation, progress.step):
+            best = (
+                best_record(state.history, config.selection_metric) or record
+            )  # without validation the last is the best
+            # In reverse order, a kill in between could leave best.pt with an epoch that a run resumed elsewhere does
+            # not reproduce.
+            if best is record:
+                best_sha256 = weights_sha256(state.weights())
+            save_checkpoint(folder.last, {**common, **state.state_dict(), "best_weights_sha256": best_sha256})
+            if best is record:
+                save_checkpoint(folder.best, {**common, "model": state.weights(), "record": record})
+            _check_not_removed(folder, best["epoch"])
+            folder.write_metrics(state.history)
+            if not write_again_if_lost(config, state, splits, folder, writer):
+                tensorboard.log_epoch(writer, record, images / record["seconds"])
+            log.info("%s", _epoch_line(config, record, best is record))
+            observers.after_epoch(record)
+            if trial is not None and _report(config, record, trial):
+                log.info("pruned after epoch %d", record["epoch"])
+                return True, best_sha256
+            if trial is not None and record["epoch"] < config.epochs:
+                trial.exit_if_time_is_over()  # after the pruner's decision, which the continued trial does not repeat
+    if len(state.history) < config.epochs:
+        log.info("stopped early: no improvement for %s", plural(config.early_stopping.patience, "epoch"))
+    return False, best_sha256
+
+
+def write_so_far(
+    config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: EventFile
+) -> None:
+    """Writes all files that follow from the configuration and the history so far.
+
+    A resumed run writes them again, since a kill may have come between the checkpoint and the other files.
+    """
+    tensorboard.log_configuration(writer, config_to_dict(config))
+    for epoch in (1, 2):  # two epochs show the effect of augmentation
+        images, _ = next(training_batches(splits.train, config.data.batch_size, config.augment, config.seed, epoch))
+        tensorboard.log_sample_batch(writer, images, epoch)
+    folder.write_metrics(state.history)
+    ended = time.time() - sum(record["seconds"] for record in state.history)
+    for record in state.history:
+        ended += record["seconds"]
+        tensorboard.log_epoch(writer, record, len(splits.train.labels) / record["seconds"], ended)
+
+
+def write_again_if_lost(
+    config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: EventFile
+) -> bool:
+    """Whether another program removed or changed the event file, so that all its data were written again."""
+    if not writer.restart_if_lost():
+        return False
+    log.warning("%s: its event file was removed or changed: written again", folder.path)
+    write_so_far(config, state, splits, folder, writer)
+    return True
+
+
+def _check_not_removed(folder: RunFolder, best_epoch: int) -> None:
+    """Raises UserError where files of the run have gone that cannot be written again."""
+    for file, loss in (
+        (folder.best, f"the weights of the best epoch, {best_epoch}, are lost"),
+        (folder.record_file, "the run's record is lost"),
+    ):
+        if not file.exists():
+            raise UserError(f"{file}: was removed during the training, so that {loss}: run it again in a new folder")
+
+
+def _report(config: TrainConfig, record: Record, trial: Trial) -> bool:
+    """Reports an epoch's objective value to the trial. Returns whether to stop, which is False after the last epoch."""
+    value = record[config.objectives[0]] if config.objectives[0] != "train_seconds" else record["seconds"]
+    trial.report(value, record["epoch"])
+    return record["epoch"] < config.epochs and trial.should_stop()
+
+
+def _epoch_line(config: TrainConfig, record: Record, is_best: bool) -> str:
+    line = f"epoch {record['epoch']:>{len(str(config.epochs))}}/{config.epochs}  train loss {record['train_loss']:.4f}"
+    if record["val_loss"] is not None:
+        line += f"  validation loss {record['val_loss']:.4f}  accuracy {record['val_accuracy']:.2%}"
+        line += "".join(f"  {name} {_number(record[f'val_{name}'])}" for name in config.metrics)
+        line += " *" if is_best else "  "
+    return f"{line}  lr {record['lr']:.2g}  {record['seconds']:.1f} s"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
