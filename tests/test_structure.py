@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"config", "number_metrics", "runtime"},
     "tracking": {"config", "runtime"},
     "training": {"config", "data", "metrics", "models", "runtime", "tasks", "tracking"},
-    "preflight": {"config", "data", "runtime", "training"},
+    "preflight": {"config", "data", "runtime", "tracking", "training"},
     "sweeps": {"config", "preflight", "runtime", "tracking"},
     "evaluation": {"config", "data", "metrics", "models", "runtime", "tasks", "tracking", "training"},
     "runs": {

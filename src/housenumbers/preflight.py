@@ -24,6 +24,7 @@ from housenumbers.runtime import processes
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.runtime.signals import deferred_signals
+from housenumbers.tracking.removed_checkpoints import removal_message
 
 # The packages that the loggers of conf/logger/ need. Extras of the same names in pyproject.toml install them.
 _PACKAGES = {
@@ -158,6 +159,7 @@ def check_files_and_device(data: DataConfig, pretrained: Any, device: str) -> No
         run = pretrained.startswith("run:")
         file = Path(pretrained.removeprefix("run:")) / "checkpoints" / "best.pt" if run else Path(pretrained)
         if not file.exists():
-            raise UserError(f"model.pretrained={pretrained}: {file}: no such checkpoint")
+            reason = removal_message(file) or f"{file}: no such checkpoint"
+            raise UserError(f"model.pretrained={pretrained}: {reason}")
     if device.startswith(("cuda", "mps")) and processes.world_size() == 1:
         choose_device(device)

@@ -11,6 +11,7 @@ from torch import Tensor
 from housenumbers.config.schema import TrainConfig, setting_tied_to_epochs
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.record_validation import checked_history, is_number
+from housenumbers.tracking.removed_checkpoints import removal_message
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
 from housenumbers.training.checkpoint import check_weights, load_checkpoint, save_checkpoint, weights_sha256
 from housenumbers.training.checkpoint_owner import check_same_run
@@ -29,7 +30,8 @@ def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device
     """
     if not os.path.lexists(folder.last):
         if _is_finished(folder):  # a new start would replace its results
-            raise UserError(f"{folder.last}: is missing: restore it from a backup, {_instead(folder)}")
+            lost = f"{folder.last}: is missing: restore it from a backup, {_instead(folder)}"
+            raise UserError(removal_message(folder.last) or lost)
         return {}
     if not folder.last.exists():  # for example an unmounted volume: the run must not restart
         raise UserError(f"{folder.last}: a link to {folder.last.readlink()}, where nothing is: bring that back")

@@ -23,6 +23,7 @@ from housenumbers.sweeps.study import (
     trial_folder,
 )
 from housenumbers.sweeps.study_figures import COLORS, figures, html
+from housenumbers.tracking.removed_checkpoints import sizes
 from housenumbers.tracking.run_index import duration
 from housenumbers.tracking.spread import UNDECIDED, best_mean
 
@@ -34,6 +35,7 @@ def write_study_page(study: optuna.Study, folder: Path) -> Path:
     objectives = study.user_attrs["objectives"]
     trials = counted_trials(study)
     others = [trial for state in (TrialState.PRUNED, TrialState.FAIL) for trial in trials if trial.state is state]
+    kept, removed = sizes(folder)
     content = {
         "name": study.study_name,
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -41,6 +43,7 @@ def write_study_page(study: optuna.Study, folder: Path) -> Path:
         "counts": {state.name.lower(): sum(trial.state is state for trial in trials) for state in COLORS},
         **_leading(study, objectives, folder),
         "pruning": _time_saved(study, trials),
+        "checkpoints": {"kept": megabytes(kept), "removed": removed and megabytes(removed)},
         "figures": [(title, hint, figure and html(figure)) for title, hint, figure in figures(study, objectives)],
         "params": sorted({key for trial in trials for key in trial.params}),
         "rows": [_row(trial, objectives, folder) for trial in [*best_first(study), *others]],
@@ -74,6 +77,10 @@ def _leading(study: optuna.Study, objectives: Sequence[str], folder: Path) -> di
         "leading": best_mean(objectives[0]),
         "undecided": [row["trial"] for row in rows if row["difference"].startswith(UNDECIDED)],
     }
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def _seconds(trial: FrozenTrial) -> float:

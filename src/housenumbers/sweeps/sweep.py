@@ -39,6 +39,7 @@ from housenumbers.sweeps.earlier_studies import (
 )
 from housenumbers.sweeps.first_trials import enqueue_first_trials
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, requeue_dead_trials
+from housenumbers.sweeps.keep_checkpoints import KEEP, remove_unneeded_checkpoints
 from housenumbers.sweeps.presets import search_params
 from housenumbers.sweeps.samplers import check_sampler, grid_size, make_pruner, make_sampler
 from housenumbers.sweeps.space import Space, read_space
@@ -131,6 +132,7 @@ class Sweep:
             from housenumbers.sweeps.study_page import write_study_page  # plotly imports slowly
 
             with suppress(OSError, *DATABASE_ERRORS):  # for example a full disk: the sweep's own error is raised
+                remove_unneeded_checkpoints(study, self._folder, self._options["keep_checkpoints"])  # after a kill
                 self._say(f"report: {write_study_page(study, self._folder)}")
         self._conclude(study, config.objectives)
 
@@ -147,6 +149,10 @@ class Sweep:
             not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 < timeout < inf
         ):
             raise UserError(f"hydra.sweeper.timeout={timeout}: must be a number of seconds above 0, or null")
+        if self._options["keep_checkpoints"] not in KEEP:
+            raise UserError(
+                f"hydra.sweeper.keep_checkpoints={self._options['keep_checkpoints']}: must be one of {', '.join(KEEP)}"
+            )
         for key in ("direction", "custom_search_space"):
             if self._options[key] is not None:
                 raise UserError(f"hydra.sweeper.{key}: leave it out: {_INSTEAD[key]}")
@@ -273,7 +279,8 @@ class Sweep:
         in_this_process.setup(hydra_context=context, task_function=self._task, config=self._config)
         return Worker(
             study, space, overrides, config.objectives, self._folder, in_this_process,
-            self._options["n_trials"], self._options["max_failure_rate"], self._earlier, self._deadline, say,
+            self._options["n_trials"], self._options["max_failure_rate"], self._earlier,
+            self._options["keep_checkpoints"], self._deadline, say,
         )  # fmt: skip
 
     def _threads(self, config: TrainConfig) -> int | None:

@@ -35,9 +35,11 @@ from housenumbers.sweeps.heartbeat import (
     requeue_dead_trials,
     requeue_trial,
 )
+from housenumbers.sweeps.keep_checkpoints import remove_unneeded_checkpoints
 from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.study import COPIED_FROM, assignments, counts_as_trial, ended_line, quote_value, trial_folder
 from housenumbers.sweeps.trial import Trial, set_current_trial
+from housenumbers.tracking.removed_checkpoints import NOTE
 from housenumbers.tracking.run_folder import RunFolder
 
 _JUDGED_FROM = 4  # trials from which the failure rate is checked
@@ -58,6 +60,7 @@ class Worker:
     n_trials: int
     max_failure_rate: float
     earlier: Sequence[FrozenTrial]  # trials of other studies, reused instead of trained again
+    keep_checkpoints: str  # one of KEEP in keep_checkpoints.py
     deadline: float  # in seconds since 1970: then no trial starts, and a running one ends after its epoch
     say: Callable[[str], None]
 
@@ -110,6 +113,7 @@ class Worker:
             raise
         with deferred_signals():
             self._tell(trial, returned, folder)
+            remove_unneeded_checkpoints(self.study, self.folder, self.keep_checkpoints)
             self.say(ended_line(self._frozen(optuna_trial), self.objectives))
 
     def _equal_to(self, optuna_trial: optuna.Trial) -> FrozenTrial | None:
@@ -160,7 +164,7 @@ class Worker:
             checkpoints = trial_folder(self.folder, number) / "checkpoints"
             if checkpoints.exists() and trials[number].params == optuna_trial.params:
                 half = folder / "checkpoints.half"  # renamed when complete, so that a kill leaves no partial folder
-                shutil.copytree(checkpoints, half)
+                shutil.copytree(checkpoints, half, ignore=shutil.ignore_patterns(NOTE))
                 half.rename(folder / "checkpoints")
                 break
             number = trials[number].user_attrs.get("continues")  # it was killed before its first checkpoint

@@ -18,6 +18,7 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import open_file, write_atomically
 from housenumbers.runtime.memory import is_out_of_memory
 from housenumbers.tracking.record_validation import check_calibration
+from housenumbers.tracking.removed_checkpoints import removal_message
 
 FORMAT = 1
 
@@ -58,7 +59,7 @@ def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str,
             with warnings.catch_warnings(action="ignore"):  # torch's warnings about foreign files take many lines
                 content = torch.load(file, map_location=device, weights_only=True)
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path}: no such checkpoint") from None
+        raise UserError(removal_message(path) or f"{path}: no such checkpoint") from None
     except UserError:
         raise
     except pickle.UnpicklingError:

@@ -24,6 +24,7 @@ class SweeperConfig(OptunaSweeperConf):
     pruner: Any = None
     heartbeat_seconds: int = 30
     timeout: Any = None
+    keep_checkpoints: str = "all"
     params: Any = None  # nested like the configuration, so that the command line can override single keys
 
 

@@ -1,0 +1,60 @@
+"""`hydra.sweeper.keep_checkpoints`: removes the checkpoints of trials that no longer need them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from housenumbers.runtime.errors import UserError
+from housenumbers.sweeps.study import counts_as_trial, repeat_command, trial_folder
+from housenumbers.tracking.removed_checkpoints import has_checkpoints, remove_checkpoints
+from housenumbers.tracking.run_folder import RunFolder
+
+KEEP = ("all", "best", "none")
+
+
+def remove_unneeded_checkpoints(study: optuna.Study, folder: Path, keep: str) -> None:
+    """Removes the checkpoints that `keep`, one of KEEP, does not keep, of the trials in the sweep's `folder`.
+
+    Several workers may call this at the same time, and with an older view of the study: a trial that is not among the
+    best never is later, and one that has ended never goes on.
+    """
+    if keep == "all":
+        return
+    trials = study.get_trials(deepcopy=False)
+    kept = _best(study, trials) if keep == "best" else set()
+    for trial in trials:
+        run = RunFolder(trial_folder(folder, trial.number))
+        if trial.number not in kept and _has_ended(trial, trials) and has_checkpoints(run.path) and _is_free(run):
+            setting = f"hydra.sweeper.keep_checkpoints={keep}"
+            remove_checkpoints(run.path, setting, repeat_command(study, trial.params))
+
+
+def _best(study: optuna.Study, trials: Sequence[FrozenTrial]) -> set[int]:
+    """The numbers of the best trials, with all that are equally good, or of the Pareto front."""
+    if len(study.directions) > 1:
+        return {trial.number for trial in study.best_trials}
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    extreme = max if study.direction is StudyDirection.MAXIMIZE else min
+    best = extreme((trial.values[0] for trial in complete), default=None)
+    return {trial.number for trial in complete if trial.values[0] == best}
+
+
+def _has_ended(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether no process trains the trial or will continue it."""
+    if not trial.state.is_finished():
+        return False
+    if counts_as_trial(trial):
+        return True
+    heirs = [other for other in trials if other.user_attrs.get("continues") == trial.number]
+    return bool(heirs) and all(_has_ended(heir, trials) for heir in heirs)
+
+
+def _is_free(run: RunFolder) -> bool:
+    """Whether no process is at work in the folder. One that was taken for dead may be."""
+    try:
+        return run.status() != "running"
+    except UserError:  # its record is damaged
+        return False
