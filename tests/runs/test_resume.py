@@ -157,6 +157,23 @@ def test_a_finished_run_that_cannot_be_made_longer_stays_as_it_is(
     assert contents(folder.path) == before
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk"), RuntimeError("a bug")])
+def test_a_finished_run_whose_extension_ends_before_it_begins_stays_as_it_is(
+    ended: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Any
+) -> None:
+    folder = RunFolder(shutil.copytree(ended.path, tmp_path / "run"))
+
+    def fail(_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("housenumbers.runs.run.load_splits", fail)
+    before = contents(folder.path)
+    with pytest.raises(error if isinstance(error, type) else type(error)):
+        resume(folder.path, ["epochs=3"])
+    assert contents(folder.path) == before
+    assert "not made longer" in folder.log_file.read_text()
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """All files of a run but its log and its lock."""
     files = [file for file in folder.rglob("*") if file.is_file() and file.name not in ("train.log", ".lock")]
