@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
-from support import TINY, Command, only_run, run_in, write_mat
+from support import NUMBERS, TINY, Command, only_run, run_in, write_mat
 
 # Folders whose tests train, or ask a net, so that another processor gives them other bits; and files there that do not.
 _TRAINS = ("demo", "end_to_end", "evaluation", "models", "prediction", "reports", "runs", "sweeps", "training")
@@ -47,6 +47,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run_in(home, "train", *TINY, "name=finished")
     assert done.returncode == 0, done.stderr
     return only_run(home)
+
+
+@pytest.fixture(scope="session")
+def numbers_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a completed tiny run on rendered whole numbers. Only its page and scores may be added."""
+    home = tmp_path_factory.mktemp("numbers_run")
+    done = run_in(home, "train", *NUMBERS)
+    assert done.returncode == 0, done.stderr
+    return home / "outputs" / "numbers"
 
 
 @pytest.fixture

@@ -45,6 +45,13 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 Report = Command  # the working folder, then the arguments
 
 
+# Arguments of a tiny run on whole numbers.
+NUMBERS = (
+    "model=number_reader", "model.channels=[8,8,8,8]", "model.convolutions=[1,1,1,1]", "data=synthetic_numbers",
+    "data.size=80", "data.difficulty=0.1", "epochs=1", "threads=1", "hydra.run.dir=outputs/numbers",
+)  # fmt: skip
+
+
 def command_line(verb: str, *arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "src" / f"{verb}.py"), *arguments]
 

@@ -29,11 +29,13 @@ from visit import Visit
 
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_image
+from housenumbers.data.load import load_test
 from housenumbers.demo.answers import Models, answer_image
 from housenumbers.demo.image_input import MOST_BYTES
 from housenumbers.demo.server import application
 from housenumbers.demo.server_socket import check_installed, listen
 from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model
+from housenumbers.prediction.read_numbers import read_images
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.checkpoint import load_checkpoint
 
@@ -151,6 +153,34 @@ def test_a_visit(visit: Callable[[str], Visit], home: Path) -> None:  # one, sin
         process.send_signal(signal.SIGINT)  # while the browser holds its connections
         assert process.wait(20) == 130
         assert files(home) == before
+
+
+@pytest.mark.slow
+def test_a_visit_to_a_model_of_numbers(
+    visit: Callable[[str], Visit], finished: Path, numbers_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "outputs" / "one" / "finished")
+    shutil.copytree(numbers_run, tmp_path / "outputs" / "two" / "numbers")
+    trained = load_trained_model(numbers_run)
+    image = load_test(trained.config.data).images[0]
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / "plate.png")
+    (reading,) = read_images(trained, [image])
+    with served(tmp_path, "run=outputs/two/numbers") as (address, _):
+        page = visit(address)
+        page.load(390, "light")
+        said = page.choose(tmp_path / "plate.png")
+        sure = reading.confidence if reading.number else 1 - reading.confidence
+        assert said == f"{reading.number or 'no number'} {100 * sure:.1f} % sure"
+        assert (page.pixels("image") == image.permute(1, 2, 0).numpy()).all()
+        assert len(page.driver.find_elements("css selector", "#digits li")) == len(reading.number)
+        assert not page.element("#bars").is_displayed()
+        assert not page.element("#attention").is_displayed()
+        page.draw(ZERO)
+        assert page.wider_than(390) == []
+        page.choose_run("finished")
+        assert page.element("#bars").is_displayed()
+        assert page.element("#attention").is_displayed()
+        assert page.driver.get_log("browser") == []
 
 
 def test_the_process(finished: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import Command, run_in
+from support import NUMBERS, Command, run_in
 
 from housenumbers.data.load import load_test
 from housenumbers.data.number_image import read_number_image
@@ -17,26 +17,12 @@ from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.number_metrics import as_strings, number_confidence, read_numbers
 from housenumbers.prediction.read_numbers import Reading, format_readings, read_images
 
-NUMBERS = (
-    "model=number_reader", "model.channels=[8,8,8,8]", "model.convolutions=[1,1,1,1]", "data=synthetic_numbers",
-    "data.size=80", "data.difficulty=0.1", "epochs=1", "threads=1", "hydra.run.dir=outputs/numbers",
-)  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny run on rendered numbers. Not to be changed."""
-    home = tmp_path_factory.mktemp("numbers")
-    done = run_in(home, "train", *NUMBERS)
-    assert done.returncode == 0, done.stderr
-    return home / "outputs" / "numbers"
-
-
-@pytest.fixture(scope="module")
-def plates(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plates(numbers_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four test images of the run as files, one of them larger and one wider than the canvas."""
     folder = tmp_path_factory.mktemp("plates")
-    images = load_test(load_trained_model(run).config.data).images[:4].permute(0, 2, 3, 1).numpy()
+    images = load_test(load_trained_model(numbers_run).config.data).images[:4].permute(0, 2, 3, 1).numpy()
     pictures = [Image.fromarray(image) for image in images]
     pictures[1] = pictures[1].resize((240, 96))
     pictures[2] = Image.fromarray(np.concatenate([images[2], images[3]], axis=1))
@@ -49,32 +35,32 @@ def readings(output: str) -> list[dict]:
     return [json.loads(line) for line in output.splitlines()]
 
 
-def test_a_run_is_scored_by_whole_numbers(run: Path) -> None:
-    record = json.loads((run / "run.json").read_text())
+def test_a_run_is_scored_by_whole_numbers(numbers_run: Path) -> None:
+    record = json.loads((numbers_run / "run.json").read_text())
     assert record["test"]["n"] == 20
-    done = run_in(run.parents[1], "evaluate", f"run={run}")
+    done = run_in(numbers_run.parents[1], "evaluate", f"run={numbers_run}")
     assert done.returncode == 0, done.stderr
-    scores = json.loads((run / "evaluation_test.json").read_text())
+    scores = json.loads((numbers_run / "evaluation_test.json").read_text())
     assert scores["accuracy"] == record["test"]["accuracy"]
     assert len(scores["accuracy_by_length"]) == 7
     assert "digit error rate" in done.stdout
 
 
-def test_its_page_shows_true_and_read_numbers(run: Path) -> None:
-    done = run_in(run.parents[1], "report", f"run={run}", "split=test")
+def test_its_page_shows_true_and_read_numbers(numbers_run: Path) -> None:
+    done = run_in(numbers_run.parents[1], "report", f"run={numbers_run}", "split=test")
     assert done.returncode == 0, done.stderr
-    text = (run / "report.html").read_text()
+    text = (numbers_run / "report.html").read_text()
     assert "Digit error rate" in text
     assert "Labels that may be wrong" not in text
-    assert (run / "figures" / "predictions_test.png").exists()
+    assert (numbers_run / "figures" / "predictions_test.png").exists()
 
 
 def test_read_numbers_are_the_model_s_own_with_calibrated_probabilities(
-    run: Path, plates: Path, command: Command
+    numbers_run: Path, plates: Path, command: Command
 ) -> None:
-    done = command("read", f"run={run}", f"images={plates}", "format=jsonl")
+    done = command("read", f"run={numbers_run}", f"images={plates}", "format=jsonl")
     assert done.returncode == 0, done.stderr
-    trained = load_trained_model(run)
+    trained = load_trained_model(numbers_run)
     for number, found in enumerate(readings(done.stdout)):
         image = read_number_image(plates / f"{number}.png", trained.config.data.width)
         assert image.shape[2] == (160 if number == 2 else 80)
@@ -88,8 +74,8 @@ def test_read_numbers_are_the_model_s_own_with_calibrated_probabilities(
     assert f"temperature {trained.temperature:.3f}" in done.stderr
 
 
-def test_an_image_is_read_the_same_alone_and_among_others(run: Path, plates: Path) -> None:
-    trained = load_trained_model(run)
+def test_an_image_is_read_the_same_alone_and_among_others(numbers_run: Path, plates: Path) -> None:
+    trained = load_trained_model(numbers_run)
     images = [read_number_image(file, 80) for file in sorted(plates.iterdir())]
     together = read_images(trained, images)
     for image, reading in zip(images, together, strict=True):
@@ -98,27 +84,29 @@ def test_an_image_is_read_the_same_alone_and_among_others(run: Path, plates: Pat
         assert alone.confidence == pytest.approx(reading.confidence, abs=1e-4)
 
 
-def test_a_number_that_is_not_sure_enough_is_left_empty(run: Path, plates: Path, command: Command) -> None:
-    done = command("read", f"run={run}", f"images={plates}", "format=jsonl", "min_confidence=1")
+def test_a_number_that_is_not_sure_enough_is_left_empty(numbers_run: Path, plates: Path, command: Command) -> None:
+    done = command("read", f"run={numbers_run}", f"images={plates}", "format=jsonl", "min_confidence=1")
     assert [(row["number"], row["digits"]) for row in readings(done.stdout)] == [("", [])] * 4
-    refused = command("read", f"run={run}", f"images={plates}", "min_confidence=2")
+    refused = command("read", f"run={numbers_run}", f"images={plates}", "min_confidence=2")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: min_confidence=2.0: must be ")
 
 
-def test_an_unreadable_file_is_told_and_skipped(run: Path, plates: Path, tmp_path: Path, command: Command) -> None:
+def test_an_unreadable_file_is_told_and_skipped(
+    numbers_run: Path, plates: Path, tmp_path: Path, command: Command
+) -> None:
     (tmp_path / "broken.png").write_bytes((plates / "0.png").read_bytes()[:300])
-    done = command("read", f"run={run}", f"images=[broken.png,{plates / '0.png'}]", "format=csv")
+    done = command("read", f"run={numbers_run}", f"images=[broken.png,{plates / '0.png'}]", "format=csv")
     assert done.returncode == 1
     assert "error: broken.png: cannot be read: " in done.stderr
     assert len(done.stdout.splitlines()) == 2
 
 
-def test_each_task_has_its_command(run: Path, plates: Path, finished: Path, command: Command) -> None:
+def test_each_task_has_its_command(numbers_run: Path, plates: Path, finished: Path, command: Command) -> None:
     digits = command("read", f"run={finished}", f"images={plates}")
     assert digits.returncode == 2
     assert "is a model of single digits" in digits.stderr
-    numbers = command("predict", f"run={run}", f"images={plates}")
+    numbers = command("predict", f"run={numbers_run}", f"images={plates}")
     assert numbers.returncode == 2
     assert "is a model of whole numbers" in numbers.stderr
 
@@ -142,8 +130,8 @@ def test_what_does_not_fit_whole_numbers_is_one_line(words: list[str], said: str
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_run_goes_on_to_the_bits_of_one_that_was_longer(run: Path, tmp_path: Path, command: Command) -> None:
-    shutil.copytree(run, tmp_path / "numbers")
+def test_a_run_goes_on_to_the_bits_of_one_that_was_longer(numbers_run: Path, tmp_path: Path, command: Command) -> None:
+    shutil.copytree(numbers_run, tmp_path / "numbers")
     resumed = command("train", "resume=numbers", "epochs=2")
     assert resumed.returncode == 0, resumed.stderr
     longer = command("train", *NUMBERS[:-1], "hydra.run.dir=longer", "epochs=2")

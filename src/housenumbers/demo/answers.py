@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from housenumbers.data import glyphs, render
+from housenumbers.data.number_image import read_number_image
+from housenumbers.demo.image_input import decode_drawing, decode_image
 from housenumbers.evaluation.occlusion import occlusion, overlay_importance
 from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
 from housenumbers.prediction.predict_files import predict_images
+from housenumbers.prediction.read_numbers import read_images
 from housenumbers.reports.page import png
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_index import all_runs, caption
@@ -52,6 +55,26 @@ class Models:
 
     def _load_version(self, file: Path, _: int) -> TrainedModel:
         return load_trained_model(file, self._overrides)
+
+
+def answer(trained: TrainedModel, content: bytes, drawn: bool) -> dict[str, Any]:
+    """What the model says about an image's bytes, or a drawing's. Raises UserError where they are not an image."""
+    decode = decode_drawing if drawn else decode_image
+    if not trained.config.data.has_numbers:
+        return answer_image(trained, decode(content))
+    return answer_number(trained, decode(content, partial(read_number_image, width=trained.config.data.width)))
+
+
+def answer_number(trained: TrainedModel, image: Tensor) -> dict[str, Any]:
+    """The number in an image, uint8 `[3, 32, W]`, as in read.py."""
+    (reading,) = read_images(trained, [image])
+    return {
+        "number": reading.number,
+        "confidence": reading.confidence,
+        "digits": reading.digits,
+        "image": png(image),
+        "about": trained.about_temperature,
+    }
 
 
 def answer_image(trained: TrainedModel, image: Tensor) -> dict[str, Any]:

@@ -41,6 +41,13 @@ function show(answer) {
   said.classList.toggle("warn", failed);
   element("details").hidden = failed;
   const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
+  const ofNumber = "number" in answer; // the answer of a model of whole numbers
+  for (const id of ["bars", "attended"]) element(id).hidden = ofNumber;
+  element("digits").hidden = !ofNumber;
+  if (ofNumber) {
+    showNumber(answer, percent);
+    return;
+  }
   for (const [label, row] of [...element("bars").children].entries()) {
     const probability = failed ? 0 : answer.probabilities[label];
     row.classList.toggle("most", label === answer.label);
@@ -55,6 +62,22 @@ function show(answer) {
   digit.textContent = answer.label;
   said.replaceChildren(digit, `${percent(answer.probabilities[answer.label])} sure`);
   for (const id of ["image", "attention"]) element(id).src = answer[id];
+  element("about").textContent = answer.about;
+}
+
+function showNumber(answer, percent) {
+  const number = document.createElement("b");
+  number.textContent = answer.number || "no number";
+  const sure = answer.number ? answer.confidence : 1 - answer.confidence;
+  element("said").replaceChildren(number, `${percent(sure)} sure`);
+  element("digits").replaceChildren(
+    ...answer.digits.map((probability, place) => {
+      const item = document.createElement("li");
+      item.textContent = `${answer.number[place]}: ${percent(probability)}`;
+      return item;
+    }),
+  );
+  element("image").src = answer.image;
   element("about").textContent = answer.about;
 }
 

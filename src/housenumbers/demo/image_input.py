@@ -1,6 +1,8 @@
 """Checks and decodes uploaded images and drawings in the same way as predict.py reads files."""
 
 import io
+from collections.abc import Callable
+from typing import IO
 
 import torch
 from PIL import Image, ImageChops, UnidentifiedImageError
@@ -8,14 +10,18 @@ from PIL import Image, ImageChops, UnidentifiedImageError
 from housenumbers.data.folder import error_reason, read_image
 from housenumbers.runtime.errors import UserError
 
+Read = Callable[[IO[bytes]], torch.Tensor]
 MOST_BYTES = 10_000_000
 MOST_PIXELS = 25_000_000  # a phone's photo has 12 million
 _FAINT = 32  # grey levels: the largest difference from the paper that does not count as ink
 _MARGIN = 0.1  # around the strokes, as a fraction of their longer side
 
 
-def decode_image(content: bytes) -> torch.Tensor:
-    """An image's bytes as uint8 `[3, 32, 32]`. Raises UserError where they are not an image, or it is too large."""
+def decode_image(content: bytes, read: Read = read_image) -> torch.Tensor:
+    """An image's bytes as `read` reads a file: uint8 `[3, 32, 32]`, or for whole numbers `[3, 32, W]`.
+
+    Raises UserError where they are not an image, or it is too large.
+    """
     if len(content) > MOST_BYTES:
         raise UserError(f"This file is too large: {MOST_BYTES // 10**6} MB at most.")
     try:
@@ -24,7 +30,7 @@ def decode_image(content: bytes) -> torch.Tensor:
                 raise Image.DecompressionBombError
             if opened.format == "EPS":
                 raise UserError("This is an EPS file, which is a program, and not run here.")
-        return read_image(io.BytesIO(content))
+        return read(io.BytesIO(content))
     except UserError:
         raise
     except Image.DecompressionBombError:
@@ -35,8 +41,10 @@ def decode_image(content: bytes) -> torch.Tensor:
         raise UserError(f"This image is damaged: {error_reason(error)}") from None
 
 
-def decode_drawing(content: bytes) -> torch.Tensor:
-    """Like `decode_image`, for strokes on uniform paper, dark on light or light on dark: crops a square around them.
+def decode_drawing(content: bytes, read: Read = read_image) -> torch.Tensor:
+    """Like `decode_image`, for strokes on uniform paper, dark on light or light on dark: crops a margin around them.
+
+    The crop of a digit is a square, since it is read as one.
 
     Also raises UserError where nothing is drawn.
     """
@@ -49,9 +57,11 @@ def decode_drawing(content: bytes) -> torch.Tensor:
     if box is None:
         raise UserError("The canvas is empty: draw a digit.")
     strokes = canvas.crop(box)
-    side = round((1 + 2 * _MARGIN) * max(strokes.size))
-    square = Image.new("L", (side, side), paper)
-    square.paste(strokes, ((side - strokes.width) // 2, (side - strokes.height) // 2))
+    border = round(2 * _MARGIN * max(strokes.size) if read is read_image else 2 * _MARGIN * strokes.height)
+    sides = [max(strokes.size)] * 2 if read is read_image else strokes.size
+    width, height = (side + border for side in sides)
+    cut = Image.new("L", (width, height), paper)
+    cut.paste(strokes, ((width - strokes.width) // 2, (height - strokes.height) // 2))
     file = io.BytesIO()
-    square.save(file, "PNG")
-    return decode_image(file.getvalue())
+    cut.save(file, "PNG")
+    return decode_image(file.getvalue(), read)

@@ -17,8 +17,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from housenumbers.demo.answers import Models, answer_image, examples
-from housenumbers.demo.image_input import MOST_BYTES, decode_drawing, decode_image
+from housenumbers.demo.answers import Models, answer, examples
+from housenumbers.demo.image_input import MOST_BYTES
 from housenumbers.demo.request_checks import EndsQuietly, Refusal, RefusedError, check_length, check_sender, read_body
 from housenumbers.reports.page import render
 from housenumbers.runtime import signals
@@ -93,8 +93,8 @@ def application(models: Models, host: str) -> Starlette:
                 if await request.is_disconnected():
                     raise ClientDisconnect
                 trained = await run_in_threadpool(models.load, run)
-                read = decode_drawing if request.query_params.get("drawn") else decode_image
-                return JSONResponse(await run_in_threadpool(lambda: answer_image(trained, read(content))))
+                drawn = bool(request.query_params.get("drawn"))
+                return JSONResponse(await run_in_threadpool(answer, trained, content, drawn))
 
     async def mistaken(_: Request, error: Exception) -> Response:
         return JSONResponse({"error": str(error)})
