@@ -35,7 +35,7 @@ def leakage_warning(config: DataConfig) -> str | None:
         fact, remedy = "may leak: where a photo has several crops, as in SVHN", "blocks"
     else:
         return None
-    return f"data.split=random {fact}, so validation looks better than it is (data.split={remedy} does not leak)"
+    return f"data.split=random {fact}, so validation can look better than it is (data.split={remedy} does not leak)"
 
 
 def block_split(count: int, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
