@@ -24,6 +24,7 @@ NOT_RUN = {
     "make bench": "takes a quarter of an hour; tests/benchmarks runs its script in small",
     "python benchmarks/svhn_6k.py data.root=FOLDER": "takes hours; tests/benchmarks runs it in small",
     "python benchmarks/ablation.py data.root=FOLDER": "takes an hour; tests/benchmarks runs it in small",
+    "python benchmarks/leak.py data.root=FOLDER seeds=5": "takes minutes; tests/benchmarks runs it in small",
     "python benchmarks/synthetic.py data.root=FOLDER": "takes an hour; tests/benchmarks runs it in small",
     "python benchmarks/against_others.py data.root=FOLDER": "takes an hour; tests/benchmarks runs it in small",
     "conda env create -f environment.yml": "needs conda and 6 GB; a test compares the file with pyproject.toml",
