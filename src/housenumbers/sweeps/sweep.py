@@ -2,12 +2,10 @@
 
 import copy
 import os
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, read_write
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from housenumbers.config.schema import OBJECTIVES, VALID_NAME, TrainConfig, is_valid_name
 from housenumbers.config.validate import validate_composed
@@ -38,30 +36,25 @@ from housenumbers.sweeps.earlier_studies import (
     sweep_storage,
 )
 from housenumbers.sweeps.first_trials import enqueue_first_trials
+from housenumbers.sweeps.gpus import gpus_of_workers
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, requeue_dead_trials
-from housenumbers.sweeps.keep_checkpoints import KEEP, remove_unneeded_checkpoints
+from housenumbers.sweeps.keep_checkpoints import remove_unneeded_checkpoints
 from housenumbers.sweeps.presets import search_params
 from housenumbers.sweeps.samplers import check_sampler, grid_size, make_pruner, make_sampler
 from housenumbers.sweeps.space import Space, read_space
 from housenumbers.sweeps.study import (
-    COPIED_FROM,
-    best_trials,
     counted_trials,
     default_name,
     default_prefix,
-    describe_trial,
     fixed_config,
-    is_copied_trial,
     open_study,
-    repeat_command,
-    trial_folder,
 )
 from housenumbers.sweeps.study_validation import one_line_study_errors
+from housenumbers.sweeps.sweep_options import check_options
+from housenumbers.sweeps.sweep_result import conclude, taken_line
 from housenumbers.sweeps.unused_parameters import check_ranges, drop_unknown_keys, unused_step_lr_parameters
-from housenumbers.sweeps.worker import Worker, too_many_failed, trial_lock
+from housenumbers.sweeps.worker import Worker, trial_lock
 
-_INSTEAD = {"direction": "it follows from objective=", "custom_search_space": "conf/search/models.yaml shows how"}
-_ENDED = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 _OF_THE_SWEEP = ("hydra", "~hydra", "search@")  # prefixes of overrides that a single run does not accept
 _JOBS_OF_THEIR_OWN = ("LocalLauncher", "SlurmLauncher")  # of submitit; their jobs outlive the command
 
@@ -88,7 +81,7 @@ class Sweep:
         rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
         rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
         warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py uses them
-        self._check_options()
+        check_options(self._options)
         timeout = self._options["timeout"]
         self._deadline = deadline_of_starter() if worker_pool.is_worker() else deadline_after(timeout)
         params = search_params(self._context.config_loader, self._config)
@@ -120,7 +113,8 @@ class Sweep:
             return
         if len(config.objectives) > 1:
             self._say("several objectives: no trial is pruned")
-        self._say_taken(study)
+        if taken := taken_line(study, self._options["n_trials"]):
+            self._say(taken)
         total = plural(self._options["n_trials"], "trial")
         self._say(f"study {study.study_name}: {len(counted_trials(study))} of {total} done")
         try:
@@ -134,32 +128,7 @@ class Sweep:
             with suppress(OSError, *DATABASE_ERRORS):  # for example a full disk: the sweep's own error is raised
                 remove_unneeded_checkpoints(study, self._folder, self._options["keep_checkpoints"])  # after a kill
                 self._say(f"report: {write_study_page(study, self._folder)}")
-        self._conclude(study, config.objectives)
-
-    def _check_options(self) -> None:
-        for key, least in (("n_trials", 1), ("n_jobs", 1), ("heartbeat_seconds", 1)):
-            if not isinstance(self._options[key], int) or self._options[key] < least:
-                raise UserError(f"hydra.sweeper.{key}={self._options[key]}: must be {least} or more")
-        for key in ("seed", "n_startup_trials"):
-            value = self._options["sampler"].get(key)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-                raise UserError(f"hydra.sweeper.sampler.{key}={value}: must be a whole number, 0 or more")
-        timeout = self._options["timeout"]
-        if timeout is not None and (
-            not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 < timeout < inf
-        ):
-            raise UserError(f"hydra.sweeper.timeout={timeout}: must be a number of seconds above 0, or null")
-        if self._options["keep_checkpoints"] not in KEEP:
-            raise UserError(
-                f"hydra.sweeper.keep_checkpoints={self._options['keep_checkpoints']}: must be one of {', '.join(KEEP)}"
-            )
-        for key in ("direction", "custom_search_space"):
-            if self._options[key] is not None:
-                raise UserError(f"hydra.sweeper.{key}: leave it out: {_INSTEAD[key]}")
-        if not 0 <= self._options["max_failure_rate"] <= 1:
-            raise UserError(f"hydra.sweeper.max_failure_rate={self._options['max_failure_rate']}: must be from 0 to 1")
-        if not isinstance(self._options["storage"], str | None):
-            raise UserError("hydra.sweeper.storage: must be the URL of a database, or null for study.db")
+        conclude(study, config.objectives, self._folder, self._options, is_over(self._deadline), self._say)
 
     def _composed(self, overrides: list[str]) -> DictConfig:
         return self._context.config_loader.load_sweep_config(self._config, overrides)
@@ -249,7 +218,11 @@ class Sweep:
     def _start_workers(self, study: optuna.Study, config: TrainConfig) -> None:
         """Starts workers that complete the study, as processes on this machine or through the launcher."""
         workers = self._options["n_jobs"]
-        environments = [deadline_variable(self._deadline)] * workers
+        per_trial = self._options["gpus_per_trial"]
+        gpus, note = gpus_of_workers(config.device, self._launcher_name(), workers, per_trial)
+        if note:
+            self._say(note)
+        environments = [deadline_variable(self._deadline) | variables for variables in gpus]
         command = worker_pool.worker_command(self._threads(config))
         with worker_pool.study_progress(study, config.objectives, self._options["n_trials"], self._say):
             if self._launcher_name() == "BasicLauncher":
@@ -288,46 +261,6 @@ class Sweep:
         if config.threads is not None or self._launcher_name() not in LAUNCHERS_HERE:
             return None
         return max(1, processes.available_cores() // self._options["n_jobs"])
-
-    def _conclude(self, study: optuna.Study, objectives: list[str]) -> None:
-        """Prints the result. Raises UserError where too many trials failed, SystemExit(1) where none completed."""
-        trials = counted_trials(study)
-        if too_many_failed(trials, self._options["max_failure_rate"]):
-            failed = [trial for trial in trials if trial.state is TrialState.FAIL]
-            raise UserError(
-                f"{len(failed)} of {plural(len(trials), 'trial')} failed, more than hydra.sweeper.max_failure_rate="
-                f"{self._options['max_failure_rate']} allows; the last one {describe_trial(failed[-1], objectives)}"
-            )
-        if len(trials) < self._options["n_trials"] and is_over(self._deadline):
-            self._say(
-                f"hydra.sweeper.timeout={self._options['timeout']}: the time is over: {len(trials)} of "
-                f"{plural(self._options['n_trials'], 'trial')} complete: the same command goes on"
-            )
-            return
-        if len(trials) < self._options["n_trials"]:
-            raise UserError(
-                f"the workers ended with {len(trials)} of {plural(self._options['n_trials'], 'trial')}: "
-                "see what they said above; the same command goes on"
-            )
-        states = [trial.state for trial in trials]
-        count = {state: states.count(state) for state in _ENDED}
-        if not count[TrialState.COMPLETE]:
-            print(f"error: no trial of {study.study_name} completed: see {self._folder}", file=sys.stderr)
-            raise SystemExit(1)
-        self._say(", ".join(f"{number} {_ENDED[state]}" for state, number in count.items() if number))
-        for best in best_trials(study):
-            place = "" if is_copied_trial(best) else f": {trial_folder(self._folder, best.number)}"
-            self._say(f"best: trial {best.number}, {describe_trial(best, objectives)}{place}")
-            self._say(f"  {repeat_command(study, best.params)}")
-
-    def _say_taken(self, study: optuna.Study) -> None:
-        """Prints how many trials the study copied from which other studies."""
-        names = [trial.user_attrs[COPIED_FROM][0] for trial in counted_trials(study) if is_copied_trial(trial)]
-        others = sorted(set(names) - {study.study_name})
-        if others:
-            number = sum(name in others for name in names)
-            more = "" if number < self._options["n_trials"] else ": raise hydra.sweeper.n_trials to search on"
-            self._say(f"{plural(number, 'trial')} taken over from {', '.join(others)}, with the same settings{more}")
 
     @staticmethod
     def _say(line: str) -> None:

@@ -23,6 +23,7 @@ class SweeperConfig(OptunaSweeperConf):
     direction: Any = None
     pruner: Any = None
     heartbeat_seconds: int = 30
+    gpus_per_trial: int = 1
     timeout: Any = None
     keep_checkpoints: str = "all"
     params: Any = None  # nested like the configuration, so that the command line can override single keys
