@@ -101,7 +101,8 @@ def _study(arguments: Arguments, _: list[str]) -> Path:
 
 def _data(arguments: Arguments, overrides: list[str]) -> Path:
     conf = Path(__file__).absolute().parents[1] / "conf"
-    config = compose_config(conf, [f"data={arguments.data}", *overrides])
+    model = ["model=number_reader"] if str(arguments.data).endswith("_numbers") else []  # what such data go with
+    config = compose_config(conf, [f"data={arguments.data}", *model, *overrides])
     from housenumbers.reports.data_page import write_data_page
 
     return write_data_page(config.data, _folder(arguments))

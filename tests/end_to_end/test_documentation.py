@@ -41,6 +41,7 @@ NOT_RUN = {
     "pip install -e '.[onnx]'": "installs; the tests have it already",
     "pip install -e '.[slurm]'": "installs; .ci/run does it",
     "pip install -e '.[cmaes]'": "installs; the tests have it already",
+    "pip install -e '.[photos]'": "installs; the tests have it already",
     "pip install -e '.[wandb]'": "installs; the tests have it already",
     "pip install -e '.[mlflow]'": "installs; the tests have it already",
     "pip install mlflow": "installs a server that the tests do without",

@@ -75,14 +75,14 @@ def made(command: Command, *words: str) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", ["svhn", "digits", "synthetic", "folder"])
+@pytest.mark.parametrize("data", ["svhn", "digits", "synthetic", "synthetic_numbers", "folder"])
 def test_every_data_option_has_a_page(command: Command, tmp_path: Path, data: str) -> None:
     words: tuple[str, ...] = ()
     if data == "svhn":
         for part, count in {"train": 300, "test": 60}.items():
             write_mat(tmp_path / f"{part}_32x32.mat", count)
         words = (f"data.root={tmp_path}", "data.verify=false", "data.download=false", "data.split=blocks")
-    elif data == "synthetic":
+    elif data.startswith("synthetic"):
         words = ("data.size=100", "data.val_fraction=0", "seed=3")
     elif data == "folder":
         for label in range(10):
@@ -93,10 +93,11 @@ def test_every_data_option_has_a_page(command: Command, tmp_path: Path, data: st
     page = tmp_path / made(command, f"data={data}", *words)
     document = rendered(page)
     headings = re.findall(r"<h2>(.*?)</h2>", document)
-    assert {"Crops per class", "Samples: train", "Samples: test", "Brightness and contrast"} <= set(headings)
+    counts = "Numbers per length" if data == "synthetic_numbers" else "Crops per class"
+    assert {counts, "Samples: train", "Samples: test", "Brightness and contrast"} <= set(headings)
     images_drawn = sorted(page.parent.glob("*.png"))
     assert document.count('<img src="data:image/png;base64,') == len(images_drawn) == len(headings)
-    assert ("Samples: validation" in headings) == (data != "synthetic")
+    assert ("Samples: validation" in headings) == (not data.startswith("synthetic"))
     if data == "svhn":
         assert "0.0%" in document  # of the validation crops have a neighbour that trains
 

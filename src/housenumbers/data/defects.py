@@ -75,7 +75,7 @@ ALL_DEFECTS = Defects()
 # Of whole numbers: by eye beside real ones, and by their contrast, sharpness, colours and widths.
 NUMBER_DEFECTS = replace(
     ALL_DEFECTS,
-    gap=(-0.06, 0.25), low_contrast=1.35, least_contrast=0.14, paint_colour=0.16, frame=0.2, posts=0.2, fringe=1.0,
+    low_contrast=1.35, least_contrast=0.14, paint_colour=0.16, frame=0.2, posts=0.2, fringe=1.0,
     least_blur=1.6, blur=1.3, low_resolution=0.55, noise=0.006,
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import NEIGHBOURS
+from housenumbers.number_metrics import CLASSES, MAX_DIGITS, NO_DIGIT
 
 SIMILAR = 0.98  # the correlation of two thumbnails from which they count as near duplicates
 _THUMBNAIL = 8  # pixels on each side
@@ -44,6 +45,18 @@ def grey(images: Tensor) -> Tensor:
     """Lightness 0..255 `[N, H, W]` of images, uint8 `[N, 3, H, W]`, with the weights of Rec. 601."""
     weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
     return torch.cat([(chunk * weights).sum(dim=1) for chunk in images.split(_CHUNK)])
+
+
+def classes_of(labels: Tensor) -> tuple[Tensor, int]:
+    """The class of each label, int64 `[N]`, and how many classes there are. That of a whole number is its length."""
+    if labels.ndim == 1:
+        return labels, CLASSES
+    return (labels != NO_DIGIT).sum(dim=1), MAX_DIGITS + 1
+
+
+def class_counts(labels: Tensor) -> list[int]:
+    classes, count = classes_of(labels)
+    return classes.bincount(minlength=count).tolist()
 
 
 def class_statistics(data: LabeledImages) -> tuple[Tensor, Tensor]:

@@ -9,25 +9,31 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from housenumbers.data.defects import single_defects
-from housenumbers.data.glyphs import font_files, load_fonts
+from housenumbers.data.glyphs import MARKS, font_files, load_fonts
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.render import render_many
+from housenumbers.data.render_number import render_numbers
 from housenumbers.data.scene import SIZE
 from housenumbers.evaluation.figures import TEST, TRAINING, VALIDATION, integer_ticks, legend_above
-from housenumbers.reports.data_facts import Pair, grey
+from housenumbers.reports.data_facts import Pair, class_counts, classes_of, grey
 
 COLORS = {"train": TRAINING, "validation": VALIDATION, "test": TEST}
-_SAMPLES = 14  # of each class
+_SAMPLES = 14  # crops of each class
 
 
 def counts(parts: Mapping[str, LabeledImages]) -> Figure:
-    """A bar chart of the crops per class, with the parts side by side."""
+    """A bar chart of the crops per class, or of the numbers per length, with the parts side by side."""
     figure, axes = _figure()
     width = 0.8 / len(parts)
     for place, (name, data) in enumerate(parts.items()):
-        bars = torch.bincount(data.labels, minlength=10)
-        axes.bar(np.arange(10) + (place - (len(parts) - 1) / 2) * width, bars, width, color=COLORS[name], label=name)
-    axes.set(title="Crops per class", xlabel="class", ylabel="crops", xticks=range(10))
+        bars = class_counts(data.labels)
+        axes.bar(
+            np.arange(len(bars)) + (place - (len(parts) - 1) / 2) * width, bars, width, color=COLORS[name], label=name
+        )
+    if next(iter(parts.values())).labels.ndim == 2:
+        axes.set(title="Numbers per length", xlabel="digits", ylabel="numbers", xticks=range(len(bars)))
+    else:
+        axes.set(title="Crops per class", xlabel="class", ylabel="crops", xticks=range(len(bars)))
     axes.yaxis.set_major_locator(integer_ticks())
     axes.grid(axis="y", alpha=0.3)
     legend_above(axes)
@@ -35,19 +41,22 @@ def counts(parts: Mapping[str, LabeledImages]) -> Figure:
 
 
 def samples(data: LabeledImages, title: str) -> Figure:
-    """A row of crops for each class, evenly spaced over the part."""
-    size = data.images.shape[-1]
-    sheet = torch.full((10 * size, _SAMPLES * size, 3), 255, dtype=torch.uint8)
-    for label in range(10):
-        places = (data.labels == label).nonzero().view(-1)
-        spaced = torch.linspace(0, len(places) - 1, min(_SAMPLES, len(places))).long()
+    """A row of crops for each class, or of numbers for each length that occurs, evenly spaced over the part."""
+    height, width = data.images.shape[-2:]
+    classes, count = classes_of(data.labels)
+    rows = list(range(count)) if data.labels.ndim == 1 else classes.unique().tolist()
+    samples = max(1, _SAMPLES * height // width)
+    sheet = torch.full((len(rows) * height, samples * width, 3), 255, dtype=torch.uint8)
+    for row, label in enumerate(rows):
+        places = (classes == label).nonzero().view(-1)
+        spaced = torch.linspace(0, len(places) - 1, min(samples, len(places))).long()
         for column, place in enumerate(places[spaced]):
-            cell = sheet[label * size : (label + 1) * size, column * size : (column + 1) * size]
+            cell = sheet[row * height : (row + 1) * height, column * width : (column + 1) * width]
             cell.copy_(data.images[place].permute(1, 2, 0))
     figure = Figure(figsize=(6.4, 4.9))
     axes = figure.add_axes((0.06, 0.02, 0.92, 0.9))
     axes.imshow(sheet.numpy())
-    axes.set_yticks([(label + 0.5) * size for label in range(10)], [str(label) for label in range(10)])
+    axes.set_yticks([(row + 0.5) * height for row in range(len(rows))], [str(label) for label in rows])
     axes.set_xticks([])
     axes.set_title(title)
     return figure
@@ -64,6 +73,24 @@ def defects(fonts: str, render_seed: int) -> Figure:
     axes.set_yticks([(row + 0.5) * SIZE for row in range(len(rows))], list(kinds))
     axes.set_xticks([])
     axes.set_title("Each kind of defect alone, at difficulty 1")
+    return figure
+
+
+def difficulties(fonts: str, render_seed: int, width: int) -> Figure:
+    """The same rendered numbers, a row for each of some difficulties."""
+    drawn_fonts = load_fonts(font_files(fonts), MARKS)
+    levels = (0.0, 0.25, 0.5, 0.75, 1.0)
+    indices = range(8)
+    rows = []
+    for level in levels:
+        images = render_numbers((render_seed, 0), level, drawn_fonts, indices, width).images
+        rows.append(torch.cat(list(images), dim=2).permute(1, 2, 0))
+    figure = Figure(figsize=(6.4, 1.9))
+    axes = figure.add_axes((0.08, 0.02, 0.91, 0.84))
+    axes.imshow(torch.cat(rows).numpy())
+    axes.set_yticks([(row + 0.5) * SIZE for row in range(len(levels))], [f"{level:g}" for level in levels])
+    axes.set_xticks([])
+    axes.set_title("The same numbers at each difficulty")
     return figure
 
 

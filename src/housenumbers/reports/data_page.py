@@ -28,23 +28,32 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
     train_places, validation_places = splits.places
     apart, any_two = data_facts.border_difference(*_in_the_order_of_the_file(splits))
     duplicates, pairs = data_facts.twins(present, _PAIRS)
+    groups = "Numbers per length" if config.has_numbers else "Crops per class"
+    group = "length" if config.has_numbers else "class"
     figures = {
-        "counts": ("Crops per class", data_figures.counts(present)),
+        "counts": (groups, data_figures.counts(present)),
         **{
-            f"samples_{name}": (f"Samples: {name}", data_figures.samples(data, f"The {name} part, each class"))
+            f"samples_{name}": (f"Samples: {name}", data_figures.samples(data, f"The {name} part, each {group}"))
             for name, data in present.items()
         },
         "class_images": (
             "Mean and deviation of each class, in the training part",
-            data_figures.class_images(*data_facts.class_statistics(splits.train)),
+            None if config.has_numbers else data_figures.class_images(*data_facts.class_statistics(splits.train)),
         ),
         "light": ("Brightness and contrast", data_figures.light(present)),
-        "neighbours": ("Neighbours in the file", data_figures.neighbours(apart, any_two)),
+        # Numbers are of different photos.
+        "neighbours": (
+            "Neighbours in the file",
+            None if config.has_numbers else data_figures.neighbours(apart, any_two),
+        ),
         "pairs": ("The most similar pairs", data_figures.pairs(pairs, present)),
     }
     if config.name == "synthetic":
         defects = data_figures.defects(config.fonts, config.render_seed)
         figures["defects"] = ("Defects of rendered crops", defects)
+    if config.name == "synthetic_numbers":
+        levels = data_figures.difficulties(config.fonts, config.render_seed, config.width)
+        figures["difficulties"] = ("Difficulties of rendered numbers", levels)
     folder = folder or Path("outputs") / "data" / f"{config.name}_{splits.sha256[:8]}"
     shared = None
     if len(validation_places) and not splits.own_validation:
@@ -54,13 +63,15 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
         "config": config,
         "sha256": splits.sha256,
         "own_validation": splits.own_validation,
-        "counts": {name: torch.bincount(data.labels, minlength=10).tolist() for name, data in present.items()},
+        "counts": {name: data_facts.class_counts(data.labels) for name, data in present.items()},
         "shared": shared,
         "shared_photos": photos and float(torch.isin(photos[1], photos[0]).float().mean()),
         "neighbours": NEIGHBOURS,
         "twins": duplicates,
         "similar": data_facts.SIMILAR,
-        "figures": [(name, title, _saved(figure, folder / f"{name}.png")) for name, (title, figure) in figures.items()],
+        "figures": [
+            (name, title, _saved(figure, folder / f"{name}.png")) for name, (title, figure) in figures.items() if figure
+        ],
     }
     write_text(folder / "report.html", render("data_page.html", content))
     return folder / "report.html"
