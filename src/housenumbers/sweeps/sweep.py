@@ -252,8 +252,8 @@ class Sweep:
         in_this_process.setup(hydra_context=context, task_function=self._task, config=self._config)
         return Worker(
             study, space, overrides, config.objectives, self._folder, in_this_process,
-            self._options["n_trials"], self._options["max_failure_rate"], self._earlier,
-            self._options["keep_checkpoints"], self._deadline, say,
+            self._options["n_trials"], self._options["max_failure_rate"], self._earlier, say,
+            self._options["keep_checkpoints"], self._deadline,
         )  # fmt: skip
 
     def _threads(self, config: TrainConfig) -> int | None:

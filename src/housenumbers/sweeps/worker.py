@@ -60,9 +60,9 @@ class Worker:
     n_trials: int
     max_failure_rate: float
     earlier: Sequence[FrozenTrial]  # trials of other studies, reused instead of trained again
-    keep_checkpoints: str  # one of KEEP in keep_checkpoints.py
-    deadline: float  # in seconds since 1970: then no trial starts, and a running one ends after its epoch
     say: Callable[[str], None]
+    keep_checkpoints: str = "all"  # one of KEEP in keep_checkpoints.py
+    deadline: float = math.inf  # in seconds since 1970: then no trial starts, and a running one ends after its epoch
 
     def work(self) -> None:
         """Runs trials until the study, with other workers' trials, has `n_trials`, or too many have failed.
