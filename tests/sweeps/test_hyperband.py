@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import optuna
+import pytest
 from optuna.trial import TrialState, create_trial
 from support import sweep
 
@@ -47,6 +48,7 @@ def test_hyperband_inside_of_another_pruner_is_seeded_too() -> None:
     assert isinstance(patient._wrapped_pruner, SeededHyperbandPruner)
 
 
+@pytest.mark.slow
 def test_a_sweep_repeats_under_another_name_and_folder(tmp_path: Path) -> None:
     found = []
     for name in ("s", "another"):
