@@ -8,6 +8,11 @@ from typing import Any
 MACHINE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "data.verify")
 
 
+# Keys that earlier versions did not have, and the values that mean the same as their absence. Where configurations are
+# compared or hashed, such a pair is left out, so that earlier runs and studies can be continued.
+_ADDED = {"data.width": 0, "data.rendered": 0}
+
+
 def option_dict(group: Any) -> dict[str, Any]:
     """The keys and values of a group's option, including keys added with `+`, with or without a schema."""
     return dict(group) if isinstance(group, dict) else dict(vars(group)) if is_dataclass(group) else {}
@@ -29,9 +34,14 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def without_added_keys(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys without those that earlier versions did not have, where they say the same as earlier versions."""
+    return {key: value for key, value in flat.items() if key not in _ADDED or value != _ADDED[key]}
+
+
 def differing_keys(one: Any, other: Any, aside: Sequence[str] = ()) -> list[str]:
     """The dotted keys whose values differ, except MACHINE_KEYS and the keys in `aside`."""
-    first, second = flatten(config_to_dict(one)), flatten(config_to_dict(other))
+    first, second = (without_added_keys(flatten(config_to_dict(config))) for config in (one, other))
     ignored = {*MACHINE_KEYS, *aside}
     absent = object()
     return [key for key in first | second if key not in ignored and first.get(key, absent) != second.get(key, absent)]
@@ -39,4 +49,4 @@ def differing_keys(one: Any, other: Any, aside: Sequence[str] = ()) -> list[str]
 
 def without_machine_keys(config: Mapping[str, Any]) -> dict[str, Any]:
     """The dotted keys of a configuration that affect results: all except MACHINE_KEYS."""
-    return {key: value for key, value in flatten(config).items() if key not in MACHINE_KEYS}
+    return {key: value for key, value in without_added_keys(flatten(config)).items() if key not in MACHINE_KEYS}

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers.config.schema import OBJECTIVES
-from housenumbers.config.values import MACHINE_KEYS, flatten
+from housenumbers.config.values import MACHINE_KEYS, flatten, without_added_keys
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
 from housenumbers.sweeps.space import Space
@@ -37,7 +37,8 @@ def fixed_config(config: Mapping[str, Any], overrides: Mapping[str, str], space:
     """
     searched = space.keys() | set(_NOT_PART_OF_A_STUDY)
     groups = tuple(f"{group}." for group in space.groups)
-    shared = {key: value for key, value in flatten(config).items() if not key.startswith(groups)}
+    flat = without_added_keys(flatten(config))
+    shared = {key: value for key, value in flat.items() if not key.startswith(groups)}
     shared |= {key: value for key, value in overrides.items() if key.startswith(groups)}
     return {
         key: value for key, value in sorted(shared.items()) if key not in searched and not key.startswith(_OBSERVERS)
