@@ -35,3 +35,12 @@ def test_folded_it_reads_the_same() -> None:
     folded = fold_batch_norms(model)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
     torch.testing.assert_close(folded(pictures(3, 80)), model(pictures(3, 80)), rtol=1e-4, atol=1e-4)
+
+
+def test_dark_images_are_read_as_exactly_in_either_memory_format() -> None:
+    model = reader().eval()
+    dark = pictures(8, 80) // 16
+    exact = model.double()(dark)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        logits = model.float().to(memory_format=memory_format)(dark.contiguous(memory_format=memory_format))
+        torch.testing.assert_close(logits.double(), exact, rtol=1e-5, atol=1e-5)

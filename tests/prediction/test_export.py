@@ -346,3 +346,19 @@ def test_mistakes_are_one_line(command: Command, tmp_path: Path, words: list[str
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert said in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "torch"])
+def test_a_reader_of_numbers_takes_images_of_any_width(
+    numbers_run: Path, form: str, tmp_path: Path, command: Command
+) -> None:
+    file = tmp_path / f"reader.{'onnx' if form == 'onnx' else 'pt2'}"
+    done = command("export", f"run={numbers_run}", f"format={form}", f"file={file}")
+    assert done.returncode == 0, done.stderr
+    assert "T, 11]" in done.stdout
+    trained = load_trained_model(numbers_run)
+    images = torch.randint(0, 256, (3, 3, 32, 160), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    loaded: Any = export_module._FORMATS[form].loaded(str(file))
+    probabilities = trained.logits(images, all_views=True).softmax(dim=2)
+    torch.testing.assert_close(loaded(images), probabilities, rtol=0, atol=1e-4)

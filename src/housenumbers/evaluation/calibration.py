@@ -41,8 +41,8 @@ def reliability(logits: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
 
 
 def probabilities(logits: Tensor, temperature: float) -> Tensor:
-    """`softmax(logits / temperature)`, `[N, 10]`. Values above 1 make the net less confident, with the same labels."""
-    return (logits / temperature).softmax(dim=1)
+    """`softmax(logits / temperature)` over the last dimension. Values above 1 make the net less confident."""
+    return (logits / temperature).softmax(dim=-1)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:

@@ -54,7 +54,7 @@ class NumberReader(nn.Module):
     @torch.no_grad()
     def initialize_from(self, images: Tensor) -> None:
         """Computes the whitening layer from patches of some of the training images, `[N, 3, H, W]`."""
-        sample = equal_contrast(self.normalize(images[:: max(1, len(images) // FEW_IMAGES)]))
+        sample = self._equal_contrast(images[:: max(1, len(images) // FEW_IMAGES)])
         self.whiten.weight.copy_(whitening_filters(sample))
 
     def freezable_stages(self) -> list[list[nn.Module]]:
@@ -62,8 +62,14 @@ class NumberReader(nn.Module):
         return [[stage] for stage in self.stages]
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.act(self.whiten(equal_contrast(self.normalize(images))))
+        features = self.act(self.whiten(self._equal_contrast(images)))
         for stage in self.stages:
             features = stage(features)
         features = self.context(features.amax(dim=2, keepdim=True))
         return self.head(features[:, :, 0].transpose(1, 2))
+
+    def _equal_contrast(self, images: Tensor) -> Tensor:
+        images = self.normalize(images)
+        # Without its mean, since torch's group norm of channels_last images on a CPU subtracts the square of the mean
+        # from the mean square: of dark images it keeps three digits only (findings/torch-group-norm-channels-last.sh).
+        return equal_contrast(images - images.mean(dim=(1, 2, 3), keepdim=True))

@@ -38,8 +38,23 @@ _LICENCES = dict.fromkeys(
     "trained on SVHN, which is for non-commercial use",
 )
 
+_DIGITS = [str(label) for label in range(CLASSES)]
+_ABOUT_DIGITS = {
+    "input": "images: uint8 [N, 3, 32, 32], RGB, one digit that fills most of the image; proportions kept, the "
+    "longer side resized to 32 (bilinear over all pixels, as Pillow does), the border continued",
+    "output": "probabilities: float32 [N, 10], of each class; calibrated by the temperature",
+    "classes": json.dumps(_DIGITS),
+}
+_ABOUT_NUMBERS = {
+    "input": "images: uint8 [N, 3, 32, W], RGB, one number that fills most of the image; resized to a height of 32 "
+    "(bicubic over all pixels, as Pillow does), both sides continued to a width of 80 or a multiple of 16",
+    "output": "probabilities: float32 [N, T, 11], of each class at each place; calibrated by the temperature. The most "
+    "probable classes, without repeats and then without blanks, are the number (CTC)",
+    "classes": json.dumps([*_DIGITS, "blank"]),
+}
+
 Metadata = Mapping[str, str]
-Run = Callable[[Tensor], Tensor]  # uint8 [N, 3, 32, 32] to probabilities [N, 10]
+Run = Callable[[Tensor], Tensor]  # uint8 [N, 3, 32, 32] to probabilities [N, 10]; of numbers [N, 3, 32, W], [N, T, 11]
 
 
 class Exported(NamedTuple):
@@ -59,7 +74,7 @@ class _Format(NamedTuple):
     snippet: str
 
 
-class _Classifier(nn.Module):
+class _Pipeline(nn.Module):
     """All steps from an image to its probabilities."""
 
     def __init__(self, trained: TrainedModel, layout: torch.memory_format) -> None:
@@ -72,14 +87,16 @@ class _Classifier(nn.Module):
         views = test_time_views(images, self.shift, self.invert)
         # All views as one batch: a call for each view would multiply the graph.
         logits = self.model(torch.cat(views).contiguous(memory_format=self.layout)).float()
-        return probabilities(logits.view(len(views), -1, CLASSES).mean(dim=0), self.temperature)
+        return probabilities(logits.view(len(views), -1, *logits.shape[1:]).mean(dim=0), self.temperature)
 
 
 def export(trained: TrainedModel, form: str, file: Path | None = None) -> Exported:
     """Writes `trained`, which is on the CPU, to `file`, by default in its run's folder, as `form`: onnx or torch.
 
     The program takes `images`, uint8 `[N, 3, 32, 32]` RGB, N >= 1, and returns `probabilities`, float32 `[N, 10]`:
-    calibrated, and with test-time augmentation where the run's final scores have it. The file is loaded again and
+    calibrated, and with test-time augmentation where the run's final scores have it. That of a reader of whole numbers
+    takes any width W, and returns those of ten digits and the blank at each place, `[N, T, 11]`. The file is loaded
+    again and
     compared with the model before it gets its name. Raises UserError, and leaves no file, where the model cannot
     be exported, or a probability differs by more than TOLERANCE.
     """
@@ -87,7 +104,7 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
     file = file or trained.home / f"model{last}{SUFFIXES[form]}"
     writer, metadata = _FORMATS[form], describe(trained)
     crops, images = _crops(trained)
-    expected = trained.logits(images, all_views=True).softmax(dim=1)
+    expected = trained.logits(images, all_views=True).softmax(dim=-1)
     differences: list[float] = []
 
     def write(temporary: BinaryIO) -> None:
@@ -117,10 +134,7 @@ def describe(trained: TrainedModel) -> dict[str, str]:
     test = record.get("test") if trained.file.stem == "best" else None
     epoch = trained.content.get("record") or {}
     known = {
-        "input": "images: uint8 [N, 3, 32, 32], RGB, one digit that fills most of the image; proportions kept, the "
-        "longer side resized to 32 (bilinear over all pixels, as Pillow does), the border continued",
-        "output": "probabilities: float32 [N, 10], of each class; calibrated by the temperature",
-        "classes": json.dumps([str(label) for label in range(CLASSES)]),
+        **(_ABOUT_NUMBERS if trained.config.data.has_numbers else _ABOUT_DIGITS),
         "run": trained.config.name,
         "model": option_dict(trained.config.model).get("name"),
         "parameters": trained.parameters,
@@ -155,9 +169,12 @@ def summary(exported: Exported) -> str:
 
 
 def _traced(trained: TrainedModel, layout: torch.memory_format) -> ExportedProgram:
-    example = torch.zeros(3, 3, scene.SIZE, scene.SIZE, dtype=torch.uint8)
+    width = trained.config.data.width or scene.SIZE
+    example = torch.zeros(3, 3, scene.SIZE, width, dtype=torch.uint8)
     shapes = {"images": {0: Dim("N", min=1)}}
-    program = torch.export.export(_Classifier(trained, layout).eval(), (example,), dynamic_shapes=shapes)
+    if trained.config.data.has_numbers:
+        shapes["images"][3] = 4 * Dim("places", min=8, max=4096)
+    program = torch.export.export(_Pipeline(trained, layout).eval(), (example,), dynamic_shapes=shapes)
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of this machine
     return program
