@@ -45,6 +45,8 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 Report = Command  # the working folder, then the arguments
 
 
+# The options of conf/model for single digits.
+MODELS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml") if path.stem != "number_reader")
 # Arguments of a tiny run on whole numbers.
 NUMBERS = (
     "model=number_reader", "model.channels=[8,8,8,8]", "model.convolutions=[1,1,1,1]", "data=synthetic_numbers",

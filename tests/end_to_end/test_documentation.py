@@ -27,6 +27,7 @@ NOT_RUN = {
     "python benchmarks/leak.py data.root=FOLDER seeds=5": "takes minutes; tests/benchmarks runs it in small",
     "python benchmarks/synthetic.py data.root=FOLDER": "takes an hour; tests/benchmarks runs it in small",
     "python benchmarks/against_others.py data.root=FOLDER": "takes an hour; tests/benchmarks runs it in small",
+    "python src/train.py experiment=numbers data.root=FOLDER": "takes half an hour; tests/runs runs it in small",
     "conda env create -f environment.yml": "needs conda and 6 GB; a test compares the file with pyproject.toml",
     "conda activate housenumbers": "needs conda",
     "source .venv/bin/activate": "changes the shell",
@@ -100,6 +101,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _run(home, f"python src/train.py data=digits name=earlier {SMALL}")
     _run(home, f"python src/train.py data=digits name=other seed=1 data.split_seed=42 {SMALL}")
     _run(home, "python src/train.py experiment=synthetic name=rendered data.size=100 epochs=1 threads=1")
+    numbers = "data=synthetic_numbers model=number_reader data.size=100"
+    _run(home, f"python src/train.py {numbers} name=numbers epochs=1 threads=1")
     study = "hydra.sweeper.study_name=earlier hydra.sweeper.n_trials=1"
     _run(home, f"python src/train.py -m hydra/sweeper=optuna data=digits {study} {SMALL}")
     return home
@@ -121,8 +124,11 @@ def small(command: str, home: Path) -> str:
     finished = next(folder for folder in run_folders(home) if folder.name.endswith("_earlier"))
     other = next(folder for folder in run_folders(home) if folder.name.endswith("_other"))
     rendered = next(folder for folder in run_folders(home) if folder.name.endswith("_rendered"))
+    numbers = next(folder for folder in run_folders(home) if folder.name.endswith("_numbers"))
     command = (
         command.replace("OTHER_RUN", str(other))
+        .replace("NUMBERS_RUN", str(numbers))
+        .replace("PLATES", str(home / "images/1"))
         .replace("RENDERED_RUN", str(rendered))
         .replace("RUN_FOLDER", str(finished))
         .replace("FOLDER", str(home / "data"))
@@ -139,13 +145,15 @@ def small(command: str, home: Path) -> str:
         return command
     unofficial = "" if re.search("digits|quickstart", command) else " data.verify=false"
     data = " data=svhn" if re.search("study_6k|experiment=fast", command) else ""
-    data += " data.size=2000" if "synthetic" in command else ""
+    data += " data.size=2000" if re.search("synthetic(?!_numbers)", command) else ""
     swept = [word.partition("=")[0] for word in command.split() if "," in word and not word.endswith("]")]
     if "hydra/sweeper=optuna" in command:
         swept += ["data.batch_size"]
         command = re.sub(r"hydra.sweeper.n_trials=\d+", "", command) + " hydra.sweeper.n_trials=1"
     more = [word for word in SMALL.split() if word.partition("=")[0] not in swept]
-    without_width_and_blocks = "model=(torchvision|mobilenet|efficientnet)|experiment=(fast|quickstart|synthetic|mine)"
+    without_width_and_blocks = (
+        "model=(torchvision|mobilenet|efficientnet|number_reader)|experiment=(fast|quickstart|synthetic|mine)"
+    )
     if re.search(without_width_and_blocks, command):
         more = [word for word in more if not word.startswith("model.")]
     return f"{command}{data}{unofficial} {' '.join(more)}"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from networks import blurred, used
-from support import ROOT, composed
+from support import MODELS, composed
 from torch import Tensor, nn
 
 from housenumbers.models.fold_batch_norm import fold_batch_norms
@@ -45,7 +45,7 @@ def assert_equal_labels(model: nn.Module, images: Tensor) -> nn.Module:
     return other
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml")))
+@pytest.mark.parametrize("name", MODELS)
 def test_every_option_gives_the_same_labels(name: str) -> None:
     if name == "efficientnet_lite0":
         pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra .[lite]")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torchvision
-from support import ROOT, TINY, Command, composed
+from support import MODELS, TINY, Command, composed
 from torch import nn
 
 from housenumbers.models.torchvision_classifier import TorchvisionClassifier
@@ -11,10 +11,9 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.training.build import build_model
 
 CPU = torch.device("cpu")
-OPTIONS = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", MODELS)
 def test_every_option_learns_from_a_batch_of_images(name: str) -> None:
     more = ["model.architecture=shufflenet_v2_x0_5"] if name == "torchvision" else []
     torch.manual_seed(0)

@@ -19,7 +19,7 @@ import pytest
 import torch
 from networks import sure
 from PIL import Image
-from support import ROOT, Command, composed, environment, run_in
+from support import MODELS, ROOT, Command, composed, environment, run_in
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -239,10 +239,7 @@ def checkpoint(file: Path, *words: str) -> Path:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow)
-        for path in sorted((ROOT / "conf" / "model").glob("*.yaml"))
-    ],
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in MODELS],
 )
 def test_every_option_of_conf_model_can_be_exported(name: str, tmp_path: Path) -> None:
     if name == "efficientnet_lite0":
