@@ -25,10 +25,10 @@ from housenumbers.config.compose import compose_config
 from housenumbers.config.constraints import Count, some_of
 from housenumbers.data.batches import eval_batches, steps_per_epoch
 from housenumbers.data.load import load_splits
-from housenumbers.metrics import predict_logits
+from housenumbers.metrics.tasks import accuracy_and_loss
+from housenumbers.metrics.views import predict_logits
 from housenumbers.runtime.errors import DivergedError, one_line_errors
 from housenumbers.runtime.memory import disable_malloc_trimming
-from housenumbers.tasks import accuracy_and_loss
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.reproducibility import seed_everything
 

@@ -25,7 +25,7 @@ from housenumbers.config.constraints import Count, one_of
 from housenumbers.config.values import config_to_dict
 from housenumbers.data.load import load_splits
 from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model
-from housenumbers.metrics import predict_logits
+from housenumbers.metrics.views import predict_logits
 from housenumbers.prediction.export import export
 from housenumbers.prediction.export_formats import check_export_format
 from housenumbers.runtime.errors import one_line_errors

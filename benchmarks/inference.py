@@ -22,7 +22,7 @@ from housenumbers.config.compose import compose_config
 from housenumbers.config.constraints import Count, one_of
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.metrics import predict_logits
+from housenumbers.metrics.views import predict_logits
 from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.errors import one_line_errors
 from housenumbers.runtime.memory import disable_malloc_trimming

@@ -22,10 +22,10 @@ from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import option_dict
 from housenumbers.data.batches import eval_batches, steps_per_epoch
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.metrics import predict_logits
+from housenumbers.metrics.tasks import accuracy_and_loss
+from housenumbers.metrics.views import predict_logits
 from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.memory import disable_malloc_trimming
-from housenumbers.tasks import accuracy_and_loss
 from housenumbers.training.build import build_model
 from housenumbers.training.loop import TrainingState, fit, initialize_from_data
 from housenumbers.training.reproducibility import seed_everything, uses_bfloat16

@@ -21,8 +21,8 @@ from housenumbers.evaluation.calibration import reliability
 from housenumbers.evaluation.few_views import predict_with_few_views
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
+from housenumbers.metrics.tasks import accuracy_and_loss
 from housenumbers.runtime.errors import one_line_errors
-from housenumbers.tasks import accuracy_and_loss
 
 ALL, FEW, ONE = "all views", "views where needed", "one view"
 _BATCH = 500  # images at a time, as in predict.py

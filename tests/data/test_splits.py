@@ -5,7 +5,7 @@ import torch
 from support import composed
 
 from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
-from housenumbers.number_metrics import NO_DIGIT
+from housenumbers.metrics.numbers import NO_DIGIT
 from housenumbers.runtime.errors import UserError
 
 

@@ -11,7 +11,7 @@ from support import REAL_SVHN, composed
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.data.photos import Boxes
 from housenumbers.data.svhn_numbers import put_together, squares
-from housenumbers.number_metrics import NO_DIGIT
+from housenumbers.metrics.numbers import NO_DIGIT
 from housenumbers.runtime.errors import UserError
 
 needs_real = pytest.mark.skipif(not REAL_SVHN.exists(), reason="the real crops are not beside this checkout")

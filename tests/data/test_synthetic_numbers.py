@@ -11,7 +11,7 @@ from housenumbers.config.sections import DataConfig
 from housenumbers.data import glyphs
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.data.render_number import render_number, render_numbers
-from housenumbers.number_metrics import NO_DIGIT
+from housenumbers.metrics.numbers import NO_DIGIT
 from housenumbers.runtime.errors import UserError
 
 CLEAN = 150  # of black and white: the least difference between a digit and its wall

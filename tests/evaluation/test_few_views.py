@@ -12,7 +12,6 @@ from networks import as_if_it_had_learnt, blurred, sure
 from support import TINY, composed
 from torch import Tensor, nn
 
-from housenumbers import metrics
 from housenumbers.evaluation.few_views import (
     StoppingRule,
     choose_rule,
@@ -22,6 +21,7 @@ from housenumbers.evaluation.few_views import (
 )
 from housenumbers.evaluation.score import recalibrate
 from housenumbers.evaluation.trained_model import load_trained_model
+from housenumbers.metrics import views as views_module  # pytest would collect test_time_views
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.build import build_model
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
@@ -47,7 +47,7 @@ def network() -> Counting:
 
 
 def all_logits(network: nn.Module, images: Tensor, shift: int, invert: bool) -> tuple[Tensor, Tensor]:
-    mean, _, views = metrics.predict_views(network, [(images, torch.zeros(len(images)))], shift, invert)
+    mean, _, views = views_module.predict_views(network, [(images, torch.zeros(len(images)))], shift, invert)
     return mean, views
 
 
@@ -103,11 +103,11 @@ def test_an_image_has_the_same_logits_alone_and_among_others(network: Counting) 
 def test_the_order_holds_each_view_once_and_a_view_alone_is_one_of_all() -> None:
     images = torch.randint(0, 256, (3, 3, 5, 7), dtype=torch.uint8)
     for shift, invert in ((0, False), (0, True), (1, False), (2, True)):
-        count = metrics.view_count(shift, invert)
-        views = metrics.test_time_views(images, shift, invert)
+        count = views_module.view_count(shift, invert)
+        views = views_module.test_time_views(images, shift, invert)
         assert len(views) == count
         assert all(
-            torch.equal(metrics.test_time_view(images, number, shift), view) for number, view in enumerate(views)
+            torch.equal(views_module.test_time_view(images, number, shift), view) for number, view in enumerate(views)
         )
         order = view_order(count)
         assert order[0] == 0

@@ -20,7 +20,7 @@ from support import ROOT, TINY, Command, command_line, environment, run_in
 from housenumbers.data.digits import read_digits
 from housenumbers.evaluation.few_views import StoppingRule
 from housenumbers.evaluation.trained_model import load_trained_model
-from housenumbers.metrics import predict_logits
+from housenumbers.metrics.views import predict_logits
 from housenumbers.runtime.errors import UserError
 
 

@@ -14,7 +14,7 @@ from support import NUMBERS, Command, run_in
 from housenumbers.data.load import load_test
 from housenumbers.data.number_image import read_number_image
 from housenumbers.evaluation.trained_model import load_trained_model
-from housenumbers.number_metrics import as_strings, number_confidence, read_numbers
+from housenumbers.metrics.numbers import as_strings, number_confidence, read_numbers
 from housenumbers.prediction.read_numbers import Reading, format_readings, read_images
 
 

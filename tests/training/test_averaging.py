@@ -14,9 +14,9 @@ from housenumbers.config.schema import TrainConfig
 from housenumbers.config.sections import AveragingConfig
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.score import evaluate_run
-from housenumbers.metrics import predict_logits
+from housenumbers.metrics.tasks import accuracy_and_loss
+from housenumbers.metrics.views import predict_logits
 from housenumbers.models.normalize import Normalize
-from housenumbers.tasks import accuracy_and_loss
 from housenumbers.training.averaging import WeightAverage
 from housenumbers.training.checkpoint import load_checkpoint, weights_sha256
 from housenumbers.training.loop import TrainingState, fit

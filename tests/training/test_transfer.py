@@ -19,10 +19,10 @@ from housenumbers.config.schema import TrainConfig
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits
-from housenumbers.metrics import predict_logits
+from housenumbers.metrics.tasks import accuracy_and_loss
+from housenumbers.metrics.views import predict_logits
 from housenumbers.models.torchvision_classifier import TorchvisionClassifier
 from housenumbers.runtime.errors import UserError
-from housenumbers.tasks import accuracy_and_loss
 from housenumbers.training.build import build_optimizer, build_scheduler
 from housenumbers.training.checkpoint import load_checkpoint
 from housenumbers.training.loop import TrainingState, fit, initialize_from_data

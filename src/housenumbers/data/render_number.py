@@ -17,7 +17,7 @@ from housenumbers.data.glyphs import Font, Glyph
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.number_image import HEIGHT, fit_canvas
 from housenumbers.data.scene import CANVAS, Box, Layout, Matrix, Placed, draw, perspective, photograph
-from housenumbers.number_metrics import MAX_DIGITS, NO_DIGIT
+from housenumbers.metrics.numbers import MAX_DIGITS, NO_DIGIT
 
 String = list[Placed]
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from housenumbers.config.sections import DataConfig
-from housenumbers.number_metrics import NO_DIGIT
+from housenumbers.metrics.numbers import NO_DIGIT
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 

@@ -18,7 +18,7 @@ from housenumbers.data.number_image import HEIGHT, fit_canvas
 from housenumbers.data.photos import Boxes, boxes_of, digits_of_photos
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
 from housenumbers.data.svhn_files import crops_of_numbers
-from housenumbers.number_metrics import MAX_DIGITS, NO_DIGIT
+from housenumbers.metrics.numbers import MAX_DIGITS, NO_DIGIT
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError
 

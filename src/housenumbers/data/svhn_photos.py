@@ -27,7 +27,7 @@ from housenumbers.data.number_image import HEIGHT, fit_canvas
 from housenumbers.data.photos import Boxes
 from housenumbers.data.svhn_files import digit_struct_file
 from housenumbers.data.svhn_numbers import squares
-from housenumbers.number_metrics import MAX_DIGITS, NO_DIGIT
+from housenumbers.metrics.numbers import MAX_DIGITS, NO_DIGIT
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from housenumbers import tasks
+from housenumbers.metrics import tasks
 
 _RANGE = (0.05, 20.0)  # of temperatures: with few images, all of them right, the optimum is 0
 _EDGE = 1.02  # a factor: a temperature this close to an end of the range counts as the end

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.metrics import CLASSES, test_time_view, view_count
+from housenumbers.metrics.classes import CLASSES
+from housenumbers.metrics.tasks import are_numbers
+from housenumbers.metrics.views import test_time_view, view_count
 from housenumbers.runtime.errors import UserError
-from housenumbers.tasks import are_numbers
 from housenumbers.tracking.record_validation import is_number
 
 _STRIDE = 7  # coprime with 2, 5 and 10 views; of ten, the first five are each shift once, in turns inverted

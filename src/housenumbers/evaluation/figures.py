@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from torch import Tensor
 
-from housenumbers import tasks
 from housenumbers.evaluation.calibration import Reliability
+from housenumbers.metrics import tasks
 
 TRAINING, VALIDATION, TEST, MARK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
 RIGHT, WRONG = "#009E73", "#D55E00"

@@ -8,13 +8,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from housenumbers import tasks
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.corruption_figure import corruption_figure
 from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupt
 from housenumbers.evaluation.score import load_part_or_other_data, scores_file_name
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
+from housenumbers.metrics import tasks
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import read_text, write_atomically, write_json
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from housenumbers import tasks
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.class_folders import log_unused_files
 from housenumbers.data.labeled_images import LabeledImages
@@ -19,6 +18,7 @@ from housenumbers.evaluation.few_views import choose_rule
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
 from housenumbers.evaluation.whole_numbers import numbers_right
+from housenumbers.metrics import tasks
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import plural

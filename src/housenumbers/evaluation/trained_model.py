@@ -15,7 +15,7 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.calibration import calibration_caveat
 from housenumbers.evaluation.few_views import StoppingRule, predict_with_few_views, stopping_rule_of
 from housenumbers.evaluation.input_check import check_images, checked_before, register_input_check
-from housenumbers.metrics import predict_views, view_count
+from housenumbers.metrics.views import predict_views, view_count
 from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import InputError, UserError
@@ -44,7 +44,7 @@ class TrainedModel:
     def predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
         """Logits and labels, on the CPU, computed as for the run's final scores: from all views.
 
-        Logits are `[N, 10]`, or `[N, T, 11]` where the model reads whole numbers: see `number_metrics`.
+        Logits are `[N, 10]`, or `[N, T, 11]` where the model reads whole numbers: see `metrics.numbers`.
 
         Raises InputError where `data` are not valid images, uint8 or float on 0..255, and labels. Raises UserError
         where the logits are not finite numbers.
@@ -71,7 +71,7 @@ class TrainedModel:
     def logits(self, images: Tensor, may_be_dark: bool = False, all_views: bool = False) -> Tensor:
         """Logits `[N, 10]` of images `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities.
 
-        A reader of whole numbers gives `[N, T, 11]`: see `number_metrics`.
+        A reader of whole numbers gives `[N, T, 11]`: see `metrics.numbers`.
         Images are uint8, or float on 0..255. Images of other sizes than 32x32 are stretched, unlike in `read_image`; by
         a reader they are scaled to its height.
         With test-time augmentation an image gets only as many views as the `stopping_rule` demands, or `all_views`, as

@@ -22,7 +22,8 @@ from housenumbers.data import glyphs, render, scene
 from housenumbers.data.load import load_test
 from housenumbers.evaluation.calibration import probabilities
 from housenumbers.evaluation.trained_model import TrainedModel
-from housenumbers.metrics import CLASSES, test_time_views
+from housenumbers.metrics.classes import CLASSES
+from housenumbers.metrics.views import test_time_views
 from housenumbers.prediction.export_formats import SUFFIXES
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_atomically

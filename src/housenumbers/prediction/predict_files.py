@@ -14,7 +14,7 @@ from torch import Tensor
 
 from housenumbers.data.folder import error_reason, read_image
 from housenumbers.evaluation.trained_model import TrainedModel
-from housenumbers.metrics import CLASSES
+from housenumbers.metrics.classes import CLASSES
 
 FORMATS = ("table", "jsonl", "csv")
 _BATCH = 500

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from housenumbers.data.number_image import read_number_image
 from housenumbers.evaluation.trained_model import TrainedModel
-from housenumbers.number_metrics import MAX_DIGITS, as_strings, digit_confidences, number_confidence, read_numbers
+from housenumbers.metrics.numbers import MAX_DIGITS, as_strings, digit_confidences, number_confidence, read_numbers
 from housenumbers.prediction.predict_files import csv_line, readable
 
 FORMATS = ("table", "jsonl", "csv")

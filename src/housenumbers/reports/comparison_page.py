@@ -21,11 +21,11 @@ from housenumbers.evaluation.score import ScoredPart, load_part, whole_number_sc
 from housenumbers.evaluation.significance import holm, mcnemar, wilson
 from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.evaluation.whole_numbers import numbers_right
+from housenumbers.metrics.tasks import accuracy_and_loss
 from housenumbers.reports.page import as_text, percent, png, render, svg
 from housenumbers.reports.run_page import AT_HAND, read_run_record
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
-from housenumbers.tasks import accuracy_and_loss
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.run_index import duration
 

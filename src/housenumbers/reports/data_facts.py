@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import NEIGHBOURS
-from housenumbers.number_metrics import CLASSES, MAX_DIGITS, NO_DIGIT
+from housenumbers.metrics.numbers import CLASSES, MAX_DIGITS, NO_DIGIT
 
 SIMILAR = 0.98  # the correlation of two thumbnails from which they count as near duplicates
 _THUMBNAIL = 8  # pixels on each side

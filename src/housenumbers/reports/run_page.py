@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from housenumbers import tasks
 from housenumbers.config.values import config_to_dict
 from housenumbers.data.splits import leakage_warning
 from housenumbers.evaluation import figures
@@ -23,8 +22,9 @@ from housenumbers.evaluation.run_figures import save_curves, save_predictions
 from housenumbers.evaluation.score import ScoredPart, load_part, whole_number_scores
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
-from housenumbers.metrics import precision_recall
-from housenumbers.number_metrics import edit_distance, number_lengths
+from housenumbers.metrics import tasks
+from housenumbers.metrics.classes import precision_recall
+from housenumbers.metrics.numbers import edit_distance, number_lengths
 from housenumbers.reports.page import as_text, gallery_item, percent, render, svg
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from housenumbers import tasks
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.sections import DataConfig
 from housenumbers.config.values import config_to_dict
@@ -20,7 +19,8 @@ from housenumbers.evaluation.few_views import choose_rule, sample_for_rule
 from housenumbers.evaluation.input_check import checked_before
 from housenumbers.evaluation.trained_model import rebuild_model
 from housenumbers.evaluation.whole_numbers import numbers_right
-from housenumbers.metrics import predict_views, view_count
+from housenumbers.metrics import tasks
+from housenumbers.metrics.views import predict_views, view_count
 from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking import tensorboard

@@ -11,9 +11,9 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from housenumbers.config.targets import instantiate_target
 from housenumbers.config.values import option_dict
+from housenumbers.metrics.tasks import is_shape_of_logits
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
-from housenumbers.tasks import is_shape_of_logits
 from housenumbers.training.torch_options import check_torch_options
 
 Made = TypeVar("Made")

@@ -18,12 +18,12 @@ from torch.nn.parallel import DistributedDataParallel
 from housenumbers.config.schema import TrainConfig
 from housenumbers.data.batches import eval_batches, rank_rows
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.metrics import predict_logits
+from housenumbers.metrics.tasks import accuracy_and_loss
+from housenumbers.metrics.views import predict_logits
 from housenumbers.runtime import processes
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
-from housenumbers.tasks import accuracy_and_loss
 from housenumbers.training.custom_metrics import custom_metrics
 
 # The time to wait for a process that may be downloading or writing. A lost connection is noticed at once.

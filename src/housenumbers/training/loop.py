@@ -15,9 +15,9 @@ from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import option_dict
 from housenumbers.data.batches import steps_per_epoch, training_batches
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.metrics.tasks import mean_loss
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import DivergedError, UserError
-from housenumbers.tasks import mean_loss
 from housenumbers.training import distributed
 from housenumbers.training.averaging import WeightAverage, averaged_weights
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler

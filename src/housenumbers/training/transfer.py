@@ -14,7 +14,7 @@ from housenumbers.config.schema import TrainConfig
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.download import download
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.metrics import predict_logits
+from housenumbers.metrics.views import predict_logits
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder

@@ -8,7 +8,7 @@ from housenumbers.config.schema import TrainConfig
 from housenumbers.config.targets import instantiate_target
 from housenumbers.config.values import option_dict
 from housenumbers.data.augment import build_transforms
-from housenumbers.metrics import CLASSES
+from housenumbers.metrics.classes import CLASSES
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.memory import is_out_of_memory, one_line_memory_errors

@@ -6,8 +6,9 @@ import torch
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 from housenumbers.evaluation import figures
-from housenumbers.metrics import classification_scores, precision_recall, predict_logits
-from housenumbers.tasks import confident_mistakes
+from housenumbers.metrics.classes import classification_scores, precision_recall
+from housenumbers.metrics.tasks import confident_mistakes
+from housenumbers.metrics.views import predict_logits
 
 
 def test_score_agrees_with_scikit_learn() -> None:

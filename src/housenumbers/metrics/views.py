@@ -1,13 +1,10 @@
-"""Logits of whole splits, and metrics of classes from them."""
+"""Logits of whole splits: means over the test-time views of each image."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-CLASSES = 10
 _DIRECTIONS = ((2, -1), (2, 1), (3, -1), (3, 1))  # of shifts: dimension and sign
 
 
@@ -67,34 +64,3 @@ def test_time_view(images: Tensor, number: int, shift: int) -> Tensor:
 def view_count(shift: int, invert: bool) -> int:
     """The number of `test_time_views`."""
     return (1 + len(_DIRECTIONS) * (shift > 0)) * (1 + invert)
-
-
-def classification_scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """`accuracy`, `loss`, `n`, `per_class_accuracy` (null for a class with no image) and `confusion`.
-
-    `confusion[i][j]` counts images of class i that were predicted as j.
-    """
-    correct = int((logits.argmax(dim=1) == labels).sum())
-    pairs = labels * CLASSES + logits.argmax(dim=1)
-    confusion = pairs.bincount(minlength=CLASSES**2).view(CLASSES, CLASSES).tolist()
-    per_class = [row[label] / sum(row) if sum(row) else None for label, row in enumerate(confusion)]
-    return {
-        "accuracy": correct / len(labels),
-        "loss": F.cross_entropy(logits, labels).item(),
-        "n": len(labels),
-        "per_class_accuracy": per_class,
-        "confusion": confusion,
-    }
-
-
-def precision_recall(confusion: list[list[int]]) -> list[tuple[float | None, float | None]]:
-    """The precision (None where never predicted) and recall (None where there is no image) of each class."""
-    predicted = [sum(column) for column in zip(*confusion, strict=True)]
-    present = [sum(row) for row in confusion]
-    return [
-        (
-            confusion[label][label] / predicted[label] if predicted[label] else None,
-            confusion[label][label] / present[label] if present[label] else None,
-        )
-        for label in range(len(confusion))
-    ]

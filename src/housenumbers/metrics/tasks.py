@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from housenumbers.metrics import classification_scores
-from housenumbers.number_metrics import (
+from housenumbers.metrics.classes import classification_scores
+from housenumbers.metrics.numbers import (
     SYMBOLS,
     as_strings,
     negative_log_likelihoods,

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from housenumbers import tasks
-from housenumbers.number_metrics import (
+from housenumbers.metrics import tasks
+from housenumbers.metrics.numbers import (
     BLANK,
     aligned,
     as_strings,
