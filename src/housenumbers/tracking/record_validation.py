@@ -46,6 +46,8 @@ def is_deep(value: Any) -> bool:
     """Whether lists and dictionaries are nested too deeply: the json module may read such values but not write them."""
     level = [value]
     for _ in range(_DEEPEST):
+        if not level:
+            return False
         nested = [item for item in level if isinstance(item, dict | list)]
         level = [child for item in nested for child in (item.values() if isinstance(item, dict) else item)]
     return bool(level)

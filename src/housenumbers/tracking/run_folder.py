@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,9 +174,12 @@ class RunFolder:
         finally:
             lock.release()
 
-    def status(self) -> str:
-        """The status in `run.json`, but "interrupted" where it is "running" and no process holds the lock."""
-        status = str(self.record().get("status", "interrupted"))
+    def status(self, record: Mapping[str, Any] | None = None) -> str:
+        """The status in `run.json`, but "interrupted" where it is "running" and no process holds the lock.
+
+        `record` is the content of `run.json`, where it has been read already.
+        """
+        status = str((self.record() if record is None else record).get("status", "interrupted"))
         if status == "running":
             try:
                 with FileLock(self.path / ".lock", timeout=0):

@@ -1,6 +1,6 @@
-"""The index of runs, read from each run's `run.json` on every call.
+"""The list of runs: what each run's `run.json` says at the time of the call.
 
-Runs do not share an index file, so parallel runs cannot lose or corrupt entries.
+Runs write no common file, so parallel runs cannot lose or corrupt entries.
 """
 
 import math
@@ -12,12 +12,14 @@ from housenumbers.config.messages import unknown_key_message
 from housenumbers.config.schema import known_keys
 from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError, os_error_message
-from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.record_index import RecordIndex, Stamp, folders_with_record, without_garbage_collection
+from housenumbers.tracking.run_folder import FINISHED, RunFolder
 
 RUN_ROOTS = (Path("outputs"), Path("multirun"))
 _WIDEST = 40  # characters in a cell of the table
 
 
+@without_garbage_collection()
 def all_runs(homes: Iterable[Path] = RUN_ROOTS) -> list[dict[str, Any]]:
     """The records of all runs below `homes`, each with its `folder`, best validation accuracy first.
 
@@ -25,18 +27,28 @@ def all_runs(homes: Iterable[Path] = RUN_ROOTS) -> list[dict[str, Any]]:
     """
     runs = []
     for home in homes:
-        for file in home.rglob("run.json"):
-            folder = RunFolder(file.parent)
-            try:
-                run = folder.record() | {"status": folder.status()}
-            except UserError as error:
-                run = {"status": "damaged", "error": str(error)}
-            except OSError as error:
-                if (explanation := os_error_message(error)) is None:
-                    raise
-                run = {"status": "unreadable", "error": explanation}
-            runs.append(run | {"folder": str(file.parent)})
+        index = RecordIndex(home)
+        for folder, stamp in folders_with_record(home):
+            runs.append(_run(index, folder, stamp) | {"folder": folder})
+        index.save()
     return sorted(runs, key=lambda run: (-_accuracy(run), str(run["folder"])))
+
+
+def _run(index: RecordIndex, folder: str, stamp: Stamp) -> dict[str, Any]:
+    """The record of a run, from the index where that has it, with the present status."""
+    try:
+        record = index.get(folder, stamp)
+        if record is None:
+            record = RunFolder(Path(folder)).record()
+            index.add(folder, stamp, record)
+        status = record.get("status")
+        return record if status in FINISHED else record | {"status": RunFolder(Path(folder)).status(record)}
+    except UserError as error:
+        return {"status": "damaged", "error": str(error)}
+    except OSError as error:
+        if (explanation := os_error_message(error)) is None:
+            raise
+        return {"status": "unreadable", "error": explanation}
 
 
 def matches(run: Mapping[str, Any], filters: Sequence[str]) -> bool:
@@ -50,12 +62,27 @@ def matches(run: Mapping[str, Any], filters: Sequence[str]) -> bool:
 
 def check_filters(runs: Sequence[Mapping[str, Any]], filters: Sequence[str]) -> None:
     """Raises UserError where a filter's key is neither in a run's record nor in its configuration."""
-    known = set(known_keys()).union(
-        *(flatten(run) for run in runs), *(flatten(run.get("config") or {}) for run in runs)
-    )
+    known = set(known_keys())
     for key in (filter_.partition("=")[0] for filter_ in filters):
-        if runs and key not in known and not any(other.startswith(f"{key}.") for other in known):
+        if runs and not _is_among(key, known) and not any(_has_key(run, key) for run in runs):
+            for run in runs:
+                known.update(flatten(run), flatten(run.get("config") or {}))
             raise UserError(unknown_key_message(key, known))
+
+
+def _is_among(key: str, known: Iterable[str]) -> bool:
+    return any(other == key or other.startswith(f"{key}.") for other in known)
+
+
+def _has_key(run: Mapping[str, Any], key: str) -> bool:
+    """Whether a dotted key is in the record or in its configuration."""
+    *sections, last = key.split(".")
+    for values in (run, run.get("config")):
+        for section in sections:
+            values = values.get(section) if isinstance(values, Mapping) else None
+        if isinstance(values, Mapping) and last in values:
+            return True
+    return False
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -110,6 +137,8 @@ def _cell(text: str) -> str:
 
 def _printable(text: str) -> str:
     """Escapes line breaks, control characters and bytes that are not UTF-8, which file names may contain."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
