@@ -1,4 +1,7 @@
-"""Lists every run below outputs/ and multirun/, best first, and deletes runs. `python src/runs.py --help` shows how."""
+"""Lists every run below outputs/ and multirun/, best first; tags and deletes runs.
+
+`python src/runs.py --help` shows how.
+"""
 
 import json
 import sys
@@ -19,18 +22,26 @@ class Arguments:
     python src/runs.py status=completed data=svhn    only runs that match; any key of run.json or of
     python src/runs.py name=run1 optimizer.lr=0.001  the configuration will do
     python src/runs.py limit=10                      the first ten
+    python src/runs.py tags=baseline                 those with this tag
     python src/runs.py status=failed delete=true     deletes the runs that match, with all files; asks first,
-                                                     unless yes=true"""
+                                                     unless yes=true
+
+    python src/runs.py run=RUN tags=[A,B]            gives one run these tags instead of those that it has, and
+    python src/runs.py run=RUN note="first try"      a note; null removes them"""
 
     format: Literal["table", "json"] = "table"
     limit: Count | None = None
     delete: bool = False
     yes: bool = False
+    run: str | None = None
 
 
 def main() -> None:
     with one_line_errors():
         arguments, filters = parse(Arguments, sys.argv[1:], others=["*"])
+        if arguments.run is not None:
+            _tag(arguments.run, [word for word in sys.argv[1:] if not word.startswith("run=")])
+            return
         from housenumbers.tracking.run_deletion import delete_runs
         from housenumbers.tracking.run_index import all_runs, check_filters, matches, table
 
@@ -46,6 +57,20 @@ def main() -> None:
                 print(f"deleted {folder}")
             return
         print(json.dumps(runs, indent=2) if arguments.format == "json" else table(runs))
+
+
+def _tag(wanted: str, words: list[str]) -> None:
+    from housenumbers.tracking.run_selection import find_run
+    from housenumbers.tracking.tags import parse_tags, set_tags
+
+    values = parse_tags(words)
+    if not values:
+        raise UserError(f"run={wanted}: add tags=[A,B] or note=TEXT, which this run gets (folder=FOLDER is a filter)")
+    choice = find_run(wanted)
+    folder = choice.path.parent.parent if choice.path.parent.name == "checkpoints" else choice.path
+    given = set_tags(folder, values)
+    choice.tell()
+    print(f"{folder}: tags={','.join(given.get('tags', [])) or 'null'} note={given.get('note', 'null')}")
 
 
 if __name__ == "__main__":

@@ -316,6 +316,21 @@ def test_repeat_says_whether_the_bits_are_equal(command: Command, finished: Path
     assert record(only_run(tmp_path))["weights_sha256"] == record(finished)["weights_sha256"]
 
 
+def test_tags_and_note_outlive_resume_and_repeat(command: Command, finished: Path, tmp_path: Path) -> None:
+    first = shutil.copytree(finished, tmp_path / "first")
+    assert command("runs", f"run={first}", "tags=[a,b]", "note=first try").returncode == 0
+    RunFolder(first).update(status="interrupted")
+    assert command("train", f"resume={first}").returncode == 0
+    assert record(first)["status"] == "completed"
+    repeated = command("train", f"repeat={first}")
+    assert repeated.returncode == 0, repeated.stderr
+    assert "bit-identical" in repeated.stdout
+    for folder in (first, only_run(tmp_path / "outputs")):
+        assert json.loads((folder / "tags.json").read_text()) == {"tags": ["a", "b"], "note": "first try"}
+    config, other = (record(folder)["config"] for folder in (first, finished))
+    assert config == other
+
+
 def test_repeat_names_a_differing_thread_count(command: Command, finished: Path) -> None:
     other = command("train", f"repeat={finished}", "threads=2")
     assert other.returncode == 0, other.stderr

@@ -177,6 +177,13 @@ def test_what_a_record_from_elsewhere_says_is_text(home: Path, report: Report) -
     assert page.count("&lt;script&gt;alert(1)") == 5
 
 
+def test_it_shows_tags_and_note(home: Path, report: Report) -> None:
+    (folder,) = run_folders(home)
+    assert run_in(home, "runs", f"run={folder}", "tags=[baseline,lr]", "note=<b>first</b> try").returncode == 0
+    assert report(home, "run=last").returncode == 0
+    assert "Tags: baseline, lr. Note: &lt;b&gt;first&lt;/b&gt; try" in (folder / "report.html").read_text()
+
+
 def test_only_a_long_run_makes_its_page_by_itself(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = only_run(home)
     page_after_training(folder)

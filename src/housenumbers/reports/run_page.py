@@ -30,6 +30,7 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.tags import tags_of
 
 AT_HAND = "data.download=false"  # pages do not download data
 _MISTAKES, _SUSPECTS, _EXPLAINED = 24, 24, 6
@@ -56,6 +57,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     content: dict[str, Any] = {
         "path": run,
         **{key: record.get(key) for key in ("best", "test", "error")},  # an unfinished run has only the last
+        "given": tags_of(run),
         "status": folder.status(),
         "config": trained.config,
         "parameters": trained.parameters,

@@ -10,6 +10,7 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.signals import deferred_signals
 from housenumbers.runtime.versions import how_to_install
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.tags import copy_tags
 
 # Conditions that may differ between two runs: keys of the record, and their names in messages.
 _CONDITIONS = {
@@ -27,6 +28,8 @@ _CONDITIONS = {
 def repeat(path: Path, overrides: Sequence[str]) -> int:
     """Runs the configuration of `path` again in a new folder under outputs/, and compares the final weights.
 
+    The new run gets the tags and the note of the first.
+
     Returns exit code 0 where they are bit-identical or the conditions differ, and 1 where they differ unexpectedly.
     """
     check_overridable(overrides, OVERRIDABLE)
@@ -41,6 +44,7 @@ def repeat(path: Path, overrides: Sequence[str]) -> int:
     now = datetime.now()
     second = RunFolder(Path("outputs") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S-%f}_{config.name}")
     second.save_config(config)
+    copy_tags(path, second.path)
     run(config, second.path)
     return _compare(first, second)
 

@@ -67,10 +67,10 @@ class RecordIndex:
         file.write(_head(body) + body)
 
 
-def folders_with_record(home: Path) -> Iterator[tuple[str, Stamp]]:
-    """The folders at and below `home` with a file `run.json`, and its stamp. Follows no links to folders.
+def folders_with_record(home: Path) -> Iterator[tuple[str, Stamp, set[str]]]:
+    """The folders at and below `home` with a file `run.json`, its stamp, and the names of all that is in the folder.
 
-    The folders are strings, since a `Path` for each of many runs takes long.
+    Follows no links to folders. The folders are strings, since a `Path` for each of many runs takes long.
     """
     folders = [str(home)]
     while folders:
@@ -80,16 +80,16 @@ def folders_with_record(home: Path) -> Iterator[tuple[str, Stamp]]:
                 entries = list(found)
         except _TO_SKIP:
             continue
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
-            if entry.name == "run.json":
+        folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for record in entries:
+            if record.name == "run.json":
                 try:
-                    yield folder, _stamp(entry.stat())
+                    stamp = _stamp(record.stat())
                 except FileNotFoundError:  # deleted since, or a link that leads nowhere
                     continue
                 except OSError:
-                    yield folder, []  # whoever reads it says why it cannot be read
+                    stamp = []  # whoever reads it says why it cannot be read
+                yield folder, stamp, {entry.name for entry in entries}
 
 
 def _stamp(status: os.stat_result) -> Stamp:

@@ -14,6 +14,7 @@ from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError, os_error_message
 from housenumbers.tracking.record_index import RecordIndex, Stamp, folders_with_record, without_garbage_collection
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
+from housenumbers.tracking.tags import FILE, KEYS, tags_of
 
 RUN_ROOTS = (Path("outputs"), Path("multirun"))
 _WIDEST = 40  # characters in a cell of the table
@@ -21,15 +22,16 @@ _WIDEST = 40  # characters in a cell of the table
 
 @without_garbage_collection()
 def all_runs(homes: Iterable[Path] = RUN_ROOTS) -> list[dict[str, Any]]:
-    """The records of all runs below `homes`, each with its `folder`, best validation accuracy first.
+    """The records of all runs below `homes`, each with its `folder`, tags and note, best validation accuracy first.
 
     Damaged records have the status "damaged", and files without read permission the status "unreadable".
     """
     runs = []
     for home in homes:
         index = RecordIndex(home)
-        for folder, stamp in folders_with_record(home):
-            runs.append(_run(index, folder, stamp) | {"folder": folder})
+        for folder, stamp, names in folders_with_record(home):
+            given = tags_of(Path(folder)) if FILE in names else {}
+            runs.append(_run(index, folder, stamp) | given | {"folder": folder})
         index.save()
     return sorted(runs, key=lambda run: (-_accuracy(run), str(run["folder"])))
 
@@ -54,15 +56,23 @@ def _run(index: RecordIndex, folder: str, stamp: Stamp) -> dict[str, Any]:
 def matches(run: Mapping[str, Any], filters: Sequence[str]) -> bool:
     """Whether all KEY=VALUE `filters` match. KEY is a dotted key of the record or of its configuration.
 
-    `data=svhn` means `data.name=svhn`.
+    `data=svhn` means `data.name=svhn`. A list matches a value in it, and `[A,B]` if it has these values and no others.
     """
     pairs = (word.partition("=") for word in filters)
-    return all(_equal(_text(find_value(run, key)), value) for key, _, value in pairs)
+    return all(_matches(find_value(run, key), value) for key, _, value in pairs)
+
+
+def _matches(value: Any, wanted: str) -> bool:
+    if not isinstance(value, list):
+        return _equal(_text(value), wanted)
+    if wanted.startswith("[") and wanted.endswith("]"):
+        return f"[{_text(value)}]" == wanted.replace(" ", "")
+    return any(_equal(_text(item), wanted) for item in value)
 
 
 def check_filters(runs: Sequence[Mapping[str, Any]], filters: Sequence[str]) -> None:
     """Raises UserError where a filter's key is neither in a run's record nor in its configuration."""
-    known = set(known_keys())
+    known = {*known_keys(), *KEYS}
     for key in (filter_.partition("=")[0] for filter_ in filters):
         if runs and not _is_among(key, known) and not any(_has_key(run, key) for run in runs):
             for run in runs:
@@ -87,7 +97,8 @@ def _has_key(run: Mapping[str, Any], key: str) -> bool:
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:
     """The runs as a text table with aligned columns and a header."""
-    rows = [["accuracy", "test", "seconds", "status", "name", "model", "data", "seed", "folder"]]
+    given = [key for key in KEYS if any(run.get(key) for run in runs)]
+    rows = [["accuracy", "test", "seconds", "status", "name", "model", "data", "seed", *given, "folder"]]
     for run in runs:
         best, test, seconds = run.get("best"), run.get("test"), run.get("train_seconds")
         rows.append(
@@ -97,6 +108,7 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
                 f"{seconds:.1f}" if seconds is not None else "-",
                 *(_text(find_value(run, key) or "-") for key in ("status", "name", "model", "data")),
                 _text(find_value(run, "seed") if "seed" in run else "-"),
+                *(_text(run.get(key) or "-") for key in given),
                 str(run["folder"]),
             ]
         )
@@ -169,4 +181,6 @@ def _text(value: Any) -> str:
         return "null"
     if isinstance(value, Mapping):
         return str(value.get("name", value))
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
