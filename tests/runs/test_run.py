@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from housenumbers.config.schema import TrainConfig
 from housenumbers.runs import epochs
 from housenumbers.runs.run import run
 from housenumbers.runtime.errors import UserError
+from housenumbers.sweeps.trial import Trial
 from housenumbers.tracking.event_file import list_event_files
 
 
@@ -255,3 +257,32 @@ def test_another_runs_best_weights_are_not_scored(
     with pytest.raises(UserError, match=r"best\.pt: is of another run"):
         tampered_run(tmp_path / "run", monkeypatch, replace)
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "failed"
+
+
+class Asked:
+    """What Optuna has of a trial: the pruner would stop it after each epoch. The first question ends the process."""
+
+    def __init__(self, interrupted: bool) -> None:
+        self.interrupted, self.reported = interrupted, []  # type: ignore[var-annotated]
+        self.study, self.number = SimpleNamespace(study_name="study"), 0
+
+    def report(self, _: float, epoch: int) -> None:
+        self.reported.append(epoch)
+
+    def should_prune(self) -> bool:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        return True
+
+
+def test_a_trial_that_goes_on_to_its_last_epoch_is_not_pruned(tmp_path: Path) -> None:
+    """Whatever the pruner says of the epochs before, which a trial that goes on reports again."""
+    words = ("data.reduce=0.2", "data.batch_size=64", "model.width=4", "model.blocks=[1,1,1]")
+    config = composed("data=digits", *words, "epochs=2", "threads=1", "seed=1")
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path / "run", Trial(Asked(interrupted=True), 1))
+    trial = Trial(Asked(interrupted=False), 1)
+    run(config, tmp_path / "run", trial, resuming=True)
+    assert trial.live.reported == [1, 2]
+    assert not trial.pruned
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "completed"

@@ -55,7 +55,7 @@ def train_epochs(
     images = len(splits.train.labels)
     if trial is not None:
         for record in state.history:  # of the interrupted trial that this trial continues
-            _report(config, record, trial)
+            trial.report(_objective_value(config, record), record["epoch"])
     with ProgressBar(
         config.epochs, steps_per_epoch(splits.train, config.data.batch_size), len(state.history)
     ) as progress:
@@ -76,10 +76,12 @@ def train_epochs(
                 tensorboard.log_epoch(writer, record, images / record["seconds"])
             log.info("%s", _epoch_line(config, record, best is record))
             observers.after_epoch(record)
-            if trial is not None and _report(config, record, trial):
-                log.info("pruned after epoch %d", record["epoch"])
-                return True, best_sha256
+            if trial is not None:
+                trial.report(_objective_value(config, record), record["epoch"])
             if trial is not None and record["epoch"] < config.epochs:
+                if trial.should_stop():
+                    log.info("pruned after epoch %d", record["epoch"])
+                    return True, best_sha256
                 trial.exit_if_time_is_over()  # after the pruner's decision, which the continued trial does not repeat
     if len(state.history) < config.epochs:
         log.info("stopped early: no improvement for %s", plural(config.early_stopping.patience, "epoch"))
@@ -125,11 +127,10 @@ def _check_not_removed(folder: RunFolder, best_epoch: int) -> None:
             raise UserError(f"{file}: was removed during the training, so that {loss}: run it again in a new folder")
 
 
-def _report(config: TrainConfig, record: Record, trial: Trial) -> bool:
-    """Reports an epoch's objective value to the trial. Returns whether to stop, which is False after the last epoch."""
-    value = record[config.objectives[0]] if config.objectives[0] != "train_seconds" else record["seconds"]
-    trial.report(value, record["epoch"])
-    return record["epoch"] < config.epochs and trial.should_stop()
+def _objective_value(config: TrainConfig, record: Record) -> float:
+    """The value of an epoch for the trial's pruner."""
+    value: float = record[config.objectives[0]] if config.objectives[0] != "train_seconds" else record["seconds"]
+    return value
 
 
 def _epoch_line(config: TrainConfig, record: Record, is_best: bool) -> str:
