@@ -31,6 +31,9 @@ class Unheard:
     def should_stop(self) -> bool:
         return False
 
+    def exit_if_time_is_over(self) -> None:
+        pass
+
 
 @hydra.main(config_path="../conf", config_name="train", execution_whitelist=ALLOWED_TARGETS)
 def train(composed: DictConfig) -> Any:

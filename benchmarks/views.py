@@ -56,7 +56,7 @@ def predict(trained: TrainedModel, images: Tensor, how: str) -> Tensor:
 def race(how: str, run: Path, count: int, threads: int, turns: Turns) -> None:
     """What a contestant's process does: it predicts the round's images."""
     trained = load_trained_model(run, [f"threads={threads}", *(["tta=0", "tta_invert=false"] if how == ONE else [])])
-    images = load_part(trained, "test").images
+    images = load_part(trained, "test").data.images
     images = images[torch.arange(count) % len(images)]
     turns.take(lambda: predict(trained, images, how))
 
@@ -64,7 +64,7 @@ def race(how: str, run: Path, count: int, threads: int, turns: Turns) -> None:
 def compare(run: Path, threads: int) -> tuple[str, int, int]:
     """A line about a run's test crops, the number of labels that differ from those of all views, and of crops."""
     trained = load_trained_model(run, [f"threads={threads}"])
-    test = load_part(trained, "test")
+    test = load_part(trained, "test").data
     logits = {how: predict(trained, test.images, how) for how in (ALL, FEW)}
     differ = int((logits[ALL].argmax(dim=1) != logits[FEW].argmax(dim=1)).sum())
     scores = [

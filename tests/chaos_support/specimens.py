@@ -28,7 +28,7 @@ SWEEP = (
 )  # fmt: skip
 _IMAGES = [f"images/{label}/{label}{number}.png" for label in range(10) for number in range(10)]
 _TRIALS = 2
-_HALF = "before run._epoch_line#1"  # where the run `half` is killed: one epoch is written down
+_HALF = "before epochs._epoch_line#1"  # where the run `half` is killed: one epoch is written down
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def test_labels_may_be_whole_numbers() -> None:
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        ([[1, 2]] * 4, "must be [4, 6]"),
+        ([[1, 2]] * 4, "must be [4], one for each image, not [4, 2]"),
         (NUMBERS[:3], "must be [4, 6]"),
         ([*NUMBERS[:3], [1, -1, 2, -1, -1, -1]], "behind the last digit only"),
         ([*NUMBERS[:3], [10, -1, -1, -1, -1, -1]], "0..9"),

@@ -83,15 +83,17 @@ def test_where_photos_are_not_known_blocks_are_used(svhn_folder: Path, caplog: p
     caplog.set_level(logging.INFO)
     by_photo, by_block = (load_splits(config(svhn_folder, split=split)) for split in ("photos", "blocks"))
     assert by_photo.sha256 == by_block.sha256
-    assert caplog.text.count("data.split=photos: the photos of these crops are not known") == 1
+    assert caplog.text.count("data.split=photos: the photos of these images are not known") == 1
     assert split_photos(config(svhn_folder), by_photo) is None
 
 
-@pytest.mark.parametrize("words", [["data=digits"], ["data=folder", "data.root=x"], ["data=synthetic"]])
-def test_data_without_photos_are_refused(words: list[str]) -> None:
-    with pytest.raises(UserError, match=r"^data\.split=photos: must be random or blocks: of data=\w+ it is not known"):
-        composed(*words, "data.split=photos")
-    composed(*words, "data.split=photos", "data.val_fraction=0")  # nothing is split
+def test_other_data_are_split_by_blocks_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    by_photo, by_block = (
+        load_splits(composed("data=digits", f"data.split={name}").data) for name in ("photos", "blocks")
+    )
+    assert by_photo.sha256 == by_block.sha256
+    assert "split as by data.split=blocks" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -120,4 +122,4 @@ def test_a_run_with_files_of_ones_own(command: Command, tmp_path: Path) -> None:
     words = (f"data.root={tmp_path}", "data.download=false", "data.split=photos", "model.width=4", "epochs=1")
     done = command("train", *words, "data.verify=false", "threads=1", "data.batch_size=64")
     assert done.returncode == 0, done.stderr
-    assert "photos of these crops are not known" in done.stdout + done.stderr
+    assert "photos of these images are not known" in done.stdout + done.stderr

@@ -97,8 +97,6 @@ class DataConfig:
 
     def rules(self) -> Rules:
         yield self.use_extra in ("false", "true", "only"), "use_extra", "false, true or only"
-        without_photos = self.split == "photos" and self.val_fraction > 0 and not self.name.startswith("svhn")
-        yield not without_photos, "split", f"random or blocks: of data={self.name} it is not known what shares a photo"
         if self.has_numbers:
             yield 32 <= self.width <= 1024 and self.width % 4 == 0, "width", "a multiple of 4 from 32 to 1024 pixels"
         else:

@@ -54,7 +54,7 @@ class LabeledImages(NamedTuple):
 
     def check_labels(self) -> None:
         """Raises ValueError unless each image has one label, a whole number in 0..9 of any type, or six digits."""
-        if self.labels.ndim == 2:
+        if self.labels.ndim == 2 and self.labels.shape[1] == MAX_DIGITS:
             self._check_numbers()
             return
         if self.labels.shape != self.images.shape[:1]:

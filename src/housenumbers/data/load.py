@@ -157,7 +157,7 @@ def _split(config: DataConfig, data: LabeledImages, part: str) -> tuple[torch.Te
     if split == "photos" and not config.has_numbers:
         if (boxes := boxes_of(config, part)) is not None:
             return photo_split(data.labels, boxes.photo, config.val_fraction, config.split_seed)
-        log.info("data.split=photos: the photos of these crops are not known: they are split as by data.split=blocks")
+        log.info("data.split=photos: the photos of these images are not known: they are split as by data.split=blocks")
         split = "blocks"
     if split == "blocks":
         return block_split(len(data.labels), config.val_fraction, config.split_seed)
