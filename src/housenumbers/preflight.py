@@ -52,6 +52,9 @@ class CheckConfig(Callback):
         with one_line_errors():
             if processes.world_size() > 1:
                 raise UserError("-m: torchrun is for one run: leave out -m, or torchrun (docs/scale.md has sweeps)")
+            if config.hydra.sweeper._target_.endswith(".StudySweeper") and config.hydra.sweeper.zip:
+                text = config.hydra.sweeper.zip[0]
+                raise UserError(f"zip({text}): hydra/sweeper=optuna chooses its own values: leave out one of the two")
             if importlib.util.find_spec(".".join(package)) is None:
                 name = config.hydra.runtime.choices["hydra/launcher"]
                 extra = {"submitit_slurm": "slurm", "submitit_local": "slurm"}.get(name, name)

@@ -67,6 +67,54 @@ def test_an_interrupted_run_is_gone_on_with(command: Command, tmp_path: Path) ->
     assert json.loads((tmp_path / "runs/0_resnet31/run.json").read_text())["epochs"] == 3
 
 
+def test_paired_values_are_a_run_each_and_go_on_as_others(command: Command, tmp_path: Path) -> None:
+    pairs = "zip(optimizer.lr=0.001,0.002 data.batch_size=16,32)"
+    words = [word for word in SHORT if not word.startswith("data.batch_size=")]
+    done = command("train", "-m", *words, "seed=1,2", pairs)
+    assert done.returncode == 0, done.stderr
+    of_first, of_second = "optimizer.lr=0.001_data.batch_size=16", "optimizer.lr=0.002_data.batch_size=32"
+    names = [f"0_{of_first}_seed=1", f"1_{of_first}_seed=2", f"2_{of_second}_seed=1", f"3_{of_second}_seed=2"]
+    assert folders(tmp_path) == names
+    settings = [json.loads((tmp_path / "runs" / name / "run.json").read_text())["config"] for name in names]
+    found = [(config["optimizer"]["lr"], config["data"]["batch_size"], config["seed"]) for config in settings]
+    assert found == [(0.001, 16, 1), (0.001, 16, 2), (0.002, 32, 1), (0.002, 32, 2)]
+
+    again = command("train", "-m", *words, pairs, "seed=2,1")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("completed already") == 4
+    assert folders(tmp_path) == names
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-m", "zip(seed=1,2 epochs=1,2,3)"], "seed has 2, epochs has 3"),
+        (["-m", "zip(seed=1,2 nokey=1,2)"], "nokey: no such key"),
+        (["-m", "zip(seed=1,2 model=resnet31,nothing)"], "model=nothing: no such option"),
+        (["zip(seed=1,2 epochs=1,2)"], "add -m"),
+        (["-m", "zip(seed=1,2 epochs=1,2)", "hydra/sweeper=optuna"], "hydra/sweeper=optuna chooses its own values"),
+        (["-m", "zip(seed=1,2 optimizer.lr=1,2)", "optimizer.lr=3"], "optimizer.lr: is given twice"),
+        (["-m", "zip(seed=1,2 seed=3,4)"], "seed: is given twice"),
+        (["-m", "zip(seed=1,2 epochs=interval(1,2))"], "must be KEY=VALUE,VALUE"),
+        (["-m", "zip(seed=1,2 hydra.job.chdir=true,false)"], "Hydra's own keys"),
+        (["-m", "zip(name=a b,c)"], "b,c: must be KEY=VALUE,VALUE, and a value with spaces in quotes"),
+        (["-m", "zip()"], "must be zip(KEY=VALUE,VALUE"),
+        (["-m", "zip(seed=1,2"], "must be zip(KEY=VALUE,VALUE"),
+        (["-m", "zip(seed=1,2", "epochs=1,2)"], "in quotes: 'zip(seed=1,2 epochs=1,2)'"),
+        (["-m", "hydra.sweeper.zip=seed"], "must be a list of texts"),
+    ],
+)
+def test_pairs_that_cannot_run_are_one_line_before_anything_runs(
+    words: list[str], said: str, command: Command, tmp_path: Path
+) -> None:
+    settings = [word for word in TINY if not word.startswith("epochs=")]
+    done = command("train", *settings, *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert said in line
+    assert list(tmp_path.rglob("*")) == []
+
+
 @pytest.mark.slow
 def test_a_failure_is_told_at_once_and_stands_in_the_runs_log(command: Command, tmp_path: Path) -> None:
     done = command("train", "-m", *SHORT, "optimizer=sgd", "optimizer.lr=0.001,1e30,0.002")

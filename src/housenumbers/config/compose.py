@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from housenumbers.config.messages import one_line
+from housenumbers.config.paired_values import is_zip, move_zips
 from housenumbers.config.schema import TrainConfig, known_keys, register_schemas
 from housenumbers.config.validate import validate_config
 from housenumbers.runtime.errors import UserError
@@ -77,7 +78,8 @@ def one_line_package_error(package: str | None) -> Iterator[None]:
 def hydra_arguments(arguments: Sequence[str]) -> list[str]:
     """The command line in the form that Hydra accepts. Resolves combinations of Hydra's flags.
 
-    With -m, `--cfg` and `--info` show the settings that all runs share. Raises UserError for flags that conflict.
+    With -m, `--cfg` and `--info` show the settings that all runs share. `zip(...)` becomes `hydra.sweeper.zip`.
+    Raises UserError for flags that conflict.
     """
     flags = get_args_parser().parse_intermixed_args(list(arguments))  # checked by check_arguments
     shown = [f"--{name.replace('_', '-')}" for name in ("cfg", "info", "shell_completion") if getattr(flags, name)]
@@ -103,9 +105,9 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
         return (
             ["hydra.mode=MULTIRUN", *(argument for argument in others if not _sweeps(argument))]
             if flags.multirun
-            else others
+            else move_zips(others)
         )
-    return list(arguments)
+    return move_zips(arguments)
 
 
 def shown_package(arguments: Sequence[str]) -> str | None:
@@ -140,6 +142,8 @@ def _check_completion(arguments: Sequence[str]) -> None:
 
 def _sweeps(argument: str) -> bool:
     """Whether the argument gives a key several values. `--cfg` and `--info` accept one value for each key."""
+    if is_zip(argument):
+        return True
     try:
         return OverridesParser.create().parse_override(argument).is_sweep_override()
     except HydraException:

@@ -12,6 +12,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
 from housenumbers.config.messages import unknown_key_message
+from housenumbers.config.paired_values import check_zip, is_zip
 from housenumbers.config.schema import known_keys
 from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError
@@ -30,7 +31,9 @@ def check_arguments(arguments: Sequence[str]) -> None:
         before = arguments[number - 1] if number else ""
         if not argument and before.startswith("-"):
             raise UserError(f"{before}: needs a value (--hydra-help lists the flags)")
-        if not argument.startswith("-"):
+        if is_zip(argument):
+            check_zip(argument, arguments[number + 1 :])
+        elif not argument.startswith("-"):
             _check_setting(argument, arguments[number + 1 :])
     _check_flags(arguments)
     for note in preset_conflicts(arguments):

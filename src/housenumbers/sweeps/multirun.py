@@ -1,17 +1,22 @@
 """A plain multirun: each run's folder is named by what varies, and repeating the command runs what is missing."""
 
 import hashlib
+import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from housenumbers.config.paired_values import check_separate, paired_overrides
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.validate import validate_composed
 from housenumbers.config.values import config_to_dict, without_machine_keys
@@ -24,6 +29,18 @@ from housenumbers.tracking.spread import seed_summary
 AUTOMATIC = "auto"  # the value of hydra.sweep.subdir that selects automatic folder names
 _LONGEST = 100  # characters of a folder's name
 _Job = Sequence[str]  # the overrides of a run
+
+
+def jobs_of(overrides: list[Override], zips: Sequence[str], parser: OverridesParser) -> list[list[str]]:
+    """The overrides of each run: every row of each zip() with every combination of the other values.
+
+    The rows vary slowest, so that for example the seeds of a pair follow each other. Raises UserError for a zip() whose
+    keys differ in their numbers of values, or with a key that is also given elsewhere.
+    """
+    check_separate(zips, [override.get_key_element().lstrip("+~") for override in overrides])
+    tables = [paired_overrides(text, parser) for text in zips]
+    (others,) = BasicSweeper.split_arguments(overrides, None)
+    return [[*itertools.chain(*rows), *other] for *rows, other in itertools.product(*tables, others)]
 
 
 def run_multirun(

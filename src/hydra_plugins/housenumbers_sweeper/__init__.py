@@ -26,6 +26,7 @@ class SweeperConfig(OptunaSweeperConf):
     gpus_per_trial: int = 1
     timeout: Any = None
     keep_checkpoints: str = "all"
+    zip: list[str] = field(default_factory=list)  # of plain multiruns; refused where it is not empty
     params: Any = None  # nested like the configuration, so that the command line can override single keys
 
 
@@ -35,10 +36,15 @@ ConfigStore.instance().store(group="search", name="none", node={}, replace=True)
 
 
 class MultirunSweeper(BasicSweeper):
-    """Hydra's basic sweeper, extended: names folders by what varies and continues runs found in them."""
+    """Hydra's basic sweeper, extended: names folders by what varies, continues runs found in them, and pairs values."""
+
+    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None, zip: Any = ()) -> None:
+        super().__init__(max_batch_size, params)
+        self._zip = zip
 
     def sweep(self, arguments: list[str]) -> Any:
-        from housenumbers.sweeps.multirun import run_multirun
+        from housenumbers.config.paired_values import zip_texts
+        from housenumbers.sweeps.multirun import jobs_of, run_multirun
 
         assert self.config is not None
         assert self.launcher is not None
@@ -47,7 +53,8 @@ class MultirunSweeper(BasicSweeper):
             raise UserError(f"hydra.sweeper.max_batch_size={self.max_batch_size}: must be 1 or more, or null")
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        batches = self.split_arguments(overrides, self.max_batch_size)
+        jobs = jobs_of(overrides, zip_texts(self._zip), parser)
+        batches = list(self.split_overrides_to_chunks(jobs, self.max_batch_size))
         return run_multirun(batches, self.config, self.hydra_context.config_loader, self.launcher)
 
 
