@@ -35,7 +35,8 @@ def main() -> None:
     with one_line_errors():
         command = ImageCommand(Arguments, ["device", "threads", "tta", "tta_invert"])
         trained = command.load_model(of_numbers=False)
-        from housenumbers.prediction.predict_files import format_predictions, predict_files
+        with fast_process.imports():
+            from housenumbers.prediction.predict_files import format_predictions, predict_files
 
         all_views = command.arguments.views == "all"
         if not all_views and trained.about_views is not None:

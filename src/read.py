@@ -36,7 +36,8 @@ def main() -> None:
     with one_line_errors():
         command = ImageCommand(Arguments, ["device", "threads"])
         trained = command.load_model(of_numbers=True)
-        from housenumbers.prediction.read_numbers import format_readings, read_files
+        with fast_process.imports():
+            from housenumbers.prediction.read_numbers import format_readings, read_files
 
         readings = read_files(trained, command.files, command.tell_unreadable, command.arguments.min_confidence)
         command.print_and_exit(format_readings(command.with_progress(readings), command.arguments.format))

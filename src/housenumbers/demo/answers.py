@@ -59,10 +59,10 @@ class Models:
 
 def answer(trained: TrainedModel, content: bytes, drawn: bool) -> dict[str, Any]:
     """What the model says about an image's bytes, or a drawing's. Raises UserError where they are not an image."""
-    decode = decode_drawing if drawn else decode_image
     if not trained.config.data.has_numbers:
-        return answer_image(trained, decode(content))
-    return answer_number(trained, decode(content, partial(read_number_image, width=trained.config.data.width)))
+        return answer_image(trained, decode_drawing(content) if drawn else decode_image(content))
+    read = partial(read_number_image, width=trained.config.data.width)
+    return answer_number(trained, decode_drawing(content, read, square=False) if drawn else decode_image(content, read))
 
 
 def answer_number(trained: TrainedModel, image: Tensor) -> dict[str, Any]:

@@ -14,7 +14,7 @@ Read = Callable[[IO[bytes]], torch.Tensor]
 MOST_BYTES = 10_000_000
 MOST_PIXELS = 25_000_000  # a phone's photo has 12 million
 _FAINT = 32  # grey levels: the largest difference from the paper that does not count as ink
-_MARGIN = 0.1  # around the strokes, as a fraction of their longer side
+_MARGIN = 0.1  # around the strokes, as a fraction of the crop's height without it
 
 
 def decode_image(content: bytes, read: Read = read_image) -> torch.Tensor:
@@ -41,11 +41,10 @@ def decode_image(content: bytes, read: Read = read_image) -> torch.Tensor:
         raise UserError(f"This image is damaged: {error_reason(error)}") from None
 
 
-def decode_drawing(content: bytes, read: Read = read_image) -> torch.Tensor:
+def decode_drawing(content: bytes, read: Read = read_image, square: bool = True) -> torch.Tensor:
     """Like `decode_image`, for strokes on uniform paper, dark on light or light on dark: crops a margin around them.
 
-    The crop of a digit is a square, since it is read as one.
-
+    The crop is a `square`, as digits are read, or as wide as the strokes of a number.
     Also raises UserError where nothing is drawn.
     """
     decode_image(content)
@@ -57,9 +56,9 @@ def decode_drawing(content: bytes, read: Read = read_image) -> torch.Tensor:
     if box is None:
         raise UserError("The canvas is empty: draw a digit.")
     strokes = canvas.crop(box)
-    border = round(2 * _MARGIN * max(strokes.size) if read is read_image else 2 * _MARGIN * strokes.height)
-    sides = [max(strokes.size)] * 2 if read is read_image else strokes.size
-    width, height = (side + border for side in sides)
+    width, height = [max(strokes.size)] * 2 if square else strokes.size
+    border = round(2 * _MARGIN * height)
+    width, height = width + border, height + border
     cut = Image.new("L", (width, height), paper)
     cut.paste(strokes, ((width - strokes.width) // 2, (height - strokes.height) // 2))
     file = io.BytesIO()
