@@ -10,7 +10,7 @@ EXTRAS ?= dev
 LOCKED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock train test test-all test-trains test-lowest lint format bench demo tensorboard dashboard clean
+.PHONY: help install lock train test test-all test-trains test-lowest lint format bench demo predict read images-are-named tensorboard dashboard clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -56,10 +56,17 @@ format: $(VENV)/.installed-dev  ## mend style and format
 bench: $(VENV)/.installed  ## speed of the training loop, against the bare step and the usual loop
 	$(IN_VENV)python benchmarks/training_loop.py
 
-demo:  ## a page to try a trained model, at http://localhost:7860
-	@find outputs multirun -name best.pt 2>/dev/null | grep -q . || { echo "error: no trained model in outputs/ or multirun/: train one (make train)"; exit 1; }
-	@$(MAKE) --no-print-directory $(VENV)/.installed-demo
-	$(IN_VENV)python src/demo.py
+demo: $(VENV)/.installed-demo  ## a page that reads the number in a photo, at http://localhost:7860; no training needed
+	$(IN_VENV)python src/demo.py $(if $(RUN),'run=$(RUN)')
+
+predict: images-are-named $(VENV)/.installed  ## the digit that each image shows: IMAGES=FILE or FOLDER; no training needed
+	@$(IN_VENV)python src/predict.py 'images=$(IMAGES)' $(if $(RUN),'run=$(RUN)')
+
+read: images-are-named $(VENV)/.installed  ## the same for whole numbers
+	@$(IN_VENV)python src/read.py 'images=$(IMAGES)' $(if $(RUN),'run=$(RUN)')
+
+images-are-named:
+	@test -n '$(IMAGES)' || { echo "error: IMAGES: must be given: make $(MAKECMDGOALS) IMAGES=photo.png, or a folder"; exit 1; }
 
 tensorboard: $(VENV)/.installed  ## TensorBoard on all runs, at http://localhost:6006
 	$(IN_VENV)tensorboard --logdir_spec outputs:outputs,multirun:multirun --host localhost

@@ -3,24 +3,26 @@
 import sys
 from dataclasses import dataclass
 
+from housenumbers.pretrained import NUMBERS
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import one_line_errors
 
 
 @dataclass
 class Arguments:
-    """A page to try a model: drop, paste or draw a digit, and see the ten probabilities and what the model looks at.
+    """A page to try a model: drop, paste or draw a number or a digit, and see what the model reads, and how sure it is.
 
     python src/demo.py                  serves it to this machine alone, until Ctrl-C, and prints its address
     python src/demo.py run=best port=0  on any free port
 
-    run=last|best|NAME|FOLDER|FILE   which model is selected first; the page offers all saved runs
+    run=last|best|NAME|FOLDER|FILE   which model is selected first; without it pretrained_numbers. The page offers
+                                     the two models that come with the code, and all saved runs
     trials=true                      and the trials of sweeps
     port=7860, host=127.0.0.1        where it is served; others can see it with host=0.0.0.0
     device=, threads=                replace the run's own
     It downloads nothing, and keeps no image."""
 
-    run: str = "last"
+    run: str = NUMBERS
     host: str = "127.0.0.1"
     port: int = 7860
     trials: bool = False

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from housenumbers.config.command_line import parse
+from housenumbers.pretrained import DIGITS
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import one_line_errors
 
@@ -15,15 +16,17 @@ class Arguments:
 
     python src/export.py run=best                    model.onnx in the run's folder, for ONNX Runtime and others
     python src/export.py run=best format=torch       model.pt2, for PyTorch alone
+    python src/export.py run=best format=weights     model.pt, a small checkpoint (float16) for this project's run=
     python src/export.py run=FOLDER file=digits.onnx where it goes; a folder that is not there is made, and named
 
-    run=last|best|NAME|FOLDER|FILE   which model; last is the newest completed run, and said on standard error
+    run=last|best|NAME|FOLDER|FILE   which model, said on standard error; last is the newest completed run. Without it
+                                     pretrained_digits, which comes with the code; there is pretrained_numbers, too
     threads=, data.root=FOLDER, data.cache= and data.verify= replace the run's own
     Images, uint8 [N, 3, 32, 32] RGB, go in; calibrated probabilities [N, 10] come out. The file is loaded again and
-    compared with the model on test crops, or rendered digits where the run's data are not there. One that disagrees is
-    not kept; the exit code is then 2."""
+    compared with the model on test crops, or rendered digits where the run's data are not there; a checkpoint on the
+    validation part. One that disagrees is not kept; the exit code is then 2."""
 
-    run: str = "last"
+    run: str = DIGITS
     format: str = "onnx"
     file: str | None = None
 
@@ -42,12 +45,14 @@ def main() -> None:
         choice = find_run(arguments.run)
         from housenumbers.evaluation.trained_model import load_trained_model
         from housenumbers.prediction.export import export, summary
+        from housenumbers.prediction.export_weights import export_weights
 
         trained = load_trained_model(choice.path, [*overrides, "device=cpu"])
         choice.tell()
         print(trained.about_temperature, file=sys.stderr)
         folder = None if file is None else topmost_missing_folder(file)
-        exported = export(trained, arguments.format, file)
+        is_checkpoint = arguments.format == "weights"
+        exported = export_weights(trained, file) if is_checkpoint else export(trained, arguments.format, file)
         if folder is not None:
             print(f"{folder}: this folder was made", file=sys.stderr)
         print(summary(exported))

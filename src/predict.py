@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from housenumbers.prediction.image_command import ImageCommand
+from housenumbers.pretrained import DIGITS
 from housenumbers.runtime import fast_process
 from housenumbers.runtime.errors import one_line_errors
 
@@ -13,12 +14,13 @@ from housenumbers.runtime.errors import one_line_errors
 class Arguments:
     """Says which digit each image shows, and how sure the model is: its calibrated probability.
 
-    python src/predict.py run=best images=photo.png             one file: any size, mode and format that Pillow reads
-    python src/predict.py run=best images=[photo.png,FOLDER]    several; of a folder all files in it and below
-    python src/predict.py run=best 'images=**/*.jpg'            a pattern
+    python src/predict.py images=photo.png                      one file: any size, mode and format that Pillow reads
+    python src/predict.py images=[photo.png,FOLDER]             several; of a folder all files in it and below
+    python src/predict.py run=best 'images=**/*.jpg'            a pattern, by a model of yours
     find . -name '*.png' | python src/predict.py images=-       paths from standard input, one on each line
 
-    run=last|best|NAME|FOLDER|FILE   which model; last is the newest completed run, and said on standard error
+    run=last|best|NAME|FOLDER|FILE   which model, said on standard error; last is the newest completed run. Without it
+                                     pretrained_digits, which comes with the code, trained on rendered images alone
     format=table|jsonl|csv           for people, or for programs: file, label, confidence and ten probabilities
     device=, threads=                replace the run's own; without threads= one thread labels up to eight images
     views=unsure|all                 with test-time augmentation: further views only of images whose label they could
@@ -26,7 +28,7 @@ class Arguments:
     tta=0 tta_invert=false           one view of each image: sooner still, and a little worse
     Files that cannot be read are told on standard error and skipped; the exit code is then 1."""
 
-    run: str = "last"
+    run: str = DIGITS
     format: Literal["table", "jsonl", "csv"] = "table"
     views: Literal["unsure", "all"] = "unsure"
 

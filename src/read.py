@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Interval
 
 from housenumbers.prediction.image_command import ImageCommand
+from housenumbers.pretrained import NUMBERS
 from housenumbers.runtime import fast_process
 from housenumbers.runtime.errors import one_line_errors
 
@@ -14,12 +15,13 @@ from housenumbers.runtime.errors import one_line_errors
 class Arguments:
     """Reads the whole number that each image shows, and says how sure the model is: its calibrated probability.
 
-    python src/read.py run=last images=plate.png               one file: any size, mode and format that Pillow reads
-    python src/read.py run=last images=[plate.png,FOLDER]      several; of a folder all files in it and below
-    python src/read.py run=last 'images=**/*.jpg'              a pattern
+    python src/read.py images=plate.png                        one file: any size, mode and format that Pillow reads
+    python src/read.py images=[plate.png,FOLDER]               several; of a folder all files in it and below
+    python src/read.py run=last 'images=**/*.jpg'              a pattern, by a model of yours
     find . -name '*.png' | python src/read.py images=-         paths from standard input, one on each line
 
-    run=last|best|NAME|FOLDER|FILE   which model; last is the newest completed run, and said on standard error
+    run=last|best|NAME|FOLDER|FILE   which model, said on standard error; last is the newest completed run. Without it
+                                     pretrained_numbers, which comes with the code, trained on rendered images alone
     format=table|jsonl|csv           for people, or for programs: file, number, confidence, and that of each digit
     min_confidence=0.9               leaves a number empty that is less sure
     device=, threads=                replace the run's own; without threads= one thread reads up to eight images
@@ -27,7 +29,7 @@ class Arguments:
     is empty, and its confidence the probability that there is one after all.
     Files that cannot be read are told on standard error and skipped; the exit code is then 1."""
 
-    run: str = "last"
+    run: str = NUMBERS
     format: Literal["table", "jsonl", "csv"] = "table"
     min_confidence: Annotated[float, Interval(ge=0, le=1)] = 0.0
 

@@ -16,14 +16,15 @@ PACKAGE = ROOT / "src" / "housenumbers"
 MAY_IMPORT: dict[str, set[str]] = {
     "runtime": set(),
     "models": set(),
+    "pretrained": {"runtime"},
     "metrics": set(),
     "config": {"runtime"},
     "data": {"config", "metrics", "runtime"},
-    "tracking": {"config", "runtime"},
+    "tracking": {"config", "pretrained", "runtime"},
     "training": {"config", "data", "metrics", "models", "runtime", "tracking"},
     "preflight": {"config", "data", "runtime", "tracking", "training"},
     "sweeps": {"config", "preflight", "runtime", "tracking"},
-    "evaluation": {"config", "data", "metrics", "models", "runtime", "tracking", "training"},
+    "evaluation": {"config", "data", "metrics", "models", "pretrained", "runtime", "tracking", "training"},
     "runs": {
         "config",
         "data",
@@ -36,9 +37,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tracking",
         "training",
     },
-    "prediction": {"config", "data", "evaluation", "metrics", "runtime", "tracking", "training"},
+    "prediction": {"config", "data", "evaluation", "metrics", "pretrained", "runtime", "tracking", "training"},
     "reports": {"config", "data", "evaluation", "metrics", "runtime", "tracking"},
-    "demo": {"data", "evaluation", "prediction", "reports", "runtime", "tracking"},
+    "demo": {"data", "evaluation", "prediction", "pretrained", "reports", "runtime", "tracking"},
 }  # fmt: skip
 
 

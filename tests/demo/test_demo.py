@@ -5,17 +5,17 @@ import base64
 import http.client
 import io
 import json
-import os
+import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import psutil
@@ -36,6 +36,7 @@ from housenumbers.demo.server import application
 from housenumbers.demo.server_socket import check_installed, listen
 from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model
 from housenumbers.prediction.read_numbers import read_images
+from housenumbers.pretrained import MODELS
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.checkpoint import load_checkpoint
 
@@ -270,10 +271,11 @@ def test_a_sweeps_trials_are_offered_where_they_are_asked_for(
     trial = shutil.copytree(finished, Path("multirun/s/trial_0000"))
     record = json.loads((trial / "run.json").read_text())
     (trial / "run.json").write_text(json.dumps(record | {"trial": {"number": 0}, "started": "2100"}))
-    assert list(Models(single, []).choices()) == [str(single)]
-    assert list(Models(single, [], trials=True).choices()) == [str(single), str(trial)]
+    pretrained = [str(model.file) for model in MODELS.values()]
+    assert list(Models(single, []).choices()) == [str(single), *pretrained]
+    assert list(Models(single, [], trials=True).choices()) == [str(single), *pretrained, str(trial)]
     asked_for = Models(trial, []).choices()
-    assert list(asked_for) == [str(trial), str(single)]
+    assert list(asked_for) == [str(trial), *pretrained, str(single)]
     assert asked_for[str(trial)].startswith("finished, resnet31, digits, ")
 
 
@@ -312,9 +314,21 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         check_installed()
 
 
-def test_make_says_that_there_is_no_run_yet(tmp_path: Path) -> None:
-    make = Path(__file__).parents[2] / "Makefile"
-    done = subprocess.run(["make", "-f", make, "demo"], cwd=tmp_path, capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 2
-    assert "no trained model" in done.stdout
-    assert "make train" in done.stdout
+def test_without_a_run_it_reads_numbers_and_offers_both_models_of_the_code(tmp_path: Path) -> None:
+    write_digit(tmp_path / "digit.png")
+    process = start(tmp_path, "threads=1")
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().split(" ")[0]
+        page = urlopen(address).read().decode()
+        offered = re.findall(r'<option value="(.*?)">(\w+): ', page)
+        assert [(Path(file), name) for file, name in offered] == [(model.file, name) for name, model in MODELS.items()]
+        for (file, _), key in zip(offered, ("number", "probabilities"), strict=True):
+            query = urlencode({"run": file})
+            with urlopen(f"{address}/answer?{query}", (tmp_path / "digit.png").read_bytes()) as answer:
+                assert key in json.load(answer)
+    finally:
+        process.terminate()
+        _, told = process.communicate()
+    assert told.startswith("run=pretrained_numbers: whole numbers, a model that comes with the code")
+    assert not (tmp_path / "outputs").exists()

@@ -43,8 +43,8 @@ def test_each_command_says_which_run_it_took(home: Path, command: Command) -> No
     place, passed_over = folder.relative_to(home), newer.relative_to(home)
     for verb, words in (
         ("evaluate", ["split=validation"]),
-        ("predict", [f"images={image}"]),
-        ("export", ["format=torch"]),
+        ("predict", ["run=last", f"images={image}"]),
+        ("export", ["run=last", "format=torch"]),
         ("report", ["run=last"]),
         ("report", [f"runs=[finished,{newer}]"]),
     ):

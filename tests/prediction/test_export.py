@@ -257,7 +257,7 @@ def test_every_option_of_conf_model_can_be_exported(name: str, tmp_path: Path) -
 def test_without_its_data_it_is_checked_on_rendered_digits(tmp_path: Path) -> None:
     words = ("data=svhn", "data.download=true", "data.root=nowhere", "data.cache=nowhere")
     made = export(load_trained_model(checkpoint(tmp_path / "alone.pt", *TINY_NET, *words)), "torch")
-    assert "rendered digits" in made.crops
+    assert "rendered digits" in made.checked
     assert "non-commercial" in made.metadata["data_licence"]
     assert not {"test_accuracy", "validation_accuracy", "git_commit"} & made.metadata.keys()  # it lies alone
 

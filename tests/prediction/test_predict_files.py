@@ -179,7 +179,7 @@ def test_without_validation_the_temperature_is_1_and_it_says_so(tmp_path: Path, 
     home.mkdir()
     views = ("tta=1", "tta_invert=true")
     assert run_in(home, "train", *TINY, "epochs=1", "data.val_fraction=0", *views).returncode == 0
-    done = run_in(home, "predict", f"images={images}")
+    done = run_in(home, "predict", "run=last", f"images={images}")
     assert done.returncode == 0, done.stderr
     assert "not calibrated: there is no validation part (data.val_fraction=0)" in done.stderr
     assert re.search(r"1 to 10 views of each image: stops at a margin of \d+\.\d\d \(\d+ training crops\)", done.stderr)

@@ -15,16 +15,20 @@ from housenumbers.evaluation.occlusion import occlusion, overlay_importance
 from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
 from housenumbers.prediction.predict_files import predict_images
 from housenumbers.prediction.read_numbers import read_images
+from housenumbers.pretrained import MODELS
 from housenumbers.reports.page import png
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_index import all_runs, caption
 
 # A generator key that no run uses for training or test, and a difficulty that is easy for people.
 _EXAMPLES, _DIFFICULTY = (0, 2), 0.4
+_PRETRAINED = {str(model.file): f"{name}: {model.reads}, comes with the code" for name, model in MODELS.items()}
 
 
 class Models:
-    """The models that the page offers. `first` is the run's folder or checkpoint that is selected initially.
+    """The models that the page offers: those that come with the code, and all runs.
+
+    `first` is the run's folder or checkpoint that is selected initially.
 
     Trials of sweeps are offered only with `trials`.
     """
@@ -38,11 +42,15 @@ class Models:
         self.load(next(iter(self.choices())))
 
     def choices(self) -> dict[str, str]:
-        """The captions of all runs with a best checkpoint, by folder, with the initially selected run first."""
-        saved = {run["folder"]: run for run in all_runs() if checkpoint_path(Path(run["folder"])).exists()}
-        first = next((folder for folder in saved if Path(folder).resolve() == self._first.resolve()), str(self._first))
-        offered = {folder: caption(run) for folder, run in saved.items() if self._trials or not run.get("trial")}
-        choices = {first: caption(saved[first]) if first in saved else str(self._first)} | offered
+        """The captions of all models, with the initially selected one first, then those that come with the code.
+
+        The others are all runs with a best checkpoint, by folder.
+        """
+        runs = [run for run in all_runs() if checkpoint_path(Path(run["folder"])).exists()]
+        captions = {run["folder"]: caption(run) for run in runs} | _PRETRAINED
+        first = next((place for place in captions if Path(place).resolve() == self._first.resolve()), str(self._first))
+        offered = [run["folder"] for run in runs if self._trials or not run.get("trial")]
+        choices = {place: captions.get(place, place) for place in (first, *_PRETRAINED, *offered)}
         self._offered |= set(choices)
         return choices
 

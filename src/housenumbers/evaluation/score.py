@@ -19,6 +19,7 @@ from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
 from housenumbers.evaluation.whole_numbers import numbers_right
 from housenumbers.metrics import tasks
+from housenumbers.pretrained import pretrained_name
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import plural
@@ -97,9 +98,11 @@ def recalibrate(run: Path, overrides: Sequence[str]) -> dict[str, float]:
     """Fits temperature and stopping rule on the run's validation part and writes them into the checkpoint.
 
     The end of a run does the same. For a run that did not end, or a checkpoint of a version without temperatures.
-    Raises as `evaluate_run`, and where another process works on the run.
+    Raises as `evaluate_run`, where another process works on the run, and for weights that come with the code.
     """
     file = checkpoint_path(run)
+    if name := pretrained_name(file):
+        raise UserError(f"calibrate=true: {name} is calibrated already, and is not changed: name a run of yours")
     folder = enclosing_run(file) if file.exists() else None  # the lock would make the folder of a missing file
     with RunFolder(folder).locked() if folder else nullcontext():
         trained = load_trained_model(run, overrides)

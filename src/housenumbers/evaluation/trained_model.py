@@ -17,6 +17,7 @@ from housenumbers.evaluation.few_views import StoppingRule, predict_with_few_vie
 from housenumbers.evaluation.input_check import check_images, checked_before, register_input_check
 from housenumbers.metrics.views import predict_views, view_count
 from housenumbers.models.fold_batch_norm import fold_batch_norms
+from housenumbers.pretrained import check_sha256, pretrained_name
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import InputError, UserError
 from housenumbers.runtime.memory import disable_malloc_trimming, is_out_of_memory, one_line_memory_errors
@@ -140,7 +141,12 @@ class TrainedModel:
 
     @property
     def home(self) -> Path:
-        """The folder for files about the model: the run's folder, or the checkpoint's."""
+        """The folder for files about the model: the run's folder, or the checkpoint's.
+
+        Of weights that come with the code it is one below outputs/: the package is left as it is.
+        """
+        if name := pretrained_name(self.file):
+            return Path("outputs") / name
         return enclosing_run(self.file) or self.file.parent
 
 
@@ -157,6 +163,8 @@ def load_trained_model(run: Path | str, overrides: Sequence[str] = ()) -> Traine
     `device`, `threads`, and the location of the data. Raises UserError for errors that a user can fix.
     """
     file = checkpoint_path(Path(run))
+    if name := pretrained_name(file):
+        check_sha256(name)
     content = load_checkpoint(file)
     check_owner(content, file)
     config = load_saved_config(content["config"], str(file), overrides)

@@ -63,9 +63,8 @@ class Exported(NamedTuple):
 
     file: Path
     metadata: Metadata
-    crops: str  # the images of the check
-    difference: float  # the largest between the file's probabilities and the model's own
-    snippet: str  # code that uses the file
+    checked: str  # the images of the check, and its result
+    snippet: str  # what uses the file
 
 
 class _Format(NamedTuple):
@@ -92,19 +91,17 @@ class _Pipeline(nn.Module):
 
 
 def export(trained: TrainedModel, form: str, file: Path | None = None) -> Exported:
-    """Writes `trained`, which is on the CPU, to `file`, by default in its run's folder, as `form`: onnx or torch.
+    """Writes `trained`, which is on the CPU, to `file`, by default `default_file`, as `form`: onnx or torch.
 
     The program takes `images`, uint8 `[N, 3, 32, 32]` RGB, N >= 1, and returns `probabilities`, float32 `[N, 10]`:
     calibrated, and with test-time augmentation where the run's final scores have it. That of a reader of whole numbers
     takes any width W, and returns those of ten digits and the blank at each place, `[N, T, 11]`. The file is loaded
-    again and
-    compared with the model before it gets its name. Raises UserError, and leaves no file, where the model cannot
-    be exported, or a probability differs by more than TOLERANCE.
+    again and compared with the model before it gets its name. Raises UserError, and leaves no file, where the model
+    cannot be exported, or a probability differs by more than TOLERANCE.
     """
-    last = "_last" if trained.file.stem == "last" else ""
-    file = file or trained.home / f"model{last}{SUFFIXES[form]}"
+    file = file or default_file(trained, form)
     writer, metadata = _FORMATS[form], describe(trained)
-    crops, images = _crops(trained)
+    crops, images = check_images(trained)
     expected = trained.logits(images, all_views=True).softmax(dim=-1)
     differences: list[float] = []
 
@@ -125,7 +122,18 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
     with tqdm(total=0, desc="tracing", bar_format="{desc}", leave=False, disable=None) as bar, _one_line(trained.file):
         program = _traced(trained, writer.layout)
         write_atomically(file, write)
-    return Exported(file, metadata, crops, differences[0], writer.snippet.format(file=str(file)))
+    checked = (
+        f"checked on {crops} in batches of {', '.join(map(str, _BATCHES))}: "
+        f"probabilities differ by at most {differences[0]:.1e}\n"
+        "an image of any size and mode becomes such an image by the lines in docs/use.md"
+    )
+    return Exported(file, metadata, checked, writer.snippet.format(file=str(file)))
+
+
+def default_file(trained: TrainedModel, form: str) -> Path:
+    """Where the model is written as `form` if nothing else is asked for: in its run's folder."""
+    last = "_last" if trained.file.stem == "last" else ""
+    return trained.home / f"model{last}{SUFFIXES[form]}"
 
 
 def describe(trained: TrainedModel) -> dict[str, str]:
@@ -160,9 +168,7 @@ def summary(exported: Exported) -> str:
         [
             f"{exported.file}, {exported.file.stat().st_size / 1e6:.1f} MB",
             *(f"  {name:<{width}}{value}" for name, value in exported.metadata.items()),
-            f"checked on {exported.crops} in batches of {', '.join(map(str, _BATCHES))}: "
-            f"probabilities differ by at most {exported.difference:.1e}",
-            "an image of any size and mode becomes such an image by the lines in docs/use.md",
+            exported.checked,
             "",
             exported.snippet,
         ]
@@ -181,11 +187,14 @@ def _traced(trained: TrainedModel, layout: torch.memory_format) -> ExportedProgr
     return program
 
 
-def _crops(trained: TrainedModel) -> tuple[str, Tensor]:
+def check_images(trained: TrainedModel) -> tuple[str, Tensor]:
     """The images of the check, as many as _BATCHES take, and a description: test crops, or rendered digits."""
     count = sum(_BATCHES)
+    data = replace(trained.config.data, download=False)
+    if data.name.startswith("synthetic"):
+        data = replace(data, size=4 * count)  # to render no more than needed: a quarter is for test
     try:
-        images = load_test(replace(trained.config.data, download=False)).images
+        images = load_test(data).images
     except UserError:
         fonts = glyphs.load_fonts(glyphs.font_files("matplotlib")[:3])  # reading a font takes a while
         pixels = render.render_many((0,), 0.5, fonts, range(count))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from housenumbers.runtime.errors import UserError
 
-SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "weights": ".pt"}
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -14,9 +14,11 @@ def check_export_format(form: str, file: Path | None) -> None:
     """Raises UserError where the format is unknown or its packages are missing, or `file` has another suffix or cannot
     be written."""
     if form not in SUFFIXES:
-        raise UserError(f"format={form}: must be {' or '.join(SUFFIXES)}")
+        raise UserError(f"format={form}: must be {', '.join(list(SUFFIXES)[:-1])} or {list(SUFFIXES)[-1]}")
     if file is not None and (file.suffix != SUFFIXES[form] or file.is_dir()):
         raise UserError(f"file={file}: must be the name of a file that ends in {SUFFIXES[form]}, as format={form} asks")
+    if file is not None and file.parent.name == "checkpoints" and file.name in ("best.pt", "last.pt"):
+        raise UserError(f"file={file}: is a run's own, from which it goes on: name another file")
     if file is not None:
         place = next(folder for folder in file.absolute().parents if os.path.lexists(folder))
         if not place.is_dir():

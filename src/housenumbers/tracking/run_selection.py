@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from housenumbers.pretrained import MODELS
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
@@ -26,12 +27,15 @@ class SelectedRun(NamedTuple):
 
 
 def find_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
-    """The run for `wanted`: a folder, a file, `last`, `best`, or the `name` of runs below `homes`.
+    """The run for `wanted`: a folder, a file, `last`, `best`, one of `pretrained.MODELS`, or the `name` of runs below
+    `homes`.
 
     Considers only runs with a checkpoint. `last`, and a name that several runs share, selects the newest run: completed
     runs come before others, and single runs before trials of a sweep. `best` selects the highest validation accuracy
     among completed runs with the data option of the newest completed run. Raises UserError where there is none.
     """
+    if wanted in MODELS:
+        return _pretrained(wanted)
     path = Path(wanted)
     if wanted not in ("last", "best") and (path.is_file() or _is_run(path)):
         return SelectedRun(path)
@@ -46,6 +50,12 @@ def find_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
     if not saved:
         raise UserError(f"run={wanted}: {_nothing(wanted, runs, homes)}")
     return _newest(wanted, saved)
+
+
+def _pretrained(wanted: str) -> SelectedRun:
+    file, reads = MODELS[wanted]
+    about = f"{reads}, a model that comes with the code, trained on rendered images alone"
+    return SelectedRun(file, f"run={wanted}: {about}; run=last takes your newest run")
 
 
 def _is_run(path: Path) -> bool:
@@ -94,7 +104,8 @@ def _nothing(wanted: str, runs: Sequence[Run], homes: Sequence[Path]) -> str:
         return f"no run with a checkpoint below {places}: train one (make train), or name a folder"
     if runs:
         return f"no run of that name has a checkpoint yet: {runs[0]['folder']} is {runs[0]['status']}"
-    return "no such folder, file or name of a run: use last, best, a run's folder or name, or a checkpoint"
+    names = f"last, best, {', '.join(MODELS)}"
+    return f"no such folder, file or name of a run: use {names}, a run's folder or name, or a checkpoint"
 
 
 def _kind(run: Run) -> tuple[str, bool]:

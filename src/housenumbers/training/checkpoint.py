@@ -25,9 +25,15 @@ FORMAT = 1
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Writes plain data to `path`, atomically. Raises OSError where the disk is full."""
-    buffer = io.BytesIO()  # in memory first: on a full disk torch.save does not raise OSError
+    written = checkpoint_bytes(content)  # in memory first: on a full disk torch.save does not raise OSError
+    write_atomically(path, lambda file: file.write(written))
+
+
+def checkpoint_bytes(content: Mapping[str, Any]) -> memoryview:
+    """Plain data as the bytes of a checkpoint."""
+    buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
-    write_atomically(path, lambda file: file.write(buffer.getbuffer()))
+    return buffer.getbuffer()
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -116,7 +122,7 @@ def _damaged(path: Path, error: Exception) -> UserError:
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], strict: bool = True) -> None:
-    """`model.load_state_dict`, for weights in the current format of the model.
+    """`model.load_state_dict`, for weights in the current format of the model. They are cast to its types.
 
     A plain dictionary lacks the format version of each module, without which some models load nothing (MNASNet).
     """
