@@ -234,3 +234,24 @@ def test_views_prints_equal_labels_and_ratios_and_does_not_train_twice(tmp_path:
     for line in ("of 100 labels differ", "equal labels: ", "calibration error", "views where needed / all views"):
         assert line in done.stdout
     assert (tmp_path / "seed=1/checkpoints/best.pt").read_bytes() == weights
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL_SVHN.exists(), reason="needs the real crops")
+def test_model_cards_writes_what_it_measures_into_the_card(tmp_path: Path) -> None:
+    card = tmp_path / "digits.md"
+    words = ("only=pretrained_digits", "corruptions=false", f"folder={tmp_path}", f"data.root={REAL_SVHN}")
+    card.write_text("Nothing measured.\n")
+    refused = bench("model_cards", *words)
+    assert refused.returncode == 2
+    assert "has no place for what is measured" in refused.stderr
+    measured = "<!-- measured: python benchmarks/model_cards.py data.root=FOLDER -->"
+    card.write_text(f"Before.\n{measured}\nold\n<!-- end -->\nAfter.\n")
+    done = bench("model_cards", *words)
+    assert done.returncode == 0, done.stderr
+    text = card.read_text()
+    assert text.startswith(f"Before.\n{measured}\n| what | value |\n")
+    assert text.endswith("<!-- end -->\nAfter.\n")
+    assert "old" not in text
+    assert re.search(r"\| accuracy on SVHN-6k's test crops \| \d\d\.\d\d % of 1,001 \(95 % interval", text)
+    assert re.search(r"\| expected calibration error on them \| \d+\.\d\d % \|", text)

@@ -93,6 +93,17 @@ def test_what_is_named_by_its_path_needs_no_words() -> None:
         assert find_run(path) == (Path(path), "")
 
 
+def test_the_models_that_come_with_the_code_go_before_what_else_has_their_names() -> None:
+    write_run("outputs/a", 1, name="pretrained_digits")
+    write_run("pretrained_numbers", 2)
+    for name, file in (("pretrained_digits", "digits.pt"), ("pretrained_numbers", "numbers.pt")):
+        choice = find_run(name)
+        assert choice.path.parts[-2:] == ("pretrained", file)
+        assert choice.why.startswith(f"run={name}: ")
+        assert choice.why.endswith("trained on rendered images alone; run=last takes your newest run")
+    assert find_run("./pretrained_numbers") == (Path("pretrained_numbers"), "")
+
+
 def test_nothing_to_choose_from_is_said() -> None:
     for wanted, said in (
         ("last", "train one"),

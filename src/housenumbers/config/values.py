@@ -4,16 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
-# Keys that describe the machine and do not affect results, and their values in conf/ where no option sets others.
-MACHINE_DEFAULTS = {
-    "device": "auto",
-    "threads": None,
-    "data.root": "data",
-    "data.cache": None,
-    "data.download": True,
-    "data.verify": True,
-}
-MACHINE_KEYS = tuple(MACHINE_DEFAULTS)
+# Keys that describe the machine and do not affect results.
+MACHINE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "data.verify")
 
 
 # Keys that earlier versions did not have, and the values that mean the same as their absence. Where configurations are

@@ -9,7 +9,6 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from housenumbers.config.values import MACHINE_DEFAULTS
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics import tasks
@@ -23,6 +22,8 @@ from housenumbers.training.checkpoint import checkpoint_bytes, weights_in
 _TOLERANCE = 0.02  # of a probability: float16 rounds a weight by 2**-11 of it at most
 _ONE_IN = 500  # labels may differ
 _OF_OTHER_FORMATS = ("input", "output", "classes", "weights_sha256")
+# Of a machine, or tied to its folders: replaced by what conf/ has.
+_OF_THE_MACHINE = {"device": "auto", "threads": None, "data.root": "data", "data.cache": None}
 _KEPT = ("config", "calibration", "stopping_rule", "data_sha256")
 
 
@@ -33,10 +34,12 @@ def export_weights(trained: TrainedModel, file: Path | None = None) -> Exported:
     What is read from the file is compared with the model before it gets its name, on the validation part, or on
     test crops or rendered digits where that is not here. Raises UserError, and leaves no file, where a probability
     differs by more than 0.02, or more than one label and 0.2 % of them: rounding decides between two equally likely
-    ones. The hash of a file of `housenumbers.pretrained` is recorded.
+    ones; or where a weight exceeds the range of float16. The hash of a file of `housenumbers.pretrained` is recorded.
     """
     file = file or default_file(trained, "weights")
     content = small_checkpoint(trained.content)
+    if not all(tensor.isfinite().all() for tensor in content["model"].values()):
+        raise UserError(f"{file}: not written: its weights exceed the range of float16: use format=onnx")
     crops, images = _validation_images(trained) or check_images(trained)
     checked: list[str] = []
 
@@ -75,9 +78,9 @@ def _rounded(tensor: Tensor) -> Tensor:
 
 
 def _without_machine(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the default of each key that describes the machine."""
+    """The configuration with the defaults of what describes the machine that trained."""
     config = {**config, "data": dict(config["data"])}
-    for key, value in MACHINE_DEFAULTS.items():
+    for key, value in _OF_THE_MACHINE.items():
         section, _, name = key.rpartition(".")
         (config[section] if section else config)[name] = value
     return config
