@@ -24,14 +24,17 @@ class Arguments:
                                      pretrained_numbers, which comes with the code, trained on rendered images alone
     format=table|jsonl|csv           for people, or for programs: file, number, confidence, and that of each digit
     min_confidence=0.9               leaves a number empty that is less sure
+    find=true                        looks for the number in larger photos first, and tells its box: left, top, width
+                                     and height in pixels
     device=, threads=                replace the run's own; without threads= one thread reads up to eight images
-    An image is to show the number and little else: it is scaled to a height of 32 pixels. Where there is no number it
-    is empty, and its confidence the probability that there is one after all.
+    Without find=true an image is to show the number and little else: it is scaled to a height of 32 pixels. Where there
+    is no number it is empty, and its confidence the probability that there is one after all.
     Files that cannot be read are told on standard error and skipped; the exit code is then 1."""
 
     run: str = NUMBERS
     format: Literal["table", "jsonl", "csv"] = "table"
     min_confidence: Annotated[float, Interval(ge=0, le=1)] = 0.0
+    find: bool = False
 
 
 def main() -> None:
@@ -39,10 +42,13 @@ def main() -> None:
         command = ImageCommand(Arguments, ["device", "threads"])
         trained = command.load_model(of_numbers=True)
         with fast_process.imports():
+            from housenumbers.prediction.find_numbers import find_files
             from housenumbers.prediction.read_numbers import format_readings, read_files
 
-        readings = read_files(trained, command.files, command.tell_unreadable, command.arguments.min_confidence)
-        command.print_and_exit(format_readings(command.with_progress(readings), command.arguments.format))
+        arguments = command.arguments
+        read = find_files if arguments.find else read_files
+        readings = read(trained, command.files, command.tell_unreadable, arguments.min_confidence)
+        command.print_and_exit(format_readings(command.with_progress(readings), arguments.format, arguments.find))
 
 
 if __name__ == "__main__":

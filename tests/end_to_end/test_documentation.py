@@ -129,6 +129,7 @@ def small(command: str, home: Path) -> str:
         command.replace("OTHER_RUN", str(other))
         .replace("NUMBERS_RUN", str(numbers))
         .replace("PLATES", str(home / "images/1"))
+        .replace("PHOTOS", str(home / "images/1"))
         .replace("RENDERED_RUN", str(rendered))
         .replace("RUN_FOLDER", str(finished))
         .replace("FOLDER", str(home / "data"))

@@ -26,6 +26,13 @@ def fit_canvas(pixels: np.ndarray, width: int) -> Tensor:
     return _padded(scaled, width)
 
 
+def without_padding(image: Tensor) -> np.ndarray:
+    """An image `[3, H, W]` as `[H, W', 3]`, without the columns at both ends that repeat the ones beside them."""
+    pixels = image.permute(1, 2, 0).numpy()
+    (changes,) = (pixels[:, 1:] != pixels[:, :-1]).any(axis=(0, 2)).nonzero()
+    return pixels[:, changes[0] : changes[-1] + 2] if len(changes) else pixels
+
+
 def read_number_image(file: Path | IO[bytes], width: int) -> Tensor:
     """An image file as uint8 `[3, 32, W]` RGB: upright, scaled to the height, its border repeated on both sides.
 

@@ -58,9 +58,9 @@ def render_number(
     """
     rng = np.random.default_rng(key)
     severity = difficulty * rng.uniform(0.5, 1)
-    digits = _digits(rng)
+    digits = random_digits(rng)
     font = fonts[int(rng.integers(len(fonts)))]
-    string, marks = _arrange(rng, font, digits, min(1, 2 * difficulty), defects)
+    string, marks = arrange(rng, font, digits, min(1, 2 * difficulty), defects)
     view, canvas_width = _frame(rng, string, severity, defects)
     shown = string + marks if digits or rng.random() < 0.5 else []
     layout = Layout(shown, _box(string + marks), view, canvas_width)
@@ -71,7 +71,7 @@ def render_number(
     return fit_canvas(np.asarray(photo), width), digits
 
 
-def _digits(rng: Generator) -> list[int]:
+def random_digits(rng: Generator) -> list[int]:
     count = int(np.searchsorted(np.cumsum(_LENGTHS), rng.random()))
     digits, lot, other = rng.integers(10, size=5), rng.random(), int(rng.integers(1, 10))
     if digits[0] == 0 and lot > _LEADING_ZERO:
@@ -79,7 +79,7 @@ def _digits(rng: Generator) -> list[int]:
     return digits[:count].tolist()
 
 
-def _arrange(rng: Generator, font: Font, digits: list[int], likely: float, defects: Defects) -> tuple[String, String]:
+def arrange(rng: Generator, font: Font, digits: list[int], likely: float, defects: Defects) -> tuple[String, String]:
     """Digits from left to right or, rarely, downwards, and the marks beside them. The digits' middle is the origin.
 
     Where there are no digits, some marks are in their place. `likely`, up to 1, scales the chances of what is unusual.

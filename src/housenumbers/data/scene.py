@@ -47,12 +47,13 @@ class Layout(NamedTuple):
     box: Box
     view: Matrix  # maps canvas pixels to the scene
     width: int = CANVAS  # of the canvas, in pixels
+    height: int = CANVAS
 
 
 @lru_cache(64)
-def _grid(width: int) -> tuple[Array, Array]:
-    """x and y of the middle of each pixel of a canvas, `[CANVAS, width]`."""
-    y, x = (np.mgrid[0:CANVAS, 0:width] + 0.5).astype(np.float32)
+def _grid(width: int, height: int) -> tuple[Array, Array]:
+    """x and y of the middle of each pixel of a canvas, `[height, width]`."""
+    y, x = (np.mgrid[0:height, 0:width] + 0.5).astype(np.float32)
     return x, y
 
 
@@ -66,8 +67,8 @@ def perspective(angle: float, shear: float, stretch: float, tilt: tuple[float, f
 
 
 def draw(rng: Generator, layout: Layout, severity: float, defects: Defects) -> Array:
-    """The digits on their wall, float `[CANVAS, width, 3]` in 0..1."""
-    x, y = _grid(layout.width)
+    """The digits on their wall, float `[height, width, 3]` in 0..1."""
+    x, y = _grid(layout.width, layout.height)
     paper, ink, edge = _colours(rng, severity, defects)
     wall = _wall(rng, paper, ink, layout, severity, defects)
     distance = _distance(layout)
@@ -85,18 +86,18 @@ def draw(rng: Generator, layout: Layout, severity: float, defects: Defects) -> A
         wall = _over(wall, edge, np.clip((distance + weight + outline) * sharp + 0.5, 0, 1))
     face = np.broadcast_to(ink, wall.shape)
     gloss = rng.normal(0, defects.gloss, size=2) * severity
-    face = face + ((x / layout.width - 0.5) * gloss[0] + (y / CANVAS - 0.5) * gloss[1])[..., None]
+    face = face + ((x / layout.width - 0.5) * gloss[0] + (y / layout.height - 0.5) * gloss[1])[..., None]
     return _over(wall, face, np.clip((distance + weight) * sharp + 0.5, 0, 1))
 
 
 def _distance(layout: Layout) -> Array:
     """The distance to the outline of the nearest digit, above 0 inside, at each canvas pixel."""
-    nearest = np.full((CANVAS, layout.width), -MARGIN, np.float32)
+    nearest = np.full((layout.height, layout.width), -MARGIN, np.float32)
     for glyph, left, top in layout.string:
         to_field = np.array([[DETAIL, 0, DETAIL * (MARGIN - left)], [0, DETAIL, DETAIL * (MARGIN - top)], [0, 0, 1]])
         matrix = to_field @ layout.view
         field = glyph.field.transform(
-            (layout.width, CANVAS),
+            (layout.width, layout.height),
             Image.Transform.PERSPECTIVE,
             tuple((matrix / matrix[2, 2]).ravel()[:8]),
             Image.Resampling.BILINEAR,
@@ -128,14 +129,14 @@ def _colours(rng: Generator, severity: float, defects: Defects) -> tuple[Array, 
 
 def _wall(rng: Generator, paper: Array, ink: Array, layout: Layout, severity: float, defects: Defects) -> Array:
     """The wall behind the digits: a plate with optional edges, boards or bricks, and stains."""
-    x, y = _grid(layout.width)
+    x, y = _grid(layout.width, layout.height)
     shape = x.shape
     mapped = layout.view @ np.stack([x.ravel(), y.ravel(), np.ones(x.size, np.float32)])
     x, y = ((mapped[:2] / mapped[2]).reshape(2, *shape)).astype(np.float32)
     wall = np.broadcast_to(paper, (*shape, 3)).astype(np.float32)
 
     stains = rng.normal(0, 1, size=(6, 6)).astype(np.float32)
-    stains = np.asarray(Image.fromarray(stains).resize((layout.width, CANVAS), Image.Resampling.BICUBIC))
+    stains = np.asarray(Image.fromarray(stains).resize((layout.width, layout.height), Image.Resampling.BICUBIC))
     wall = wall + (defects.stains * severity * rng.uniform() * stains)[..., None]
 
     period, phase, across = rng.uniform(*defects.joint_period), rng.uniform(), rng.random() < 0.7
@@ -178,10 +179,12 @@ def _with_post(rng: Generator, wall: Array, x: Array, y: Array, box: Box, severi
     return _over(wall, wall + light, severity**0.5 * covered)
 
 
-def photograph(rng: Generator, scene: Array, severity: float, defects: Defects) -> Image.Image:
-    """A small, blurred, noisy, compressed photo of the scene, enlarged to the height SIZE."""
+def photograph(
+    rng: Generator, scene: Array, severity: float, defects: Defects, photo_height: int = SIZE
+) -> Image.Image:
+    """A small, blurred, noisy, compressed photo of the scene, enlarged to `photo_height`."""
     height, width, _ = scene.shape
-    x, y = _grid(width)
+    x, y = _grid(width, height)
     x, y = x / width - 0.5, y / height - 0.5
     slope = rng.normal(0, defects.light_slope, size=2) * severity
     light = 1 + x * slope[0] + y * slope[1]
@@ -198,7 +201,7 @@ def photograph(rng: Generator, scene: Array, severity: float, defects: Defects) 
     blur = severity * (defects.least_blur + rng.exponential(defects.blur))
     if blur > 0.3:
         photo = photo.filter(ImageFilter.GaussianBlur(min(blur, 6)))
-    pixels = max(8, round(SIZE * math.exp(-severity * abs(rng.normal(0, defects.low_resolution)))))
+    pixels = max(8, round(photo_height * math.exp(-severity * abs(rng.normal(0, defects.low_resolution)))))
     size = max(1, round(pixels * width / height)), pixels
     photo = photo.resize(size, Image.Resampling.BOX)
     sharpening = rng.uniform(*defects.sharpening_percent)
@@ -212,7 +215,7 @@ def photograph(rng: Generator, scene: Array, severity: float, defects: Defects) 
     with io.BytesIO() as file:
         photo.save(file, "JPEG", quality=quality)
         photo = Image.open(file).convert("RGB")
-    return photo.resize((round(SIZE * width / height), SIZE), Image.Resampling.BICUBIC)
+    return photo.resize((round(photo_height * width / height), photo_height), Image.Resampling.BICUBIC)
 
 
 def _image(light: NDArray[np.floating]) -> Image.Image:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from torch import Tensor
 from housenumbers.data.folder import error_reason, read_image
 from housenumbers.evaluation.trained_model import TrainedModel
 from housenumbers.metrics.classes import CLASSES
+
+Image = TypeVar("Image")
 
 FORMATS = ("table", "jsonl", "csv")
 _BATCH = 500
@@ -72,8 +74,8 @@ def predict_images(
 
 
 def readable(
-    paths: Sequence[Path], read: Callable[[Path], Tensor], on_unreadable: Callable[[Path, str], None]
-) -> list[tuple[Path, Tensor]]:
+    paths: Sequence[Path], read: Callable[[Path], Image], on_unreadable: Callable[[Path, str], None]
+) -> list[tuple[Path, Image]]:
     """The readable files, with their images as `read` returns them. Calls `on_unreadable` with the others and why.
 
     Not in threads: they wait for the interpreter lock, which halves the rate for small images.

@@ -20,6 +20,7 @@ FORMATS = ("table", "jsonl", "csv")
 _BATCH = 500  # files at a time
 _AT_ONCE = 100  # images that go through the network at once
 _DECIMALS = 6
+_BOX = ("left", "top", "width", "height")
 
 
 class Reading(NamedTuple):
@@ -29,6 +30,11 @@ class Reading(NamedTuple):
     number: str  # empty where there is none, or none that is sure enough
     confidence: float  # the probability of this number; of an empty one, that there is a number after all
     digits: list[float]  # the probability of each digit
+    box: tuple[int, int, int, int] | None = None  # left, top, width and height in the photo, where it was looked for
+
+    def if_sure(self, least: float) -> "Reading":
+        """This reading, without the number where its confidence is below `least`."""
+        return self if self.confidence >= least else self._replace(number="", digits=[], box=None)
 
 
 def read_files(
@@ -47,8 +53,7 @@ def read_files(
         named = readable(batch, read, on_unreadable)
         readings = read_images(trained, [image for _, image in named])
         for (path, _), reading in zip(named, readings, strict=True):
-            reading = reading._replace(file=str(path))
-            yield reading if reading.confidence >= min_confidence else reading._replace(number="", digits=[])
+            yield reading.if_sure(min_confidence)._replace(file=str(path))
 
 
 def read_images(trained: TrainedModel, images: Sequence[Tensor]) -> list[Reading]:
@@ -74,21 +79,41 @@ def _readings(logits: Tensor) -> Iterator[Reading]:
         numbers, number_confidence(logits).tolist(), digit_confidences(logits), strict=True
     ):
         sure = confidence if number else 1 - confidence
-        yield Reading("", number, round(sure, _DECIMALS), [round(value, _DECIMALS) for value in digits])
+        yield Reading("", number, rounded(sure), [rounded(value) for value in digits])
 
 
-def format_readings(readings: Iterable[Reading], form: str) -> Iterator[str]:
+def rounded(probability: float) -> float:
+    """A probability as readings have it."""
+    return round(probability, _DECIMALS)
+
+
+def format_readings(readings: Iterable[Reading], form: str, with_box: bool = False) -> Iterator[str]:
     """The readings as lines of a table, of JSON, or of CSV. All but JSON start with a header."""
-    if form == "jsonl":
-        yield from (json.dumps(reading._asdict()) for reading in readings)
-        return
-    if form == "table":
-        yield "number  confidence  of each digit                     file"
-        for reading in readings:
-            digits = "  ".join(f"{value:.0%}" for value in reading.digits)
-            yield f"{reading.number or '-':>6}  {reading.confidence:>10.1%}  {digits:<34}{reading.file}"
-        return
-    yield csv_line(["file", "number", "confidence", *(f"digit{place}" for place in range(1, MAX_DIGITS + 1))])
+    lines = {"table": _table, "jsonl": _jsonl, "csv": _csv}[form]
+    return lines(readings, with_box)
+
+
+def _table(readings: Iterable[Reading], with_box: bool) -> Iterator[str]:
+    box = f"{'left, top, width, height':<26}" if with_box else ""
+    yield f"number  confidence  of each digit                     {box}file"
+    for reading in readings:
+        digits = "  ".join(f"{value:.0%}" for value in reading.digits)
+        box = f"{', '.join(map(str, reading.box or ['-'])):<26}" if with_box else ""
+        yield f"{reading.number or '-':>6}  {reading.confidence:>10.1%}  {digits:<34}{box}{reading.file}"
+
+
+def _jsonl(readings: Iterable[Reading], with_box: bool) -> Iterator[str]:
+    for reading in readings:
+        fields = reading._asdict()
+        if not with_box:
+            del fields["box"]
+        yield json.dumps(fields)
+
+
+def _csv(readings: Iterable[Reading], with_box: bool) -> Iterator[str]:
+    digits = [f"digit{place}" for place in range(1, MAX_DIGITS + 1)]
+    yield csv_line(["file", "number", "confidence", *digits, *(_BOX if with_box else [])])
     for reading in readings:
         of_digits = [*reading.digits, *[""] * MAX_DIGITS][:MAX_DIGITS]
-        yield csv_line([reading.file, reading.number, reading.confidence, *of_digits])
+        box = (reading.box or [""] * len(_BOX)) if with_box else []
+        yield csv_line([reading.file, reading.number, reading.confidence, *of_digits, *box])

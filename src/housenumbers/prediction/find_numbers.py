@@ -1,0 +1,259 @@
+"""Looks for the house number in a photo: reads bands of it at several scales, and takes what many of them agree on.
+
+The reader of cut numbers also reads digits into window bars and leaves, and is sure of them now and then. But it reads
+a real number in most of the bands about it, the same each time.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from housenumbers.data.folder import check_sums, upright_rgb
+from housenumbers.data.number_image import HEIGHT, fit_canvas
+from housenumbers.evaluation.trained_model import TrainedModel
+from housenumbers.metrics.numbers import (
+    BLANK,
+    as_strings,
+    negative_log_likelihoods,
+    number_confidence,
+    read_numbers,
+)
+from housenumbers.prediction.predict_files import readable
+from housenumbers.prediction.read_numbers import Reading, read_images, rounded
+from housenumbers.runtime.files import open_file
+
+_LARGEST = 640 * 480  # pixels of a photo: larger ones are shrunk
+_LOWEST = 22  # pixels of a photo so shrunk: the height of the lowest bands, for digits from 16 pixels on
+_TOO_LOW = 8  # pixels: no digits are read in lower photos
+_STEP = 2**0.5  # from one band's height to the next
+_NARROW = 2  # times as high as wide: narrower bands show no number
+_STRIDE = 8  # pixels between bands, which are 32 high
+_TILE, _OVERLAP = 1024, 256  # pixels: wider bands are cut into tiles
+_AT_ONCE = 8192  # columns of bands that go through the network together
+_GAP = 6  # places without a digit between two numbers
+_CONTEXT = 2  # places on both sides that a number is read with
+_LEAST = 0.3  # confidence of a reading that counts
+_SAME = 0.3  # the share of two areas' union that they have in common where they are of one number
+_APART = 0.05  # the largest such share of two numbers that both may be in the photo
+# The digits within the area that a band shows, as means of rendered scenes, in heights of the band: what they take of
+# the height, and how far they go beyond the first and the last place with a digit.
+_DIGITS, _BEFORE, _BEHIND = 0.65, 0.16, 0.07
+_TRIED = 12  # numbers that are cut out
+_CUTS = [(height, shift) for height in (1.1, 1.3, 1.55) for shift in (-0.1, 0.1)]  # in heights of the digits
+_MARGIN = 0.2  # of a cut, on both sides, in heights of the digits
+_SURE = 0.5  # a number that is less probable than none is not told
+
+
+class Area(NamedTuple):
+    """A part of a photo, in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class Sighting(NamedTuple):
+    """A number that was read in a band of a photo."""
+
+    number: str
+    confidence: float
+    area: Area  # of the band, from the first to the last place with a digit
+
+
+class Agreement(NamedTuple):
+    """A number that several bands show at one place."""
+
+    number: str
+    votes: float  # the sum of the confidences, times the square of the number of digits
+    area: Area  # of the digits
+
+
+class Photo(NamedTuple):
+    """A photo, upright and not too large."""
+
+    pixels: NDArray[np.uint8]  # [H, W, 3]
+    scale: tuple[float, float]  # along the width and the height, the file's pixels in one of these
+
+
+def read_photo(file: Path) -> Photo:
+    """An image file as a photo. Raises Pillow's errors where it cannot be read."""
+    with open_file(file) as stream:
+        check_sums(stream)
+        image = upright_rgb(stream, least=640)
+        stream.seek(0)
+        with Image.open(stream) as opened:
+            sides = opened.size
+    if (sides[0] < sides[1]) != (image.width < image.height):
+        sides = sides[::-1]  # it was turned
+    shrink = min(1.0, (_LARGEST / (image.width * image.height)) ** 0.5)
+    size = tuple(max(1, round(side * shrink)) for side in image.size)
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return Photo(np.asarray(image), (sides[0] / size[0], sides[1] / size[1]))
+
+
+def find_files(
+    trained: TrainedModel,
+    files: Iterable[Path],
+    on_unreadable: Callable[[Path, str], None],
+    min_confidence: float = 0.0,
+) -> Iterator[Reading]:
+    """As `read_numbers.read_files`, for larger photos, one at a time: a reading of a number has its box."""
+    for file in files:
+        for _, photo in readable([file], read_photo, on_unreadable):
+            yield find_number(trained, photo).if_sure(min_confidence)._replace(file=str(file))
+
+
+def find_number(trained: TrainedModel, photo: Photo) -> Reading:
+    """The number that a photo shows, and its box in the file's pixels.
+
+    The confidence is the mean probability of the number in several cuts about it, times its share of the votes beside
+    those of the next best number elsewhere. Where it is below one half, the number is left empty, without a box.
+    """
+    tried = agreements(sightings(trained, photo.pixels))[:_TRIED]
+    if not tried:
+        return Reading("", "", 0.0, [])
+    cuts = [_cuts(photo.pixels, one.area, trained.config.data.width) for one in tried]
+    logits = trained.logits(torch.cat(cuts), may_be_dark=True).unflatten(0, (len(tried), len(_CUTS)))
+    probable = [_probabilities(of_one, one.number) for of_one, one in zip(logits, tried, strict=True)]
+    scores = [one.votes * float(each.mean()) for one, each in zip(tried, probable, strict=True)]
+    best = int(np.argmax(scores))
+    area = tried[best].area
+    rival = max(
+        (score for score, one in zip(scores, tried, strict=True) if overlap(one.area, area) < _APART), default=0
+    )
+    share = scores[best] / (scores[best] + rival) if scores[best] else 0.0
+    (reading,) = read_images(trained, [cuts[best][int(probable[best].argmax())]])
+    sure = rounded(share * float(probable[best].mean()))
+    if sure < _SURE:
+        return Reading("", "", sure, [])
+    return reading._replace(confidence=sure, box=_box(area, photo))
+
+
+def _probabilities(logits: Tensor, number: str) -> Tensor:
+    """The probability of the number in each of some cuts, `[N]`, over all paths."""
+    return (-negative_log_likelihoods(logits, torch.tensor([[int(digit) for digit in number]] * len(logits)))).exp()
+
+
+def _cuts(pixels: NDArray[np.uint8], area: Area, width: int) -> Tensor:
+    """Cuts about the digits, a bit higher and lower, larger and smaller: `[N, 3, 32, width]`."""
+    height, middle = area.bottom - area.top, (area.top + area.bottom) / 2
+    cuts = []
+    for size, shift in _CUTS:
+        rows = _within(middle + (shift - size / 2) * height, middle + (shift + size / 2) * height, pixels.shape[0])
+        columns = _within(area.left - _MARGIN * height, area.right + _MARGIN * height, pixels.shape[1])
+        cuts.append(fit_canvas(pixels[rows, columns], width))
+    return torch.stack(cuts)
+
+
+def _within(begin: float, end: float, length: int) -> slice:
+    first = min(max(0, round(begin)), length - 1)
+    return slice(first, max(first + 1, min(length, round(end))))
+
+
+def _box(area: Area, photo: Photo) -> tuple[int, int, int, int]:
+    """Left, top, width and height in the file's pixels."""
+    height, width = photo.pixels.shape[:2]
+    rows, columns = _within(area.top, area.bottom, height), _within(area.left, area.right, width)
+    left, right = (round(side * photo.scale[0]) for side in (columns.start, columns.stop))
+    top, bottom = (round(side * photo.scale[1]) for side in (rows.start, rows.stop))
+    return left, top, right - left, bottom - top
+
+
+def sightings(trained: TrainedModel, pixels: NDArray[np.uint8]) -> list[Sighting]:
+    """All that is read in bands of the photo, uint8 `[H, W, 3]`, at several scales."""
+    return [one for band in band_heights(*pixels.shape[:2]) for one in _at_scale(trained, pixels, HEIGHT / band)]
+
+
+def band_heights(height: int, width: int) -> list[float]:
+    """The heights of bands to read, in pixels of a photo. The highest one is the photo's, unless that is narrow."""
+    heights: list[float] = []
+    band, highest = float(min(_LOWEST, height)), min(height, _NARROW * width)
+    while _TOO_LOW <= band < highest:
+        heights.append(band)
+        band *= _STEP
+    return [*heights, float(highest)] if highest >= _TOO_LOW else []
+
+
+def _at_scale(trained: TrainedModel, pixels: NDArray[np.uint8], scale: float) -> Iterator[Sighting]:
+    size = max(4, round(pixels.shape[1] * scale)), max(HEIGHT, round(pixels.shape[0] * scale))
+    scaled = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    image = torch.from_numpy(np.array(scaled)).permute(2, 0, 1)
+    to_photo = pixels.shape[1] / size[0], pixels.shape[0] / size[1]
+    tops = _starts(size[1], HEIGHT, _STRIDE)
+    for left in _starts(size[0], _TILE, _TILE - _OVERLAP):
+        tile = image[:, :, left : left + _TILE]
+        many = max(1, _AT_ONCE // tile.shape[2])
+        for first in range(0, len(tops), many):
+            chosen = tops[first : first + many]
+            logits = trained.logits(torch.stack([tile[:, top : top + HEIGHT] for top in chosen]), may_be_dark=True)
+            step = tile.shape[2] / logits.shape[1]  # pixels of a place
+            for row, begin, end, number, confidence in _numbers_in(logits):
+                area = left + begin * step, chosen[row], left + end * step, chosen[row] + HEIGHT
+                yield Sighting(number, confidence, Area(*(a * b for a, b in zip(area, to_photo * 2, strict=True))))
+
+
+def _starts(length: int, window: int, step: int) -> list[int]:
+    """Where windows begin that cover the length, the last one at its end."""
+    last = max(0, length - window)
+    return [*range(0, last, step), last]
+
+
+def _numbers_in(logits: Tensor) -> list[tuple[int, int, int, str, float]]:
+    """Of each number in bands, `[N, T, 11]`: the band, the first place, the one behind the last; the number; how sure.
+
+    Digits far from each other are of different numbers.
+    """
+    rows, places = (logits.argmax(dim=2) != BLANK).nonzero(as_tuple=True)
+    if not len(rows):
+        return []
+    begins = torch.ones(len(rows), dtype=torch.bool)
+    begins[1:] = (rows[1:] != rows[:-1]) | (places[1:] - places[:-1] > _GAP + 1)
+    first = begins.nonzero()[:, 0]
+    last = torch.cat([first[1:] - 1, torch.tensor([len(rows) - 1])])
+    spans = list(zip(rows[first].tolist(), places[first].tolist(), (places[last] + 1).tolist(), strict=True))
+    pieces = [logits[row, max(0, begin - _CONTEXT) : end + _CONTEXT] for row, begin, end in spans]
+    surely_blank = F.one_hot(torch.tensor(BLANK), logits.shape[2]).float() * 100
+    padded = surely_blank.repeat(len(pieces), max(map(len, pieces)), 1)
+    for place, piece in enumerate(pieces):
+        padded[place, : len(piece)] = piece
+    numbers = as_strings(read_numbers(padded))
+    sure = number_confidence(padded).tolist()
+    return [(*span, number, value) for span, number, value in zip(spans, numbers, sure, strict=True)]
+
+
+def agreements(found: Sequence[Sighting]) -> list[Agreement]:
+    """The numbers that sightings agree on, those with the most votes first. An area is a mean, weighted by votes."""
+    remaining = sorted((one for one in found if one.confidence >= _LEAST), key=lambda one: -one.confidence)
+    agreed: list[Agreement] = []
+    while remaining:
+        surest = remaining[0]
+        same = [one for one in remaining if one.number == surest.number and overlap(one.area, surest.area) > _SAME]
+        remaining = [one for one in remaining if one not in same]
+        weights = np.array([one.confidence for one in same])
+        band = Area(*map(float, np.average([one.area for one in same], axis=0, weights=weights)))
+        agreed.append(Agreement(surest.number, float(weights.sum()) * len(surest.number) ** 2, _digits_of(band)))
+    return sorted(agreed, key=lambda one: -one.votes)
+
+
+def _digits_of(band: Area) -> Area:
+    height, middle = band.bottom - band.top, (band.top + band.bottom) / 2
+    half = _DIGITS / 2 * height
+    return Area(band.left - _BEFORE * height, middle - half, band.right + _BEHIND * height, middle + half)
+
+
+def overlap(one: Area, other: Area) -> float:
+    """What two areas have in common, as a share of their union."""
+    wide = min(one.right, other.right) - max(one.left, other.left)
+    high = min(one.bottom, other.bottom) - max(one.top, other.top)
+    common = max(0.0, wide) * max(0.0, high)
+    sizes = [(area.right - area.left) * (area.bottom - area.top) for area in (one, other)]
+    return common / (sum(sizes) - common)
