@@ -81,9 +81,43 @@ def test_leak_compares_the_splits(tmp_path: Path) -> None:
     assert "validation, random - photos" in done.stdout
 
 
+@pytest.mark.slow
+def test_numbers_prints_accuracies_and_speeds(numbers_run: Path, finished: Path) -> None:
+    done = bench("numbers", f"run=[{numbers_run},{numbers_run}]", "only=tesseract", "rounds=1", "n=5", "threads=1")
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^  ours, seed \d+ +[\d.]+% of 5 right, 95 % interval", done.stdout, re.MULTILINE)) == 2
+    assert re.search(r"^  ours, n=2 runs +[\d.]+ ± 0\.0000$", done.stdout, re.MULTILINE)
+    assert "tesseract" in done.stdout  # its accuracy, or that it is left out
+    assert re.search(r"^  ours, one at a time +\d", done.stdout, re.MULTILINE)
+    refused = bench("numbers", f"run={numbers_run}", f"digits={finished}", "rounds=1", "n=5")
+    assert refused.returncode == 2
+    assert "the photos of its test crops are not known" in refused.stderr
+
+
+@pytest.mark.slow
+def test_finding_prints_what_is_found_in_each_kind_of_photo(numbers_run: Path) -> None:
+    done = bench("finding", f"run={numbers_run}", "n=2")
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(\w+), n=2$", done.stdout, re.MULTILINE) == ["rendered", "pasted", "empty"]
+    assert done.stdout.count("CPU time of a photo") == 3
+
+
+def test_a_benchmark_hides_no_module_of_python() -> None:
+    code = (
+        "import numbers, peers; print(numbers.Integral, peers.letters_to_digits('l2O-a'), peers.digits_only('l2O-a'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True)
+    assert done.stdout == "<class 'numbers.Integral'> 120 2\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("script", "words", "said"),
     [
+        ("numbers", [], "run=RUN"),
+        ("numbers", ["run=nowhere"], "nowhere"),
+        ("numbers", ["run=last", "only=easyocr"], "only=easyocr"),
+        ("finding", ["n=0"], "n=0"),
+        ("finding", ["run=nowhere"], "nowhere"),
         ("training_loop", ["only=w1_b1"], "only=w1_b1"),
         ("training_loop", ["rounds=0"], "rounds=0"),
         ("training_loop", ["data.reduce=1"], "data.reduce"),
