@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -38,15 +37,17 @@ class Arguments:
 
     python benchmarks/finding.py run=RUN            RUN: a run of experiment=numbers with data.root=FOLDER
 
-    rendered: numbers on the wall, with digits of 16 to 80 pixels. pasted: test numbers of the run's data, in a rendered
-    wall. empty: no number.
+    rendered: numbers on the wall, with digits of 16 to 80 pixels. pasted: test numbers, in a rendered wall. empty: no
+    number.
 
+    pasted=RUN     whose data's test numbers are pasted, instead of the run's own
     n=100          photos of each kind
     seed=0         of the photos
     threads=1      CPU threads
     data.root=FOLDER   where the data are now"""
 
     run: str = "last"
+    pasted: str | None = None
     n: Count = 100
     seed: int = 0
     threads: Count = 1
@@ -58,9 +59,9 @@ class Outcome(NamedTuple):
     seconds: float  # of CPU time
 
 
-def scenes(trained: TrainedModel, arguments: Arguments) -> dict[str, Iterator[Scene]]:
+def scenes(pasted: TrainedModel, arguments: Arguments) -> dict[str, Iterator[Scene]]:
     fonts = load_fonts(font_files("matplotlib"), MARKS)
-    test = load_part(trained, "test").data
+    test = load_part(pasted, "test").data
     strips, numbers = [without_padding(image) for image in test.images], as_strings(test.labels)
     order = np.random.default_rng(arguments.seed).permutation([place for place, text in enumerate(numbers) if text])
 
@@ -131,14 +132,19 @@ def summary(kind: str, outcomes: Sequence[Outcome]) -> list[str]:
     return lines
 
 
+def load(run: str, threads: int, words: Sequence[str]) -> TrainedModel:
+    trained = load_trained_model(find_run(run).path, ["device=cpu", f"threads={threads}", *words])
+    trained.check_reads_numbers(True)
+    return trained
+
+
 def main() -> None:
     with one_line_errors():
         arguments, words = parse(Arguments, sys.argv[1:], others=["data.*"])
-        run = find_run(arguments.run).path
-        trained = load_trained_model(Path(run), ["device=cpu", f"threads={arguments.threads}", *words])
-        trained.check_reads_numbers(True)
+        trained = load(arguments.run, arguments.threads, words)
+        pasted = trained if arguments.pasted is None else load(arguments.pasted, arguments.threads, words)
         print(machine(arguments.threads), flush=True)
-        for kind, made in scenes(trained, arguments).items():
+        for kind, made in scenes(pasted, arguments).items():
             bar = tqdm(made, total=arguments.n, desc=kind, unit="photo", leave=False, disable=None)
             print(*summary(kind, [find(trained, scene) for scene in bar]), sep="\n", flush=True)
 

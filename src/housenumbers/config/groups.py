@@ -81,12 +81,7 @@ class FastNetConfig(ModelConfig):
     activation: Literal["gelu", "relu", "silu"] = "gelu"
 
     def rules(self) -> Rules:
-        yield self.pretrained is not True, "pretrained", _NOT_PUBLISHED
-        stages = len(self.channels)
-        yield len(self.convolutions) == stages, "convolutions", f"as long as model.channels, {stages}"
-        last_size = self.input_size // 2**stages  # whitening and every stage but the first halve the size
-        max_stages = plural(int(math.log2(self.input_size)) - 1, "stage")
-        yield last_size >= 2, "channels", f"at most {max_stages} for images of {self.input_size} pixels"
+        return _rules_of_stages(self, least=2)
 
 
 @dataclass
@@ -98,12 +93,17 @@ class NumberReaderConfig(ModelConfig):
     activation: Literal["gelu", "relu", "silu"] = "gelu"
 
     def rules(self) -> Rules:
-        yield self.pretrained is not True, "pretrained", _NOT_PUBLISHED
-        stages = len(self.channels)
-        yield len(self.convolutions) == stages, "convolutions", f"as long as model.channels, {stages}"
-        last_size = self.input_size // 2**stages  # whitening and every stage but the first halve the height
-        max_stages = plural(int(math.log2(self.input_size)), "stage")
-        yield last_size >= 1, "channels", f"at most {max_stages} for images of {self.input_size} pixels"
+        return _rules_of_stages(self, least=1)
+
+
+def _rules_of_stages(model: FastNetConfig | NumberReaderConfig, least: int) -> Rules:
+    """Of networks whose last stage has `least` pixels of height or more."""
+    yield model.pretrained is not True, "pretrained", _NOT_PUBLISHED
+    stages = len(model.channels)
+    yield len(model.convolutions) == stages, "convolutions", f"as long as model.channels, {stages}"
+    last_size = model.input_size // 2**stages  # whitening and every stage but the first halve the height
+    max_stages = plural(int(math.log2(model.input_size / least)), "stage")
+    yield last_size >= least, "channels", f"at most {max_stages} for images of {model.input_size} pixels"
 
 
 @dataclass

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from housenumbers.models.normalize import Normalize
 
 _PATCH = 2  # pixels: the side of the patches that are whitened
+ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 FEW_IMAGES = 2000  # images for the statistics
 _EIGENVALUE_FLOOR = 1e-2  # limits the amplification of directions with little variance
 _CONTRAST_FLOOR = 0.06**2  # of variance, for pixels on -1..1: limits the amplification of a uniform image
@@ -40,7 +41,7 @@ class FastNet(nn.Module):
         super().__init__()
         if len(channels) != len(convolutions):
             raise ValueError(f"convolutions={list(convolutions)}: must be as many as model.channels={list(channels)}")
-        act = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}[activation]
+        act = ACTIVATIONS[activation]
         self.normalize = Normalize(input_size)
         self.whiten = whitening_convolution()
         self.act = act()

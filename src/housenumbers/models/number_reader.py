@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from housenumbers.models.fastnet import (
+    ACTIVATIONS,
     FEW_IMAGES,
     ScaledLinear,
     convolution_stages,
@@ -39,7 +40,7 @@ class NumberReader(nn.Module):
         symbols: int = 11,
     ) -> None:
         super().__init__()
-        act = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}[activation]
+        act = ACTIVATIONS[activation]
         self.normalize = NormalizeHeight(input_size)
         self.whiten = whitening_convolution()
         self.act = act()
