@@ -13,7 +13,7 @@ from rounds import machine
 
 from housenumbers import pretrained
 from housenumbers.config.command_line import parse
-from housenumbers.config.compose import compose_config
+from housenumbers.config.compose import compose_data
 from housenumbers.config.sections import DataConfig
 from housenumbers.evaluation.corruptions import KINDS
 from housenumbers.evaluation.robustness import evaluate_corruptions
@@ -117,8 +117,7 @@ def main() -> None:
         print(machine())
         for name in [arguments.only] if arguments.only else list(_DATA):
             option, _ = _DATA[name]
-            model = ["model=number_reader"] if option.endswith("_numbers") else []
-            data = compose_config(ROOT / "conf", [f"data={option}", *model, *words]).data
+            data = compose_data(ROOT / "conf", option, words)
             card = Path(arguments.folder) / pretrained.MODELS[name].file.with_suffix(".md").name
             measured = table(name, data, of_model, arguments.corruptions)
             write_card(card, measured)

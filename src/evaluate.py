@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.compose import compose_config
+from housenumbers.config.compose import compose_data
 from housenumbers.config.schema import SCORES
 from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime.errors import UserError, one_line_errors
@@ -58,7 +58,7 @@ def main() -> None:
         other_config = None
         if other_data:
             conf = Path(__file__).absolute().parents[1] / "conf"
-            other_config = compose_config(conf, [f"data={arguments.data}", *overrides]).data
+            other_config = compose_data(conf, str(arguments.data), overrides)
             overrides = [word for word in overrides if not word.startswith("data.")]
         split = arguments.split or ("test" if other_data else default_split(folder))
         score, tell = evaluate_run, _print_scores

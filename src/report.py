@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.compose import compose_config
+from housenumbers.config.compose import compose_data
 from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime.errors import UserError, one_line_errors
 
@@ -101,11 +101,10 @@ def _study(arguments: Arguments, _: list[str]) -> Path:
 
 def _data(arguments: Arguments, overrides: list[str]) -> Path:
     conf = Path(__file__).absolute().parents[1] / "conf"
-    model = ["model=number_reader"] if str(arguments.data).endswith("_numbers") else []  # what such data go with
-    config = compose_config(conf, [f"data={arguments.data}", *model, *overrides])
+    data = compose_data(conf, str(arguments.data), overrides)
     from housenumbers.reports.data_page import write_data_page
 
-    return write_data_page(config.data, _folder(arguments))
+    return write_data_page(data, _folder(arguments))
 
 
 def _folder(arguments: Arguments) -> Path | None:

@@ -100,11 +100,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, code in re.findall(r"`(mine/[\w/.]+)`[^`]*:\n\n```\w+\n(.*?)```", page, re.DOTALL):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(code)
+    numbers = "data=synthetic_numbers model=number_reader data.size=100"
+    _run(home, f"python src/train.py {numbers} name=numbers epochs=1 threads=1")
     _run(home, f"python src/train.py data=digits name=earlier {SMALL}")
     _run(home, f"python src/train.py data=digits name=other seed=1 data.split_seed=42 {SMALL}")
     _run(home, "python src/train.py experiment=synthetic name=rendered data.size=100 epochs=1 threads=1")
-    numbers = "data=synthetic_numbers model=number_reader data.size=100"
-    _run(home, f"python src/train.py {numbers} name=numbers epochs=1 threads=1")
     study = "hydra.sweeper.study_name=earlier hydra.sweeper.n_trials=1"
     _run(home, f"python src/train.py -m hydra/sweeper=optuna data=digits {study} {SMALL}")
     return home

@@ -167,6 +167,18 @@ def test_what_is_written_about_them_goes_below_outputs(command: Command, tmp_pat
     assert {file: file.stat().st_mtime_ns for file in pretrained.FOLDER.iterdir() if file.is_file()} == before
 
 
+def test_a_reader_is_scored_on_other_numbers_and_refuses_data_of_single_digits(command: Command) -> None:
+    scored = command("evaluate", f"run={NUMBERS}", "data=synthetic_numbers", "data.size=80")
+    assert scored.returncode == 0, scored.stderr
+    assert "digit error rate" in scored.stdout
+    for name, data in ((NUMBERS, "data=digits"), (DIGITS, "data=synthetic_numbers")):
+        refused = command("evaluate", f"run={name}", data, *(["data.size=80"] if name == DIGITS else []))
+        assert refused.returncode == 2
+        (line,) = refused.stderr.splitlines()
+        assert line.startswith(f"error: {data}: has ")
+        assert line.endswith(": take other data")
+
+
 def test_they_are_not_changed_and_have_no_page(command: Command) -> None:
     with pytest.raises(
         UserError, match=r"^calibrate=true: pretrained_digits is calibrated already, and is not changed"

@@ -19,6 +19,7 @@ from yaml import YAMLError
 from housenumbers.config.messages import one_line
 from housenumbers.config.paired_values import is_zip, move_zips
 from housenumbers.config.schema import TrainConfig, known_keys, register_schemas
+from housenumbers.config.sections import DataConfig
 from housenumbers.config.validate import validate_config
 from housenumbers.runtime.errors import UserError
 
@@ -37,6 +38,15 @@ def compose_config(conf: Path, arguments: Sequence[str], config_dir: Path | None
     search_path = [] if config_dir is None else [f"hydra.searchpath=[{_in_quotes(f'file://{config_dir}')}]"]
     with one_line_hydra_errors(), initialize_config_dir(str(conf)):
         return validate_config(compose("train", [*search_path, *quote_paths(arguments)]))
+
+
+def compose_data(conf: Path, option: str, overrides: Sequence[str]) -> DataConfig:
+    """The data section of `data=OPTION` and these overrides, alone, without a model that goes with it.
+
+    Raises UserError where it is invalid.
+    """
+    model = ["model=number_reader"] if option.endswith("_numbers") else []  # the others refuse such data
+    return compose_config(conf, [f"data={option}", *model, *overrides]).data
 
 
 @contextmanager

@@ -79,9 +79,16 @@ def whole_number_scores(right: Tensor, photos: Tensor) -> dict[str, Any]:
 
 
 def load_part_or_other_data(trained: TrainedModel, split: str, elsewhere: DataConfig | None) -> ScoredPart:
-    """The part to score: of the model's data, see `load_part`, or the test part of `elsewhere`."""
+    """The part to score: of the model's data, see `load_part`, or the test part of `elsewhere`.
+
+    Raises UserError where `elsewhere` has whole numbers and the model reads single digits, or the reverse.
+    """
     if elsewhere is None:
         return load_part(trained, split)
+    if elsewhere.has_numbers != trained.config.data.has_numbers:
+        kinds = ("single digits", "whole numbers")
+        its, other = kinds if elsewhere.has_numbers else kinds[::-1]
+        raise UserError(f"data={elsewhere.name}: has {other}, and {trained.file} is a model of {its}: take other data")
     if elsewhere.name == "folder":
         log_unused_files(elsewhere)
     return _test_part(elsewhere)
