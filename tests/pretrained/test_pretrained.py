@@ -187,7 +187,7 @@ def test_they_are_not_changed_and_have_no_page(command: Command) -> None:
     done = command("report", f"run={NUMBERS}")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "not a run's folder" in line
+    assert line.endswith("not a run's folder: it has no run.json; python src/evaluate.py scores a checkpoint alone")
 
 
 @pytest.mark.parametrize("verb", ["predict", "read", "demo", "export"])
@@ -228,6 +228,17 @@ def test_make_labels_images_without_a_training(tmp_path: Path, image: Path) -> N
         assert unnamed.stdout == f"error: IMAGES: must be given: make {target} IMAGES=photo.png, or a folder\n"
     asked_for = make("predict", f"IMAGES={image}", "RUN=nowhere")
     assert "run=nowhere: no such folder" in asked_for.stderr
+
+
+def test_make_installs_what_each_target_needs_first(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    for target, installed in (("demo", "'.[demo]'"), ("predict", "."), ("read", ".")):
+        words = ["make", "--dry-run", "-f", str(ROOT / "Makefile"), target, "IMAGES=x.png"]
+        done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        *before, last = done.stdout.splitlines()
+        assert last.split()[:2] == [".venv/bin/python", f"src/{target}.py"]
+        assert f".venv/bin/python -m pip install --quiet --editable {installed}" in before
 
 
 def test_both_are_in_the_wheel(tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ def read_run_record(run: Path) -> dict[str, Any]:
     """The record of a run. Raises UserError where `run` is not its folder."""
     record = RunFolder(run).record() if run.is_dir() else {}
     if not record:
-        raise UserError(f"{run}: not a run's folder: it has no run.json")
+        scored = "; python src/evaluate.py scores a checkpoint alone" if run.is_file() else ""
+        raise UserError(f"{run}: not a run's folder: it has no run.json{scored}")
     return record
 
 
