@@ -48,6 +48,7 @@ _DIGITS, _BEFORE, _BEHIND = 0.65, 0.16, 0.07
 _TRIED = 12  # numbers that are cut out
 _CUTS = [(height, shift) for height in (1.1, 1.3, 1.55) for shift in (-0.1, 0.1)]  # in heights of the digits
 _MARGIN = 0.2  # of a cut, on both sides, in heights of the digits
+_FOR_NONE = 2.0  # votes for there being no number; the confidence of rendered scenes is right with as many
 _SURE = 0.5  # a number that is less probable than none is not told
 
 
@@ -115,8 +116,9 @@ def find_files(
 def find_number(trained: TrainedModel, photo: Photo) -> Reading:
     """The number that a photo shows, and its box in the file's pixels.
 
-    The confidence is the mean probability of the number in several cuts about it, times its share of the votes beside
-    those of the next best number elsewhere. Where it is below one half, the number is left empty, without a box.
+    The confidence is the mean probability of the number in several cuts about it, times its share of the votes: beside
+    those of the next best number elsewhere, and some for there being none. Where it is below one half, the number is
+    left empty, without a box.
     """
     tried = agreements(sightings(trained, photo.pixels))[:_TRIED]
     if not tried:
@@ -130,10 +132,10 @@ def find_number(trained: TrainedModel, photo: Photo) -> Reading:
     rival = max(
         (score for score, one in zip(scores, tried, strict=True) if overlap(one.area, area) < _APART), default=0
     )
-    share = scores[best] / (scores[best] + rival) if scores[best] else 0.0
+    share = scores[best] / (scores[best] + rival + _FOR_NONE)
     (reading,) = read_images(trained, [cuts[best][int(probable[best].argmax())]])
     sure = rounded(share * float(probable[best].mean()))
-    if sure < _SURE:
+    if sure < _SURE or not reading.number:
         return Reading("", "", sure, [])
     return reading._replace(confidence=sure, box=_box(area, photo))
 
