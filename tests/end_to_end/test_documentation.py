@@ -32,6 +32,8 @@ NOT_RUN = {
     "conda activate housenumbers": "needs conda",
     "source .venv/bin/activate": "changes the shell",
     "make dashboard": "installs optuna-dashboard, and serves until it is ended",
+    "python src/train.py experiment=pretrained_digits": "takes long; tests/prediction runs it in small",
+    "python src/train.py experiment=pretrained_numbers": "takes long; tests/prediction runs it in small",
     "make predict IMAGES=IMAGES/3/0.png": "installs; tests/pretrained runs it where that is done",
     "make read IMAGES=IMAGES": "installs; tests/pretrained runs it where that is done",
     "make demo": "installs, and serves until it is ended; tests/demo runs its command in a browser",
