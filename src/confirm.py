@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from housenumbers.config.command_line import parse
+from housenumbers.config.conf_folder import CONF
 from housenumbers.config.constraints import Count
 from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime import signals
@@ -42,13 +43,12 @@ def main() -> None:
         from housenumbers.sweeps.database import one_line_database_errors, storage_name
         from housenumbers.sweeps.study import find_study
 
-        conf = Path(__file__).absolute().parents[1] / "conf"
         config_dir = None if arguments.config_dir is None else Path(arguments.config_dir).absolute()
         if config_dir and not config_dir.is_dir():
             raise UserError(f"config_dir={config_dir}: no such folder: name the one that the sweep was given")
         with one_line_database_errors(storage_name("storage", arguments.storage)):
             study, folder = find_study(arguments.study, arguments.storage)
-            result = confirm(study, folder, conf, run, arguments.top, arguments.seeds, overrides, config_dir)
+            result = confirm(study, folder, CONF, run, arguments.top, arguments.seeds, overrides, config_dir)
         print(f"{result['objective']} on {plural(arguments.seeds, 'fresh seed')}, mean ± standard deviation:")
         for row in result["rows"]:
             print(

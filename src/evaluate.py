@@ -2,11 +2,11 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_data
+from housenumbers.config.conf_folder import CONF
 from housenumbers.config.schema import SCORES
 from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime.errors import UserError, one_line_errors
@@ -57,8 +57,7 @@ def main() -> None:
             recalibrate(folder, overrides)
         other_config = None
         if other_data:
-            conf = Path(__file__).absolute().parents[1] / "conf"
-            other_config = compose_data(conf, str(arguments.data), overrides)
+            other_config = compose_data(CONF, str(arguments.data), overrides)
             overrides = [word for word in overrides if not word.startswith("data.")]
         split = arguments.split or ("test" if other_data else default_split(folder))
         score, tell = evaluate_run, _print_scores

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_data
+from housenumbers.config.conf_folder import CONF
 from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime.errors import UserError, one_line_errors
 
@@ -100,8 +101,7 @@ def _study(arguments: Arguments, _: list[str]) -> Path:
 
 
 def _data(arguments: Arguments, overrides: list[str]) -> Path:
-    conf = Path(__file__).absolute().parents[1] / "conf"
-    data = compose_data(conf, str(arguments.data), overrides)
+    data = compose_data(CONF, str(arguments.data), overrides)
     from housenumbers.reports.data_page import write_data_page
 
     return write_data_page(data, _folder(arguments))

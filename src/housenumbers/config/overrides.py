@@ -11,13 +11,13 @@ from typing import NoReturn
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
+from housenumbers.config.conf_folder import CONF
 from housenumbers.config.messages import unknown_key_message
 from housenumbers.config.paired_values import check_zip, is_zip
 from housenumbers.config.schema import known_keys
 from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError
 
-_CONF = Path(__file__).absolute().parents[3] / "conf"
 _VERBS = ("resume", "repeat")
 _NO_OPTION = ("", "null", "none", "true", "false", "yes", "no")
 
@@ -85,7 +85,7 @@ def _check_setting(argument: str, following: Sequence[str]) -> None:
             f"{argument}: a space has cut it: write {argument}{''.join(following[: 1 + (following[0] == '=')])}"
         )
     if equals and key in config_groups() and value.strip().lower() in _NO_OPTION:
-        options = sorted(file.stem for file in (_CONF / key).glob("*.yaml"))
+        options = sorted(file.stem for file in (CONF / key).glob("*.yaml"))
         if value not in options and key != "experiment":
             raise UserError(f"{argument}: must be one of the options {', '.join(options)}")
 
@@ -96,7 +96,7 @@ def _is_open(argument: str) -> bool:
 
 def config_groups() -> list[str]:
     """The configuration groups in conf/."""
-    return sorted(folder.name for folder in _CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
+    return sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "hydra")
 
 
 def preset_conflicts(arguments: Sequence[str]) -> list[str]:
@@ -105,7 +105,7 @@ def preset_conflicts(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         match = re.fullmatch(r"\+?experiment=\[(.*,.*)\]", argument)
         names = [name.strip() for name in match[1].split(",")] if match else []
-        presets = {name: _settings(_CONF / "experiment" / f"{name}.yaml") for name in names}
+        presets = {name: _settings(CONF / "experiment" / f"{name}.yaml") for name in names}
         for (earlier, first), (later, second) in itertools.combinations(presets.items(), 2):
             keys = [key for key in first.keys() & second.keys() if first[key] != second[key]]
             if keys:

@@ -84,11 +84,16 @@ def read_image(file: Path | IO[bytes]) -> torch.Tensor:
     Other shapes than squares keep their aspect ratio, and their border is repeated. Raises Pillow's errors where the
     file cannot be read. The caller has to silence Pillow's warnings, since warning filters are not thread-safe.
     """
-    from PIL import Image
-
     with open_file(file) if isinstance(file, Path) else nullcontext(file) as stream:
         check_sums(stream)
         image = upright_rgb(stream)
+    return square_image(image)
+
+
+def square_image(image: "Image.Image") -> torch.Tensor:
+    """An RGB image as uint8 `[3, 32, 32]`. Keeps its aspect ratio, and repeats its border."""
+    from PIL import Image
+
     scale = _SIZE / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0))
@@ -103,16 +108,23 @@ def upright_rgb(file: IO[bytes], least: int = _SIZE * 8) -> "Image.Image":
 
     A large JPEG is decoded at a fraction of its size, which saves time, with both sides of `least` pixels or more.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with Image.open(file) as opened:
         opened.draft("RGB", (least, least))
-        image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith(("I", "F")):  # 16 bits and more: scale the whole range to 0..255
-            image = _eight_bits(image)
-        if image.has_transparency_data:
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-        return image.convert("RGB")
+        return as_rgb(opened)
+
+
+def as_rgb(image: "Image.Image") -> "Image.Image":
+    """An image of any mode as RGB, turned as its camera was held, on white where it is transparent."""
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):  # 16 bits and more: scale the whole range to 0..255
+        image = _eight_bits(image)
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image.convert("RGB")
 
 
 def check_sums(file: IO[bytes]) -> None:

@@ -42,6 +42,11 @@ def read_number_image(file: Path | IO[bytes], width: int) -> Tensor:
     with open_file(file) if isinstance(file, Path) else nullcontext(file) as stream:
         check_sums(stream)
         pixels = np.asarray(upright_rgb(stream))
+    return fit_reader(pixels, width)
+
+
+def fit_reader(pixels: np.ndarray, width: int) -> Tensor:
+    """An image, uint8 `[H, W', 3]`, as uint8 `[3, 32, W]`; W is `width`, or a multiple of 16 where it is wider."""
     needed = min(_width_at_height(pixels), _WIDEST)
     return fit_canvas(pixels, width if needed <= width else -(-needed // _STEP) * _STEP)
 

@@ -92,6 +92,11 @@ def read_photo(file: Path) -> Photo:
         stream.seek(0)
         with Image.open(stream) as opened:
             sides = opened.size
+    return as_photo(image, sides)
+
+
+def as_photo(image: Image.Image, sides: tuple[int, int]) -> Photo:
+    """An upright RGB image as a photo. `sides` are the width and height of the file, which boxes refer to."""
     if (sides[0] < sides[1]) != (image.width < image.height):
         sides = sides[::-1]  # it was turned
     shrink = min(1.0, (_LARGEST / (image.width * image.height)) ** 0.5)

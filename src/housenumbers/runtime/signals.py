@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,6 +59,32 @@ def one_line_exit() -> Iterator[None]:
         if received():
             print("interrupted", file=sys.stderr)
         raise
+
+
+@contextmanager
+def raised_as_interrupt() -> Iterator[None]:
+    """Within the block SIGINT waits for the end of blocks that must not be interrupted, then raises KeyboardInterrupt.
+
+    For code that another program calls: its own handlers are in place again afterwards. In other threads than the main
+    one, which receive no signals, does nothing.
+    """
+    global _received, _postponed
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    signal.signal(signal.SIGINT, _handle)
+    sys.unraisablehook = _report_unraisable
+    try:
+        yield
+    except SystemExit:
+        if not received():
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        _received, _postponed = None, False
+        signal.signal(signal.SIGINT, handler)
+        sys.unraisablehook = hook
 
 
 def _handle(number: int, _: Any) -> None:

@@ -1,0 +1,1 @@
+"""The Python interface, which `import housenumbers` offers: docs/python.md."""

@@ -1,0 +1,121 @@
+"""A trained model that labels images, or reads numbers in them, in Python."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from housenumbers.api.images import Images, prepared
+from housenumbers.config.schema import TrainConfig
+from housenumbers.data.folder import read_image, square_image
+from housenumbers.data.number_image import fit_reader, read_number_image
+from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
+from housenumbers.prediction.find_numbers import Photo, as_photo, find_number, read_photo
+from housenumbers.prediction.predict_files import Prediction, predict_images
+from housenumbers.prediction.read_numbers import Reading, read_images
+from housenumbers.pretrained import DIGITS
+from housenumbers.runtime.errors import InputError
+from housenumbers.tracking.run_selection import find_run
+
+
+def load_model(run: str | Path = DIGITS, device: str | None = None, threads: int | None = None) -> "Model":
+    """A trained model: "pretrained_digits" or "pretrained_numbers", which come with the code; a run's folder, its name,
+    "last" or "best", as for `run=` of the commands; or a checkpoint.
+
+    `device` and `threads` (of PyTorch, for the whole process) replace those that the run was trained with. Raises
+    UserError where there is no such model, or its file is damaged.
+    """
+    given = {"device": device, "threads": threads}
+    overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
+    return Model(load_trained_model(find_run(str(run)).path, overrides))
+
+
+class Model:
+    """A trained model: `load_model` makes one. It labels single digits, or reads whole numbers."""
+
+    def __init__(self, trained: TrainedModel) -> None:
+        self._trained = trained
+
+    @property
+    def config(self) -> TrainConfig:
+        """The configuration that it was trained with."""
+        return self._trained.config
+
+    @property
+    def file(self) -> Path:
+        """Its checkpoint."""
+        return self._trained.file
+
+    @property
+    def reads_numbers(self) -> bool:
+        """Whether it reads whole numbers (`read`) instead of single digits (`label`)."""
+        return self.config.data.has_numbers
+
+    def label(self, images: Images, all_views: bool = False) -> list[Prediction]:
+        """The digit in each image, with its calibrated probability and that of all ten digits, as predict.py prints it.
+
+        `images` is one image or a sequence of them: uint8 arrays `[H, W, 3]` in RGB (of NumPy or torch), Pillow's
+        images, or paths of files; or one uint8 array `[N, H, W, 3]`. They may differ in size: each is scaled to 32 x 32
+        pixels. With test-time augmentation, further views are used only where they could change the label, or
+        `all_views`, as for a run's scores.
+
+        Raises InputError for anything else, or a file that cannot be read, and UserError where the model reads whole
+        numbers.
+        """
+        self._trained.check_reads_numbers(False)
+        found: list[Prediction] = []
+        for names, squares in prepared(images, read_image, square_image):
+            found += predict_images(names, torch.stack(squares), self._trained, all_views)
+        return found
+
+    def read(self, images: Images, min_confidence: float = 0.0, find: bool = False) -> list[Reading]:
+        """The whole number in each image, its calibrated probability and that of each digit, as read.py prints it.
+
+        `images` as in `label`. Each is to show the number and little else, and is scaled to a height of 32 pixels; with
+        `find` it may be a larger photo, in which the number is looked for, and the box says where: left, top, width and
+        height in pixels. An image without a number has the empty number; so has one whose number is less sure than
+        `min_confidence` (0 to 1).
+
+        Raises InputError for anything else, or a file that cannot be read, and UserError where the model labels digits.
+        """
+        self._trained.check_reads_numbers(True)
+        if not 0 <= min_confidence <= 1:
+            raise InputError(f"min_confidence={min_confidence}: must be from 0 to 1")
+        readings: list[Reading] = []
+        for names, read in self._found(images) if find else self._read(images):
+            readings += [one.if_sure(min_confidence)._replace(file=name) for name, one in zip(names, read, strict=True)]
+        return readings
+
+    def _read(self, images: Images) -> Iterator[tuple[list[str], list[Reading]]]:
+        width = self.config.data.width
+
+        def from_file(file: Path) -> Tensor:
+            return read_number_image(file, width)
+
+        def from_image(image: Image.Image) -> Tensor:
+            return fit_reader(np.asarray(image), width)
+
+        for names, fitted in prepared(images, from_file, from_image):
+            yield names, read_images(self._trained, fitted)
+
+    def _found(self, images: Images) -> Iterator[tuple[list[str], list[Reading]]]:
+        def from_image(image: Image.Image) -> Photo:
+            return as_photo(image, image.size)
+
+        for names, photos in prepared(images, read_photo, from_image):
+            yield names, [find_number(self._trained, photo) for photo in photos]
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The logits whose softmax is the calibrated probabilities, for images that are prepared already.
+
+        Digits: uint8 `[N, 3, 32, 32]`, gives `[N, 10]`. Numbers: uint8 `[N, 3, 32, W]`, gives `[N, T, 11]`, for
+        CTC, as in `metrics.numbers`. Raises InputError where the images are no such tensor.
+        """
+        return self._trained.logits(images)
+
+    def __repr__(self) -> str:
+        what = "whole numbers" if self.reads_numbers else "single digits"
+        return f"<Model of {what}: {self.config.model.name}, {self._trained.parameters:,} parameters, {self.file}>"

@@ -1,0 +1,108 @@
+"""Runs in Python: what a run's folder holds, and the list of all runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import flatten
+from housenumbers.runtime.errors import UserError
+from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_index import all_runs, check_filters, matches
+from housenumbers.tracking.run_selection import find_run
+
+if TYPE_CHECKING:
+    from housenumbers.api.model import Model
+
+_SCORES = ("validation", "test")
+
+
+class Run:
+    """A run's folder, finished or not. Every property is read anew, so a run may be watched while it trains."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._files = RunFolder(self.folder)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The content of `run.json`: everything that the run wrote down about itself."""
+        return self._files.record()
+
+    @property
+    def config(self) -> TrainConfig:
+        """The configuration, checked, with attributes such as `config.optimizer.lr`."""
+        return self._files.config()
+
+    @property
+    def status(self) -> str:
+        """running, completed, pruned, failed or interrupted."""
+        return self._files.status()
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """One dictionary for each epoch: epoch, train_loss, val_loss, val_accuracy, lr, seconds and your own metrics.
+
+        `pandas.DataFrame(run.history)` is a table of it. Raises UserError before the end of the first epoch.
+        """
+        return self._files.history()
+
+    @property
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """The final scores of the best epoch's weights, by part: validation (where there is one) and test.
+
+        Empty before the run's end. The accuracies lie on 0..1.
+        """
+        record = self.record
+        return {part: record[part] for part in _SCORES if record.get(part)}
+
+    @property
+    def figures(self) -> dict[str, Path]:
+        """The image files that the run drew, by name: `run.figures["confusion_matrix_test"]`."""
+        return {file.stem: file for file in sorted(self._files.figures.glob("*.png"))}
+
+    def model(self, device: str | None = None) -> "Model":
+        """The model with the best epoch's weights. Raises UserError where there are none yet."""
+        from housenumbers.api.model import load_model
+
+        return load_model(self.folder, device)
+
+    def resume(self, overrides: Sequence[str] = ()) -> "Run":
+        """Goes on with an interrupted run, or with a completed one and `["epochs=N"]`, as `train.py resume=` does.
+
+        Returns this run. Raises UserError where that is not possible.
+        """
+        from housenumbers.api.train import resume
+
+        resume(self.folder, overrides)
+        return self
+
+    def __repr__(self) -> str:
+        best = self.record.get("best")
+        accuracy = f", {best['val_accuracy']:.2%} of validation" if best else ""
+        return f"<Run {self.folder}: {self.status}{accuracy}>"
+
+
+def open_run(run: str | Path) -> Run:
+    """A run by its folder, its name, "last" or "best". Raises UserError where there is none."""
+    if (Path(run) / "run.json").exists():
+        return Run(run)
+    path = find_run(str(run)).path
+    if path.is_file():
+        raise UserError(f"{run}: a checkpoint: name the folder of its run, or use load_model")
+    return Run(path)
+
+
+def list_runs(*filters: str) -> list[dict[str, Any]]:
+    """All runs below outputs/ and multirun/, the highest validation accuracy first: one flat dictionary for each.
+
+    Its keys are those of `run.json`, with dots (`test.accuracy`, `config.optimizer.lr`), and `folder`. `filters` are
+    KEY=VALUE as for runs.py: `list_runs("status=completed", "optimizer.lr=0.001")`. `pandas.DataFrame(list_runs())`
+    is a table of them. Raises UserError for a key that no run has.
+    """
+    runs = all_runs()
+    for word in filters:
+        if "=" not in word:
+            raise UserError(f"{word}: not KEY=VALUE")
+    check_filters(runs, filters)
+    return [flatten(run) for run in runs if matches(run, filters)]

@@ -1,0 +1,100 @@
+"""Composes configurations and trains in Python, as `python src/train.py` does."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import open_dict, read_write
+
+from housenumbers.api.run import Run
+from housenumbers.config.compose import compose_config, one_line_hydra_errors, quote_paths
+from housenumbers.config.conf_folder import CONF
+from housenumbers.config.overrides import check_arguments
+from housenumbers.config.schema import TrainConfig, register_schemas
+from housenumbers.config.validate import validate_composed
+from housenumbers.preflight import check_before_run
+from housenumbers.reports.after_training import page_after_training
+from housenumbers.runs.resume import resume as resume_run
+from housenumbers.runs.run import run as run_training
+from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.signals import raised_as_interrupt
+from housenumbers.tracking.run_folder import RunFolder
+
+
+def compose(overrides: Sequence[str] = ()) -> TrainConfig:
+    """The configuration that these overrides give, checked, as `python src/train.py OVERRIDES` composes it.
+
+    Raises UserError, whose message names the key, where one is wrong.
+    """
+    return compose_config(CONF, _checked(overrides))
+
+
+def train(overrides: Sequence[str] = ()) -> Run:
+    """Trains one run in this process, and returns it: `train(["model=fastnet", "data=digits", "epochs=3"])`.
+
+    Does what `python src/train.py OVERRIDES` does: the same folder under outputs/ of the working folder, or in
+    `hydra.run.dir=FOLDER`, with the same files, and the same weights to the bit. Seeds and other settings of PyTorch
+    that the run needs (threads, deterministic algorithms) stay as it leaves them.
+
+    In the main thread an interrupt (Ctrl-C, or Jupyter's button) ends it at a point where nothing is lost, and raises
+    KeyboardInterrupt; `Run.resume` goes on. Raises UserError where the configuration or the data are wrong, or the
+    training diverges.
+    """
+    composed, settings = _composed(_checked(overrides))
+    config = validate_composed(composed)
+    check_before_run(config)
+    folder = RunFolder(Path(settings.runtime.output_dir))
+    folder.check_free()
+
+    def save() -> None:
+        plain = copy.deepcopy(composed)
+        with read_write(plain), open_dict(plain):
+            del plain["hydra"]
+        folder.save_hydra_config(plain, settings)
+
+    with raised_as_interrupt():
+        run_training(config, folder.path, prepare=save)
+        page_after_training(folder.path)
+    return Run(folder.path)
+
+
+def resume(folder: Path, overrides: Sequence[str]) -> None:
+    """Goes on with a run. Raises UserError where that is not possible."""
+    with raised_as_interrupt():
+        resume_run(folder, overrides)
+        if not (folder / "report.html").exists():
+            page_after_training(folder)
+
+
+def _checked(overrides: Sequence[str]) -> list[str]:
+    if isinstance(overrides, str):
+        raise UserError(f"{overrides!r}: must be a list of words: {overrides.split()}")
+    for word in overrides:
+        if word.startswith("-"):
+            raise UserError(f"{word}: no flags here: a list of KEY=VALUE (a multirun is a loop in Python)")
+        if word.partition("=")[0] in ("resume", "repeat"):
+            raise UserError(f"{word}: not here: open_run(FOLDER).resume() goes on with a run")
+    check_arguments(list(overrides))
+    return quote_paths(overrides)
+
+
+def _composed(words: Sequence[str]) -> tuple[Any, Any]:
+    """The composed configuration with Hydra's section, and that section, in which the run's folder is resolved."""
+    register_schemas()
+    before = HydraConfig.instance().cfg
+    try:
+        with one_line_hydra_errors(), initialize_config_dir(str(CONF), job_name="train"):
+            composed = hydra_compose("train", list(words), return_hydra_config=True)
+            HydraConfig.instance().set_config(composed)
+            folder = str(Path(composed.hydra.run.dir).absolute())
+            with read_write(composed), open_dict(composed):
+                composed.hydra.runtime.output_dir = folder
+                composed.hydra.run.dir = folder
+                composed.hydra.mode = "RUN"
+    finally:
+        HydraConfig.instance().cfg = before
+    return composed, composed.hydra

@@ -1,0 +1,108 @@
+"""Labels and numbers from Python: equal to those of the commands, whatever form the images have."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import Command
+
+import housenumbers
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    """Images of different looks, uint8 `[N, H, W, 3]`, without an equal pixel beside another."""
+    return np.random.default_rng(0).integers(256, size=(5, 40, 70, 3), dtype=np.uint8)
+
+
+def saved(folder: Path, pixels: np.ndarray) -> list[Path]:
+    folder.mkdir()
+    files = [folder / f"{number}.png" for number in range(len(pixels))]
+    for file, image in zip(files, pixels, strict=True):
+        Image.fromarray(image).save(file)
+    return files
+
+
+def test_labels_are_those_of_the_command(tmp_path: Path, command: Command, pixels: np.ndarray) -> None:
+    files = saved(tmp_path / "images", pixels)
+    done = command("predict", f"images={tmp_path / 'images'}", "format=jsonl")
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    labels = housenumbers.load_model(threads=1).label(files)
+    assert [one._asdict() for one in labels] == told
+
+
+def test_numbers_are_those_of_the_command(tmp_path: Path, command: Command, pixels: np.ndarray) -> None:
+    files = saved(tmp_path / "images", pixels)
+    reader = housenumbers.load_model("pretrained_numbers", threads=1)
+    for words, more in (((), {}), (("find=true",), {"find": True})):
+        done = command("read", f"images={tmp_path / 'images'}", "format=jsonl", *words)
+        assert done.returncode == 0, done.stderr
+        told = [json.loads(line) for line in done.stdout.splitlines()]
+        found = [json.loads(json.dumps(one._asdict())) for one in reader.read(files, **more)]
+        assert [{key: one[key] for key in told[0]} for one in found] == told
+
+
+def test_all_forms_of_an_image_have_one_answer(tmp_path: Path, pixels: np.ndarray) -> None:
+    files = saved(tmp_path / "images", pixels)
+    forms = [
+        files, list(map(str, files)), pixels, torch.from_numpy(pixels), list(pixels),
+        [Image.fromarray(image) for image in pixels], [files[0], *pixels[1:]], tuple(pixels),
+    ]  # fmt: skip
+    for name, ask in (("pretrained_digits", "label"), ("pretrained_numbers", "read")):
+        model = housenumbers.load_model(name, threads=1)
+        first, *others = [[one._replace(file="") for one in getattr(model, ask)(form)] for form in forms]
+        assert len(first) == len(pixels)
+        assert others == [first] * len(others)
+        assert [one._replace(file="") for one in getattr(model, ask)(pixels[0])] == first[:1]
+        assert getattr(model, ask)([]) == []
+
+
+def test_images_of_several_sizes_and_modes_are_taken_together(pixels: np.ndarray) -> None:
+    images = [pixels[0], pixels[1][:20, :10], Image.fromarray(pixels[2]).convert("L"), Image.new("RGBA", (9, 9))]
+    labels = housenumbers.load_model(threads=1).label(images)
+    assert [one.file for one in labels] == ["images[0]", "images[1]", "images[2]", "images[3]"]
+    assert all(sum(one.probabilities) == pytest.approx(1, abs=1e-5) for one in labels)
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (np.zeros((32, 32), np.uint8), r"images\[0\]: must be \[H, W, 3\], not \[32, 32\]"),
+        (np.zeros((3, 32, 32), np.uint8), r"not \[3, 32, 32\]: move the channels last"),
+        (np.zeros((32, 32, 3), np.float32), "must be uint8, on 0..255, not float32"),
+        (np.eye(32, dtype=np.uint8)[..., None].repeat(3, 2), "not 0..1: multiply the floats by 255"),
+        (np.zeros((0, 32, 3), np.uint8), "must be"),
+        ([5], r"images\[0\]: must be a path, .* not int"),
+        (5, "must be a path, .* not int"),
+        ("nowhere.png", "nowhere.png: cannot be read: No such file"),
+        (Path(__file__), "cannot be read: not an image"),
+    ],
+)
+def test_what_is_no_image_is_named(images: object, said: str) -> None:
+    model = housenumbers.load_model(threads=1)
+    with pytest.raises(housenumbers.InputError, match=said):
+        model.label(images)  # type: ignore[arg-type]
+
+
+def test_a_number_that_is_not_sure_enough_is_empty(pixels: np.ndarray) -> None:
+    reader = housenumbers.load_model("pretrained_numbers", threads=1)
+    assert [one.number for one in reader.read(pixels, min_confidence=1.0) if one.confidence < 1] == [""] * len(pixels)
+    with pytest.raises(housenumbers.InputError, match="min_confidence=2: must be from 0 to 1"):
+        reader.read(pixels, min_confidence=2)
+
+
+def test_models_are_named_and_their_task_is_checked(pixels: np.ndarray) -> None:
+    digits, numbers = housenumbers.load_model(threads=1), housenumbers.load_model("pretrained_numbers", threads=1)
+    assert (digits.reads_numbers, numbers.reads_numbers) == (False, True)
+    assert "single digits: fastnet" in repr(digits)
+    with pytest.raises(housenumbers.UserError, match="whole numbers"):
+        numbers.label(pixels)
+    with pytest.raises(housenumbers.UserError, match="single digits"):
+        digits.read(pixels)
+    with pytest.raises(housenumbers.UserError, match="nowhere"):
+        housenumbers.load_model("nowhere")
+    assert digits.logits(torch.from_numpy(pixels).permute(0, 3, 1, 2)[:, :, :32, :32]).shape == (5, 10)

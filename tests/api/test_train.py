@@ -1,0 +1,166 @@
+"""Runs from Python: equal to those of the command, again and again in one process, and in a thread."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from support import ROOT, TINY, Command, environment
+
+import housenumbers
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def files_of(folder: Path) -> set[str]:
+    names = {str(file.relative_to(folder)) for file in folder.rglob("*")}
+    return {name for name in names if "tfevents" not in name}
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_is_that_of_the_command(command: Command) -> None:
+    done = command("train", *TINY, "hydra.run.dir=outputs/command")
+    assert done.returncode == 0, done.stderr
+    handler = signal.getsignal(signal.SIGINT)
+    run = housenumbers.train([*TINY, "hydra.run.dir=outputs/python"])
+    theirs = housenumbers.open_run("outputs/command")
+    assert run.record["weights_sha256"] == theirs.record["weights_sha256"]
+    assert files_of(run.folder) == files_of(theirs.folder)
+    assert run.config == theirs.config
+    for name in ("config", "overrides"):
+        texts = [(one.folder / ".hydra" / f"{name}.yaml").read_text() for one in (run, theirs)]
+        assert texts[0] == texts[1].replace("outputs/command", "outputs/python")
+    without = [[{**epoch, "seconds": 0} for epoch in one.history] for one in (run, theirs)]
+    assert without[0] == without[1]
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert not GlobalHydra.instance().is_initialized()
+    assert HydraConfig.instance().cfg is None
+
+
+def test_runs_follow_one_another_and_are_listed(home: Path) -> None:
+    first, second = (housenumbers.train([*TINY, "epochs=1", f"seed={seed}"]) for seed in (1, 2))
+    assert first.folder.parent.parent == home / "outputs"
+    assert first.folder != second.folder
+    assert {row["folder"] for row in housenumbers.list_runs()} == {
+        str(run.folder.relative_to(home)) for run in (first, second)
+    }
+    (row,) = housenumbers.list_runs("seed=2", "status=completed")
+    assert row["test.accuracy"] == second.scores["test"]["accuracy"]
+    assert row["config.optimizer.lr"] == 0.0013
+    assert housenumbers.open_run("last").folder.absolute() == second.folder
+    with pytest.raises(housenumbers.UserError, match="optimzer"):
+        housenumbers.list_runs("optimzer.lr=1")
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_tells_what_it_holds() -> None:
+    run = housenumbers.train([*TINY, "epochs=2"])
+    assert repr(run).startswith(f"<Run {run.folder}: completed, ")
+    assert [epoch["epoch"] for epoch in run.history] == [1, 2]
+    assert set(run.scores) == {"validation", "test"}
+    assert "confusion_matrix_test" in run.figures
+    assert all(file.stat().st_size > 1000 for file in run.figures.values())
+    assert run.model().config == run.config
+    assert [epoch["epoch"] for epoch in run.resume(["epochs=3"]).history] == [1, 2, 3]
+    assert run.status == "completed"
+
+
+@pytest.mark.usefixtures("home")
+def test_another_use_of_hydra_goes_on() -> None:
+    with initialize_config_dir(str(ROOT / "conf")):
+        housenumbers.train([*TINY, "epochs=1"])
+        assert compose("train", ["seed=5"]).seed == 5
+
+
+@pytest.mark.usefixtures("home")
+def test_it_trains_in_a_thread() -> None:
+    found: list[Any] = []
+
+    def work() -> None:
+        found.append(housenumbers.train([*TINY, "epochs=1"]).status)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == ["completed"]
+
+
+def test_a_configuration_is_composed_without_a_run(home: Path) -> None:
+    config = housenumbers.compose(["optimizer=sgd", "optimizer.lr=0.05", "data=digits"])
+    assert (config.optimizer.lr, config.data.name) == (0.05, "digits")
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["optimzer.lr=1"], "optimzer.lr: no such key: did you mean optimizer.lr"),
+        (["data=digits", "epochs=0"], "epochs=0"),
+        (["-m", "seed=1,2"], "-m: no flags here"),
+        (["resume=outputs/x"], "open_run"),
+        ("seed=1", "must be a list"),
+        (["data.root=nowhere"], "nowhere"),
+    ],
+)
+def test_a_mistake_is_a_user_error_and_leaves_no_folder(words: Any, said: str, home: Path) -> None:
+    with pytest.raises(housenumbers.UserError, match=said):
+        housenumbers.train(words if isinstance(words, str) else [*words, "data.download=false"])
+    assert not (home / "outputs").exists()
+
+
+def test_an_interrupt_ends_a_run_that_goes_on_later(tmp_path: Path) -> None:
+    """As the button of a notebook does: KeyboardInterrupt, and the process lives on."""
+    program = (
+        "import housenumbers, os, sys\n"
+        f"words = {[*TINY, 'epochs=500', 'hydra.run.dir=run']}\n"
+        "try:\n    housenumbers.train(words)\nexcept KeyboardInterrupt:\n    print('interrupted here')\n"
+        "run = housenumbers.open_run('run')\nprint(run.status, len(run.history) > 0)\n"
+        "print(housenumbers.train([*words[:-2], 'epochs=1', 'hydra.run.dir=other']).status)\n"
+    )
+    path = os.pathsep.join([str(ROOT / "src")])
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=path),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    for _ in range(600):
+        if metrics.exists() and metrics.read_text().count("\n") >= 2:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    lines = output.splitlines()
+    assert "interrupted here" in lines
+    assert "interrupted True" in lines
+    assert lines[-1] == "completed"
+
+
+def test_importing_the_package_imports_no_large_library() -> None:
+    program = (
+        "import sys, housenumbers; dir(housenumbers); import json; "
+        "print(json.dumps([name for name in ('torch', 'numpy', 'hydra', 'omegaconf') if name in sys.modules]))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, env=environment(PYTHONPATH=str(ROOT / "src")), capture_output=True, text=True, check=True, timeout=60
+    )
+    assert json.loads(done.stdout) == []
+    assert {"train", "load_model", "UserError"} <= set(dir(housenumbers))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        housenumbers.nothing  # noqa: B018
