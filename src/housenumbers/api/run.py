@@ -14,7 +14,7 @@ from housenumbers.tracking.run_selection import find_run
 if TYPE_CHECKING:
     from housenumbers.api.model import Model
 
-_SCORES = ("validation", "test")
+_SCORES = {"validation": "best", "test": "test"}  # of a record
 
 
 class Run:
@@ -49,16 +49,16 @@ class Run:
 
     @property
     def scores(self) -> dict[str, dict[str, Any]]:
-        """The final scores of the best epoch's weights, by part: validation (where there is one) and test.
+        """What the best epoch's weights reached: "validation" as in `history`, and all final scores on the "test" part.
 
-        Empty before the run's end. The accuracies lie on 0..1.
+        Empty before the run's end. Accuracies lie on 0..1.
         """
         record = self.record
-        return {part: record[part] for part in _SCORES if record.get(part)}
+        return {part: record[key] for part, key in _SCORES.items() if record.get(key)}
 
     @property
     def figures(self) -> dict[str, Path]:
-        """The image files that the run drew, by name: `run.figures["confusion_matrix_test"]`."""
+        """The image files that the run drew, by name: `run.figures["confusion_test"]`."""
         return {file.stem: file for file in sorted(self._files.figures.glob("*.png"))}
 
     def model(self, device: str | None = None) -> "Model":

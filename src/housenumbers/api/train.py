@@ -1,12 +1,14 @@
 """Composes configurations and trains in Python, as `python src/train.py` does."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict, read_write
 
@@ -30,7 +32,9 @@ def compose(overrides: Sequence[str] = ()) -> TrainConfig:
 
     Raises UserError, whose message names the key, where one is wrong.
     """
-    return compose_config(CONF, _checked(overrides))
+    words = _checked(overrides)
+    with _own_hydra():
+        return compose_config(CONF, words)
 
 
 def train(overrides: Sequence[str] = ()) -> Run:
@@ -85,16 +89,21 @@ def _checked(overrides: Sequence[str]) -> list[str]:
 def _composed(words: Sequence[str]) -> tuple[Any, Any]:
     """The composed configuration with Hydra's section, and that section, in which the run's folder is resolved."""
     register_schemas()
-    before = HydraConfig.instance().cfg
-    try:
-        with one_line_hydra_errors(), initialize_config_dir(str(CONF), job_name="train"):
-            composed = hydra_compose("train", list(words), return_hydra_config=True)
-            HydraConfig.instance().set_config(composed)
-            folder = str(Path(composed.hydra.run.dir).absolute())
-            with read_write(composed), open_dict(composed):
-                composed.hydra.runtime.output_dir = folder
-                composed.hydra.run.dir = folder
-                composed.hydra.mode = "RUN"
-    finally:
-        HydraConfig.instance().cfg = before
+    with _own_hydra(), one_line_hydra_errors(), initialize_config_dir(str(CONF), job_name="train"):
+        composed = hydra_compose("train", list(words), return_hydra_config=True)
+        HydraConfig.instance().set_config(composed)
+        runtime = composed.hydra.runtime
+        with read_write(runtime), open_dict(runtime):
+            runtime.output_dir = str(Path(composed.hydra.run.dir).absolute())
     return composed, composed.hydra
+
+
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Puts aside what the calling program, such as a notebook, has initialized of Hydra."""
+    before = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:  # Hydra replaces both objects, so they are looked up again
+        GlobalHydra.instance().hydra, HydraConfig.instance().cfg = before
