@@ -39,6 +39,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "prediction": {"config", "data", "evaluation", "metrics", "pretrained", "runtime", "tracking", "training"},
     "reports": {"config", "data", "evaluation", "metrics", "runtime", "tracking"},
+    "api": {
+        "config", "data", "evaluation", "preflight", "prediction", "pretrained", "reports", "runs", "runtime",
+        "tracking",
+    },
+    "__main__": set(),
     "demo": {"data", "evaluation", "prediction", "pretrained", "reports", "runtime", "tracking"},
 }  # fmt: skip
 
