@@ -20,6 +20,10 @@ class Notes:
             result = noted.pop("result")
             self._results[_key(noted)] = result
 
+    def get(self, run: dict[str, Any]) -> Any:
+        """What is noted of the run, or None."""
+        return self._results.get(_key(run))
+
     def result(self, run: dict[str, Any], measure: Callable[[], Any]) -> Any:
         """What is noted of the run, or else what `measure` gives, which is noted then."""
         key = _key(run)
