@@ -25,7 +25,7 @@ EPOCHS = 6
 
 
 def made_table(diverged: int = 0) -> CurveTable:
-    """A table whose accuracy rises to 0.9 at lr 0.01, faster with batches of 16. Of `diverged` settings there is none."""
+    """Accuracies up to 0.9 at lr 0.01, with batches of 16, at twice the cost. The first `diverged` settings diverge."""
     space = {
         "optimizer.lr": FloatDistribution(1e-4, 1.0, log=True),
         "data.batch_size": CategoricalDistribution((16, 64)),
