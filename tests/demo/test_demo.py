@@ -29,13 +29,17 @@ from visit import Visit
 
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_image
+from housenumbers.data.glyphs import MARKS, font_files, load_fonts
 from housenumbers.data.load import load_test
-from housenumbers.demo.answers import Models, answer_image
+from housenumbers.data.number_image import read_number_image
+from housenumbers.data.render_number import render_number
+from housenumbers.demo.answers import Models, answer, answer_image
 from housenumbers.demo.image_input import MOST_BYTES
 from housenumbers.demo.server import application
 from housenumbers.demo.server_socket import check_installed, listen
 from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model
-from housenumbers.prediction.read_numbers import read_images
+from housenumbers.prediction.find_numbers import Photo, find_number, part_of, read_photo
+from housenumbers.prediction.read_numbers import Reading, read_images
 from housenumbers.pretrained import MODELS
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.checkpoint import load_checkpoint
@@ -332,3 +336,28 @@ def test_without_a_run_it_reads_numbers_and_offers_both_models_of_the_code(tmp_p
         _, told = process.communicate()
     assert told.startswith("run=pretrained_numbers: whole numbers, a model that comes with the code")
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_number_in_a_photo_is_looked_for_where_that_is_surer(tmp_path: Path) -> None:
+    trained = load_trained_model(MODELS["pretrained_numbers"].file)
+    fonts = load_fonts(font_files("matplotlib"), MARKS)
+    image, _ = render_number((0, 2, 5), 80, 0.2, fonts)
+    for size, left, top in (((80, 32), 0, 0), ((400, 300), 150, 120)):
+        scene = Image.new("RGB", size, (90, 100, 110))
+        scene.paste(Image.fromarray(image.permute(1, 2, 0).numpy()), (left, top))
+        scene.save(tmp_path / "photo.png")
+        given = answer(trained, (tmp_path / "photo.png").read_bytes(), drawn=False)
+        (plain,) = read_images(trained, [read_number_image(tmp_path / "photo.png", 80)])
+        found = find_number(trained, read_photo(tmp_path / "photo.png"))
+        surer = plain if size[1] <= 64 or found.confidence <= plain.confidence else found
+        assert [given[key] for key in ("number", "confidence", "box")] == [surer.number, surer.confidence, surer.box]
+        assert given["image"].startswith("data:image/png;base64,")
+
+
+def test_the_part_about_a_box_is_cut_from_a_shrunk_photo() -> None:
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    pixels[40:60, 50:90] = 255
+    part = part_of(Photo(pixels, (2.0, 3.0)), Reading("", "1", 1.0, [1.0], (100, 120, 80, 60)))
+    assert part.shape == (28, 48, 3)
+    assert (part[4:-4, 4:-4] == 255).all()
+    assert part.sum() == 255 * 3 * 20 * 40

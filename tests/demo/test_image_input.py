@@ -1,6 +1,7 @@
 """Images and drawings that are handed in: which are refused, and what a drawing is cut to."""
 
 import io
+from functools import partial
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def sheet(paper: str, ink: str | None, box: tuple[int, int, int, int] = (40, 200
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_a_image_is_read_as_files_are(form: str) -> None:
     content = as_file(Image.effect_noise((50, 40), 80).convert("RGB"), form)
-    assert torch.equal(decode_image(content), read_image(io.BytesIO(content)))
+    assert torch.equal(decode_image(content, read_image), read_image(io.BytesIO(content)))
 
 
 @pytest.mark.parametrize(
@@ -43,25 +44,25 @@ def test_a_image_is_read_as_files_are(form: str) -> None:
     ],
 )
 def test_what_is_refused(content: bytes, said: str) -> None:
-    for read in (decode_image, decode_drawing):
+    for decode in (decode_image, partial(decode_drawing, square=True)):
         with pytest.raises(UserError, match=said):
-            read(content)
+            decode(content, read_image)
 
 
 @pytest.mark.parametrize(("paper", "ink"), [("#eeeeee", "#111111"), ("#111111", "#eeeeee")])
 def test_a_drawing_is_cut_to_a_square_about_its_strokes(paper: str, ink: str) -> None:
-    cut = decode_drawing(sheet(paper, ink))
+    cut = decode_drawing(sheet(paper, ink), read_image, square=True)
     dark = (cut.float().mean(dim=0) < 127) == (ink == "#111111")
     rows, columns = dark.any(dim=1).nonzero().view(-1), dark.any(dim=0).nonzero().view(-1)
     assert cut.shape == (3, 32, 32)
     assert 25 <= len(rows) <= 28  # of 32: ten twelfths
     for inked in (rows, columns):
         assert abs(int(inked[0]) - (31 - int(inked[-1]))) <= 1  # in the middle
-    elsewhere = decode_drawing(sheet(paper, ink, (240, 20, 260, 100)))
+    elsewhere = decode_drawing(sheet(paper, ink, (240, 20, 260, 100)), read_image, square=True)
     assert torch.equal(elsewhere, cut)
 
 
 def test_an_empty_canvas_says_so() -> None:
     for paper in ("#eeeeee", "#111111"):
         with pytest.raises(UserError, match="canvas is empty"):
-            decode_drawing(sheet(paper, None))
+            decode_drawing(sheet(paper, None), read_image, square=True)

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from housenumbers.data import glyphs, render
-from housenumbers.data.number_image import read_number_image
+from housenumbers.data.folder import read_image
+from housenumbers.data.number_image import fit_reader, read_number_image
 from housenumbers.demo.image_input import decode_drawing, decode_image
 from housenumbers.evaluation.occlusion import occlusion, overlay_importance
 from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
+from housenumbers.prediction.find_numbers import find_number, part_of, read_photo
 from housenumbers.prediction.predict_files import predict_images
-from housenumbers.prediction.read_numbers import read_images
+from housenumbers.prediction.read_numbers import Reading, read_images
 from housenumbers.pretrained import MODELS
 from housenumbers.reports.page import png
 from housenumbers.runtime.errors import UserError
@@ -22,6 +24,7 @@ from housenumbers.tracking.run_index import all_runs, caption
 
 # A generator key that no run uses for training or test, and a difficulty that is easy for people.
 _EXAMPLES, _DIFFICULTY = (0, 2), 0.4
+_NO_PHOTO = 64  # pixels: a lower image is a cut number, in which none has to be looked for
 _PRETRAINED = {str(model.file): f"{name}: {model.reads}, comes with the code" for name, model in MODELS.items()}
 
 
@@ -68,18 +71,33 @@ class Models:
 def answer(trained: TrainedModel, content: bytes, drawn: bool) -> dict[str, Any]:
     """What the model says about an image's bytes, or a drawing's. Raises UserError where they are not an image."""
     if not trained.config.data.has_numbers:
-        return answer_image(trained, decode_drawing(content) if drawn else decode_image(content))
-    read = partial(read_number_image, width=trained.config.data.width)
-    return answer_number(trained, decode_drawing(content, read, square=False) if drawn else decode_image(content, read))
+        image = decode_drawing(content, read_image, square=True) if drawn else decode_image(content, read_image)
+        return answer_image(trained, image)
+    width = trained.config.data.width
+    read = partial(read_number_image, width=width)
+    if drawn:
+        return answer_number(trained, decode_drawing(content, read, square=False))
+    image = decode_image(content, read)
+    photo = decode_image(content, read_photo)
+    if photo.pixels.shape[0] <= _NO_PHOTO:
+        return answer_number(trained, image)
+    found = find_number(trained, photo)
+    if found.confidence <= read_images(trained, [image])[0].confidence:
+        return answer_number(trained, image)
+    return _shown(trained, found, fit_reader(part_of(photo, found), width))
 
 
 def answer_number(trained: TrainedModel, image: Tensor) -> dict[str, Any]:
     """The number in an image, uint8 `[3, 32, W]`, as in read.py."""
-    (reading,) = read_images(trained, [image])
+    return _shown(trained, read_images(trained, [image])[0], image)
+
+
+def _shown(trained: TrainedModel, reading: Reading, image: Tensor) -> dict[str, Any]:
     return {
         "number": reading.number,
         "confidence": reading.confidence,
         "digits": reading.digits,
+        "box": reading.box,
         "image": png(image),
         "about": trained.about_temperature,
     }

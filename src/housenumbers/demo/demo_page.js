@@ -69,7 +69,9 @@ function showNumber(answer, percent) {
   const number = document.createElement("b");
   number.textContent = answer.number || "no number";
   const sure = answer.number ? answer.confidence : 1 - answer.confidence;
-  element("said").replaceChildren(number, `${percent(sure)} sure`);
+  const [left, top, width, height] = answer.box ?? [];
+  const place = answer.box ? `, found in the photo: ${width} x ${height} pixels at ${left}, ${top}` : "";
+  element("said").replaceChildren(number, `${percent(sure)} sure${place}`);
   element("digits").replaceChildren(
     ...answer.digits.map((probability, place) => {
       const item = document.createElement("li");

@@ -2,23 +2,22 @@
 
 import io
 from collections.abc import Callable
-from typing import IO
+from typing import IO, TypeVar
 
-import torch
 from PIL import Image, ImageChops, UnidentifiedImageError
 
 from housenumbers.data.folder import error_reason, read_image
 from housenumbers.runtime.errors import UserError
 
-Read = Callable[[IO[bytes]], torch.Tensor]
+Decoded = TypeVar("Decoded")
 MOST_BYTES = 10_000_000
 MOST_PIXELS = 25_000_000  # a phone's photo has 12 million
 _FAINT = 32  # grey levels: the largest difference from the paper that does not count as ink
 _MARGIN = 0.1  # around the strokes, as a fraction of the crop's height without it
 
 
-def decode_image(content: bytes, read: Read = read_image) -> torch.Tensor:
-    """An image's bytes as `read` reads a file: uint8 `[3, 32, 32]`, or for whole numbers `[3, 32, W]`.
+def decode_image(content: bytes, read: Callable[[IO[bytes]], Decoded]) -> Decoded:
+    """An image's bytes as `read` reads a file.
 
     Raises UserError where they are not an image, or it is too large.
     """
@@ -41,13 +40,13 @@ def decode_image(content: bytes, read: Read = read_image) -> torch.Tensor:
         raise UserError(f"This image is damaged: {error_reason(error)}") from None
 
 
-def decode_drawing(content: bytes, read: Read = read_image, square: bool = True) -> torch.Tensor:
+def decode_drawing(content: bytes, read: Callable[[IO[bytes]], Decoded], square: bool) -> Decoded:
     """Like `decode_image`, for strokes on uniform paper, dark on light or light on dark: crops a margin around them.
 
     The crop is a `square`, as digits are read, or as wide as the strokes of a number.
     Also raises UserError where nothing is drawn.
     """
-    decode_image(content)
+    decode_image(content, read_image)
     with Image.open(io.BytesIO(content)) as opened:
         canvas = opened.convert("L")
     paper = canvas.getpixel((0, 0))

@@ -5,8 +5,9 @@ a real number in most of the bands about it, the same each time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
@@ -84,9 +85,9 @@ class Photo(NamedTuple):
     scale: tuple[float, float]  # along the width and the height, the file's pixels in one of these
 
 
-def read_photo(file: Path) -> Photo:
+def read_photo(file: Path | IO[bytes]) -> Photo:
     """An image file as a photo. Raises Pillow's errors where it cannot be read."""
-    with open_file(file) as stream:
+    with open_file(file) if isinstance(file, Path) else nullcontext(file) as stream:
         check_sums(stream)
         image = upright_rgb(stream, least=640)
         stream.seek(0)
@@ -173,6 +174,16 @@ def _box(area: Area, photo: Photo) -> tuple[int, int, int, int]:
     left, right = (round(side * photo.scale[0]) for side in (columns.start, columns.stop))
     top, bottom = (round(side * photo.scale[1]) for side in (rows.start, rows.stop))
     return left, top, right - left, bottom - top
+
+
+def part_of(photo: Photo, reading: Reading) -> NDArray[np.uint8]:
+    """The pixels about a number's box, uint8 `[H, W, 3]`: all, where it has none."""
+    if reading.box is None:
+        return photo.pixels
+    left, top, width, height = (round(side / photo.scale[place % 2]) for place, side in enumerate(reading.box))
+    border = round(_MARGIN * height)
+    rows = _within(top - border, top + height + border, photo.pixels.shape[0])
+    return photo.pixels[rows, _within(left - border, left + width + border, photo.pixels.shape[1])]
 
 
 def sightings(trained: TrainedModel, pixels: NDArray[np.uint8]) -> list[Sighting]:
