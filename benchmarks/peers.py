@@ -1,110 +1,218 @@
-"""Readers of whole numbers that others publish, each a function from RGB images, uint8 `[H, W, 3]`, to digits."""
+"""Beside the package `ccexam`, which labels SVHN's digits with weights that it brings along: same crops, same machine.
 
-import re
-import shutil
+`python benchmarks/peers.py --help` shows the options.
+"""
+
+import json
+import os
 import subprocess
+import sys
+import sysconfig
 import tempfile
-from collections.abc import Callable, Sequence
-from importlib.util import find_spec
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 from PIL import Image
+from tqdm import tqdm
 
-Read = Callable[[Sequence[NDArray[np.uint8]]], list[str]]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "src"))
 
-# Letters and marks that look like a digit, and which one: for readers that know letters, too.
-_ALIKE = str.maketrans("OoDQIil|!LZzSsBGTq", "000011111122558679")
+from rounds import Seconds, machine, median_and_span, ratio_of_rounds, verdict
 
+from housenumbers.config.command_line import parse
+from housenumbers.config.compose import compose_config
+from housenumbers.config.constraints import Count
+from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.load import load_test
+from housenumbers.evaluation.significance import mcnemar, wilson
+from housenumbers.evaluation.trained_model import checkpoint_path
+from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.tracking.run_selection import find_run
 
-def digits_only(text: str) -> str:
-    return re.sub("[^0-9]", "", text)
-
-
-def letters_to_digits(text: str) -> str:
-    """The text with letters as the digits that they look like, and without anything else."""
-    return digits_only(text.translate(_ALIKE))
-
-
-def rapidocr(threads: int) -> Read:
-    """RapidOCR 3: the recognition of PP-OCRv6 (small), whose weights are in the package; enlarged three times."""
-    from rapidocr import RapidOCR
-
-    engine = RapidOCR(
-        params={
-            "Global.log_level": "critical",
-            "EngineConfig.onnxruntime.intra_op_num_threads": threads,
-            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-        }
-    )
-
-    def read(image: NDArray[np.uint8]) -> str:
-        found = engine(_enlarged(image, 3)[..., ::-1], use_det=False, use_cls=False, use_rec=True)
-        return "".join(getattr(found, "txts", None) or ())
-
-    return lambda images: [read(image) for image in images]
+PEER = "ccexam"
+# The wheel whose code was read before this script ran it.
+PINNED = "ccexam==1.0.0 --hash=sha256:9444f15096c0f8a28599705c8624cc68a9021ca625a32528f30bc8ba34bedc5d"
+FASTER = 5.0  # ours / theirs, crops/s
+MEMORY, FILES, COMMAND = "in memory", "image files", "one image"
 
 
-def rapidocr_1(threads: int) -> Read:
-    """RapidOCR 1.4.4: the same with PP-OCRv4."""
-    from rapidocr_onnxruntime import RapidOCR
+@dataclass
+class Arguments:
+    """Labels SVHN-6k's test crops with the package ccexam 1.0.0 and with ours, and prints accuracies, crops/s, the time
+    from the command to its answer about one image file, and sizes.
 
-    engine = RapidOCR(intra_op_num_threads=threads, inter_op_num_threads=1)
+    python benchmarks/peers.py data.root=FOLDER
+    python benchmarks/peers.py data.root=FOLDER "runs=[best,FOLDER]"   these runs, as run= of predict.py names them
 
-    def read(image: NDArray[np.uint8]) -> str:
-        found, _ = engine(_enlarged(image, 3)[..., ::-1], use_det=False, use_cls=False, use_rec=True)
-        return "".join(str(text) for text, _ in found or [])
+    peer=outputs/peer   where ccexam is installed, in a virtual environment; it is used again if it is there
+    rounds=10           how often each is measured
+    threads=1           of torch
+    tta=0 tta_invert=false   one view of each crop for all of ours, as with predict.py"""
 
-    return lambda images: [read(image) for image in images]
-
-
-def tesseract(threads: int) -> Read:
-    """Tesseract 5: one word, digits only, enlarged four times, all images in one call."""
-    command = ["tesseract", "images.txt", "stdout", "--psm", "8", "-c", "tessedit_char_whitelist=0123456789"]
-
-    def read(images: Sequence[NDArray[np.uint8]]) -> list[str]:
-        with tempfile.TemporaryDirectory() as home:
-            names = [f"{number}.png" for number in range(len(images))]
-            for name, image in zip(names, images, strict=True):
-                Image.fromarray(_enlarged(image, 4)).save(Path(home, name))
-            Path(home, "images.txt").write_text("".join(f"{name}\n" for name in names))
-            environment = {"OMP_THREAD_LIMIT": str(threads), "PATH": str(Path(str(shutil.which("tesseract"))).parent)}
-            done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=True)
-        pages = done.stdout.split("\f")[: len(images)]  # a form feed ends each image's page
-        if len(pages) != len(images):
-            raise RuntimeError(f"tesseract read {len(pages)} of {len(images)} images: {done.stderr}")
-        return [page.strip() for page in pages]
-
-    return read
+    runs: list[str] = field(default_factory=lambda: ["pretrained_digits"])
+    peer: str = "outputs/peer"
+    rounds: Count = 10
+    threads: Count = 1
 
 
-PEERS: dict[str, Callable[[int], Read]] = {
-    "rapidocr": rapidocr,
-    "rapidocr_1": rapidocr_1,
-    "tesseract": tesseract,
-}
+class Contestant(NamedTuple):
+    labeller: list[str]  # the command of a process that labels on demand
+    command: list[str]  # the command that labels one image file; its path is still to come
+    package: list[Path]  # the installed files, without dependencies
+    weights: Path
 
 
-def missing(name: str) -> str | None:
-    """What to do where a peer is not installed. None where it is."""
-    if name == "tesseract":
-        return None if shutil.which("tesseract") else "tesseract is not on PATH: apt-get install tesseract-ocr"
-    package = {"rapidocr": "rapidocr", "rapidocr_1": "rapidocr_onnxruntime"}[name]
-    return None if find_spec(package) else f"{package} is not installed: pip install -e '.[ocr-peers]'"
+def install(folder: Path) -> Path:
+    """The Python of an environment with the peer, whose dependencies, torch among them, are those of this Python."""
+    python = folder / "bin" / "python"
+    site_packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+    if not (site_packages / PEER).is_dir():
+        _make([sys.executable, "-m", "venv", str(folder)], folder)
+        (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+        (folder / "requirements.txt").write_text(PINNED)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+        _make([*pip, "--requirement", str(folder / "requirements.txt")], folder)
+    return python
 
 
-def version(name: str) -> str:
-    """The peer's name and version."""
-    if name == "tesseract":
-        done = subprocess.run(["tesseract", "--version"], capture_output=True, text=True, check=True)
-        return (done.stdout or done.stderr).splitlines()[0]
-    from importlib.metadata import version as installed
-
-    package = {"rapidocr": "rapidocr", "rapidocr_1": "rapidocr-onnxruntime"}[name]
-    return f"{package} {installed(package)}"
+def _make(command: Sequence[str], folder: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise UserError(f"peer={folder}: {lines[-1]}: give the folder of an environment with {PINNED.split()[0]}")
 
 
-def _enlarged(image: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
-    height, width, _ = image.shape
-    return np.asarray(Image.fromarray(image).resize((width * times, height * times), Image.Resampling.BICUBIC))
+def contestants(arguments: Arguments, views: Sequence[str]) -> dict[str, Contestant]:
+    python = install(Path(arguments.peer).absolute())
+    script = str(ROOT / "benchmarks" / "labellers.py")
+    theirs = Path(sysconfig.get_path("purelib", vars={"base": str(python.parents[1])})) / PEER
+    command = [str(python.parent / "ccexam-infer"), "--model", "svhn", "--device", "cpu", "--input"]
+    found = {PEER: Contestant([str(python), script, PEER], command, [theirs], theirs / "weights" / "svhn.pth")}
+    package = [ROOT / "src", ROOT / "conf"]
+    for run in arguments.runs:
+        weights = checkpoint_path(find_run(run).path).absolute()
+        words = [f"threads={arguments.threads}", *views]
+        predict = [sys.executable, str(ROOT / "src" / "predict.py"), f"run={weights}", *words, "images="]
+        labeller = [sys.executable, script, "ours", str(weights), *words]
+        found[run] = Contestant(labeller, predict, package, weights)
+    return found
+
+
+class Labeller:
+    """A process that has its model loaded, and waits."""
+
+    def __init__(self, command: Sequence[str], env: dict[str, str]) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env)
+
+    def label(self, what: dict[str, Any]) -> dict[str, Any]:
+        """The seconds it took, and the labels."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.flush()
+        if answer := self._process.stdout.readline():
+            return json.loads(answer)
+        raise RuntimeError(self._process.communicate()[1])
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def seconds_of(command: Sequence[str], env: dict[str, str]) -> float:
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return time.perf_counter() - started
+
+
+def measure(
+    found: dict[str, Contestant], test: LabeledImages, rounds: int, env: dict[str, str]
+) -> tuple[dict[str, torch.Tensor], dict[str, Seconds]]:
+    """Each contestant's labels, and its seconds, round by round in another order, after a round that is not counted."""
+    seconds: dict[str, Seconds] = {what: {name: [] for name in found} for what in (MEMORY, FILES, COMMAND)}
+    labels: dict[str, torch.Tensor] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        array, files = str(Path(temporary, "crops.npy")), []
+        np.save(array, test.images.numpy())
+        for number, pixels in enumerate(test.images.permute(0, 2, 3, 1).numpy()):
+            files.append(str(Path(temporary, f"{number:05}.png")))
+            Image.fromarray(pixels).save(files[-1])
+        labellers = {name: Labeller(each.labeller, env) for name, each in found.items()}
+        try:
+            for round_ in tqdm(range(rounds + 1), unit="round", leave=False, disable=None):
+                first = round_ % len(found)
+                for name in [*found][first:] + [*found][:first]:
+                    *words, last = found[name].command
+                    alone = [*words, f"{last}{files[0]}"] if last.endswith("=") else [*words, last, files[0]]
+                    in_memory, of_files = (
+                        labellers[name].label({"images": array}),
+                        labellers[name].label({"files": files}),
+                    )
+                    labels[name] = torch.tensor(of_files["labels"])
+                    took = {MEMORY: in_memory["seconds"], FILES: of_files["seconds"], COMMAND: seconds_of(alone, env)}
+                    for what, value in took.items():
+                        seconds[what][name] += [value] if round_ else []
+        finally:
+            for labeller in labellers.values():
+                labeller.end()
+    return labels, seconds
+
+
+def megabytes(paths: Sequence[Path]) -> float:
+    """The size of the files, and of those below the folders, without what Python itself caches there."""
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    return sum(file.stat().st_size for file in files if file.is_file() and "__pycache__" not in file.parts) / 1e6
+
+
+def table(
+    found: dict[str, Contestant], test: LabeledImages, labels: dict[str, torch.Tensor], seconds: dict[str, Seconds]
+) -> list[str]:
+    count, lines = len(test.labels), []
+    right = {name: labels[name] == test.labels for name in found}
+    for name, each in found.items():
+        hits = int(right[name].sum())
+        low, high = wilson(hits, count)
+        lines += ["", name, f"  accuracy              {hits / count:.2%} ({hits} of {count}; {low:.2%}..{high:.2%})"]
+        for what in (MEMORY, FILES):
+            rates = [count / value for value in seconds[what][name]]
+            lines.append(f"  {f'crops/s, {what}':<22}{median_and_span(rates, 0)}")
+        lines.append(f"  one image, s          {median_and_span(seconds[COMMAND][name], 2)}")
+        lines.append(f"  package, weights, MB  {megabytes(each.package):.2f}, {megabytes([each.weights]):.2f}")
+    for name in [each for each in found if each != PEER]:
+        test_of = mcnemar(right[name], right[PEER])
+        more_accurate = verdict(bool(right[name].sum() > right[PEER].sum()), "more")
+        lines += ["", f"{name} against {PEER}"]
+        lines.append(
+            f"  right alone           {test_of.only_first} : {test_of.only_second}, "
+            f"McNemar's p {test_of.p:.2g}   {more_accurate}"
+        )
+        for what, goal in ((MEMORY, FASTER), (FILES, FASTER), (COMMAND, 1.0)):
+            ratios = ratio_of_rounds(seconds[what], PEER, name)
+            met = verdict(float(np.median(ratios)) >= goal, f"{goal}")
+            lines.append(f"  {f'times as fast, {what}':<27}{median_and_span(ratios, 2)}   {met}")
+    return lines
+
+
+def main() -> None:
+    with one_line_errors():
+        arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root", "tta", "tta_invert"])
+        roots = [word for word in overrides if word.startswith("data.")]
+        test = load_test(compose_config(ROOT / "conf", ["data=svhn_6k", *roots]).data)
+        found = contestants(arguments, [word for word in overrides if word not in roots])
+        env = os.environ | {"OMP_NUM_THREADS": str(arguments.threads)}
+        print(machine(arguments.threads))
+        print(f"SVHN-6k, {len(test.labels)} test crops; median and range of n={arguments.rounds} rounds", flush=True)
+        print(*table(found, test, *measure(found, test, arguments.rounds, env)), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from peers import PEERS, digits_only, letters_to_digits, missing, version
+from ocr_readers import PEERS, digits_only, letters_to_digits, missing, version
 from rounds import Turns, machine, median_and_span, take_turns
 from torch import Tensor
 from tqdm import tqdm

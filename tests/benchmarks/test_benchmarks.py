@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -103,9 +104,7 @@ def test_finding_prints_what_is_found_in_each_kind_of_photo(numbers_run: Path) -
 
 
 def test_a_benchmark_hides_no_module_of_python() -> None:
-    code = (
-        "import numbers, peers; print(numbers.Integral, peers.letters_to_digits('l2O-a'), peers.digits_only('l2O-a'))"
-    )
+    code = "import numbers, ocr_readers as ocr; print(numbers.Integral, ocr.letters_to_digits('l2O-a'), ocr.digits_only('l2O-a'))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True)
     assert done.stdout == "<class 'numbers.Integral'> 120 2\n", done.stderr
 
@@ -128,6 +127,8 @@ def test_a_benchmark_hides_no_module_of_python() -> None:
         ("sweeper", ["old=nowhere"], "old=nowhere"),
         ("leak", ["seeds=0"], "seeds=0"),
         ("photo_table", ["source=nowhere"], "source=nowhere"),
+        ("peers", ["data.root=nowhere"], "nowhere"),
+        ("peers", ["rounds=0"], "rounds=0"),
         ("against_others", ["only=keras"], "only=keras"),
         ("against_others", ["only=ours", "part=speed", "data.root=nowhere"], "nowhere"),
     ],
@@ -289,3 +290,48 @@ def test_model_cards_writes_what_it_measures_into_the_card(tmp_path: Path) -> No
     assert "old" not in text
     assert re.search(r"\| accuracy on SVHN-6k's test crops \| \d\d\.\d\d % of 1,001 \(95 % interval", text)
     assert re.search(r"\| expected calibration error on them \| \d+\.\d\d % \|", text)
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Path:
+    """An environment as peers.py makes it, with a package that is called like ccexam: its digit is always 1."""
+    home = tmp_path / "peer"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
+    (site_packages,) = home.glob("lib/python*/site-packages")
+    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    (site_packages / "ccexam/weights").mkdir(parents=True)
+    (site_packages / "ccexam/weights/svhn.pth").write_bytes(b"none")
+    (site_packages / "ccexam/__init__.py").touch()
+    (site_packages / "ccexam/constants.py").write_text("DATASET_STATS = {'svhn': {'mean': [0] * 3, 'std': [1] * 3}}")
+    ones = "staticmethod(lambda images: [1] * len(images))"
+    (site_packages / "ccexam/inference.py").write_text(
+        f"class Ones:\n    predict_batch = predict_batch_tensor = {ones}\n\n"
+        "class InferenceFactory:\n    create = staticmethod(lambda name, device: Ones())\n"
+    )
+    command = home / "bin" / "ccexam-infer"
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    return home
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL_SVHN.exists(), reason="needs the real crops")
+def test_peers_prints_accuracies_speeds_and_sizes(stand_in: Path) -> None:
+    done = bench("peers", f"peer={stand_in}", "rounds=1", f"data.root={REAL_SVHN}")
+    assert done.returncode == 0, done.stderr
+    assert "accuracy              17.68% (177 of 1001;" in done.stdout  # so many ones there are
+    assert "pretrained_digits against ccexam" in done.stdout
+    for line in ("crops/s, in memory", "crops/s, image files", "one image, s", "weights, MB", "McNemar's p"):
+        assert line in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL_SVHN.exists(), reason="needs the real crops")
+def test_a_peer_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "benchmarks/peers.py", f"data.root={REAL_SVHN}", f"peer={tmp_path / 'peer'}"]
+    env = environment(PIP_NO_INDEX="1", PIP_CONFIG_FILE="/dev/null")
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "peer=" in line
+    assert "ccexam==1.0.0" in line
