@@ -104,7 +104,10 @@ def test_finding_prints_what_is_found_in_each_kind_of_photo(numbers_run: Path) -
 
 
 def test_a_benchmark_hides_no_module_of_python() -> None:
-    code = "import numbers, ocr_readers as ocr; print(numbers.Integral, ocr.letters_to_digits('l2O-a'), ocr.digits_only('l2O-a'))"
+    code = (
+        "import numbers, ocr_readers as ocr; "
+        "print(numbers.Integral, ocr.letters_to_digits('l2O-a'), ocr.digits_only('l2O-a'))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True)
     assert done.stdout == "<class 'numbers.Integral'> 120 2\n", done.stderr
 
