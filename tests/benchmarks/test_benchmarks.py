@@ -130,7 +130,6 @@ def test_a_benchmark_hides_no_module_of_python() -> None:
         ("sweeper", ["old=nowhere"], "old=nowhere"),
         ("leak", ["seeds=0"], "seeds=0"),
         ("photo_table", ["source=nowhere"], "source=nowhere"),
-        ("peers", ["data.root=nowhere"], "nowhere"),
         ("peers", ["rounds=0"], "rounds=0"),
         ("against_others", ["only=keras"], "only=keras"),
         ("against_others", ["only=ours", "part=speed", "data.root=nowhere"], "nowhere"),
