@@ -48,6 +48,17 @@ def test_search_prints_ratios() -> None:
 
 
 @pytest.mark.slow
+def test_samplers_prints_what_they_learn_from() -> None:
+    done = bench("samplers", "only=random,tpe", "most=12", "n=20")
+    assert done.returncode == 0, done.stderr
+    rows = {row[0]: row[1:4] for row in re.findall(r"^\| `(\w+)` \| (\w+) \| (\w+) \| (\w+) \|", done.stdout, re.M)}
+    assert rows["random"] == ("no", "no", "no")
+    assert rows["tpe"] == ("yes", "no", "yes")  # with constant_liar
+    assert rows["median"] == ("yes", "no", "no")  # complete, pruned, failed trials
+    assert rows["halving"][:2] == ("yes", "yes")
+
+
+@pytest.mark.slow
 def test_sweeper_prints_its_costs() -> None:
     done = bench("sweeper", "trials=100", "short=3", "uneven=4", f"old={ROOT}")
     assert done.returncode == 0, done.stderr
@@ -131,6 +142,9 @@ def test_a_benchmark_hides_no_module_of_python() -> None:
         ("leak", ["seeds=0"], "seeds=0"),
         ("photo_table", ["source=nowhere"], "source=nowhere"),
         ("peers", ["rounds=0"], "rounds=0"),
+        ("samplers", ["only=best"], "only=best"),
+        ("curves", ["task=resnet"], "task=resnet"),
+        ("replay", ["table=nowhere"], "table=nowhere"),
         ("against_others", ["only=keras"], "only=keras"),
         ("against_others", ["only=ours", "part=speed", "data.root=nowhere"], "nowhere"),
     ],
