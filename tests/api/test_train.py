@@ -98,6 +98,12 @@ def test_it_trains_in_a_thread() -> None:
     assert found == ["completed"]
 
 
+def test_words_may_come_from_any_iterable(home: Path) -> None:
+    assert housenumbers.compose(word for word in ("data=digits", "seed=7")).seed == 7  # type: ignore[arg-type]
+    assert housenumbers.compose(("data=digits", "seed=7")).data.name == "digits"
+    assert not list(home.iterdir())
+
+
 def test_a_configuration_is_composed_without_a_run(home: Path) -> None:
     config = housenumbers.compose(["optimizer=sgd", "optimizer.lr=0.05", "data=digits"])
     assert (config.optimizer.lr, config.data.name) == (0.05, "digits")
@@ -109,9 +115,11 @@ def test_a_configuration_is_composed_without_a_run(home: Path) -> None:
     [
         (["optimzer.lr=1"], "optimzer: no such key: did you mean optimizer"),
         (["data=digits", "epochs=0"], "epochs=0"),
-        (["-m", "seed=1,2"], "-m: no flags here"),
+        (["-m", "seed=1,2"], "-m: is for train.py -m"),
+        (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: is for train.py -m"),
         (["resume=outputs/x"], "open_run"),
-        ("seed=1", "must be a list"),
+        ("seed=1", r"must be a list of words, such as \['seed=1'\]"),
+        ([1], "must be a list of words"),
         (["data.root=nowhere"], "nowhere"),
     ],
 )

@@ -22,7 +22,7 @@ from housenumbers.preflight import check_before_run
 from housenumbers.reports.after_training import page_after_training
 from housenumbers.runs.resume import resume as resume_run
 from housenumbers.runs.run import run as run_training
-from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.errors import InputError, UserError
 from housenumbers.runtime.signals import raised_as_interrupt
 from housenumbers.tracking.run_folder import RunFolder
 
@@ -68,22 +68,32 @@ def train(overrides: Sequence[str] = ()) -> Run:
 
 def resume(folder: Path, overrides: Sequence[str]) -> None:
     """Goes on with a run. Raises UserError where that is not possible."""
+    words = _as_words(overrides)
     with raised_as_interrupt():
-        resume_run(folder, overrides)
+        resume_run(folder, words)
         if not (folder / "report.html").exists():
             page_after_training(folder)
 
 
+def _as_words(overrides: Sequence[str]) -> list[str]:
+    words = overrides.split() if isinstance(overrides, str) else list(overrides)
+    if isinstance(overrides, str) or not all(isinstance(word, str) for word in words):
+        raise InputError(f"overrides: must be a list of words, such as {words}: not {overrides!r}")
+    return words
+
+
 def _checked(overrides: Sequence[str]) -> list[str]:
-    if isinstance(overrides, str):
-        raise UserError(f"{overrides!r}: must be a list of words: {overrides.split()}")
-    for word in overrides:
-        if word.startswith("-"):
-            raise UserError(f"{word}: no flags here: a list of KEY=VALUE (a multirun is a loop in Python)")
-        if word.partition("=")[0] in ("resume", "repeat"):
+    words = _as_words(overrides)
+    for word in words:
+        key = word.partition("=")[0]
+        if word.startswith("-") or key.startswith(
+            ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")
+        ):
+            raise UserError(f"{word}: is for train.py -m: here is one run (a multirun is a loop in Python)")
+        if key in ("resume", "repeat"):
             raise UserError(f"{word}: not here: open_run(FOLDER).resume() goes on with a run")
-    check_arguments(list(overrides))
-    return quote_paths(overrides)
+    check_arguments(words)
+    return quote_paths(words)
 
 
 def _composed(words: Sequence[str]) -> tuple[Any, Any]:
