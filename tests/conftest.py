@@ -11,7 +11,7 @@ import pytest
 from support import NUMBERS, TINY, Command, only_run, run_in, write_mat
 
 # Folders whose tests train, or ask a net, so that another processor gives them other bits; and files there that do not.
-_TRAINS = ("api", "demo", "end_to_end", "evaluation", "models", "prediction", "reports", "runs", "sweeps", "training")
+_TRAINS = ("demo", "end_to_end", "evaluation", "models", "prediction", "reports", "runs", "sweeps", "training")
 _DOES_NOT_TRAIN = (
     "test_build.py", "test_data_page.py", "test_documentation.py", "test_earlier_studies.py", "test_heartbeat.py",
     "test_history.py", "test_hydra_flags.py", "test_image_input.py", "test_multirun.py", "test_postgres.py",
