@@ -27,6 +27,7 @@ NOT_RUN = {
     "python benchmarks/ablation.py data.root=FOLDER": "takes an hour; tests/benchmarks runs it in small",
     "python benchmarks/leak.py data.root=FOLDER seeds=5": "takes minutes; tests/benchmarks runs it in small",
     "python benchmarks/model_cards.py data.root=FOLDER": "takes minutes; tests/benchmarks runs it in small",
+    "python benchmarks/samplers.py": "takes minutes; tests/benchmarks runs it in small",
     "python benchmarks/synthetic.py data.root=FOLDER": "takes an hour; tests/benchmarks runs it in small",
     "python benchmarks/against_others.py data.root=FOLDER": "takes an hour; tests/benchmarks runs it in small",
     "python src/train.py experiment=numbers data.root=FOLDER": "takes half an hour; tests/runs runs it in small",
