@@ -23,17 +23,20 @@ _KINDS = "must be a path, an image of Pillow, or a uint8 array [H, W, 3] in RGB"
 
 
 def prepared(
-    images: Images, from_file: Callable[[Path], Prepared], from_image: Callable[[Image.Image], Prepared]
+    images: Images,
+    from_file: Callable[[Path], Prepared],
+    from_image: Callable[[Image.Image], Prepared],
+    at_once: int = _AT_ONCE,
 ) -> Iterator[tuple[list[str], list[Prepared]]]:
-    """The images, some at a time, as `from_file` makes them from a path and `from_image` from an RGB image.
+    """The images, `at_once` at a time, as `from_file` makes them from a path and `from_image` from an RGB image.
 
     Each has a name: its path, or its place among the images. Raises InputError for what is no image, and for a file
     that cannot be read.
     """
     listed = _as_list(images)
-    for first in range(0, len(listed), _AT_ONCE):
+    for first in range(0, len(listed), at_once):
         names, made = [], []
-        for place, image in enumerate(listed[first : first + _AT_ONCE], start=first):
+        for place, image in enumerate(listed[first : first + at_once], start=first):
             name = str(Path(image)) if isinstance(image, str | os.PathLike) else f"images[{place}]"
             names.append(name)
             made.append(_prepared(image, name, from_file, from_image))

@@ -105,7 +105,7 @@ class Model:
         def from_image(image: Image.Image) -> Photo:
             return as_photo(image, image.size)
 
-        for names, photos in prepared(images, read_photo, from_image):
+        for names, photos in prepared(images, read_photo, from_image, at_once=1):  # photos are large
             yield names, [find_number(self._trained, photo) for photo in photos]
 
     def logits(self, images: Tensor) -> Tensor:

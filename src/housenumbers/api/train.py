@@ -93,14 +93,14 @@ def _checked(overrides: Sequence[str]) -> list[str]:
         if key in ("resume", "repeat"):
             raise UserError(f"{word}: not here: open_run(FOLDER).resume() goes on with a run")
     check_arguments(words)
-    return quote_paths(words)
+    return words
 
 
 def _composed(words: Sequence[str]) -> tuple[Any, Any]:
     """The composed configuration with Hydra's section, and that section, in which the run's folder is resolved."""
     register_schemas()
     with _own_hydra(), one_line_hydra_errors(), initialize_config_dir(str(CONF), job_name="train"):
-        composed = hydra_compose("train", list(words), return_hydra_config=True)
+        composed = hydra_compose("train", quote_paths(words), return_hydra_config=True)
         HydraConfig.instance().set_config(composed)
         runtime = composed.hydra.runtime
         with read_write(runtime), open_dict(runtime):

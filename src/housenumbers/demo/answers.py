@@ -77,14 +77,13 @@ def answer(trained: TrainedModel, content: bytes, drawn: bool) -> dict[str, Any]
     read = partial(read_number_image, width=width)
     if drawn:
         return answer_number(trained, decode_drawing(content, read, square=False))
-    image = decode_image(content, read)
-    photo = decode_image(content, read_photo)
-    if photo.pixels.shape[0] <= _NO_PHOTO:
-        return answer_number(trained, image)
-    found = find_number(trained, photo)
-    if found.confidence <= read_images(trained, [image])[0].confidence:
-        return answer_number(trained, image)
-    return _shown(trained, found, fit_reader(part_of(photo, found), width))
+    image, photo = decode_image(content, read), decode_image(content, read_photo)
+    (reading,) = read_images(trained, [image])
+    if photo.pixels.shape[0] > _NO_PHOTO:
+        found = find_number(trained, photo)
+        if found.confidence > reading.confidence:
+            return _shown(trained, found, fit_reader(part_of(photo, found), width))
+    return _shown(trained, reading, image)
 
 
 def answer_number(trained: TrainedModel, image: Tensor) -> dict[str, Any]:
