@@ -4,6 +4,7 @@
 """
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -144,7 +145,10 @@ def at_quantile(distribution: BaseDistribution, at: float) -> Any:
 
 
 def train(words: tuple[str, ...]) -> dict[str, Any]:
-    """Each epoch's validation accuracy, loss and seconds. A run that diverges has a shorter curve."""
+    """Each epoch's validation accuracy, loss and seconds. A run that diverges has a shorter curve.
+
+    The seconds are the CPU time of the one thread that trains, so other work on the machine does not change them.
+    """
     config = compose_config(ROOT / "conf", words)
     torch.set_num_threads(1)
     disable_malloc_trimming()
@@ -153,10 +157,14 @@ def train(words: tuple[str, ...]) -> dict[str, Any]:
     steps = -(-len(splits.train.labels) // config.data.batch_size)
     state = TrainingState.initial(config, steps, torch.device("cpu"))
     curve: dict[str, list[float]] = {"val_accuracy": [], "val_loss": [], "seconds": []}
+    began = time.process_time()
     try:
         for record in fit(config, state, splits.stages, splits.validation, lambda _: None):
+            ended = time.process_time()
+            measured = {**record, "seconds": ended - began}
             for name, values in curve.items():
-                values.append(record[name])
+                values.append(measured[name])
+            began = ended
     except DivergedError:
         pass
     return curve
@@ -185,8 +193,8 @@ def main() -> None:
         settings = settings_of(space, task.start, arguments.settings)
         wanted = {
             (number, seed): (*fixed, *(f"{key}={value}" for key, value in setting.items()), f"seed={seed}")
-            for seed in range(arguments.seeds)
             for number, setting in enumerate(settings)
+            for seed in range(arguments.seeds)  # innermost: an unfinished table has whole settings
         }
         notes = Notes(Path(arguments.folder) / f"{arguments.task}.jsonl")
         try:

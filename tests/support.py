@@ -59,8 +59,12 @@ def command_line(verb: str, *arguments: str) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment without what could stand between a user's shell and the command."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(("HYDRA_", "PYTEST_"))} | more
+    """The environment without what could stand between a user's shell and the command.
+
+    The variables of `make`, for one, which runs the tests: a `make` below it would print the folders it enters.
+    """
+    foreign = ("HYDRA_", "PYTEST_", "MAKE", "MFLAGS")
+    return {key: value for key, value in os.environ.items() if not key.startswith(foreign)} | more
 
 
 def run_in(folder: Path, verb: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
