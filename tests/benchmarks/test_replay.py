@@ -14,9 +14,10 @@ from support import REAL_SVHN, ROOT, environment
 
 sys.path.append(str(ROOT / "benchmarks"))  # last: no module there hides ours
 
+from curve_lookup import Lookup
 from curve_table import CurveTable
 from curves import TASKS, at_quantile, settings_of
-from replay import Lookup, search
+from replay import search
 
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.space import read_space

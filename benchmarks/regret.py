@@ -1,0 +1,111 @@
+"""How far searches are from a table's best setting, over time: tables and figures of replay.py."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from curve_lookup import Lookup
+from numpy.typing import NDArray
+from scipy.stats import trim_mean
+
+Floats = NDArray[np.float64]
+STOCK = "stock"
+_BOOTSTRAPS = 1000
+
+
+class Found(NamedTuple):
+    """The regret of a search from `seconds` on: the true accuracy of its best completed trial below the table's best.
+
+    True is the mean over the table's seeds. Before the first completed trial the regret is that of guessing.
+    """
+
+    seconds: list[float]
+    regret: list[float]
+    completed: list[float]  # when each trial was completed
+
+
+def regrets(lookup: Lookup, found: Sequence[Found], at: Floats) -> Floats:
+    """The regret of each search at these seconds, `[searches, seconds]`."""
+    worst = float(lookup.true.max() - lookup.guessing)
+    rows = []
+    for one in found:
+        index = np.searchsorted(one.seconds, at, side="right")
+        rows.append(np.array([worst, *one.regret])[index])
+    return np.stack(rows)
+
+
+def first_below(at: Floats, iqm: Floats, target: float) -> float:
+    """The first of the seconds `at` with a regret of at most `target`. Infinite where there is none."""
+    below = np.flatnonzero(iqm <= target)
+    return float(at[below[0]]) if len(below) else float("inf")
+
+
+def compare(
+    lookup: Lookup, found: Mapping[str, Sequence[Found]], trials: Sequence[int], until: float, seed: int = 0
+) -> list[str]:
+    """A table: the regret at the end, and when each search reaches the regret of the stock one after so many trials."""
+    at = np.geomspace(until / 1000, until, 500)
+    matrices = {name: regrets(lookup, searches, at) for name, searches in found.items()}
+    columns = [f"stock's regret after {number} trials: time, stock / this" for number in trials]
+    lines = [
+        f"| search | regret after {until:,.0f} s | {' | '.join(columns)} |",
+        f"| --- | --- |{' --- |' * len(columns)}",
+    ]
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(len(found[STOCK]), size=(_BOOTSTRAPS, len(found[STOCK])))
+    moments = [_moment(found[STOCK], number) for number in trials]
+    for name, matrix in matrices.items():
+        finals = [trim_mean(matrix[draw, -1], 0.25) for draw in draws]
+        cells = [f"{trim_mean(matrix[:, -1], 0.25):.2%} ({_interval(finals, '.2%')})"]
+        for moment in moments:
+            if moment > until:
+                cells.append("not measured")
+                continue
+            whole = _ratio(at, matrices[STOCK], matrix, moment)
+            ratios = [_ratio(at, matrices[STOCK][draw], matrix[draw], moment) for draw in draws]
+            cells.append(f"{whole:.2f} ({_interval(ratios, '.2f')})")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _moment(stock: Sequence[Found], number: int) -> float:
+    """When the stock search has completed so many trials: the median. Infinite where most have not."""
+    times = [one.completed[number - 1] if len(one.completed) >= number else float("inf") for one in stock]
+    return float(np.median(times))
+
+
+def _ratio(at: Floats, stock: Floats, other: Floats, moment: float) -> float:
+    """How many times sooner `other` reaches the regret that `stock` has at `moment`. 0 where it never does."""
+    target = float(trim_mean(stock[:, np.searchsorted(at, moment, side="right") - 1], 0.25))
+    stocks, others = (first_below(at, trim_mean(matrix, 0.25, axis=0), target) for matrix in (stock, other))
+    return stocks / others
+
+
+def _interval(values: Sequence[float], form: str) -> str:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return f"{low:{form}}..{high:{form}}"
+
+
+def draw(lookup: Lookup, found: Mapping[str, Sequence[Found]], until: float, title: str, file: Path) -> None:
+    """The interquartile mean of the regret over time, with bootstrapped intervals of 95 %."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    at = np.geomspace(until / 200, until, 200)
+    figure = Figure(figsize=(7.2, 4.4))
+    axes = figure.add_axes((0.11, 0.12, 0.62, 0.78))
+    rng = np.random.default_rng(0)
+    for name, searches in found.items():
+        matrix = regrets(lookup, searches, at)
+        draws = rng.integers(len(searches), size=(200, len(searches)))
+        boot = np.stack([trim_mean(matrix[one], 0.25, axis=0) for one in draws])
+        low, high = np.percentile(boot, [2.5, 97.5], axis=0)
+        line = axes.plot(at, trim_mean(matrix, 0.25, axis=0), lw=2.2 if name == "ours" else 1.2, label=name)[0]
+        axes.fill_between(at, low, high, color=line.get_color(), alpha=0.15, lw=0)
+    axes.set(xscale="log", yscale="log", xlabel="seconds, simulated", ylabel="regret, interquartile mean", title=title)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=120)
