@@ -21,7 +21,8 @@ from curve_lookup import Lookup
 from curve_table import CurveTable
 from regret import STOCK, Found, compare, draw
 from rounds import machine
-from searchers import NAMES, SEARCHERS, Given, Job
+from search_peers import PEER_SEARCHERS, installed, prepare
+from searchers import SEARCHERS, Given, Job
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
@@ -29,6 +30,8 @@ from housenumbers.config.constraints import Count, some_of
 from housenumbers.runtime.errors import UserError, one_line_errors
 
 ROOT = Path(__file__).resolve().parents[1]
+_ALL = {**SEARCHERS, **PEER_SEARCHERS}
+NAMES: Sequence[str] = tuple(_ALL)
 
 
 @dataclass
@@ -56,10 +59,11 @@ class Arguments:
 def search(lookup: Lookup, name: str, seed: int, workers: int, until: float) -> Found:
     """One search: its own computing time is added to the time of the trainings."""
     table = lookup.table
+    prepare(name)
     with tempfile.TemporaryDirectory() as folder:
         given = Given(lookup.space, dict(table.settings[0]), table.epochs, seed, Path(folder))
         began = time.perf_counter()
-        searcher = SEARCHERS[name](given)
+        searcher = _ALL[name](given)
         clock, order = time.perf_counter() - began, count()
         events: list[tuple[float, int, Job, int]] = []  # when a job's epoch ends; and the row
 
@@ -132,7 +136,7 @@ def main() -> None:
     with one_line_errors():
         arguments, _ = parse(Arguments, sys.argv[1:])
         chosen = arguments.only.split(",") if arguments.only else list(NAMES)
-        names = [STOCK, *(name for name in chosen if name != STOCK)]
+        names = installed([STOCK, *(name for name in chosen if name != STOCK)])
         tables = [Path(arguments.table)] if arguments.table else sorted((ROOT / "benchmarks/curves").glob("*.json.xz"))
         if not tables:
             raise UserError(

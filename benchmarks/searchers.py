@@ -3,7 +3,7 @@
 A searcher is asked for a job, told each epoch of it, and answers whether the job goes on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -164,4 +164,3 @@ SEARCHERS: dict[str, Callable[[Given], Searcher]] = {
     "ours_halving": lambda given: _ours(given, pruner="halving"),
     "ours_hyperband": lambda given: _ours(given, pruner="hyperband"),
 }
-NAMES: Sequence[str] = tuple(SEARCHERS)
