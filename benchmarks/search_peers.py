@@ -17,102 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from searchers import Given, Job, Searcher, Setting
+from flat_space import FlatSpace
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from searchers import Given, Job, Searcher
 
 from housenumbers.sweeps.space import Space
 
 _INSTALL = "pip install -e '.[search-peers]'"
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter as all three libraries have it: a choice or an integer, both from 0 to `count` - 1, or a number.
-
-    A parameter on a logarithmic scale is searched as its logarithm, because Syne Tune's kernel densities (0.16) place
-    log-uniform domains linearly; for the others it is the same.
-    """
-
-    key: str
-    distribution: Any  # Optuna's
-    group: str | None = None  # it exists only where this group
-    option: str | None = None  # has this option
-
-    @property
-    def is_choice(self) -> bool:
-        return isinstance(self.distribution, CategoricalDistribution)
-
-    @property
-    def count(self) -> int | None:
-        """How many values there are. None for a number."""
-        one = self.distribution
-        if self.is_choice:
-            return len(one.choices)
-        return None if one.log or one.step is None else round((one.high - one.low) / one.step) + 1
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        one = self.distribution
-        if isinstance(one, IntDistribution):  # its logarithm: each integer gets its share, as in Optuna
-            return math.log(one.low - 0.5), math.log(one.high + 0.5)
-        return (math.log(one.low), math.log(one.high)) if one.log else (one.low, one.high)
-
-    @property
-    def middle(self) -> float:
-        return sum(self.bounds) / 2 if self.count is None else (self.count - 1) // 2
-
-    def value(self, number: float) -> Any:
-        """The value of the configuration for a library's number."""
-        one = self.distribution
-        if self.is_choice:
-            return one.choices[int(number)]
-        value = one.low + number * one.step if self.count else math.exp(number) if one.log else number
-        value = min(max(value, one.low), one.high)  # exp(log(high)) may lie above it; or there is one value alone
-        return round(value) if isinstance(one, IntDistribution) else float(value)
-
-    def number(self, value: Any) -> float:
-        """The reverse of `value`."""
-        one = self.distribution
-        if self.is_choice:
-            return one.choices.index(value)
-        return round((value - one.low) / one.step) if self.count else math.log(value) if one.log else float(value)
-
-
-class FlatSpace:
-    """The parameters of a space by unique names: several options may have one key, each with a range of its own."""
-
-    def __init__(self, space: Space) -> None:
-        self._space = space
-        always: dict[str, BaseDistribution] = dict(space.always)
-        always |= {group: CategoricalDistribution(options) for group, options in space.groups.items()}
-        found = {key: Parameter(key, one) for key, one in always.items()}
-        for group, options in space.options.items():
-            for option, inner in options.items():
-                found |= {f"{group}={option}.{key}": Parameter(key, one, group, option) for key, one in inner.items()}
-        self.parameters = {name: one for name, one in found.items() if not one.distribution.single()}
-        self._single = {name: one for name, one in found.items() if one.distribution.single()}  # nothing to search
-
-    def setting(self, numbers: Mapping[str, Any]) -> Setting:
-        """The setting for a library's numbers; those of options that are not chosen are ignored."""
-        values = {name: one.value(numbers[name]) for name, one in self.parameters.items() if name in numbers}
-        values |= {name: one.value(0) for name, one in self._single.items()}
-        both = self.parameters | self._single
-        return {
-            both[name].key: value
-            for name, value in values.items()
-            if both[name].group is None or values[both[name].group] == both[name].option
-        }
-
-    def numbers(self, setting: Setting) -> dict[str, float]:
-        """A library's numbers for a setting, of the parameters that it has. Empty where it is not in the space."""
-        inside = self._space.setting(setting)
-        if inside is None:
-            return {}
-        return {
-            name: one.number(inside[one.key])
-            for name, one in self.parameters.items()
-            if one.group is None or inside[one.group] == one.option
-        }
 
 
 class SyneTune:
@@ -162,6 +73,125 @@ class SyneTune:
             self._scheduler.on_trial_result(job.handle, _result(job))
 
 
+class Smac:
+    """SMAC3's multi-fidelity search by ask and tell: Hyperband, and a random forest that proposes settings.
+
+    It hands out a setting with a budget of epochs, and a good one later with a higher budget. In its examples that is
+    a training from scratch; here it resumes from its checkpoint, which costs less: the stronger peer.
+    """
+
+    def __init__(self, given: Given) -> None:
+        from smac import MultiFidelityFacade, Scenario
+
+        self._flat = FlatSpace(given.space)
+        start = self._flat.numbers(given.start)
+        self._space = self._conditional_space(start)
+        scenario = Scenario(
+            self._space, output_directory=given.folder, deterministic=True, use_default_config=bool(start),
+            min_budget=1, max_budget=given.epochs, seed=given.seed,
+        )  # fmt: skip
+        self._smac = MultiFidelityFacade(scenario, logging_level=False, overwrite=True)
+        self._left: dict[Any, Job] = {}  # by its configuration
+
+    def _conditional_space(self, start: Mapping[str, float]) -> Any:
+        from ConfigSpace import Categorical, ConfigurationSpace, EqualsCondition, Float, Integer
+
+        space = ConfigurationSpace()
+        found = {}
+        for name, one in self._flat.parameters.items():
+            default = start.get(name, one.middle)
+            if one.is_choice:
+                found[name] = Categorical(name, range(one.count), default=default)
+            elif one.count:
+                found[name] = Integer(name, (0, one.count - 1), default=default)
+            else:
+                found[name] = Float(name, one.bounds, default=default)
+        space.add(list(found.values()))
+        for name, one in self._flat.parameters.items():
+            if one.group in found:
+                option = self._flat.parameters[one.group].number(one.option)
+                space.add(EqualsCondition(found[name], found[one.group], option))
+        return space
+
+    def ask(self) -> Job:
+        from smac.main.exceptions import ConfigurationSpaceExhaustedException
+
+        try:
+            trial = self._smac.ask()
+        except (ConfigurationSpaceExhaustedException, StopIteration):  # it tries no setting twice: any, in full
+            return Job(self._flat.setting(self._space.sample_configuration()))
+        left = self._left.get(trial.config)
+        if left is None:
+            return Job(self._flat.setting(trial.config), handle=trial)
+        return Job(left.setting, left.epoch, left.best, trial)
+
+    def goes_on(self, job: Job) -> bool:
+        if job.handle is None or job.epoch < math.ceil(job.handle.budget - 1e-9):  # up, as in SMAC3's example
+            return True
+        self._tell(job, diverged=False)
+        return False
+
+    def end(self, job: Job, diverged: bool) -> None:
+        if job.handle is not None:
+            self._tell(job, diverged)
+
+    def _tell(self, job: Job, diverged: bool) -> None:
+        from smac.runhistory import StatusType, TrialValue
+
+        status = StatusType.CRASHED if diverged else StatusType.SUCCESS
+        self._smac.tell(job.handle, TrialValue(1.0 if diverged else 1 - job.best, status=status), save=False)
+        self._left[job.handle.config] = Job(job.setting, job.epoch - diverged, job.best)
+
+
+class PriorBand:
+    """PriorBand of NePS by ask and tell: its prior is the composed configuration, which it tries first, in full.
+
+    A trial that continues another one resumes from its checkpoint, as NePS has it. It has no conditions in a space of
+    this kind: the parameters of all options are searched, and those of the others are ignored.
+    """
+
+    def __init__(self, given: Given) -> None:
+        import neps
+
+        _seed_everything(given.seed)
+        self._flat = FlatSpace(given.space)
+        self._names = {name: f"p{number}" for number, name in enumerate(self._flat.parameters)}  # of attributes
+        start = self._flat.numbers(given.start)
+        found: dict[str, Any] = {"epochs": neps.IntegerFidelity(lower=1, upper=max(given.epochs, 2))}  # no single value
+        for name, one in self._flat.parameters.items():
+            prior = {"prior": start[name], "prior_confidence": "medium"} if name in start else {}
+            if one.is_choice:
+                found[self._names[name]] = neps.Categorical(choices=tuple(range(one.count)), **prior)
+            elif one.count:
+                found[self._names[name]] = neps.Integer(lower=0, upper=one.count - 1, **prior)
+            else:
+                found[self._names[name]] = neps.Float(*one.bounds, **prior)
+        space = type("Space", (neps.PipelineSpace,), found)()
+        first = "highest_fidelity" if start else False
+        self._neps = neps.AskAndTell(neps.algorithms.priorband(space, sample_prior_first=first))
+        self._left: dict[str, Job] = {}  # by its trial
+
+    def ask(self) -> Job:
+        trial = self._neps.ask()
+        if trial.metadata.previous_trial_id is not None:
+            left = self._left[trial.metadata.previous_trial_id]
+            return Job(left.setting, left.epoch, left.best, trial)
+        return Job(self._flat.setting({name: trial.config[short] for name, short in self._names.items()}), handle=trial)
+
+    def goes_on(self, job: Job) -> bool:
+        if job.epoch < job.handle.config["epochs"]:
+            return True
+        self._tell(job, diverged=False)
+        return False
+
+    def end(self, job: Job, diverged: bool) -> None:
+        self._tell(job, diverged)
+
+    def _tell(self, job: Job, diverged: bool) -> None:
+        self._neps.tell(job.handle, FloatingPointError("diverged") if diverged else 1 - job.best)
+        self._left[job.handle.metadata.id] = Job(job.setting, job.epoch - diverged, job.best)
+
+
 def _result(job: Job) -> dict[str, float]:
     return {"accuracy": job.best, "epoch": job.epoch}
 
@@ -196,6 +226,8 @@ PEERS = {
     "syne_asha": Peer("Syne Tune", "syne_tune", lambda given: SyneTune(given, "ASHA"), 10),
     "syne_ashacqr": Peer("Syne Tune", "syne_tune", lambda given: SyneTune(given, "ASHACQR"), 10),
     "syne_bohb": Peer("Syne Tune", "syne_tune", lambda given: SyneTune(given, "BOHB"), 20),
+    "smac": Peer("SMAC3", "smac", Smac, 60),
+    "priorband": Peer("NePS", "neps", PriorBand, 40),
 }
 PEER_SEARCHERS: dict[str, Callable[[Given], Searcher]] = {name: peer.make for name, peer in PEERS.items()}
 

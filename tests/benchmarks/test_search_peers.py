@@ -16,14 +16,15 @@ sys.path.append(str(ROOT / "benchmarks"))  # last: no module there hides ours
 import search_peers
 from curve_lookup import Lookup
 from curve_table import CurveTable
+from flat_space import FlatSpace, Parameter
 from replay import search
-from search_peers import PEERS, FlatSpace, Parameter, installed, prepare
+from search_peers import PEERS, installed, prepare
 from searchers import Given
 
 from housenumbers.sweeps.space import Space
 
 EPOCHS = 9
-RESUMES: set[str] = set()  # the searches that pause a training and go on with it later
+RESUMES = {"smac", "priorband"}  # the searches that pause a training and go on with it later
 SPACE = Space(
     {
         "data.batch_size": CategoricalDistribution([16, 32, 64]),
@@ -58,28 +59,25 @@ class Stretch(NamedTuple):
 
 
 def accuracy(setting: dict[str, Any], epoch: int) -> float:
-    final = (
-        0.9 - setting["label_smoothing"] - (0.1 if setting["optimizer"] == "sgd" else 0) - 1 / setting["model.width"]
-    )
-    return final * (1 - 0.7**epoch)
+    worse = setting.get("label_smoothing", 0) + (0.1 if setting.get("optimizer") == "sgd" else 0)
+    return (0.9 - worse) * (1 - 0.7**epoch)
 
 
-def stretches(name: str, folder: Path, count: int, seed: int = 0, workers: int = 2, start: Any = None) -> list[Stretch]:
-    """The first trainings of a search. Its workers take turns, an epoch each."""
+def stretches(name: str, given: Given, count: int) -> list[Stretch]:
+    """The first trainings of a search, by two workers that take turns, an epoch each."""
     prepare(name)
-    folder.mkdir()
-    searcher = PEERS[name].make(Given(SPACE, START if start is None else start, EPOCHS, seed, folder))
+    searcher = PEERS[name].make(given)
     done: list[Stretch] = []
     running: list[tuple[Any, int]] = []
     while len(done) < count:
-        while len(running) < workers:
+        while len(running) < 2:
             job = searcher.ask()
             running.append((job, job.epoch))
         job, first = running.pop(0)
         job.epoch += 1
         job.best = max(job.best, accuracy(job.setting, job.epoch))
-        goes_on = job.epoch < EPOCHS and searcher.goes_on(job)
-        if job.epoch == EPOCHS:
+        goes_on = job.epoch < given.epochs and searcher.goes_on(job)
+        if job.epoch == given.epochs:
             searcher.end(job, diverged=False)
         if goes_on:
             running.append((job, first))
@@ -96,7 +94,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def done(name: str, tmp_path_factory: pytest.TempPathFactory) -> list[Stretch]:
-    return stretches(name, tmp_path_factory.mktemp("done") / "a", 45)
+    return stretches(name, Given(SPACE, START, EPOCHS, 0, tmp_path_factory.mktemp("done")), 45)
 
 
 def test_the_settings_of_a_search_lie_in_the_space(done: list[Stretch]) -> None:
@@ -119,8 +117,8 @@ def test_a_training_is_paid_once(name: str, done: list[Stretch]) -> None:
 
 
 def test_a_seed_repeats_a_search(name: str, done: list[Stretch], tmp_path: Path) -> None:
-    assert stretches(name, tmp_path / "b", 15) == done[:15]
-    assert stretches(name, tmp_path / "c", 5, seed=1) != done[:5]
+    assert stretches(name, Given(SPACE, START, EPOCHS, 0, tmp_path / "same"), 15) == done[:15]
+    assert stretches(name, Given(SPACE, START, EPOCHS, 1, tmp_path / "other"), 5) != done[:5]
 
 
 def test_a_search_tries_the_composed_configuration(done: list[Stretch]) -> None:
@@ -128,8 +126,19 @@ def test_a_search_tries_the_composed_configuration(done: list[Stretch]) -> None:
 
 
 def test_a_configuration_outside_the_space_is_no_start(name: str, tmp_path: Path) -> None:
-    done = stretches(name, tmp_path / "a", 5, start={**START, "optimizer.lr": 0.5})
+    done = stretches(name, Given(SPACE, {**START, "optimizer.lr": 0.5}, EPOCHS, 0, tmp_path), 5)
     assert all(SPACE.setting(one.setting) == one.setting for one in done)
+
+
+def test_a_search_goes_on_when_it_has_tried_everything(name: str, tmp_path: Path) -> None:
+    space = Space({}, {"optimizer": {"adam": {}, "sgd": {"optimizer.momentum": CategoricalDistribution([0.8, 0.9])}}})
+    done = stretches(name, Given(space, {"optimizer": "adam"}, EPOCHS, 0, tmp_path), 20)
+    assert len({json.dumps(one.setting) for one in done}) == 3
+
+
+def test_trainings_may_have_a_single_epoch(name: str, tmp_path: Path) -> None:
+    done = stretches(name, Given(SPACE, START, 1, 0, tmp_path), 10)
+    assert {(one.first, one.last) for one in done} == {(0, 1)}
 
 
 def test_a_search_is_replayed_though_half_of_the_trainings_diverge(name: str) -> None:
