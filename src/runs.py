@@ -60,6 +60,7 @@ def main() -> None:
 
 
 def _tag(wanted: str, words: list[str]) -> None:
+    from housenumbers.tracking.run_folder import enclosing_run
     from housenumbers.tracking.run_selection import find_run
     from housenumbers.tracking.tags import parse_tags, set_tags
 
@@ -67,7 +68,7 @@ def _tag(wanted: str, words: list[str]) -> None:
     if not values:
         raise UserError(f"run={wanted}: add tags=[A,B] or note=TEXT, which this run gets (folder=FOLDER is a filter)")
     choice = find_run(wanted)
-    folder = choice.path.parent.parent if choice.path.parent.name == "checkpoints" else choice.path
+    folder = enclosing_run(choice.path) or choice.path
     given = set_tags(folder, values)
     choice.tell()
     print(f"{folder}: tags={','.join(given.get('tags', [])) or 'null'} note={given.get('note', 'null')}")

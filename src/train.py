@@ -123,10 +123,9 @@ def resume_or_repeat(command: str, run: str, overrides: Sequence[str]) -> int:
     from housenumbers.runs.resume import resume
 
     code = resume(folder, overrides)
-    if not (folder / "report.html").exists():
-        from housenumbers.reports.after_training import page_after_training
+    from housenumbers.reports.after_training import page_after_resume
 
-        page_after_training(folder)
+    page_after_resume(folder)
     return code
 
 

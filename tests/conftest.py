@@ -1,6 +1,10 @@
 """Fixtures that tests share."""
 
 import os
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 # Before torch: tests run side by side, one on each core, which threads that wait for each other should not keep busy.
@@ -8,8 +12,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
-from support import NUMBERS, TINY, Command, only_run, run_in, write_mat
+from support import NUMBERS, ROOT, TINY, Command, environment, only_run, run_in, write_mat
 
+_SOURCES = (
+    "src", "conf", "tests", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md",
+    "CITATION.cff",
+)  # fmt: skip
 # Folders whose tests train, or ask a net, so that another processor gives them other bits; and files there that do not.
 _TRAINS = ("demo", "end_to_end", "evaluation", "models", "prediction", "reports", "runs", "sweeps", "training")
 _DOES_NOT_TRAIN = (
@@ -56,6 +64,46 @@ def numbers_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run_in(home, "train", *NUMBERS)
     assert done.returncode == 0, done.stderr
     return home / "outputs" / "numbers"
+
+
+@pytest.fixture(scope="session")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it, as `python -m build` does."""
+    pytest.importorskip("setuptools", minversion="77")
+    home = tmp_path_factory.mktemp("distributions")
+    source = home / "source"
+    source.mkdir()
+    for name in _SOURCES:  # without what builds leave behind
+        at, ignore = ROOT / name, shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(at, source / name, ignore=ignore) if at.is_dir() else shutil.copy(at, source / name)
+
+    def build(kind: str, folder: Path) -> None:
+        code = f"from setuptools.build_meta import build_{kind}; import sys; build_{kind}(sys.argv[1])"
+        words = [sys.executable, "-c", code, str(home / "dist")]
+        done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    build("sdist", source)
+    (sdist,) = (home / "dist").iterdir()
+    shutil.unpack_archive(sdist, home / "unpacked", filter="data")
+    build("wheel", home / "unpacked" / sdist.name.removesuffix(".tar.gz"))
+    return home / "dist"
+
+
+@pytest.fixture(scope="session")
+def wheel(distributions: Path) -> Path:
+    """The wheel."""
+    (file,) = distributions.glob("*.whl")
+    return file
+
+
+@pytest.fixture(scope="session")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH with the wheel's content, in a folder whose other content is not this project's."""
+    home = tmp_path_factory.mktemp("installed")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(home / "lib" / "site")
+    return home / "lib" / "site"
 
 
 @pytest.fixture

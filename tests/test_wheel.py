@@ -1,6 +1,8 @@
 """What `pip install .` gives: everything that a checkout has, and works, from another folder."""
 
+import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,12 +13,9 @@ import pytest
 from support import ROOT, environment
 
 from housenumbers.__main__ import COMMANDS
+from housenumbers.runtime import installation
 
 SMALL = ("data=digits", "data.reduce=0.3", "model.width=4", "model.blocks=[1]", "epochs=1", "threads=1")
-_SOURCES = (
-    "src", "conf", "tests", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md",
-    "CITATION.cff",
-)  # fmt: skip
 
 
 def start(*words: str, path: Path = ROOT / "src", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -43,27 +42,84 @@ def test_the_command_starts_a_script_with_its_arguments(tmp_path: Path) -> None:
     assert unknown.stderr.startswith("error: fly: no such command: use one of train, ")
 
 
+def in_the_wheel(program: str, site: Path, cwd: Path) -> list[str]:
+    """The lines that a program prints which imports the package from the wheel."""
+    env = environment(PYTHONPATH=str(site), OMP_NUM_THREADS="1")
+    done = subprocess.run([sys.executable, "-c", program], cwd=cwd, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_help_and_messages_name_the_command_that_is_there(site: Path, tmp_path: Path) -> None:
+    for name in COMMANDS:
+        done = start(name, "--help", path=site, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert f"housenumbers {name} " in done.stdout
+        assert "src/" not in done.stdout
+    missing = start("demo", "run=last", path=site, cwd=tmp_path)
+    assert "train one (housenumbers train experiment=quickstart)" in missing.stderr
+    for file in [*(site / "housenumbers").rglob("*.yaml"), *(site / "housenumbers" / "commands").iterdir()]:
+        assert not re.search(r"python src/|pip install -e", file.read_text()), file
+    assert in_the_wheel(
+        "from housenumbers.runtime.installation import command, pip_install\n"
+        "print(command('read'), pip_install('demo'), sep='\\n')",
+        site,
+        tmp_path,
+    ) == ["housenumbers read", "pip install 'housenumbers[demo]'"]
+
+
+def test_a_checkout_names_its_scripts() -> None:
+    assert installation.command("read") == "python src/read.py"
+    assert installation.pip_install("demo") == "pip install -e '.[demo]'"
+
+
+def test_only_these_functions_name_scripts_and_extras_in_messages() -> None:
+    """Docstrings and comments may: those of commands and conf/ are rewritten for the wheel."""
+    for file in sorted((ROOT / "src" / "housenumbers").rglob("*.py")):
+        if file.name == "installation.py":
+            continue
+        tree = ast.parse(file.read_text())
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+                assert not re.search(r"python src/|src/\w+\.py|pip install -e", node.value), (file, node.value)
+    for page in (ROOT / "src" / "housenumbers").rglob("*.html"):
+        assert "python src/" not in page.read_text(), page
+
+
+def test_a_lock_file_beside_an_installed_package_is_not_this_projects(site: Path, tmp_path: Path) -> None:
+    for folder in (site, site.parent, site.parents[1]):
+        (folder / "requirements.lock").write_text("torch==1.0\n")
+    program = "from housenumbers.runtime import versions\nprint(versions.LOCK, versions.lock_sha256())"
+    assert in_the_wheel(program, site, tmp_path) == ["None None"]
+
+
+def test_the_commit_of_a_repository_around_an_installed_package_is_not_this_projects(
+    site: Path, tmp_path: Path
+) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("needs git")
+    around = tmp_path / "around"
+    shutil.copytree(site, around / "site")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-C", str(around)]
+    for words in (["init"], ["commit", "--allow-empty", "-m", "x"]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    program = "from housenumbers.runs.run import _git_commit\nprint(_git_commit())"
+    assert in_the_wheel(program, around / "site", tmp_path) == ["None"]
+
+
 @pytest.mark.slow
-def test_wheel_and_sdist_work_from_another_folder(tmp_path: Path) -> None:
-    pytest.importorskip("build")
+def test_wheel_and_sdist_work_from_another_folder(distributions: Path, wheel: Path, tmp_path: Path) -> None:
     pytest.importorskip("twine")
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in _SOURCES:  # without what builds leave behind
-        at = ROOT / name
-        ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        shutil.copytree(at, source / name, ignore=ignore) if at.is_dir() else shutil.copy(at, source / name)
 
     def run(*words: str | Path, cwd: Path = tmp_path) -> str:
         done = subprocess.run([sys.executable, *words], cwd=cwd, env=environment(), capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    run("-m", "build", "--no-isolation", "--outdir", tmp_path / "dist", ".", cwd=source)  # the wheel from the sdist
-    built = sorted((tmp_path / "dist").iterdir())
+    built = sorted(distributions.iterdir())
     assert [path.name.split("-")[0] for path in built] == ["housenumbers", "housenumbers"]
     assert run("-m", "twine", "check", "--strict", *built).count("PASSED") == 2
-    (wheel,) = (path for path in built if path.suffix == ".whl")
     inside = set(zipfile.ZipFile(wheel).namelist())
     conf = {f"housenumbers/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*.yaml")}
     commands = {f"housenumbers/commands/{name}.py" for name in COMMANDS}

@@ -23,6 +23,7 @@ from housenumbers.data.svhn_files import check_photo_files, check_svhn_files, cr
 from housenumbers.runtime import processes
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.installation import pip_install
 from housenumbers.runtime.signals import deferred_signals
 from housenumbers.tracking.removed_checkpoints import removal_message
 
@@ -58,7 +59,7 @@ class CheckConfig(Callback):
             if importlib.util.find_spec(".".join(package)) is None:
                 name = config.hydra.runtime.choices["hydra/launcher"]
                 extra = {"submitit_slurm": "slurm", "submitit_local": "slurm"}.get(name, name)
-                raise UserError(f"hydra/launcher={name}: is not installed: pip install -e '.[{extra}]'")
+                raise UserError(f"hydra/launcher={name}: is not installed: {pip_install(extra)}")
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         try:
@@ -126,7 +127,7 @@ def check_targets(config: TrainConfig) -> None:
         check_allowed(key, target)
         package = _PACKAGES.get(target)
         if package and importlib.util.find_spec(package) is None:
-            raise UserError(f"{key.replace('.', '=', 1)}: {package} is not installed: pip install -e '.[{package}]'")
+            raise UserError(f"{key.replace('.', '=', 1)}: {package} is not installed: {pip_install(package)}")
 
 
 def _targets(config: TrainConfig) -> dict[str, str]:

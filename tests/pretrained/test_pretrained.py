@@ -241,15 +241,7 @@ def test_make_installs_what_each_target_needs_first(tmp_path: Path) -> None:
         assert f".venv/bin/python -m pip install --quiet --editable {installed}" in before
 
 
-def test_both_are_in_the_wheel(tmp_path: Path) -> None:
-    pytest.importorskip("setuptools", minversion="77")
-    for name in ("src", "pyproject.toml", "README.md", "LICENSE", "conf"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    build = "from setuptools.build_meta import build_wheel; import sys; build_wheel('.')"
-    done = subprocess.run([sys.executable, "-c", build], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
+def test_both_are_in_the_wheel(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     files = {f"housenumbers/pretrained/{name}{end}" for name in ("digits", "numbers") for end in (".pt", ".md")}
     assert files | {"housenumbers/pretrained/SHA256SUMS"} <= inside

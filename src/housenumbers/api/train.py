@@ -19,10 +19,11 @@ from housenumbers.config.overrides import check_arguments
 from housenumbers.config.schema import TrainConfig, register_schemas
 from housenumbers.config.validate import validate_composed
 from housenumbers.preflight import check_before_run
-from housenumbers.reports.after_training import page_after_training
+from housenumbers.reports.after_training import page_after_resume, page_after_training
 from housenumbers.runs.resume import resume as resume_run
 from housenumbers.runs.run import run as run_training
 from housenumbers.runtime.errors import InputError, UserError
+from housenumbers.runtime.installation import command
 from housenumbers.runtime.signals import raised_as_interrupt
 from housenumbers.tracking.run_folder import RunFolder
 
@@ -71,8 +72,7 @@ def resume(folder: Path, overrides: Sequence[str]) -> None:
     words = _as_words(overrides)
     with raised_as_interrupt():
         resume_run(folder, words)
-        if not (folder / "report.html").exists():
-            page_after_training(folder)
+        page_after_resume(folder)
 
 
 def _as_words(overrides: Sequence[str]) -> list[str]:
@@ -89,7 +89,7 @@ def _checked(overrides: Sequence[str]) -> list[str]:
         if word.startswith("-") or key.startswith(
             ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")
         ):
-            raise UserError(f"{word}: is for train.py -m: here is one run (a multirun is a loop in Python)")
+            raise UserError(f"{word}: is for {command('train')} -m: here is one run (a multirun is a loop in Python)")
         if key in ("resume", "repeat"):
             raise UserError(f"{word}: not here: open_run(FOLDER).resume() goes on with a run")
     check_arguments(words)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-_OF_CHECKOUT = _PACKAGE.parents[1] / "conf"
+from housenumbers.runtime.installation import CHECKOUT
 
-CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _OF_CHECKOUT
+CONF = (CHECKOUT or Path(__file__).resolve().parents[1]) / "conf"

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.installation import pip_install
 
 _FIELDS = (b"left", b"top", b"width", b"height", b"label")
 
@@ -30,7 +31,7 @@ def read_digit_struct(path: Path) -> DigitStruct:
     try:
         import h5py
     except ImportError:
-        raise UserError(f"{path}: h5py, which reads it, is not installed: pip install -e '.[photos]'") from None
+        raise UserError(f"{path}: h5py, which reads it, is not installed: {pip_install('photos')}") from None
     try:
         with h5py.File(path, "r") as file:
             names, boxes = (_references(file.id, b"digitStruct/" + name) for name in (b"name", b"bbox"))

@@ -8,6 +8,7 @@ from housenumbers.config.sections import DataConfig
 from housenumbers.data.cache_entry import is_cached
 from housenumbers.data.mat_format import check_mat_format
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.installation import pip_install
 from housenumbers.runtime.signals import deferred_signals
 
 # The parts that data.use_extra trains on.
@@ -64,7 +65,7 @@ def check_photo_files(config: DataConfig) -> None:
     for part in _PARTS[config.use_extra] + ["test"]:
         path = digit_struct_file(config, part)
         if importlib.util.find_spec("h5py") is None:
-            raise UserError(f"{path}: h5py, which reads it, is not installed: pip install -e '.[photos]'")
+            raise UserError(f"{path}: h5py, which reads it, is not installed: {pip_install('photos')}")
 
 
 def cache_variant(config: DataConfig) -> str:

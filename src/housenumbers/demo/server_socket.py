@@ -5,12 +5,13 @@ import importlib.util
 import socket
 
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.installation import pip_install
 
 
 def check_installed() -> None:
     """Raises UserError where the packages of the extra `demo` are missing."""
     if missing := [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]:
-        raise UserError(f"{' and '.join(missing)}: not installed: pip install -e '.[demo]'")
+        raise UserError(f"{' and '.join(missing)}: not installed: {pip_install('demo')}")
 
 
 def listen(host: str, port: int) -> socket.socket:

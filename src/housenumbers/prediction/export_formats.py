@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.installation import pip_install
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "weights": ".pt"}
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -26,7 +27,7 @@ def check_export_format(form: str, file: Path | None) -> None:
         if not os.access(place, os.W_OK | os.X_OK):
             raise UserError(f"file={file}: {place}: no permission to write there: name another place")
     if form == "onnx" and any(find_spec(package) is None for package in _PACKAGES):
-        raise UserError("format=onnx: is not installed: pip install -e '.[onnx]', or use format=torch")
+        raise UserError(f"format=onnx: is not installed: {pip_install('onnx')}, or use format=torch")
 
 
 def topmost_missing_folder(file: Path) -> Path | None:

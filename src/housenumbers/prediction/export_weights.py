@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
+from housenumbers.config.conf_folder import CONF
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics import tasks
@@ -16,14 +18,14 @@ from housenumbers.prediction.export import Exported, check_images, default_file,
 from housenumbers.pretrained import pretrained_name, record_sha256, sha256_of
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_atomically
+from housenumbers.runtime.installation import command
 from housenumbers.runtime.text import plural
 from housenumbers.training.checkpoint import checkpoint_bytes, weights_in
 
 _TOLERANCE = 0.02  # of a probability: float16 rounds a weight by 2**-11 of it at most
 _ONE_IN = 500  # labels may differ
 _OF_OTHER_FORMATS = ("input", "output", "classes", "weights_sha256")
-# Of a machine, or tied to its folders: replaced by what conf/ has.
-_OF_THE_MACHINE = {"device": "auto", "threads": None, "data.root": "data", "data.cache": None}
+_FOLDERS_AND_MACHINE = ("device", "threads", "data.root", "data.cache")  # replaced by what conf/ has
 _KEPT = ("config", "calibration", "stopping_rule", "data_sha256")
 
 
@@ -80,9 +82,12 @@ def _rounded(tensor: Tensor) -> Tensor:
 def _without_machine(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with the defaults of what describes the machine that trained."""
     config = {**config, "data": dict(config["data"])}
-    for key, value in _OF_THE_MACHINE.items():
+    # As written there: a composed configuration has absolute paths. All data options inherit those of svhn.
+    files = {"": CONF / "train.yaml", "data": CONF / "data" / "svhn.yaml"}
+    written: dict[str, Any] = {section: OmegaConf.load(file) for section, file in files.items()}
+    for key in _FOLDERS_AND_MACHINE:
         section, _, name = key.rpartition(".")
-        (config[section] if section else config)[name] = value
+        (config[section] if section else config)[name] = written[section][name]
     return config
 
 
@@ -107,4 +112,4 @@ def _compared(trained: TrainedModel, other: TrainedModel, images: Tensor) -> tup
 
 def _usage(trained: TrainedModel, file: Path) -> str:
     verb = "read" if trained.config.data.has_numbers else "predict"
-    return f"python src/{verb}.py run={file} images=IMAGES"
+    return f"{command(verb)} run={file} images=IMAGES"

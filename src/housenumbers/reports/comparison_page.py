@@ -26,6 +26,7 @@ from housenumbers.reports.page import as_text, percent, png, render, svg
 from housenumbers.reports.run_page import AT_HAND, read_run_record
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
+from housenumbers.runtime.installation import command
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.run_index import duration
 
@@ -95,7 +96,7 @@ def write_comparison_page(
         "curves": _curves(runs),
         "patterns": _patterns(runs, labels),
         "crops_shown": _disagreements(runs, data.images.cpu(), labels),
-        "command": f"python src/report.py {shlex.quote(f'runs=[{listed}]')} split={split}",
+        "command": f"{command('report')} {shlex.quote(f'runs=[{listed}]')} split={split}",
     }
     page = (folder or _default_folder(paths, records)) / "report.html"
     write_text(page, render("comparison_page.html", content))

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from housenumbers.config.values import flatten
+from housenumbers.runtime.installation import command
 from housenumbers.tracking.run_index import duration
 
 _HERE = Path(__file__).parent
@@ -37,6 +38,7 @@ def render(template: str, content: Mapping[str, Any], folder: Path = _HERE) -> s
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["command"] = command
     environment.filters |= {"percent": percent, "duration": duration}
     return environment.get_template(template).render(content)
 

@@ -28,6 +28,7 @@ from housenumbers.metrics.numbers import edit_distance, number_lengths
 from housenumbers.reports.page import as_text, gallery_item, percent, render, svg
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
+from housenumbers.runtime.installation import command
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.tags import tags_of
@@ -95,7 +96,7 @@ def read_run_record(run: Path) -> dict[str, Any]:
     """The record of a run. Raises UserError where `run` is not its folder."""
     record = RunFolder(run).record() if run.is_dir() else {}
     if not record:
-        scored = "; python src/evaluate.py scores a checkpoint alone" if run.is_file() else ""
+        scored = f"; {command('evaluate')} scores a checkpoint alone" if run.is_file() else ""
         raise UserError(f"{run}: not a run's folder: it has no run.json{scored}")
     return record
 
@@ -247,8 +248,8 @@ def _timing(record: dict[str, Any], history: Sequence[dict[str, Any]]) -> dict[s
 def _commands(run: Path, split: str) -> dict[str, str]:
     path = shlex.quote(str(run))
     return {
-        "Score it again": f"python src/evaluate.py run={path} split={split}",
-        "Repeat it, and compare the weights bit by bit": f"python src/train.py repeat={path}",
-        "Go on with it, if it was interrupted": f"python src/train.py resume={path}",
-        "Make this page again": f"python src/report.py run={path} split={split}",
+        "Score it again": f"{command('evaluate')} run={path} split={split}",
+        "Repeat it, and compare the weights bit by bit": f"{command('train')} repeat={path}",
+        "Go on with it, if it was interrupted": f"{command('train')} resume={path}",
+        "Make this page again": f"{command('report')} run={path} split={split}",
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 from housenumbers.config.schema import TrainConfig, setting_tied_to_epochs
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.signals import deferred_signals
-from housenumbers.tracking.run_folder import FINISHED, RunFolder
+from housenumbers.tracking.run_folder import FINISHED, RunFolder, enclosing_run
 from housenumbers.tracking.run_index import newest_run
 
 OVERRIDABLE = ("device", "threads", "data.root")
@@ -18,7 +18,7 @@ def folder_of(verb: str, where: str) -> Path:
         return newest_run(f"{verb}=last")
     path = Path(where)
     if path.is_file():
-        within = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        within = enclosing_run(path) or path.parent
         raise UserError(f"{verb}={where}: a file: name the folder of the run: {verb}={within}")
     return path
 

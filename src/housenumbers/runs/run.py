@@ -22,6 +22,7 @@ from housenumbers.runs.restore import best_weights_sha256, last_checkpoint, rest
 from housenumbers.runs.results import write_results
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError, error_text
+from housenumbers.runtime.installation import CHECKOUT, command
 from housenumbers.runtime.memory import disable_malloc_trimming, one_line_memory_errors
 from housenumbers.runtime.signals import deferred_signals
 from housenumbers.runtime.text import plural
@@ -183,7 +184,7 @@ def _recorded(folder: RunFolder, trial: Trial | None) -> Iterator[None]:
         if kept:
             log.error("not made longer: %s", reason, exc_info=bug)
         elif interrupted and trial is None:
-            log.info("interrupted: go on with python src/train.py resume=%s", folder.path)
+            log.info("interrupted: go on with %s resume=%s", command("train"), folder.path)
         elif interrupted:
             log.info("interrupted: the sweep's own command goes on with it")
         else:
@@ -194,10 +195,12 @@ def _recorded(folder: RunFolder, trial: Trial | None) -> Iterator[None]:
 @cache  # the loaded code does not change during the process
 def _git_commit() -> str | None:
     """The git commit of this code, with "-dirty" for uncommitted changes. None outside a checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    if CHECKOUT is None:  # installed perhaps in a folder below another project's repository
+        return None
+    words = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+            words, cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

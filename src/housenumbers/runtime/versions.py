@@ -5,9 +5,10 @@ import platform
 import re
 from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 
-LOCK = Path(__file__).parents[3] / "requirements.lock"
+from housenumbers.runtime.installation import CHECKOUT
+
+LOCK = CHECKOUT / "requirements.lock" if CHECKOUT else None
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "hydra-core", "omegaconf")
 
 
@@ -19,7 +20,7 @@ def package_versions() -> dict[str, str]:
 
 def lock_sha256() -> str | None:
     """The SHA-256 of requirements.lock where the installed packages are those that it pins; otherwise None."""
-    if not LOCK.exists():  # installed without the repository
+    if LOCK is None or not LOCK.exists():
         return None
     content = LOCK.read_bytes()
     pinned = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", content.decode(), re.MULTILINE))
@@ -32,7 +33,7 @@ def how_to_install(lock: str | None, commit: str | None) -> str | None:
     """How to install the versions of a run whose record has this `lock_sha256`; None where that is not known."""
     if lock is None:
         return None
-    if LOCK.exists() and lock == hashlib.sha256(LOCK.read_bytes()).hexdigest():
+    if LOCK is not None and LOCK.exists() and lock == hashlib.sha256(LOCK.read_bytes()).hexdigest():
         return "the first run had the versions of requirements.lock: make install LOCKED=1 installs them"
     return (
         f"the first run had the versions of requirements.lock at commit {commit or 'unknown'} "

@@ -16,6 +16,7 @@ from sqlalchemy import URL, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, PendingRollbackError
 
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.installation import pip_install
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, MISSED_HEARTBEATS
 
 # The remedy for each text in the database's error message.
@@ -69,7 +70,7 @@ def open_storage(
         except (ArgumentError, ValueError):  # ValueError: the port is not a number
             raise UserError(f"{name}: not a URL: write postgresql://USER@HOST/DATABASE, say") from None
         except ImportError:
-            raise UserError(f"{name}: the driver is missing: for PostgreSQL pip install -e '.[postgres]'") from None
+            raise UserError(f"{name}: the driver is missing: for PostgreSQL {pip_install('postgres')}") from None
         except RuntimeError as error:
             if "table schema" not in str(error):
                 raise

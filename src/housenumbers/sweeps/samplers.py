@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 
 from housenumbers.config.messages import one_line
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.installation import pip_install
 from housenumbers.sweeps.space import Space
 
 _SEEDED_HYPERBAND = "housenumbers.sweeps.hyperband.SeededHyperbandPruner"
@@ -19,7 +20,7 @@ _ALLOWED_TARGETS = (
     "optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*", _SEEDED_HYPERBAND,
 )  # fmt: skip
 _HYPERBAND = ("optuna.pruners.HyperbandPruner", "optuna.pruners._hyperband.HyperbandPruner")
-_EXTRAS = {"cmaes": "pip install -e '.[cmaes]'"}  # by the module that a sampler imports
+_EXTRAS = {"cmaes": pip_install("cmaes")}  # by the module that a sampler imports
 
 
 def make_sampler(options: Mapping[str, Any], space: Space) -> optuna.samplers.BaseSampler:

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from housenumbers.config.schema import OBJECTIVES
 from housenumbers.config.values import MACHINE_KEYS, flatten, without_added_keys
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.installation import command
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
 from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.study_validation import one_line_study_errors, read_trials
@@ -172,7 +173,7 @@ def repeat_command(study: optuna.Study, params: Mapping[str, Any]) -> str:
     """The command that runs a trial's configuration as a single run outside the study."""
     config_dir = study.user_attrs.get("config_dir")
     flags = [f"--config-dir={config_dir}"] if config_dir else []
-    return shlex.join(["python", "src/train.py", *flags, *trial_overrides(study, params)])
+    return shlex.join([*command("train").split(), *flags, *trial_overrides(study, params)])
 
 
 def best_first(study: optuna.Study) -> list[FrozenTrial]:

@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from housenumbers.config.schema import OBJECTIVES
 from housenumbers.runtime.files import write_text
+from housenumbers.runtime.installation import command
 from housenumbers.sweeps.study import (
     best_first,
     best_trials,
@@ -49,6 +50,7 @@ def write_study_page(study: optuna.Study, folder: Path) -> Path:
         "rows": [_row(trial, objectives, folder) for trial in [*best_first(study), *others]],
         "fixed": study.user_attrs["fixed"],
         "plotly": get_plotlyjs(),
+        "command": command,
     }
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         _TEMPLATE.read_text(encoding="utf-8")

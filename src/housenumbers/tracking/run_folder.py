@@ -27,6 +27,11 @@ _DERIVED = ("report.html", "evaluation_*.json", "corruptions_*")
 FINISHED = ("completed", "pruned")
 
 
+def enclosing_run(file: Path) -> Path | None:
+    """The folder of the run that contains a checkpoint. None where it lies outside a run."""
+    return file.parent.parent if file.parent.name == "checkpoints" else None
+
+
 class RunFolder:
     """The files of one run. The constructor reads and creates nothing."""
 

@@ -8,13 +8,8 @@ from housenumbers.config.schema import TrainConfig
 from housenumbers.config.validate import load_saved_config
 from housenumbers.config.values import config_to_dict, differing_keys
 from housenumbers.runtime.errors import UserError
-from housenumbers.tracking.run_folder import FINISHED, RunFolder
+from housenumbers.tracking.run_folder import FINISHED, RunFolder, enclosing_run
 from housenumbers.training.checkpoint import check_weights
-
-
-def enclosing_run(file: Path) -> Path | None:
-    """The folder of the run that contains a checkpoint. None where it lies outside a run."""
-    return file.parent.parent if file.parent.name == "checkpoints" else None
 
 
 def check_owner(content: Mapping[str, Any], file: Path) -> None:
