@@ -16,9 +16,8 @@ import torch
 from annotated_types import Ge
 from curve_table import CurveTable
 from notes import Notes
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from rounds import machine
-from scipy.stats import qmc
+from settings import sobol_settings
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,7 +28,7 @@ from housenumbers.config.constraints import Count
 from housenumbers.data.load import load_splits
 from housenumbers.runtime.errors import DivergedError, one_line_errors
 from housenumbers.runtime.memory import disable_malloc_trimming
-from housenumbers.sweeps.space import Space, read_space
+from housenumbers.sweeps.space import read_space
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.reproducibility import seed_everything
 
@@ -113,37 +112,6 @@ class Arguments:
     folder: str = "outputs/curves"
 
 
-def settings_of(space: Space, start: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
-    """`count` settings of the space: `start`, then those of Sobol's sequence, scrambled with the seed 0.
-
-    Each key has a dimension, those of all options too; an option's keys are left out where another one is drawn.
-    """
-    keys = sorted(space.keys())
-    points = qmc.Sobol(len(keys), rng=0).random_base2((count - 1).bit_length())[: count - 1]
-    return [dict(start), *(_setting(space, dict(zip(keys, map(float, point), strict=True))) for point in points)]
-
-
-def _setting(space: Space, point: Mapping[str, float]) -> dict[str, Any]:
-    options = {
-        group: at_quantile(CategoricalDistribution(names), point[group]) for group, names in space.groups.items()
-    }
-    return {key: at_quantile(one, point[key]) for key, one in space.distributions(options).items()}
-
-
-def at_quantile(distribution: BaseDistribution, at: float) -> Any:
-    """The value at this share, from 0 to below 1, of a distribution's range, on its scale."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(at * len(distribution.choices))]
-    if isinstance(distribution, IntDistribution) and not distribution.log:
-        steps = (distribution.high - distribution.low) // distribution.step + 1
-        return distribution.low + distribution.step * int(at * steps)
-    if isinstance(distribution, FloatDistribution) and distribution.step is None:
-        if distribution.log:
-            return float(distribution.low * (distribution.high / distribution.low) ** at)
-        return distribution.low + at * (distribution.high - distribution.low)
-    raise NotImplementedError(f"{distribution}: no task has one")
-
-
 def train(words: tuple[str, ...]) -> dict[str, Any]:
     """Each epoch's validation accuracy, loss and seconds. A run that diverges has a shorter curve.
 
@@ -190,7 +158,7 @@ def main() -> None:
         fixed = (*_COMMON, *task.fixed, f"data.reduce={task.reduce}", *overrides)
         compose_config(ROOT / "conf", fixed)  # a mistake ends it here
         space, _, _ = read_space({**task.space, "choose": task.groups}, [])
-        settings = settings_of(space, task.start, arguments.settings)
+        settings = [dict(task.start), *sobol_settings(space, arguments.settings - 1)]
         wanted = {
             (number, seed): (*fixed, *(f"{key}={value}" for key, value in setting.items()), f"seed={seed}")
             for number, setting in enumerate(settings)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from curve_lookup import Lookup
 from numpy.typing import NDArray
 from scipy.stats import trim_mean
+from surrogate import Surrogate
 
 Floats = NDArray[np.float64]
 STOCK = "stock"
@@ -15,9 +15,9 @@ _BOOTSTRAPS = 1000
 
 
 class Found(NamedTuple):
-    """The regret of a search from `seconds` on: the true accuracy of its best completed trial below the table's best.
+    """The regret of a search from `seconds` on: the best setting's true accuracy less that of its best completed trial.
 
-    True is the mean over the table's seeds. Before the first completed trial the regret is that of guessing.
+    Before the first completed trial the regret is that of guessing.
     """
 
     seconds: list[float]
@@ -25,9 +25,9 @@ class Found(NamedTuple):
     completed: list[float]  # when each trial was completed
 
 
-def regrets(lookup: Lookup, found: Sequence[Found], at: Floats) -> Floats:
+def regrets(surrogate: Surrogate, found: Sequence[Found], at: Floats) -> Floats:
     """The regret of each search at these seconds, `[searches, seconds]`."""
-    worst = float(lookup.true.max() - lookup.guessing)
+    worst = float(surrogate.best - surrogate.guessing)
     rows = []
     for one in found:
         index = np.searchsorted(one.seconds, at, side="right")
@@ -42,11 +42,11 @@ def first_below(at: Floats, iqm: Floats, target: float) -> float:
 
 
 def compare(
-    lookup: Lookup, found: Mapping[str, Sequence[Found]], trials: Sequence[int], until: float, seed: int = 0
+    surrogate: Surrogate, found: Mapping[str, Sequence[Found]], trials: Sequence[int], until: float, seed: int = 0
 ) -> list[str]:
     """A table: the regret at the end, and when each search reaches the regret of the stock one after so many trials."""
     at = np.geomspace(until / 1000, until, 500)
-    matrices = {name: regrets(lookup, searches, at) for name, searches in found.items()}
+    matrices = {name: regrets(surrogate, searches, at) for name, searches in found.items()}
     columns = [f"stock's regret after {number} trials: time, stock / this" for number in trials]
     lines = [
         f"| search | regret after {until:,.0f} s | {' | '.join(columns)} |",
@@ -87,7 +87,7 @@ def _interval(values: Sequence[float], form: str) -> str:
     return f"{low:{form}}..{high:{form}}"
 
 
-def draw(lookup: Lookup, found: Mapping[str, Sequence[Found]], until: float, title: str, file: Path) -> None:
+def draw(surrogate: Surrogate, found: Mapping[str, Sequence[Found]], until: float, title: str, file: Path) -> None:
     """The interquartile mean of the regret over time, with bootstrapped intervals of 95 %."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
@@ -97,7 +97,7 @@ def draw(lookup: Lookup, found: Mapping[str, Sequence[Found]], until: float, tit
     axes = figure.add_axes((0.11, 0.12, 0.62, 0.78))
     rng = np.random.default_rng(0)
     for name, searches in found.items():
-        matrix = regrets(lookup, searches, at)
+        matrix = regrets(surrogate, searches, at)
         draws = rng.integers(len(searches), size=(200, len(searches)))
         boot = np.stack([trim_mean(matrix[one], 0.25, axis=0) for one in draws])
         low, high = np.percentile(boot, [2.5, 97.5], axis=0)

@@ -17,12 +17,12 @@ from typing import Annotated
 import joblib
 import numpy as np
 import optuna
-from curve_lookup import Lookup
 from curve_table import CurveTable
 from regret import STOCK, Found, compare, draw
 from rounds import machine
 from search_peers import PEER_SEARCHERS, installed, prepare
 from searchers import SEARCHERS, Given, Job
+from surrogate import Surrogate, Training
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
@@ -56,80 +56,82 @@ class Arguments:
     figure: str | None = None
 
 
-def search(lookup: Lookup, name: str, seed: int, workers: int, until: float) -> Found:
+def search(surrogate: Surrogate, name: str, seed: int, workers: int, until: float) -> Found:
     """One search: its own computing time is added to the time of the trainings."""
-    table = lookup.table
+    table = surrogate.table
     prepare(name)
     with tempfile.TemporaryDirectory() as folder:
-        given = Given(lookup.space, dict(table.settings[0]), table.epochs, seed, Path(folder))
+        given = Given(surrogate.space, dict(table.settings[0]), table.epochs, seed, Path(folder))
         began = time.perf_counter()
         searcher = _ALL[name](given)
         clock, order = time.perf_counter() - began, count()
-        events: list[tuple[float, int, Job, int]] = []  # when a job's epoch ends; and the row
+        events: list[tuple[float, int, Job, Training]] = []  # sorted by when a job's epoch ends
+
+        def train_an_epoch(now: float, job: Job, training: Training) -> None:
+            seconds = float(training.seconds[job.epoch]) if job.epoch < len(training.seconds) else 0.0
+            heapq.heappush(events, (now + seconds, next(order), job, training))
 
         def start(now: float) -> None:
             began = time.perf_counter()
             job = searcher.ask()
-            now += time.perf_counter() - began
-            row = lookup.row(job.setting)
-            heapq.heappush(events, (now + _seconds(row, job.epoch), next(order), job, row))
-
-        def _seconds(row: int, epoch: int) -> float:
-            seconds = table.curves[row][seed % len(table.curves[row])]["seconds"]
-            return seconds[epoch] if epoch < len(seconds) else 0.0
+            train_an_epoch(now + time.perf_counter() - began, job, surrogate.training(job.setting, seed))
 
         for _ in range(workers):
             start(clock)
         found, best = Found([], [], []), -1.0
         while events[0][0] < until:
-            now, _, job, row = heapq.heappop(events)
-            curve = table.curves[row][seed % len(table.curves[row])]["val_accuracy"]
+            now, _, job, training = heapq.heappop(events)
             job.epoch += 1
             began = time.perf_counter()
-            diverged, goes_on = job.epoch > len(curve), False
+            diverged, goes_on = job.epoch > len(training.accuracies), False
             if not diverged:
-                job.best = max(job.best, curve[job.epoch - 1])
+                job.best = max(job.best, float(training.accuracies[job.epoch - 1]))
             if diverged or job.epoch == table.epochs:
                 searcher.end(job, diverged)
             else:
                 goes_on = searcher.goes_on(job)
+            now += time.perf_counter() - began
             if not diverged and job.epoch == table.epochs:
                 found.completed.append(now)
                 if job.best > best:
                     best = job.best
                     found.seconds.append(now)
-                    found.regret.append(float(lookup.true.max() - lookup.true[row]))
-            now += time.perf_counter() - began
+                    found.regret.append(max(0.0, surrogate.best - float(surrogate.truths([job.setting])[0])))
             if goes_on:
-                heapq.heappush(events, (now + _seconds(row, job.epoch), next(order), job, row))
+                train_an_epoch(now, job, training)
             else:
                 start(now)
     return found
 
 
-def _quiet_search(lookup: Lookup, name: str, seed: int, workers: int, until: float) -> Found:
+def _quiet_search(surrogate: Surrogate, name: str, seed: int, workers: int, until: float) -> Found:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings(action="ignore"):
-        return search(lookup, name, seed, workers, until)
+        return search(surrogate, name, seed, workers, until)
 
 
 def replay(arguments: Arguments, file: Path, names: Sequence[str]) -> list[str]:
     table = CurveTable.read(file)
-    lookup = Lookup(table)
+    surrogate = Surrogate(table)
     seconds = [sum(curve["seconds"]) for one in table.curves for curve in one]
     until = 1.5 * arguments.trials * float(np.mean(seconds)) / arguments.workers
     jobs = [(name, seed) for name in names for seed in range(arguments.seeds)]
+    quiet = joblib.delayed(_quiet_search)
     work = joblib.Parallel(n_jobs=arguments.jobs, return_as="generator")
-    results = work(joblib.delayed(_quiet_search)(lookup, name, seed, arguments.workers, until) for name, seed in jobs)
+    results = work(quiet(surrogate, name, seed, arguments.workers, until) for name, seed in jobs)
     found: dict[str, list[Found]] = {name: [] for name in names}
-    for (name, _), one in tqdm(zip(jobs, results, strict=True), total=len(jobs), unit="search", disable=None):
-        found[name].append(one)
+    for (name, _), ended in tqdm(zip(jobs, results, strict=True), total=len(jobs), unit="search", disable=None):
+        found[name].append(ended)
     title = f"{table.task}, {arguments.workers} workers"
     if arguments.figure:
-        draw(lookup, found, until, title, Path(arguments.figure) / f"{table.task}_{arguments.workers}.png")
-    about = f"{title}: {table.summary()}; n={arguments.seeds} searches each; recorded on {table.machine}"
+        draw(surrogate, found, until, title, Path(arguments.figure) / f"{table.task}_{arguments.workers}.png")
+    error, spread = surrogate.errors()
+    about = (
+        f"{title}: {table.summary()}; n={arguments.seeds} searches each; recorded on {table.machine}; surrogate: error "
+        f"{error:.2%} of the better half's settings, left out in turn; one training's standard deviation {spread:.2%}"
+    )
     marks = [number for number in (20, 50) if number <= arguments.trials] or [arguments.trials]
-    return [about, *compare(lookup, found, marks, until)]
+    return [about, *compare(surrogate, found, marks, until)]
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import json
 import lzma
 import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,11 @@ from support import REAL_SVHN, ROOT, environment
 
 sys.path.append(str(ROOT / "benchmarks"))  # last: no module there hides ours
 
-from curve_lookup import Lookup
 from curve_table import CurveTable
-from curves import TASKS, at_quantile, settings_of
+from curves import TASKS
 from replay import search
+from settings import at_quantile, sobol_settings
+from surrogate import Surrogate
 
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.space import read_space
@@ -99,33 +101,52 @@ def test_values_at_quantiles_keep_the_scale() -> None:
 def test_the_settings_of_a_task_lie_in_its_space_and_differ(name: str) -> None:
     task = TASKS[name]
     space, _, _ = read_space({**task.space, "choose": task.groups}, [])
-    settings = settings_of(space, task.start, 100)
-    assert settings[0] == task.start
+    settings = [dict(task.start), *sobol_settings(space, 99)]
     assert all(space.setting(setting) == setting for setting in settings)
     assert len({json.dumps(setting) for setting in settings}) == 100
-    assert settings_of(space, task.start, 50) == settings[:50]  # more of them later
+    assert sobol_settings(space, 49) == settings[1:50]  # more of them later
 
 
-def test_the_nearest_setting_is_looked_up_on_the_scale_of_the_space() -> None:
-    lookup = Lookup(made_table())
-    for number, setting in enumerate(lookup.table.settings):
-        assert lookup.row(setting) == number
-        assert lookup.row({**setting, "optimizer.lr": setting["optimizer.lr"] * 1.1}) == number
+def test_the_surrogate_returns_about_what_is_recorded_and_what_lies_between() -> None:
+    table = made_table()
+    surrogate = Surrogate(table)
+    for setting, curves in zip(table.settings, table.curves, strict=True):
+        training = surrogate.training(setting, 0)
+        assert training.accuracies == pytest.approx(curves[0]["val_accuracy"], abs=0.03)
+        assert training.seconds == pytest.approx(curves[0]["seconds"], rel=0.1)
+    lower, between, higher = surrogate.truths([{**table.settings[0], "optimizer.lr": lr} for lr in (1e-3, 2e-3, 4e-3)])
+    assert lower < between < higher
+    assert surrogate.best == pytest.approx(0.9 * (1 - 0.5**EPOCHS), abs=0.02)
+    assert surrogate.errors() == (pytest.approx(0, abs=0.02), 0)
+
+
+def test_the_noise_of_a_training_is_that_between_the_seeds() -> None:
+    table = made_table()
+    for one in table.curves:
+        higher = [value + 0.02 for value in one[0]["val_accuracy"]]
+        one[1] = {**one[0], "val_accuracy": higher}
+    surrogate = Surrogate(table)
+    settings = [{"optimizer.lr": 1e-3 + number * 1e-6, "data.batch_size": 16} for number in range(200)]
+    finals = [float(surrogate.training(setting, 0).accuracies[-1]) for setting in settings]
+    assert statistics.stdev(finals) == pytest.approx(0.02 / 2**0.5, rel=0.3)
+    assert finals[0] == float(surrogate.training(settings[0], 0).accuracies[-1])
+    assert {float(surrogate.training(settings[0], seed).accuracies[-1]) for seed in range(20)} != {finals[0]}
+    assert surrogate.errors()[1] == pytest.approx(0.02 / 2**0.5)
 
 
 def test_time_is_that_of_the_trainings_of_all_workers() -> None:
-    lookup = Lookup(made_table())
-    one = search(lookup, "random", 0, 1, until=200)
+    surrogate = Surrogate(made_table())
+    one = search(surrogate, "random", 0, 1, until=200)
     assert one.completed[0] == pytest.approx(6 * 1, rel=0.2) or one.completed[0] == pytest.approx(6 * 2, rel=0.1)
     assert 200 / 12 - 1 <= len(one.completed) <= 200 / 6
-    two = search(lookup, "random", 0, 2, until=200)
+    two = search(surrogate, "random", 0, 2, until=200)
     assert len(two.completed) > 1.6 * len(one.completed)
     assert one.regret == sorted(one.regret, reverse=True)  # equal seeds, so that what is seen is what is true
 
 
 def test_a_diverged_training_ends_early_and_completes_nothing() -> None:
     table = made_table(diverged=82)
-    found = search(Lookup(table), "ours", 0, 1, until=100)
+    found = search(Surrogate(table), "ours", 0, 1, until=100)
     assert found.completed == found.regret == []
 
 

@@ -14,12 +14,12 @@ from support import ROOT, environment
 sys.path.append(str(ROOT / "benchmarks"))  # last: no module there hides ours
 
 import search_peers
-from curve_lookup import Lookup
 from curve_table import CurveTable
 from flat_space import FlatSpace, Parameter
 from replay import search
 from search_peers import PEERS, installed, prepare
 from searchers import Given
+from surrogate import Surrogate
 
 from housenumbers.sweeps.space import Space
 
@@ -154,7 +154,7 @@ def test_a_search_is_replayed_though_half_of_the_trainings_diverge(name: str) ->
     plain["optimizer=adam"] = {
         key: json.loads(distribution_to_json(value)) for key, value in SPACE.options["optimizer"]["adam"].items()
     }
-    found = search(Lookup(CurveTable("made", [], "none", EPOCHS, plain, settings, curves)), name, 0, 2, until=3000)
+    found = search(Surrogate(CurveTable("made", [], "none", EPOCHS, plain, settings, curves)), name, 0, 2, until=3000)
     assert found.completed
     assert found.regret == sorted(found.regret, reverse=True)
 
