@@ -178,3 +178,16 @@ def test_curves_are_recorded_once(tmp_path: Path) -> None:
         assert len(table.settings) == count
         assert table.epochs == 1
         assert not any("data.root" in word for word in table.fixed)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks/curves").glob("*.json.xz")), ids=lambda file: file.name)
+def test_the_tables_in_the_repository_are_of_their_tasks(file: Path) -> None:
+    table = CurveTable.read(file)
+    task = TASKS[table.task]
+    space, _, _ = read_space({**task.space, "choose": task.groups}, [])
+    assert table.space == space.identity()
+    assert table.settings == [dict(task.start), *sobol_settings(space, len(table.settings) - 1)]
+    assert len(table.settings) >= 400
+    assert {len(one) for one in table.curves} == {2}
+    assert set(task.fixed) <= set(table.fixed)
+    assert file.stat().st_size < 1_000_000
