@@ -89,12 +89,14 @@ def _interval(values: Sequence[float], form: str) -> str:
 
 def draw(surrogate: Surrogate, found: Mapping[str, Sequence[Found]], until: float, title: str, file: Path) -> None:
     """The interquartile mean of the regret over time, with bootstrapped intervals of 95 %."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
     at = np.geomspace(until / 200, until, 200)
     figure = Figure(figsize=(7.2, 4.4))
     axes = figure.add_axes((0.11, 0.12, 0.62, 0.78))
+    axes.set_prop_cycle(color=colormaps["tab10" if len(found) <= 10 else "tab20"].colors)
     rng = np.random.default_rng(0)
     for name, searches in found.items():
         matrix = regrets(surrogate, searches, at)
