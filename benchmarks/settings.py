@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from scipy.stats import qmc
 
 from housenumbers.sweeps.space import Space
@@ -30,11 +30,11 @@ def at_quantile(distribution: BaseDistribution, at: float) -> Any:
     """The value at this share, from 0 to below 1, of a distribution's range, on its scale."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(at * len(distribution.choices))]
-    if isinstance(distribution, IntDistribution) and not distribution.log:
-        steps = (distribution.high - distribution.low) // distribution.step + 1
-        return distribution.low + distribution.step * int(at * steps)
-    if isinstance(distribution, FloatDistribution) and distribution.step is None:
-        if distribution.log:
-            return float(distribution.low * (distribution.high / distribution.low) ** at)
-        return distribution.low + at * (distribution.high - distribution.low)
-    raise NotImplementedError(f"{distribution}: no task has one")
+    one: Any = distribution
+    if one.log:
+        half = 0.5 if isinstance(one, IntDistribution) else 0  # each integer gets its share, as in Optuna
+        value = float((one.low - half) * ((one.high + half) / (one.low - half)) ** at)
+        return round(min(max(value, one.low), one.high)) if half else value
+    if one.step is not None:
+        return one.low + one.step * int(at * (round((one.high - one.low) / one.step) + 1))
+    return one.low + at * (one.high - one.low)

@@ -94,6 +94,8 @@ def test_values_at_quantiles_keep_the_scale() -> None:
     assert at_quantile(FloatDistribution(1e-4, 1e-2, log=True), 0.5) == pytest.approx(1e-3)
     assert at_quantile(FloatDistribution(1, 3), 0.5) == 2
     assert [at_quantile(IntDistribution(5, 20, step=5), at) for at in (0, 0.3, 0.999)] == [5, 10, 20]
+    assert [at_quantile(IntDistribution(1, 100, log=True), at) for at in (0, 0.5, 0.999)] == [1, 7, 100]
+    assert [at_quantile(FloatDistribution(0.5, 1, step=0.25), at) for at in (0, 0.5, 0.999)] == [0.5, 0.75, 1]
     assert [at_quantile(CategoricalDistribution((16, 32)), at) for at in (0, 0.49, 0.5)] == [16, 16, 32]
 
 

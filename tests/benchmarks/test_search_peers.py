@@ -24,6 +24,7 @@ from surrogate import Surrogate
 from housenumbers.sweeps.space import Space
 
 EPOCHS = 9
+REPEATS = {"syne_ashacqr", "priorband"}  # they may propose a setting again, as a new training
 RESUMES = {"smac", "priorband"}  # the searches that pause a training and go on with it later
 SPACE = Space(
     {
@@ -107,9 +108,9 @@ def test_a_training_is_paid_once(name: str, done: list[Stretch]) -> None:
     for one in done:
         key = json.dumps(one.setting)
         left = trained.get(key)
-        assert one.first == (left.last if left else 0)
+        assert one.first == (left.last if left else 0) or (name in REPEATS and one.first == 0)
         assert one.first < one.last <= EPOCHS
-        assert not left or one.best >= left.best
+        assert not one.first or one.best >= left.best
         trained[key] = one
     assert any(one.last == EPOCHS for one in trained.values())
     assert any(one.last < EPOCHS for one in trained.values())
