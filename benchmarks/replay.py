@@ -57,14 +57,14 @@ class Arguments:
 
 
 def search(surrogate: Surrogate, name: str, seed: int, workers: int, until: float) -> Found:
-    """One search: its own computing time is added to the time of the trainings."""
+    """One search: its own computing time, of the CPU, is added to the time of the trainings."""
     table = surrogate.table
     prepare(name)
     with tempfile.TemporaryDirectory() as folder:
         given = Given(surrogate.space, dict(table.settings[0]), table.epochs, seed, Path(folder))
-        began = time.perf_counter()
+        began = time.process_time()
         searcher = _ALL[name](given)
-        clock, order = time.perf_counter() - began, count()
+        clock, order = time.process_time() - began, count()
         events: list[tuple[float, int, Job, Training]] = []  # sorted by when a job's epoch ends
 
         def train_an_epoch(now: float, job: Job, training: Training) -> None:
@@ -72,9 +72,9 @@ def search(surrogate: Surrogate, name: str, seed: int, workers: int, until: floa
             heapq.heappush(events, (now + seconds, next(order), job, training))
 
         def start(now: float) -> None:
-            began = time.perf_counter()
+            began = time.process_time()
             job = searcher.ask()
-            train_an_epoch(now + time.perf_counter() - began, job, surrogate.training(job.setting, seed))
+            train_an_epoch(now + time.process_time() - began, job, surrogate.training(job.setting, seed))
 
         for _ in range(workers):
             start(clock)
@@ -82,7 +82,7 @@ def search(surrogate: Surrogate, name: str, seed: int, workers: int, until: floa
         while events[0][0] < until:
             now, _, job, training = heapq.heappop(events)
             job.epoch += 1
-            began = time.perf_counter()
+            began = time.process_time()
             diverged, goes_on = job.epoch > len(training.accuracies), False
             if not diverged:
                 job.best = max(job.best, float(training.accuracies[job.epoch - 1]))
@@ -90,7 +90,7 @@ def search(surrogate: Surrogate, name: str, seed: int, workers: int, until: floa
                 searcher.end(job, diverged)
             else:
                 goes_on = searcher.goes_on(job)
-            now += time.perf_counter() - began
+            now += time.process_time() - began
             if not diverged and job.epoch == table.epochs:
                 found.completed.append(now)
                 if job.best > best:
