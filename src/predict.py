@@ -26,7 +26,7 @@ class Arguments:
     views=unsure|all                 with test-time augmentation: further views only of images whose label they could
                                      change, or all views of each, as for scores: exact, and several times slower
     tta=0 tta_invert=false           one view of each image: sooner still, and a little worse
-    Files that cannot be read are told on standard error and skipped; the exit code is then 1."""
+    Files that cannot be read are reported on standard error and skipped; the exit code is then 1."""
 
     run: str = DIGITS
     format: Literal["table", "jsonl", "csv"] = "table"

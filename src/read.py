@@ -29,7 +29,7 @@ class Arguments:
     device=, threads=                replace the run's own; without threads= one thread reads up to eight images
     Without find=true an image is to show the number and little else: it is scaled to a height of 32 pixels. Where there
     is no number it is empty, and its confidence the probability that there is one after all.
-    Files that cannot be read are told on standard error and skipped; the exit code is then 1."""
+    Files that cannot be read are reported on standard error and skipped; the exit code is then 1."""
 
     run: str = NUMBERS
     format: Literal["table", "jsonl", "csv"] = "table"

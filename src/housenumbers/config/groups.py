@@ -179,7 +179,7 @@ class PlateauConfig(WarmupConfig):
     eps: NonNegative = 1e-8
 
     def rules(self) -> Rules:
-        yield self.interval == "epoch", "interval", "epoch: val_loss, which it is told, is computed after each epoch"
+        yield self.interval == "epoch", "interval", "epoch: val_loss, which it monitors, is computed after each epoch"
 
 
 @dataclass

@@ -20,7 +20,7 @@ def drawn_digits(rng: Generator, pixels: int, marks: str = "") -> list[NDArray[n
     width = rng.uniform(0.4, 0.75)
     weight = rng.uniform(0.08, min(0.2, 0.34 * width))
     masks = []
-    for digit, variants in enumerate(_manners(rng)):
+    for digit, variants in enumerate(_digit_shapes(rng)):
         skeleton = variants[rng.integers(len(variants))]
         across = (0.55 if digit == 1 else 1.0) * width - weight
         masks.append(_draw(skeleton, across * pixels, (1 - weight) * pixels, weight * pixels))
@@ -48,7 +48,7 @@ def _arc(x: float, y: float, across: float, down: float, begin: float, end: floa
     return [(x + across * math.cos(angle), y + down * math.sin(angle)) for angle in angles]
 
 
-def _manners(rng: Generator) -> list[list[Skeleton]]:
+def _digit_shapes(rng: Generator) -> list[list[Skeleton]]:
     """The variants of each digit, with the proportions of one font."""
     waist = rng.uniform(0.42, 0.52)  # where the bowls of 3 and 8 meet
     bowl = rng.uniform(0.27, 0.34)  # half the height of the bowl of 5, 6 and 9

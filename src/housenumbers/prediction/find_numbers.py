@@ -50,7 +50,7 @@ _TRIED = 12  # numbers that are cut out
 _CUTS = [(height, shift) for height in (1.1, 1.3, 1.55) for shift in (-0.1, 0.1)]  # in heights of the digits
 _MARGIN = 0.2  # of a cut, on both sides, in heights of the digits
 _FOR_NONE = 2.0  # votes for there being no number; the confidence of rendered scenes is right with as many
-_SURE = 0.5  # a number that is less probable than none is not told
+_SURE = 0.5  # a number that is less probable than none is not reported
 
 
 class Area(NamedTuple):

@@ -13,22 +13,22 @@ _LOOK_EVERY = 0.5  # seconds
 
 def rank() -> int:
     """This process's number among all processes of the run; 0 is the first."""
-    return _told("RANK", 0)
+    return _torchrun_variable("RANK", 0)
 
 
 def local_rank() -> int:
     """This process's number among the run's processes on this machine."""
-    return _told("LOCAL_RANK", 0)
+    return _torchrun_variable("LOCAL_RANK", 0)
 
 
 def world_size() -> int:
     """The number of processes of the run."""
-    return _told("WORLD_SIZE", 1)
+    return _torchrun_variable("WORLD_SIZE", 1)
 
 
 def local_world_size() -> int:
     """The number of processes of the run on this machine."""
-    return _told("LOCAL_WORLD_SIZE", 1)
+    return _torchrun_variable("LOCAL_WORLD_SIZE", 1)
 
 
 def available_cores() -> int:
@@ -105,5 +105,6 @@ def _is_foster_parent(process: int) -> bool:
         return False
 
 
-def _told(name: str, otherwise: int) -> int:
+def _torchrun_variable(name: str, otherwise: int) -> int:
+    """The value of a variable that torchrun sets; `otherwise` outside of torchrun."""
     return int(os.environ[name]) if "TORCHELASTIC_RUN_ID" in os.environ else otherwise

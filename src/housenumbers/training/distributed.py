@@ -131,9 +131,9 @@ def _broadcast_buffers(network: nn.Module) -> None:
         dist.broadcast(buffer, 0)
 
 
-def no_sync(network: nn.Module, here: bool) -> AbstractContextManager[None]:
-    """If `here`, a backward pass inside the block keeps its gradients for the next one instead of averaging them."""
-    return network.no_sync() if here and isinstance(network, DistributedDataParallel) else nullcontext()
+def no_sync(network: nn.Module, enabled: bool) -> AbstractContextManager[None]:
+    """If `enabled`, a backward pass inside the block keeps its gradients for the next one instead of averaging them."""
+    return network.no_sync() if enabled and isinstance(network, DistributedDataParallel) else nullcontext()
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:

@@ -38,5 +38,5 @@ def micro_batches(
         key = (config.seed, epoch, step, part) if part else (config.seed, epoch, step)  # as for a whole batch
         torch.manual_seed(seed_for(MODEL, *key))
         size = own_rows * len(part_labels) / len(labels)
-        with distributed.no_sync(model, here=number + 1 < count):
+        with distributed.no_sync(model, enabled=number + 1 < count):
             yield MicroBatch(part_images, part_labels, size, size * world_size / batch_size)

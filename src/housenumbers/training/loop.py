@@ -59,7 +59,7 @@ class TrainingState:
         optimizer = build_optimizer(config.optimizer, model, device)
         scheduler, interval = build_scheduler(config.scheduler, optimizer, config.epochs, steps_per_epoch)
         if interval == "validation" and config.data.val_fraction == 0:
-            raise UserError("scheduler: is told val_loss, which needs a validation part: set data.val_fraction above 0")
+            raise UserError("scheduler: monitors val_loss: it needs a validation part: set data.val_fraction above 0")
         averaging = config.averaging
         average = None if averaging.method == "none" else WeightAverage(model, averaging, config.epochs)
         return cls(model, optimizer, scheduler, interval, average, [], 0.0, pretrained_sha256)
