@@ -96,7 +96,7 @@ def write_comparison_page(
         "curves": _curves(runs),
         "patterns": _patterns(runs, labels),
         "crops_shown": _disagreements(runs, data.images.cpu(), labels),
-        "command": f"{command('report')} {shlex.quote(f'runs=[{listed}]')} split={split}",
+        "again": f"{command('report')} {shlex.quote(f'runs=[{listed}]')} split={split}",
     }
     page = (folder or _default_folder(paths, records)) / "report.html"
     write_text(page, render("comparison_page.html", content))
