@@ -49,11 +49,13 @@ def test_numbers_are_those_of_the_command(tmp_path: Path, command: Command, pixe
 def test_all_forms_of_an_image_have_one_answer(tmp_path: Path, pixels: np.ndarray) -> None:
     files = saved(tmp_path / "images", pixels)
     forms = [
-        files, list(map(str, files)), pixels, torch.from_numpy(pixels), list(pixels),
+        files, list(map(str, files)), np.array(list(map(str, files))), files, files, pixels, torch.from_numpy(pixels),
+        list(pixels),
         [Image.fromarray(image) for image in pixels], [files[0], *pixels[1:]], tuple(pixels),
     ]  # fmt: skip
     for name, ask in (("pretrained_digits", "label"), ("pretrained_numbers", "read")):
         model = housenumbers.load_model(name, threads=1)
+        forms[3:5] = map(str, files), (one for one in pixels)  # can be gone through once
         first, *others = [[one._replace(file="") for one in getattr(model, ask)(form)] for form in forms]
         assert len(first) == len(pixels)
         assert others == [first] * len(others)
@@ -91,7 +93,7 @@ def test_what_is_no_image_is_named(images: object, said: str) -> None:
 def test_a_number_that_is_not_sure_enough_is_empty(pixels: np.ndarray) -> None:
     reader = housenumbers.load_model("pretrained_numbers", threads=1)
     assert [one.number for one in reader.read(pixels, min_confidence=1.0) if one.confidence < 1] == [""] * len(pixels)
-    with pytest.raises(housenumbers.InputError, match="min_confidence=2: must be from 0 to 1"):
+    with pytest.raises(housenumbers.InputError, match="min_confidence=2: must be a number from 0 to 1"):
         reader.read(pixels, min_confidence=2)
 
 
@@ -106,3 +108,47 @@ def test_models_are_named_and_their_task_is_checked(pixels: np.ndarray) -> None:
     with pytest.raises(housenumbers.UserError, match="nowhere"):
         housenumbers.load_model("nowhere")
     assert digits.logits(torch.from_numpy(pixels).permute(0, 3, 1, 2)[:, :, :32, :32]).shape == (5, 10)
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (
+            np.full((4, 4, 3), 200.0),
+            r'not float64: convert it with image\.round\(\)\.clip\(0, 255\)\.astype\("uint8"\)',
+        ),
+        (np.full((4, 4, 3), 0.5), r'not float64: convert it with \(255 \* image\)\.round\(\)\.astype\("uint8"\)'),
+        (np.zeros((4, 4, 3), np.uint16), r"not uint16: convert it"),
+        (np.zeros((4, 5), np.uint8), r"not \[4, 5\]: a grey image three times: np\.stack"),
+        (np.zeros((4, 5, 1), np.uint8), r"not \[4, 5, 1\]: a grey image three times: image\.repeat"),
+        (np.zeros((4, 5, 4), np.uint8), r"not \[4, 5, 4\]: leave out the transparency: image\[\.\.\., :3\]"),
+        (Image.new("RGB", (0, 5)), "has no pixels: 0 x 5"),
+    ],
+)
+def test_what_is_no_image_is_told_with_the_remedy(image: object, said: str) -> None:
+    model = housenumbers.load_model(threads=1)
+    with pytest.raises(housenumbers.InputError, match=r"^images\[1\]: .*" + said):
+        model.label([np.full((4, 4, 3), 9, np.uint8), image])  # type: ignore[list-item]
+
+
+def test_an_image_of_pillow_that_is_closed_or_cut_is_one_line(tmp_path: Path, pixels: np.ndarray) -> None:
+    file = tmp_path / "photo.png"
+    Image.fromarray(pixels[0]).save(file)
+    closed = Image.open(file)
+    closed.close()
+    file.write_bytes(file.read_bytes()[:500])
+    for image in (closed, Image.open(file)):
+        with pytest.raises(housenumbers.InputError, match=r"^images\[0\]: cannot be read: "):
+            housenumbers.load_model(threads=1).label(image)
+
+
+@pytest.mark.parametrize("given", [b"bytes", {"a": 1}, {"a.png"}, 3, None])
+def test_what_is_neither_an_image_nor_several_is_refused(given: object) -> None:
+    with pytest.raises(housenumbers.InputError, match=r"^images: must be a path, an image of Pillow, or"):
+        housenumbers.load_model(threads=1).label(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("least", ["0.5", None, float("nan"), -0.1])
+def test_a_confidence_is_a_number(least: object) -> None:
+    with pytest.raises(housenumbers.InputError, match="must be a number from 0 to 1"):
+        housenumbers.load_model("pretrained_numbers", threads=1).read([], min_confidence=least)  # type: ignore[arg-type]

@@ -172,3 +172,26 @@ def test_importing_the_package_imports_no_large_library() -> None:
     assert {"train", "load_model", "UserError"} <= set(dir(housenumbers))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         housenumbers.nothing  # noqa: B018
+
+
+def test_what_is_no_run_is_told(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").touch()
+    with pytest.raises(housenumbers.UserError, match=r"not a run's folder: it has no run\.json"):
+        housenumbers.open_run(tmp_path)
+    with pytest.raises(housenumbers.UserError, match="a file, not a run's folder"):
+        housenumbers.open_run(tmp_path / "photo.png")
+    for given in (None, 3):
+        with pytest.raises(housenumbers.InputError, match="must be a run's folder, its name"):
+            housenumbers.open_run(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [None, 3, {"data": "digits"}])
+def test_overrides_are_words(given: object) -> None:
+    with pytest.raises(housenumbers.InputError, match="overrides: must be a list of words"):
+        housenumbers.compose(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [3, ["status=completed"], "status"])
+def test_a_filter_is_a_word(given: object) -> None:
+    with pytest.raises(housenumbers.InputError, match="not KEY=VALUE"):
+        housenumbers.list_runs(given)  # type: ignore[arg-type]

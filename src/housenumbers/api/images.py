@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -15,7 +16,7 @@ from housenumbers.data.folder import as_rgb, error_reason
 from housenumbers.runtime.errors import InputError
 
 OneImage: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8] | torch.Tensor"
-Images: TypeAlias = "OneImage | Sequence[OneImage]"
+Images: TypeAlias = "OneImage | Iterable[OneImage]"
 Prepared = TypeVar("Prepared")
 
 _AT_ONCE = 500
@@ -33,23 +34,24 @@ def prepared(
     Each has a name: its path, or its place among the images. Raises InputError for what is no image, and for a file
     that cannot be read.
     """
-    listed = _as_list(images)
-    for first in range(0, len(listed), at_once):
+    numbered = enumerate(_one_by_one(images))
+    while some := list(islice(numbered, at_once)):
         names, made = [], []
-        for place, image in enumerate(listed[first : first + at_once], start=first):
+        for place, image in some:
             name = str(Path(image)) if isinstance(image, str | os.PathLike) else f"images[{place}]"
             names.append(name)
             made.append(_prepared(image, name, from_file, from_image))
         yield names, made
 
 
-def _as_list(images: Images) -> Sequence[Any]:
-    """The images one by one: an array with four dimensions is several."""
+def _one_by_one(images: Images) -> Iterable[Any]:
+    """The images one by one: an array with four dimensions is several, and so is one of paths."""
     if isinstance(images, str | os.PathLike | Image.Image):
         return [images]
     if isinstance(images, np.ndarray | torch.Tensor):
-        return list(images) if images.ndim == 4 else [images]
-    if isinstance(images, Sequence):
+        has_paths = isinstance(images, np.ndarray) and images.ndim == 1 and images.dtype.kind in "OU"
+        return images.tolist() if has_paths else list(images) if images.ndim == 4 else [images]
+    if isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | Mapping | Set):
         return images
     raise InputError(f"images: {_KINDS}, or a list of them, or one array [N, H, W, 3]; not {type(images).__name__}")
 
@@ -64,8 +66,17 @@ def _prepared(
             except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
                 raise InputError(f"{name}: cannot be read: {error_reason(error)}") from None
         if isinstance(image, Image.Image):
-            return from_image(as_rgb(image))
+            return from_image(_in_rgb(image, name))
         return from_image(Image.fromarray(_checked(image, name)))
+
+
+def _in_rgb(image: Image.Image, name: str) -> Image.Image:
+    if 0 in image.size:
+        raise InputError(f"{name}: has no pixels: {image.width} x {image.height}")
+    try:
+        return as_rgb(image)
+    except Exception as error:  # Pillow reads a file no sooner than here, and it may be damaged, or closed
+        raise InputError(f"{name}: cannot be read: {error_reason(error)}") from None
 
 
 def _checked(image: Any, name: str) -> NDArray[np.uint8]:
@@ -75,11 +86,28 @@ def _checked(image: Any, name: str) -> NDArray[np.uint8]:
     if not isinstance(image, np.ndarray):
         raise InputError(f"{name}: {_KINDS}, not {type(image).__name__}")
     if image.dtype != np.uint8:
-        raise InputError(f"{name}: must be uint8, on 0..255, not {image.dtype}: scale and convert it")
+        raise InputError(f"{name}: must be uint8, on 0..255, not {image.dtype}: {_advice_on_type(image)}")
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        channels_first = image.ndim == 3 and image.shape[0] == 3
-        advice = ": move the channels last" if channels_first else ""
-        raise InputError(f"{name}: must be [H, W, 3], not {list(image.shape)}{advice}")
+        raise InputError(f"{name}: must be [H, W, 3], not {list(image.shape)}{_advice_on_shape(image.shape)}")
     if image.min() < image.max() <= 1:
         raise InputError(f"{name}: must lie on 0..255, not 0..1: multiply the floats by 255 before the cast")
     return np.ascontiguousarray(image)
+
+
+def _advice_on_type(image: NDArray[Any]) -> str:
+    if image.dtype.kind != "f" or not image.size:
+        return 'convert it with image.astype("uint8"), scaled to 0..255'
+    scaled = "(255 * image).round()" if image.min() >= 0 and image.max() <= 1 else "image.round().clip(0, 255)"
+    return f'convert it with {scaled}.astype("uint8")'
+
+
+def _advice_on_shape(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2:
+        return ": a grey image three times: np.stack([image] * 3, axis=-1)"
+    if len(shape) == 3 and shape[0] == 3:
+        return ": move the channels last"
+    if len(shape) == 3 and shape[2] == 4:
+        return ": leave out the transparency: image[..., :3]"
+    if len(shape) == 3 and shape[2] == 1:
+        return ": a grey image three times: image.repeat(3, axis=-1)"
+    return ""

@@ -1,6 +1,7 @@
 """A trained model that labels images, or reads numbers in them, in Python."""
 
 from collections.abc import Iterator
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -57,10 +58,10 @@ class Model:
     def label(self, images: Images, all_views: bool = False) -> list[Prediction]:
         """The digit in each image, with its calibrated probability and that of all ten digits, as predict.py prints it.
 
-        `images` is one image or a sequence of them: uint8 arrays `[H, W, 3]` in RGB (of NumPy or torch), Pillow's
-        images, or paths of files; or one uint8 array `[N, H, W, 3]`. They may differ in size: each is scaled to 32 x 32
-        pixels. With test-time augmentation, further views are used only where they could change the label, or
-        `all_views`, as for a run's scores.
+        `images` is one image or several, such as a list or a generator: uint8 arrays `[H, W, 3]` in RGB (of NumPy or
+        torch), Pillow's images, or paths of files; or one uint8 array `[N, H, W, 3]`. They may differ in size: each is
+        scaled to 32 x 32 pixels. With test-time augmentation, further views are used only where they could change the
+        label, or `all_views`, as for a run's scores.
 
         Raises InputError for anything else, or a file that cannot be read, and UserError where the model reads whole
         numbers.
@@ -82,8 +83,8 @@ class Model:
         Raises InputError for anything else, or a file that cannot be read, and UserError where the model labels digits.
         """
         self._trained.check_reads_numbers(True)
-        if not 0 <= min_confidence <= 1:
-            raise InputError(f"min_confidence={min_confidence}: must be from 0 to 1")
+        if not isinstance(min_confidence, Real) or not 0 <= min_confidence <= 1:
+            raise InputError(f"min_confidence={min_confidence!r}: must be a number from 0 to 1")
         readings: list[Reading] = []
         for names, read in self._found(images) if find else self._read(images):
             readings += [one.if_sure(min_confidence)._replace(file=name) for name, one in zip(names, read, strict=True)]

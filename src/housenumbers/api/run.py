@@ -1,15 +1,16 @@
 """Runs in Python: what a run's folder holds, and the list of all runs."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import flatten
-from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.errors import InputError, UserError
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.run_index import all_runs, check_filters, matches
-from housenumbers.tracking.run_selection import find_run
+from housenumbers.tracking.run_selection import find_run, is_run
 
 if TYPE_CHECKING:
     from housenumbers.api.model import Model
@@ -85,11 +86,15 @@ class Run:
 
 def open_run(run: str | Path) -> Run:
     """A run by its folder, its name, "last" or "best". Raises UserError where there is none."""
+    if not isinstance(run, str | PathLike):
+        raise InputError(f"{run!r}: must be a run's folder, its name, last or best")
     if (Path(run) / "run.json").exists():
         return Run(run)
     path = find_run(str(run)).path
     if path.is_file():
-        raise UserError(f"{run}: a checkpoint: name the folder of its run, or use load_model")
+        raise UserError(f"{run}: a file, not a run's folder: load_model takes checkpoints")
+    if not is_run(path):
+        raise UserError(f"{run}: not a run's folder: it has no run.json")
     return Run(path)
 
 
@@ -102,7 +107,7 @@ def list_runs(*filters: str) -> list[dict[str, Any]]:
     """
     runs = all_runs()
     for word in filters:
-        if "=" not in word:
-            raise UserError(f"{word}: not KEY=VALUE")
+        if not isinstance(word, str) or "=" not in word:
+            raise InputError(f"{word}: not KEY=VALUE: each filter is a text of its own")
     check_filters(runs, filters)
     return [flatten(run) for run in runs if matches(run, filters)]

@@ -1,7 +1,7 @@
 """Composes configurations and trains in Python, as `python src/train.py` does."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,10 +76,13 @@ def resume(folder: Path, overrides: Sequence[str]) -> None:
 
 
 def _as_words(overrides: Sequence[str]) -> list[str]:
-    words = overrides.split() if isinstance(overrides, str) else list(overrides)
-    if isinstance(overrides, str) or not all(isinstance(word, str) for word in words):
-        raise InputError(f"overrides: must be a list of words, such as {words}: not {overrides!r}")
-    return words
+    if isinstance(overrides, str):
+        raise InputError(f"overrides: must be a list of words, such as {overrides.split()}: not {overrides!r}")
+    if isinstance(overrides, Iterable) and not isinstance(overrides, bytes | Mapping):
+        words = list(overrides)
+        if all(isinstance(word, str) for word in words):
+            return words
+    raise InputError(f"overrides: must be a list of words, such as ['seed=1', 'epochs=2']: not {overrides!r}")
 
 
 def _checked(overrides: Sequence[str]) -> list[str]:

@@ -38,7 +38,7 @@ def find_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
     if wanted in MODELS:
         return _pretrained(wanted)
     path = Path(wanted)
-    if wanted not in ("last", "best") and (path.is_file() or _is_run(path)):
+    if wanted not in ("last", "best") and (path.is_file() or is_run(path)):
         return SelectedRun(path)
     runs = all_runs(homes)
     if wanted not in ("last", "best"):
@@ -59,7 +59,8 @@ def _pretrained(wanted: str) -> SelectedRun:
     return SelectedRun(file, f"run={wanted}: {about}; run=last takes your newest run")
 
 
-def _is_run(path: Path) -> bool:
+def is_run(path: Path) -> bool:
+    """Whether a folder is that of a run, finished or not."""
     return any(part.exists() for part in (path / "run.json", path / ".hydra", path / "checkpoints"))
 
 
