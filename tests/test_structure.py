@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tracking",
     },
     "__main__": set(),
-    "demo": {"data", "evaluation", "prediction", "pretrained", "reports", "runtime", "tracking"},
+    "demo": {"data", "evaluation", "metrics", "prediction", "pretrained", "reports", "runtime", "tracking"},
 }  # fmt: skip
 
 

@@ -33,14 +33,14 @@ from housenumbers.data.glyphs import MARKS, font_files, load_fonts
 from housenumbers.data.load import load_test
 from housenumbers.data.number_image import read_number_image
 from housenumbers.data.render_number import render_number
-from housenumbers.demo.answers import Models, answer, answer_image
+from housenumbers.demo.answers import Models, answer, answer_image, examples
 from housenumbers.demo.image_input import MOST_BYTES
 from housenumbers.demo.server import application
 from housenumbers.demo.server_socket import check_installed, listen
 from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model
 from housenumbers.prediction.find_numbers import Photo, find_number, part_of, read_photo
 from housenumbers.prediction.read_numbers import Reading, read_images
-from housenumbers.pretrained import MODELS
+from housenumbers.pretrained import DIGITS, MODELS, NUMBERS
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.checkpoint import load_checkpoint
 
@@ -182,7 +182,12 @@ def test_a_visit_to_a_model_of_numbers(
         assert not page.element("#attention").is_displayed()
         page.draw(ZERO)
         assert page.wider_than(390) == []
+        alternatives = "return [...document.querySelectorAll('#examples img')].map(image => image.alt)"
+        page.wait(lambda: len(page.driver.execute_script(alternatives)) == 10)
+        numbers = page.driver.execute_script(alternatives)
+        assert any(len(text) > len("a rendered 0") for text in numbers)
         page.choose_run("finished")
+        page.wait(lambda: page.driver.execute_script(alternatives) == [f"a rendered {label}" for label in range(10)])
         assert page.element("#bars").is_displayed()
         assert page.element("#attention").is_displayed()
         assert page.driver.get_log("browser") == []
@@ -336,6 +341,16 @@ def test_without_a_run_it_reads_numbers_and_offers_both_models_of_the_code(tmp_p
         _, told = process.communicate()
     assert told.startswith("run=pretrained_numbers: whole numbers, a model that comes with the code")
     assert not (tmp_path / "outputs").exists()
+
+
+def test_the_rendered_examples_are_of_the_kind_that_the_model_reads() -> None:
+    reader, labeller = (load_trained_model(pretrained.file) for pretrained in (MODELS[NUMBERS], MODELS[DIGITS]))
+    assert [example["shows"] for example in examples(labeller)] == list("0123456789")
+    of_numbers = examples(reader)
+    assert len(of_numbers) == 10
+    assert {len(example["shows"]) for example in of_numbers} > {2}
+    with urlopen(of_numbers[0]["image"]) as image:
+        assert Image.open(io.BytesIO(image.read())).size == (reader.config.data.width, 32)
 
 
 def test_a_number_in_a_photo_is_looked_for_where_that_is_surer(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from housenumbers.data import glyphs, render
+from housenumbers.data import glyphs, render, render_number
 from housenumbers.data.folder import read_image
 from housenumbers.data.number_image import fit_reader, read_number_image
 from housenumbers.demo.image_input import decode_drawing, decode_image
 from housenumbers.evaluation.occlusion import occlusion, overlay_importance
 from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
+from housenumbers.metrics.numbers import as_strings
 from housenumbers.prediction.find_numbers import find_number, part_of, read_photo
 from housenumbers.prediction.predict_files import predict_images
 from housenumbers.prediction.read_numbers import Reading, read_images
@@ -24,6 +25,7 @@ from housenumbers.tracking.run_index import all_runs, caption
 
 # A generator key that no run uses for training or test, and a difficulty that is easy for people.
 _EXAMPLES, _DIFFICULTY = (0, 2), 0.4
+_COUNT = 10
 _NO_PHOTO = 64  # pixels: a lower image is a cut number, in which none has to be looked for
 _PRETRAINED = {str(model.file): f"{name}: {model.reads}, comes with the code" for name, model in MODELS.items()}
 
@@ -115,9 +117,19 @@ def answer_image(trained: TrainedModel, image: Tensor) -> dict[str, Any]:
     }
 
 
+def examples(trained: TrainedModel) -> list[dict[str, str]]:
+    """Ten rendered images of the kind that the model reads, as data URLs, and what each shows."""
+    return _rendered(trained.config.data.width if trained.config.data.has_numbers else 0)
+
+
 @cache
-def examples() -> list[str]:
-    """A rendered crop of each digit, as data URLs."""
-    fonts = glyphs.load_fonts(glyphs.font_files("matplotlib"))
-    crops = torch.from_numpy(render.render_many(_EXAMPLES, _DIFFICULTY, fonts, range(10)))
-    return [png(crop) for crop in crops.permute(0, 3, 1, 2)]
+def _rendered(width: int) -> list[dict[str, str]]:
+    """Whole numbers in images of this width, or, where it is 0, a crop of each digit."""
+    fonts = glyphs.load_fonts(glyphs.font_files("matplotlib"), glyphs.MARKS if width else "")
+    if width:
+        images, labels = render_number.render_numbers(_EXAMPLES, _DIFFICULTY, fonts, range(2 * _COUNT), width)
+        shown = [(image, text) for image, text in zip(images, as_strings(labels), strict=True) if text][:_COUNT]
+    else:
+        crops = torch.from_numpy(render.render_many(_EXAMPLES, _DIFFICULTY, fonts, range(_COUNT)))
+        shown = [(crop, str(label)) for label, crop in enumerate(crops.permute(0, 3, 1, 2))]
+    return [{"image": png(image), "shows": text} for image, text in shown]

@@ -132,6 +132,7 @@ element("swap").addEventListener("click", () => {
   if (shown?.drawn) askDrawing();
 });
 
+element("run").addEventListener("change", showExamples);
 element("run").addEventListener("change", () => shown && ask(shown.content, shown.drawn));
 element("file").addEventListener("change", (event) => {
   const [file] = event.target.files;
@@ -158,12 +159,15 @@ document.addEventListener("drop", (event) => {
 });
 
 async function showExamples() {
-  const urls = await (await fetch("examples")).json();
+  const run = element("run").value;
+  const examples = await (await fetch(`examples?${new URLSearchParams({ run })}`)).json();
+  if (run !== element("run").value) return; // another model was chosen meanwhile
+  if (!Array.isArray(examples)) return element("examples").replaceChildren(examples.error);
   element("examples").replaceChildren(
-    ...urls.map((url, label) => {
+    ...examples.map(({ image: url, shows }) => {
       const button = document.createElement("button");
       const image = document.createElement("img");
-      [image.src, image.alt] = [url, `a rendered ${label}`];
+      [image.src, image.alt] = [url, `a rendered ${shows}`];
       button.append(image);
       button.addEventListener("click", async () => ask(await (await fetch(url)).blob(), false));
       return button;

@@ -70,6 +70,12 @@ def application(models: Models, host: str) -> Starlette:
     at_work = asyncio.Lock()  # one image at a time: a large image takes memory, and a model takes all cores
     rendering = asyncio.Lock()  # rendering the examples takes seconds once, and does not block predictions
 
+    def named_model(request: Request) -> str:
+        if run := request.query_params.get("run"):
+            return run
+        path = request.url.path
+        raise RefusedError(400, f"No model is named: ask for {path}?run=FOLDER with a folder that the page offers.")
+
     async def page(_: Request) -> Response:
         runs = await run_in_threadpool(models.choices)
         return HTMLResponse(render("demo_page.html", {"runs": runs, "most_bytes": MOST_BYTES}, _HERE))
@@ -77,15 +83,16 @@ def application(models: Models, host: str) -> Starlette:
     async def script(_: Request) -> Response:
         return FileResponse(_HERE / "demo_page.js")
 
-    async def crops(_: Request) -> Response:
+    async def rendered(request: Request) -> Response:
+        run = named_model(request)
+        async with at_work:
+            trained = await run_in_threadpool(models.load, run)
         async with rendering:
-            return JSONResponse(await run_in_threadpool(examples))
+            return JSONResponse(await run_in_threadpool(examples, trained))
 
     async def answers(request: Request) -> Response:
         check_sender(request)
-        run = request.query_params.get("run")
-        if not run:
-            raise RefusedError(400, "No model is named: ask for /answer?run=FOLDER with a folder that the page offers.")
+        run = named_model(request)
         check_length(request)
         async with places:
             content = await read_body(request)
@@ -106,7 +113,7 @@ def application(models: Models, host: str) -> Starlette:
     async def gone(*_: object) -> Response:  # the client has closed the connection
         return Response(status_code=400)
 
-    routes = [Route("/", page), Route("/demo_page.js", script), Route("/examples", crops)]
+    routes = [Route("/", page), Route("/demo_page.js", script), Route("/examples", rendered)]
     return Starlette(
         routes=[*routes, Route("/answer", answers, methods=["POST"])],
         exception_handlers={ClientDisconnect: gone, UserError: mistaken, RefusedError: refused},
