@@ -103,7 +103,8 @@ def draw(surrogate: Surrogate, found: Mapping[str, Sequence[Found]], until: floa
         draws = rng.integers(len(searches), size=(200, len(searches)))
         boot = np.stack([trim_mean(matrix[one], 0.25, axis=0) for one in draws])
         low, high = np.percentile(boot, [2.5, 97.5], axis=0)
-        line = axes.plot(at, trim_mean(matrix, 0.25, axis=0), lw=2.2 if name == "ours" else 1.2, label=name)[0]
+        style = {"color": "black", "lw": 2.2} if name == "ours" else {"lw": 1.2}
+        line = axes.plot(at, trim_mean(matrix, 0.25, axis=0), label=name, **style)[0]
         axes.fill_between(at, low, high, color=line.get_color(), alpha=0.15, lw=0)
     axes.set(xscale="log", yscale="log", xlabel="seconds, simulated", ylabel="regret, interquartile mean", title=title)
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # labels also where all is within a decade

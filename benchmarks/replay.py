@@ -28,6 +28,7 @@ from tqdm import tqdm
 from housenumbers.config.command_line import parse
 from housenumbers.config.constraints import Count, some_of
 from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.text import plural
 
 ROOT = Path(__file__).resolve().parents[1]
 _ALL = {**SEARCHERS, **PEER_SEARCHERS}
@@ -122,7 +123,7 @@ def replay(arguments: Arguments, file: Path, names: Sequence[str]) -> list[str]:
     found: dict[str, list[Found]] = {name: [] for name in names}
     for (name, _), ended in tqdm(zip(jobs, results, strict=True), total=len(jobs), unit="search", disable=None):
         found[name].append(ended)
-    title = f"{table.task}, {arguments.workers} workers"
+    title = f"{table.task}, {plural(arguments.workers, 'worker')}"
     if arguments.figure:
         draw(surrogate, found, until, title, Path(arguments.figure) / f"{table.task}_{arguments.workers}.png")
     error, spread = surrogate.errors()
