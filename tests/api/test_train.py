@@ -115,8 +115,8 @@ def test_a_configuration_is_composed_without_a_run(home: Path) -> None:
     [
         (["optimzer.lr=1"], "optimzer: no such key: did you mean optimizer"),
         (["data=digits", "epochs=0"], "epochs=0"),
-        (["-m", "seed=1,2"], "-m: is for train.py -m"),
-        (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: is for train.py -m"),
+        (["-m", "seed=1,2"], "-m: is for python src/train.py -m"),
+        (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: is for python src/train.py -m"),
         (["resume=outputs/x"], "open_run"),
         ("seed=1", r"must be a list of words, such as \['seed=1'\]"),
         ([1], "must be a list of words"),
