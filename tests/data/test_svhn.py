@@ -183,7 +183,7 @@ def test_a_download_with_the_wrong_checksum_leaves_nothing(svhn_folder: Path, tm
     write_mat(svhn_folder / "test_32x32.mat", 77)
     with pytest.raises(UserError, match="could not be downloaded"):
         load_test(config(tmp_path / "fresh", download=True, verify=True))
-    assert [path.name for path in (tmp_path / "fresh").iterdir()] == [".test_32x32.mat.lock"]  # of no bytes
+    assert not (tmp_path / "fresh").exists()
 
 
 def test_without_a_network_one_line_names_the_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -291,7 +291,7 @@ def test_a_sweeps_trials_are_offered_where_they_are_asked_for(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run=last"], "make train"),
+        (["run=last"], "python src/train.py experiment=quickstart"),
         (["run=nowhere"], "run=nowhere"),
         (["port=70000"], "port=70000"),
         (["port=abc"], "port"),
