@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import trim_mean
-from surrogate import Surrogate
+from surrogate import Floats, Surrogate
 
-Floats = NDArray[np.float64]
 STOCK = "stock"
 _BOOTSTRAPS = 1000
 

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import optuna
@@ -20,9 +19,8 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 from rounds import machine
+from sweeper_options import sweeper_options
 from tqdm import tqdm
-
-ROOT = Path(__file__).resolve().parents[1]
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.constraints import Count, Positive, some_of
@@ -47,7 +45,7 @@ def _options(target: str, **options: Any) -> dict[str, Any]:
 
 # The options of hydra/sweeper/sampler=: tpe is this project's, the others are the plugin's.
 SAMPLERS: dict[str, dict[str, Any]] = {
-    "tpe": _options("TPESampler", n_startup_trials=10, multivariate=True, group=False, constant_liar=True),
+    "tpe": sweeper_options("sampler", "tpe", EPOCHS),
     "random": _options("RandomSampler"),
     "gp": _options("GPSampler"),
     "qmc": _options("QMCSampler", scramble=True),
@@ -55,13 +53,7 @@ SAMPLERS: dict[str, dict[str, Any]] = {
     "nsgaii": _options("NSGAIISampler", population_size=10),
     "nsgaiii": _options("NSGAIIISampler", population_size=10),
 }
-PRUNERS: dict[str, dict[str, Any]] = {
-    "median": {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 3, "n_warmup_steps": 2},
-    "halving": {"_target_": "optuna.pruners.SuccessiveHalvingPruner", "min_resource": 2, "reduction_factor": 2},
-    "hyperband": {
-        "_target_": "optuna.pruners.HyperbandPruner", "min_resource": 1, "max_resource": EPOCHS, "reduction_factor": 3,
-    },
-}  # fmt: skip
+PRUNERS = {name: sweeper_options("pruner", name, EPOCHS) for name in ("median", "halving", "hyperband")}
 
 
 @dataclass

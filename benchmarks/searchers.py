@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
-from omegaconf import OmegaConf
 from optuna.trial import TrialState
+from sweeper_options import sweeper_options
 
 from housenumbers.sweeps.first_trials import enqueue_first_trials
 from housenumbers.sweeps.samplers import make_pruner, make_sampler
 from housenumbers.sweeps.space import Space
 
-ROOT = Path(__file__).resolve().parents[1]
 Setting = dict[str, Any]
 
 
@@ -116,19 +115,12 @@ class FirstEpochs:
 
 def _ours(given: Given, sampler: str = "tpe", pruner: str = "median") -> OptunaSearcher:
     """A choice of this project's options, in a study that begins as ours do."""
-    options = {"sampler": sampler, "pruner": pruner}
-    loaded = {
-        group: OmegaConf.load(ROOT / f"conf/hydra/sweeper/{group}/{name}.yaml") for group, name in options.items()
-    }
-    loaded["pruner"].max_resource = given.epochs if pruner == "hyperband" else None
-    values = {group: {k: v for k, v in dict(one).items() if v is not None} for group, one in loaded.items()}
-    values["sampler"]["seed"] = given.seed
-    searcher = OptunaSearcher(
-        given.space, make_sampler(values["sampler"], given.space), make_pruner(values["pruner"], given.seed)
-    )
+    options = sweeper_options("sampler", sampler, given.epochs) | {"seed": given.seed}
+    stops = make_pruner(sweeper_options("pruner", pruner, given.epochs), given.seed)
+    searcher = OptunaSearcher(given.space, make_sampler(options, given.space), stops)
     enqueue_first_trials(
-        searcher.study, given.space, given.folder, values["sampler"],
-        lambda: make_sampler(values["sampler"], given.space), 10_000, False, None, given.start,
+        searcher.study, given.space, given.folder, options, lambda: make_sampler(options, given.space), 10_000, False,
+        None, given.start,
     )  # fmt: skip
     return searcher
 

@@ -44,14 +44,15 @@ class Surrogate:
         self._scales = self._all_distributions()
         self._points = self._places(table.settings)
         curves = np.array([[_whole(curve["val_accuracy"], table.epochs) for curve in one] for one in table.curves])
-        means = np.column_stack([_logit(curves).mean(axis=1), _logit(curves.max(axis=2)).mean(axis=1)])
-        seeds = curves.shape[1]
-        self._noise = (_logit(curves) - _logit(curves).mean(axis=1, keepdims=True)) * (seeds / max(seeds - 1, 1)) ** 0.5
+        self._bests = curves.max(axis=2)  # of each training
+        logits, seeds = _logit(curves), curves.shape[1]
+        means = np.column_stack([logits.mean(axis=1), _logit(self._bests).mean(axis=1)])
+        self._noise = (logits - logits.mean(axis=1, keepdims=True)) * (seeds / max(seeds - 1, 1)) ** 0.5
         seconds = np.log([[np.mean([np.mean(curve["seconds"] or [1e-3]) for curve in one])] for one in table.curves])
         self._accuracy, self._seconds = _Process(self._points, means), _Process(self._points, seconds)
         rows = [dict(setting) for setting in table.settings]
         truths = self.truths([*rows, *sobol_settings(self.space, _CANDIDATES)])
-        self.best, self.guessing = float(truths.max()), float(curves.max(axis=2).min())
+        self.best, self.guessing = float(truths.max()), float(self._bests.min())
 
     def truths(self, settings: Sequence[Mapping[str, Any]]) -> Floats:
         """The expected accuracy of the best epoch for each setting, without noise."""
@@ -74,8 +75,7 @@ class Surrogate:
         recorded = self._accuracy.targets[:, -1]
         better = recorded >= np.median(recorded)
         difference = _accuracy(self._accuracy.left_out()[:, -1]) - _accuracy(recorded)
-        single = np.array([[max(curve["val_accuracy"], default=0.0) for curve in one] for one in self.table.curves])
-        spread = single[better].std(axis=1, ddof=1) if single.shape[1] > 1 else np.zeros(1)
+        spread = self._bests[better].std(axis=1, ddof=1) if self._bests.shape[1] > 1 else np.zeros(1)
         return float(np.sqrt((difference[better] ** 2).mean())), float(np.sqrt((spread**2).mean()))
 
     def _places(self, settings: Sequence[Mapping[str, Any]]) -> Floats:
