@@ -33,7 +33,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         "models",
         "preflight",
         "runtime",
-        "tasks",
         "tracking",
         "training",
     },

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,7 @@ def checkpoint(finished: Path, tmp_path: Path, network: Counting) -> Path:
     _, views = all_logits(network, blurred(200), 1, True)
     rule = choose_rule(views, 1, True, "validation")
     assert rule is not None
-    change(run / "checkpoints/best.pt", stopping_rule=rule.to_dict())
+    change(run / "checkpoints/best.pt", stopping_rule=asdict(rule))
     return run / "checkpoints/best.pt"
 
 

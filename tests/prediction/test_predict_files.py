@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import termios
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_run_with_several_views_can_be_asked_for_one_or_all(finished: Path, im
     torch.save({**whole, "config": {**whole["config"], "tta": 2, "tta_invert": True}}, run)
     words = (f"images={images}", "format=jsonl")
     one_view = ("tta=0", "tta_invert=false")
-    rule = StoppingRule(2, True, 0.0, [1.0, 1.0, 1.0], 99, "validation").to_dict()  # which takes every first answer
+    rule = asdict(StoppingRule(2, True, 0.0, [1.0, 1.0, 1.0], 99, "validation"))  # which takes every first answer
     first = tmp_path / "first.pt"
     torch.save({**torch.load(run, weights_only=True), "stopping_rule": rule}, first)
     asked = ((run, ()), (run, one_view), (finished, ()), (first, ()), (first, ("views=all",)))

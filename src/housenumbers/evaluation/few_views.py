@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,6 @@ class StoppingRule:
     scales: list[float]
     n: int
     part: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
     def is_valid(self) -> bool:
         """Whether types and values are such as `choose_rule` gives: a file may hold others."""

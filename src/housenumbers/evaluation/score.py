@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,7 +117,7 @@ def recalibrate(run: Path, overrides: Sequence[str]) -> dict[str, float]:
         calibration = calibrate(logits, labels)
         fitted: dict[str, Any] = {"calibration": calibration}
         if rule := choose_rule(views, trained.config.tta, trained.config.tta_invert, "validation"):
-            fitted["stopping_rule"] = rule.to_dict()
+            fitted["stopping_rule"] = asdict(rule)
         save_checkpoint(trained.file, {**trained.content, **fitted})
     if caveat := calibration_caveat(calibration):
         crops = plural(int(calibration["n"]), "crop")

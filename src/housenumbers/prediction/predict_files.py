@@ -18,7 +18,6 @@ from housenumbers.metrics.classes import CLASSES
 
 Image = TypeVar("Image")
 
-FORMATS = ("table", "jsonl", "csv")
 _BATCH = 500
 _DIGITS = 6  # decimal places of a probability
 

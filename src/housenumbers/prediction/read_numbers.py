@@ -16,7 +16,6 @@ from housenumbers.evaluation.trained_model import TrainedModel
 from housenumbers.metrics.numbers import MAX_DIGITS, as_strings, digit_confidences, number_confidence, read_numbers
 from housenumbers.prediction.predict_files import csv_line, readable
 
-FORMATS = ("table", "jsonl", "csv")
 _BATCH = 500  # files at a time
 _AT_ONCE = 100  # images that go through the network at once
 _DECIMALS = 6

@@ -1,6 +1,7 @@
 """The end of a run: scores of the best weights, figures except for trials, and the completed record."""
 
 import logging
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -141,7 +142,7 @@ def _photos(config: DataConfig, splits: Splits, part: str) -> Tensor | None:
 def _keep_stopping_rule(config: TrainConfig, checkpoint: dict[str, Any], views: Tensor, part: str) -> None:
     """Adds to the checkpoint when an image of a prediction needs no further view, if there are several."""
     if rule := choose_rule(views, config.tta, config.tta_invert, part):
-        checkpoint["stopping_rule"] = rule.to_dict()
+        checkpoint["stopping_rule"] = asdict(rule)
 
 
 def _best_checkpoint(config: TrainConfig, folder: RunFolder, epoch: int, device: torch.device) -> dict[str, Any]:
