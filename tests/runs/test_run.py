@@ -19,7 +19,7 @@ from housenumbers.runs import epochs
 from housenumbers.runs.run import run
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.trial import Trial
-from housenumbers.tracking.event_file import list_event_files
+from housenumbers.tracking.run_folder import list_event_files
 
 
 def record(folder: Path) -> dict:

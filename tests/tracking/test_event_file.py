@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from boards import LOADERS, opened, scalars, shown_by
 
-from housenumbers.tracking.event_file import EventFile, list_event_files
+from housenumbers.tracking.event_file import EventFile
+from housenumbers.tracking.run_folder import list_event_files
 
 WHOLE = {"Loss/train": [(1, 0.5), (2, 0.25), (3, 0.125)]}
 

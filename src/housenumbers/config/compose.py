@@ -164,6 +164,12 @@ def _refuse(message: str) -> NoReturn:
     raise UserError(f"{message} (--hydra-help lists the flags)")
 
 
+def quote_value(text: object) -> str:
+    """The text as a quoted value for an override; escapes quotes."""
+    escaped = str(text).replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def _in_quotes(text: str) -> str:
     escaped = text.replace('"', r"\"")
     return f'"{escaped}"'

@@ -35,7 +35,7 @@ _SYNONYMS = {
     "lr_scheduler": "scheduler",
 }
 _NOTHING = ("none", "nil", "nan", "null", "~", "undefined")  # other spellings of null
-_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+TYPE_NAMES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _LISTS: dict[Any, str] = {
     int: "a list of whole numbers, [1,2] say", float: "a list of numbers, [0.1,0.2] say", str: "a list, [a,b] say",
 }  # fmt: skip
@@ -73,7 +73,7 @@ def _kind(hint: Any) -> str:
         return _LISTS.get(get_args(hint)[0], "a list")
     if get_origin(hint) is dict:
         return "NAME: {_target_: the full name of a class or a function, option: value}"
-    return _KINDS.get(hint, "")
+    return TYPE_NAMES.get(hint, "")
 
 
 def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefix: str = "") -> str:

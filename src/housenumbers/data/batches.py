@@ -14,9 +14,8 @@ from housenumbers.config.sections import AugmentConfig
 from housenumbers.data.augment import apply_transforms, augment, build_transforms
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.random_streams import AUGMENT, MIXUP, ORDER, TRANSFORMS, generator_for, seed_for
+from housenumbers.metrics.classes import CLASSES
 from housenumbers.runtime import signals
-
-_CLASSES = 10
 
 
 def rank_rows(size: int, rank: int, world_size: int) -> range:
@@ -85,7 +84,7 @@ def mixup(images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]
     Returns float images, and labels `[B, 10]` that hold the shares of both classes, so that the cross entropy with them
     is the weighted mean of the two losses (Zhang et al. 2017, arXiv:1710.09412).
     """
-    images, targets = images.float(), F.one_hot(labels, _CLASSES).float()
+    images, targets = images.float(), F.one_hot(labels, CLASSES).float()
     return images.lerp(images.roll(1, 0), 1 - share), targets.lerp(targets.roll(1, 0), 1 - share)
 
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from housenumbers.metrics.numbers import CLASSES, MAX_DIGITS, NO_DIGIT
+from housenumbers.metrics.classes import CLASSES
+from housenumbers.metrics.numbers import MAX_DIGITS, NO_DIGIT
 
 _SLICES = 16  # of the pixels of an image, while images are brought into another order
 

@@ -17,6 +17,7 @@ from housenumbers.data.photo_split import photo_split
 from housenumbers.data.photos import boxes_of
 from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
+from housenumbers.data.svhn_files import training_parts
 from housenumbers.data.svhn_numbers import read_svhn_numbers
 from housenumbers.data.svhn_photos import read_svhn_photos
 from housenumbers.data.synthetic import read_synthetic, read_synthetic_numbers
@@ -63,7 +64,7 @@ def load_splits(config: DataConfig) -> Splits:
     to the training part. Then reduces both parts.
     Raises UserError where files are missing or damaged, or too small for the configuration.
     """
-    parts = _training_parts(config)
+    parts = training_parts(config)
     own_validation = config.val_fraction > 0 and config.name == "folder" and has_validation(config)
     read_parts = [_read(config, part) for part in parts]
     if config.rendered:
@@ -113,7 +114,7 @@ def load_splits(config: DataConfig) -> Splits:
 
 def split_photos(config: DataConfig, splits: Splits) -> tuple[torch.Tensor, torch.Tensor] | None:
     """The photos of the training and the validation crops, without those of extra crops. None where not known."""
-    boxes = boxes_of(config, _training_parts(config)[0])
+    boxes = boxes_of(config, training_parts(config)[0])
     if boxes is None or splits.own_validation:
         return None
     train, validation = splits.places
@@ -128,10 +129,6 @@ def load_test(config: DataConfig) -> LabeledImages:
 def test_part_sha256(config: DataConfig) -> str:
     """The SHA-256 of the test part, for the record. Raises UserError where its file is missing or damaged."""
     return _read(config, "test")[1]
-
-
-def _training_parts(config: DataConfig) -> list[str]:
-    return {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}[config.use_extra]
 
 
 def _read(config: DataConfig, part: str) -> tuple[LabeledImages, str]:

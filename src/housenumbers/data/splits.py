@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from housenumbers.config.sections import DataConfig
-from housenumbers.metrics.numbers import NO_DIGIT
+from housenumbers.metrics.numbers import number_lengths
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 
@@ -95,6 +95,6 @@ def stratified_split(
 
 def _lengths(numbers: Tensor) -> Tensor:
     """How many digits each number has, `[N]`. Numbers of a rare length count as of the most common one."""
-    lengths = (numbers != NO_DIGIT).sum(dim=1)
+    lengths = number_lengths(numbers)
     counts = lengths.bincount()
     return torch.where(counts[lengths] < _RARE, counts.argmax(), lengths)

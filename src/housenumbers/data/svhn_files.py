@@ -11,9 +11,12 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.installation import pip_install
 from housenumbers.runtime.signals import deferred_signals
 
-# The parts that data.use_extra trains on.
-_PARTS = {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}
 _SMALLEST_OFFICIAL = 60_000_000  # bytes: test_32x32.mat has 61 MiB
+
+
+def training_parts(config: DataConfig) -> list[str]:
+    """The parts that `data.use_extra` trains on."""
+    return {"false": ["train"], "true": ["train", "extra"], "only": ["extra"]}[config.use_extra]
 
 
 def check_svhn_files(config: DataConfig) -> None:
@@ -62,7 +65,7 @@ def digit_struct_file(config: DataConfig, part: str) -> Path:
 
 def check_photo_files(config: DataConfig) -> None:
     """Raises UserError where the digitStruct.mat of a part is missing, or the package that reads it."""
-    for part in _PARTS[config.use_extra] + ["test"]:
+    for part in [*training_parts(config), "test"]:
         path = digit_struct_file(config, part)
         if importlib.util.find_spec("h5py") is None:
             raise UserError(f"{path}: h5py, which reads it, is not installed: {pip_install('photos')}")
@@ -82,7 +85,7 @@ def not_official(path: Path, reason: str) -> UserError:
 
 
 def _files(config: DataConfig) -> list[Path]:
-    parts = _PARTS[config.use_extra]
+    parts = training_parts(config)
     if config.name == "svhn_6k":  # cut from train and test, or in three files: the test file decides
         parts = [part for part in ("train", "extra") if (Path(config.root) / f"{part}_32x32.mat").is_file()]
     return [Path(config.root) / f"{part}_32x32.mat" for part in [*parts, "test"]]

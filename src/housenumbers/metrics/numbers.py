@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CLASSES = 10
+from housenumbers.metrics.classes import CLASSES
+
 BLANK = CLASSES  # the last of the symbols
 SYMBOLS = CLASSES + 1
 MAX_DIGITS = 6  # of a number: the most that a photo of SVHN shows

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from housenumbers.metrics.classes import classification_scores
+from housenumbers.metrics.classes import CLASSES, classification_scores
 from housenumbers.metrics.numbers import (
     SYMBOLS,
     as_strings,
@@ -29,7 +29,7 @@ def are_numbers(logits: Tensor) -> bool:
 def is_shape_of_logits(shape: torch.Size, labels: Tensor) -> bool:
     """Whether logits of this shape fit the labels of as many images."""
     if labels.ndim == 1:
-        return shape == (len(labels), 10)
+        return shape == (len(labels), CLASSES)
     return len(shape) == 3 and (shape[0], shape[2]) == (len(labels), SYMBOLS)
 
 

@@ -22,10 +22,10 @@ from housenumbers.evaluation.trained_model import TrainedModel
 from housenumbers.metrics.numbers import (
     BLANK,
     as_strings,
-    negative_log_likelihoods,
     number_confidence,
     read_numbers,
 )
+from housenumbers.metrics.tasks import probability_of
 from housenumbers.prediction.predict_files import readable
 from housenumbers.prediction.read_numbers import Reading, read_images, rounded
 from housenumbers.runtime.files import open_file
@@ -131,7 +131,8 @@ def find_number(trained: TrainedModel, photo: Photo) -> Reading:
         return Reading("", "", 0.0, [])
     cuts = [_cuts(photo.pixels, one.area, trained.config.data.width) for one in tried]
     logits = trained.logits(torch.cat(cuts), may_be_dark=True).unflatten(0, (len(tried), len(_CUTS)))
-    probable = [_probabilities(of_one, one.number) for of_one, one in zip(logits, tried, strict=True)]
+    numbers = [torch.tensor([[int(digit) for digit in one.number]] * len(_CUTS)) for one in tried]
+    probable = [probability_of(of_one, number) for of_one, number in zip(logits, numbers, strict=True)]
     scores = [one.votes * float(each.mean()) for one, each in zip(tried, probable, strict=True)]
     best = int(np.argmax(scores))
     area = tried[best].area
@@ -144,11 +145,6 @@ def find_number(trained: TrainedModel, photo: Photo) -> Reading:
     if sure < _SURE or not reading.number:
         return Reading("", "", sure, [])
     return reading._replace(confidence=sure, box=_box(area, photo))
-
-
-def _probabilities(logits: Tensor, number: str) -> Tensor:
-    """The probability of the number in each of some cuts, `[N]`, over all paths."""
-    return (-negative_log_likelihoods(logits, torch.tensor([[int(digit) for digit in number]] * len(logits)))).exp()
 
 
 def _cuts(pixels: NDArray[np.uint8], area: Area, width: int) -> Tensor:

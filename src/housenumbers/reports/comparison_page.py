@@ -29,8 +29,8 @@ from housenumbers.runtime.files import write_text
 from housenumbers.runtime.installation import command
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.run_index import duration
+from housenumbers.tracking.spread import SIGNIFICANT
 
-SIGNIFICANT = 0.05
 _LABELS = "ABCDEF"
 _PATTERNS, _CROPS = 16, 40  # the maximum numbers shown
 _CURVES = {

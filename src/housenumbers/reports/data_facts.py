@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import NEIGHBOURS
-from housenumbers.metrics.numbers import CLASSES, MAX_DIGITS, NO_DIGIT
+from housenumbers.metrics.classes import CLASSES
+from housenumbers.metrics.numbers import MAX_DIGITS, number_lengths
 
 SIMILAR = 0.98  # the correlation of two thumbnails from which they count as near duplicates
 _THUMBNAIL = 8  # pixels on each side
@@ -51,7 +52,7 @@ def classes_of(labels: Tensor) -> tuple[Tensor, int]:
     """The class of each label, int64 `[N]`, and how many classes there are. That of a whole number is its length."""
     if labels.ndim == 1:
         return labels, CLASSES
-    return (labels != NO_DIGIT).sum(dim=1), MAX_DIGITS + 1
+    return number_lengths(labels), MAX_DIGITS + 1
 
 
 def class_counts(labels: Tensor) -> list[int]:

@@ -15,7 +15,7 @@ from housenumbers.tracking.callbacks import LoggersAndCallbacks
 from housenumbers.tracking.event_file import EventFile
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.checkpoint import save_checkpoint, weights_sha256
-from housenumbers.training.history import Record, best_record
+from housenumbers.training.history import Record, best_or_last
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.progress_bar import ProgressBar
 
@@ -60,9 +60,7 @@ def train_epochs(
         config.epochs, steps_per_epoch(splits.train, config.data.batch_size), len(state.history)
     ) as progress:
         for record in fit(config, state, splits.stages, splits.validation, progress.step):
-            best = (
-                best_record(state.history, config.selection_metric) or record
-            )  # without validation the last is the best
+            best = best_or_last(state.history, config.selection_metric)
             # In reverse order, a kill in between could leave best.pt with an epoch that a run resumed elsewhere does
             # not reproduce.
             if best is record:

@@ -15,7 +15,7 @@ from housenumbers.tracking.removed_checkpoints import removal_message
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
 from housenumbers.training.checkpoint import check_weights, load_checkpoint, save_checkpoint, weights_sha256
 from housenumbers.training.checkpoint_owner import check_same_run
-from housenumbers.training.history import Record, best_record
+from housenumbers.training.history import Record, best_or_last
 from housenumbers.training.loop import TrainingState
 
 # The keys of a checkpoint that describe the run that wrote it.
@@ -42,7 +42,7 @@ def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device
         if len(history) > config.epochs:
             raise UserError(f"{folder.last}: holds {len(history)} epochs, the run has {config.epochs}: use its own")
         check_same_run(last, folder.last, run_id, config, aside=[] if setting_tied_to_epochs(config) else ["epochs"])
-        if (best := _best(config, history)) is not history[-1]:
+        if (best := best_or_last(history, config.selection_metric)) is not history[-1]:
             _check_best(folder.best, best, last)
     except UserError as error:
         raise UserError(f"{error}; {_instead(folder)}") from None
@@ -67,14 +67,14 @@ def restore(config: TrainConfig, state: TrainingState, last: dict[str, Any], fol
 
 def save_best_again(config: TrainConfig, state: TrainingState, last: dict[str, Any], folder: RunFolder) -> None:
     """Writes best.pt from a restored state whose last epoch is the best, since a kill may have prevented that."""
-    if state.history and (best := _best(config, state.history)) is state.history[-1]:
+    if state.history and (best := best_or_last(state.history, config.selection_metric)) is state.history[-1]:
         origin = {key: last[key] for key in ORIGIN if key in last}
         save_checkpoint(folder.best, {**origin, "model": state.weights(), "record": best})
 
 
 def best_weights_sha256(config: TrainConfig, state: TrainingState, last: dict[str, Any]) -> str | None:
     """The `weights_sha256` of the best weights so far. None where there are none, or an earlier version saved them."""
-    if state.history and _best(config, state.history) is state.history[-1]:
+    if state.history and best_or_last(state.history, config.selection_metric) is state.history[-1]:
         return weights_sha256(state.weights())
     return last.get("best_weights_sha256")
 
@@ -104,10 +104,6 @@ def _after_a_step(config: TrainConfig, state: TrainingState, steps: int) -> dict
     weights = probe.model.state_dict()
     average = None if probe.average is None else {"count": 0, "tensors": weights}
     return probe.state_dict() | {"average": average, "history": None, "pretrained_sha256": ""}
-
-
-def _best(config: TrainConfig, history: list[Record]) -> Record:
-    return best_record(history, config.selection_metric) or history[-1]  # without validation the last is the best
 
 
 def _check_best(file: Path, best: Record, last: dict[str, Any]) -> None:

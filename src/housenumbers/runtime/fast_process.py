@@ -16,13 +16,23 @@ def imports() -> Iterator[None]:
     of them several times during the imports, and again in each full collection afterwards. A block that finds all
     its modules imported changes nothing.
     """
-    was_enabled, modules = gc.isenabled(), len(sys.modules)
+    modules = len(sys.modules)
+    with without_garbage_collection():
+        try:
+            yield
+        finally:
+            if len(sys.modules) > modules:
+                gc.freeze()  # not each time: it keeps garbage, too
+
+
+@contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """A block that makes many objects and no garbage: the collector does not search them meanwhile."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if len(sys.modules) > modules:
-            gc.freeze()  # not each time: it keeps garbage, too
         if was_enabled:
             gc.enable()
 

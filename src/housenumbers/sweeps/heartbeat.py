@@ -54,7 +54,7 @@ def requeue_trial(study: optuna.Study, trial: FrozenTrial, died: bool = False) -
     trials = study.get_trials(deepcopy=False)
     if trials[trial.number].state.is_finished():
         return False
-    has_successor = bool(_heirs(trials, trial.number))
+    has_successor = bool(successors(trials, trial.number))
     started_after = trial.user_attrs.get("continues_after", 0)
     progressed = len(trial.intermediate_values) > started_after
     deaths = int(died) + (0 if progressed else trial.user_attrs.get("deaths", 0))
@@ -72,7 +72,7 @@ def requeue_trial(study: optuna.Study, trial: FrozenTrial, died: bool = False) -
             study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
         study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
     except UpdateFinishedTrialError:  # another machine has already enqueued the same parameters
-        for duplicate in _heirs(study.get_trials(deepcopy=False), trial.number)[1:]:
+        for duplicate in successors(study.get_trials(deepcopy=False), trial.number)[1:]:
             if duplicate.state is TrialState.WAITING and study._storage.set_trial_state_values(
                 duplicate._trial_id,
                 TrialState.RUNNING,  # returns True if no other process has claimed it
@@ -88,7 +88,7 @@ def discard_trial(study: optuna.Study, trial_id: int) -> None:
     study._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
 
-def _heirs(trials: Sequence[FrozenTrial], number: int) -> list[FrozenTrial]:
+def successors(trials: Sequence[FrozenTrial], number: int) -> list[FrozenTrial]:
     """The trials that continue trial `number`."""
     return [trial for trial in trials if trial.user_attrs.get("continues") == number]
 

@@ -8,6 +8,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers.runtime.errors import UserError
+from housenumbers.sweeps.heartbeat import successors
 from housenumbers.sweeps.study import counts_as_trial, repeat_command, trial_folder
 from housenumbers.tracking.removed_checkpoints import has_checkpoints, remove_checkpoints
 from housenumbers.tracking.run_folder import RunFolder
@@ -48,8 +49,8 @@ def _has_ended(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
         return False
     if counts_as_trial(trial):
         return True
-    heirs = [other for other in trials if other.user_attrs.get("continues") == trial.number]
-    return bool(heirs) and all(_has_ended(heir, trials) for heir in heirs)
+    following = successors(trials, trial.number)
+    return bool(following) and all(_has_ended(successor, trials) for successor in following)
 
 
 def _is_free(run: RunFolder) -> bool:

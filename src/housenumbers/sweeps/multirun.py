@@ -16,6 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from housenumbers.config.compose import quote_value
 from housenumbers.config.paired_values import check_separate, paired_overrides
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.validate import validate_composed
@@ -66,7 +67,8 @@ def run_multirun(
     try:
         for batch in batches:
             jobs_with_folders = [
-                [*job, f"hydra.sweep.subdir={_quoted(name)}"] for job, name in zip(batch, names[first:], strict=False)
+                [*job, f"hydra.sweep.subdir={quote_value(name)}"]
+                for job, name in zip(batch, names[first:], strict=False)
             ]
             returned.append(launcher.launch(jobs_with_folders, initial_job_idx=first))
             first += len(batch)
@@ -132,11 +134,6 @@ def _runs(parents: Iterable[Path]) -> list[Path]:
     """The run folders directly inside `parents`."""
     folders = [folder for parent in parents if parent.is_dir() for folder in parent.iterdir()]
     return sorted(path for path in folders if (path / "run.json").exists() or (path / ".hydra/config.yaml").exists())
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _raise_failures(returned: Sequence[JobReturn], names: Sequence[str]) -> None:

@@ -153,12 +153,6 @@ def assignments(params: Mapping[str, Any]) -> list[str]:
     return [f"{key}={value}" for key, value in params.items()]
 
 
-def quote_value(text: object) -> str:
-    """The text as a quoted value for an override; escapes quotes."""
-    escaped = str(text).replace("'", "\\'")
-    return f"'{escaped}'"
-
-
 def ended_line(trial: FrozenTrial, objectives: Sequence[str]) -> str:
     """The line that a sweep prints when a trial ends."""
     return f"trial {trial.number}: {' '.join(assignments(trial.params))}: {describe_trial(trial, objectives)}"

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from housenumbers.config.compose import quote_value
 from housenumbers.config.messages import one_line
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError, error_text
@@ -37,7 +38,7 @@ from housenumbers.sweeps.heartbeat import (
 )
 from housenumbers.sweeps.keep_checkpoints import remove_unneeded_checkpoints
 from housenumbers.sweeps.space import Space
-from housenumbers.sweeps.study import COPIED_FROM, assignments, counts_as_trial, ended_line, quote_value, trial_folder
+from housenumbers.sweeps.study import COPIED_FROM, assignments, counts_as_trial, ended_line, trial_folder
 from housenumbers.sweeps.trial import Trial, set_current_trial
 from housenumbers.tracking.removed_checkpoints import NOTE
 from housenumbers.tracking.run_folder import RunFolder

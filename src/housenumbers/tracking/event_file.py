@@ -10,7 +10,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.writer import FileWriter
 
-from housenumbers.tracking.run_folder import EVENTS
+from housenumbers.tracking.run_folder import EVENTS, list_event_files
 
 
 class EventFile(SummaryWriter):
@@ -46,11 +46,6 @@ class EventFile(SummaryWriter):
         self.file_writer = None
         self._get_file_writer()
         return True
-
-
-def list_event_files(folder: Path) -> list[Path]:
-    """The event files directly in a folder, sorted by name."""
-    return sorted(folder.glob(f"{EVENTS}*"))
 
 
 class _FileWriter(FileWriter):

@@ -4,13 +4,12 @@ The file is a copy that nothing depends on: a record in it counts only while the
 unchanged, and without the file, or with a damaged one, every `run.json` is read.
 """
 
-import gc
 import hashlib
 import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -119,15 +118,3 @@ def _head(body: bytes) -> bytes:
     """The first line of an index: a checksum of its body, and of the checks that the records have passed."""
     checks = Path(record_validation.__file__).read_bytes()
     return hashlib.sha256(checks + body).hexdigest().encode() + b"\n"
-
-
-@contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """Halves the time to read many records, which makes many objects and no garbage."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -7,7 +7,7 @@ from typing import Any
 
 from housenumbers.runtime.errors import UserError
 
-_OF_AN_EPOCH = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
+EPOCH_KEYS = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
 _ABSENT = ("val_loss", "val_accuracy")  # null without validation
 _DEEPEST = 50
 TEMPERATURES = (1e-3, 1e3)  # fitted ones lie from 0.05 to 20
@@ -60,9 +60,9 @@ def checked_history(records: Any, source: str) -> list[dict[str, Any]]:
         raise damaged
     history = []
     for number, record in enumerate(records, 1):
-        if not isinstance(record, Mapping) or not all(key in record for key in _OF_AN_EPOCH):
+        if not isinstance(record, Mapping) or not all(key in record for key in EPOCH_KEYS):
             raise damaged
-        values = {key: record[key] for key in _OF_AN_EPOCH}
+        values = {key: record[key] for key in EPOCH_KEYS}
         valid_types = all(is_number(value) or (value is None and key in _ABSENT) for key, value in values.items())
         if not valid_types or values["epoch"] != number or values["seconds"] <= 0:
             raise damaged

@@ -32,6 +32,11 @@ def enclosing_run(file: Path) -> Path | None:
     return file.parent.parent if file.parent.name == "checkpoints" else None
 
 
+def list_event_files(folder: Path) -> list[Path]:
+    """TensorBoard's event files directly in a folder, sorted by name."""
+    return sorted(folder.glob(f"{EVENTS}*"))
+
+
 class RunFolder:
     """The files of one run. The constructor reads and creates nothing."""
 
@@ -86,7 +91,7 @@ class RunFolder:
         if self.record():
             go_on = f"go on with it by resume={self.path}, or choose another folder"
             raise UserError(f"{self.path}: holds a run already: {go_on}")
-        if event_files := sorted(self.path.glob(f"{EVENTS}*")):
+        if event_files := list_event_files(self.path):
             raise UserError(f"{event_files[0]}: is of another program, and would be replaced: choose another folder")
 
     def has_run_of(self, config: TrainConfig) -> bool:

@@ -1,6 +1,5 @@
 """Writes to TensorBoard. The four per-epoch tags are the original study's, so that old and new runs overlay."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from functools import cache
@@ -14,11 +13,11 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from housenumbers.config.groups import SCHEMAS
+from housenumbers.config.messages import as_typed
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import flatten
+from housenumbers.tracking.record_validation import EPOCH_KEYS, is_number
 
-# The keys in the record of every epoch. All other keys are custom metrics.
-_OF_EVERY_RUN = {"epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds"}
 _NO_HYPERPARAMETERS = ("data.root", "data.cache", "name")
 
 
@@ -42,7 +41,8 @@ def log_epoch(
         "LearningRate": record["lr"],
         "Speed/images_per_second": images_per_second,
     }
-    tags |= {f"Metrics/{key}": value for key, value in record.items() if key not in _OF_EVERY_RUN}
+    # All other keys are custom metrics.
+    tags |= {f"Metrics/{key}": value for key, value in record.items() if key not in EPOCH_KEYS}
     for tag, value in tags.items():
         if value is not None:
             writer.add_scalar(tag, value, record["epoch"], walltime)
@@ -89,19 +89,14 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, bool | float | str]:
     for key, value in flatten(config).items():
         if value is None or key in _NO_HYPERPARAMETERS:
             continue
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         kind = kinds.get(key, float)  # keys without a schema, such as a custom model's, are usually numbers
-        if kind is float and is_number:
+        if kind is float and is_number(value):
             parameters[key] = float(value)
         elif kind is bool and isinstance(value, bool):
             parameters[key] = value
         else:
-            parameters[key if kind is str else f"{key} (text)"] = _text(value)
+            parameters[key if kind is str else f"{key} (text)"] = as_typed(value)
     return parameters
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @cache

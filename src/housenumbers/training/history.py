@@ -20,6 +20,11 @@ def best_record(history: Sequence[Record], by: str) -> Record | None:
     return max(history, key=lambda record: (record["val_accuracy"], -record["val_loss"]))
 
 
+def best_or_last(history: Sequence[Record], by: str) -> Record:
+    """`best_record`, or without validation the last record. The history must not be empty."""
+    return best_record(history, by) or history[-1]
+
+
 def should_stop(history: Sequence[Record], config: EarlyStoppingConfig) -> bool:
     """Whether the last `patience` epochs were all less than `improvement` percent better than the best one before."""
     if not config.enabled:

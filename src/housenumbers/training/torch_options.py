@@ -13,12 +13,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import torch
 from torch.optim import Optimizer
 
-from housenumbers.config.messages import as_typed, either
+from housenumbers.config.messages import TYPE_NAMES, as_typed, either
 from housenumbers.runtime.errors import UserError
 
-_WORDS: dict[Any, str] = {
-    int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null",
-}  # fmt: skip
 _OF_THE_RUN = ("params", "optimizer")  # set by the run, which refuses them elsewhere
 _TOO_LARGE = 2**63  # for a number of torch
 # Names that torch's modules import for type checkers only.
@@ -87,4 +84,4 @@ def _in_words(hint: Any) -> str:
         return f"a list, each value {_in_words(parts[0])}"
     if origin is Callable:
         return "a function, given by a _target_ that returns it"
-    return _WORDS.get(hint, f"a {getattr(hint, '__name__', hint)}")
+    return (TYPE_NAMES | {NoneType: "null"}).get(hint, f"a {getattr(hint, '__name__', hint)}")
