@@ -23,7 +23,7 @@ from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics.numbers import as_strings
-from housenumbers.prediction.find_numbers import Area, Photo, find_number, overlap
+from housenumbers.prediction.find_numbers import Box, Photo, find_number, iou
 from housenumbers.prediction.read_numbers import Reading
 from housenumbers.runtime.errors import one_line_errors
 from housenumbers.tracking.run_selection import find_run
@@ -100,7 +100,7 @@ def union_share(outcome: Outcome) -> float:
     assert outcome.reading.box is not None
     assert outcome.scene.box is not None
     left, top, width, height = outcome.reading.box
-    return overlap(Area(left, top, left + width, top + height), Area(*outcome.scene.box))
+    return iou(Box(left, top, left + width, top + height), Box(*outcome.scene.box))
 
 
 def summary(kind: str, outcomes: Sequence[Outcome]) -> list[str]:

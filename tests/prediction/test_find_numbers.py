@@ -14,7 +14,7 @@ from support import Command
 from torch import Tensor
 
 from housenumbers.prediction import find_numbers
-from housenumbers.prediction.find_numbers import Area, Photo, find_number, overlap, read_photo
+from housenumbers.prediction.find_numbers import Box, Photo, find_number, iou, read_photo
 from housenumbers.prediction.read_numbers import Reading, format_readings
 
 RED, BLUE, GREY = (230, 20, 20), (20, 20, 230), (120, 120, 120)  # 7, 3 and no digit
@@ -45,25 +45,25 @@ class BlockReader:
         return logits
 
 
-def photo(width: int, height: int, blocks: list[tuple[Area, tuple[int, int, int]]]) -> np.ndarray:
+def photo(width: int, height: int, blocks: list[tuple[Box, tuple[int, int, int]]]) -> np.ndarray:
     pixels = np.full((height, width, 3), GREY, np.uint8)
     for (left, top, right, bottom), colour in blocks:
         pixels[round(top) : round(bottom), round(left) : round(right)] = colour
     return pixels
 
 
-def number(left: float, top: float, size: float) -> tuple[Area, list[tuple[Area, tuple[int, int, int]]]]:
+def number(left: float, top: float, size: float) -> tuple[Box, list[tuple[Box, tuple[int, int, int]]]]:
     """A 73 with digits of this height: its box and blocks."""
     digit = 0.6 * size
-    seven = Area(left, top, left + digit, top + size)
-    three = Area(left + 0.8 * size, top, left + 0.8 * size + digit, top + size)
-    return Area(left, top, three.right, top + size), [(seven, RED), (three, BLUE)]
+    seven = Box(left, top, left + digit, top + size)
+    three = Box(left + 0.8 * size, top, left + 0.8 * size + digit, top + size)
+    return Box(left, top, three.right, top + size), [(seven, RED), (three, BLUE)]
 
 
-def area(reading: Reading) -> Area:
+def area(reading: Reading) -> Box:
     assert reading.box is not None
     left, top, width, height = reading.box
-    return Area(left, top, left + width, top + height)
+    return Box(left, top, left + width, top + height)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_number_is_found_where_it_is(size: tuple[int, int], left: int, top: in
     assert found.number == "73"
     assert found.confidence > 0.5
     assert len(found.digits) == 2
-    assert overlap(area(found), true) > 0.5
+    assert iou(area(found), true) > 0.5
 
 
 @pytest.mark.parametrize("name", ["large.png", "large.jpg", "turned.jpg"])
@@ -101,7 +101,7 @@ def test_the_box_is_in_the_pixels_of_the_upright_file(name: str, tmp_path: Path)
     reader = BlockReader()
     found = find_number(reader, taken)
     assert found.number == "73"
-    assert overlap(area(found), true) > 0.5
+    assert iou(area(found), true) > 0.5
     assert reader.largest <= 3 * 32 * 10_000
 
 
@@ -116,13 +116,13 @@ def test_a_wide_photo_is_read_in_tiles() -> None:
     true, blocks = number(1015 / 1.45, 12, 20)  # across the end of the first tile
     found = find_number(BlockReader(), Photo(photo(5000, 44, blocks), (1.0, 1.0)))
     assert found.number == "73"
-    assert overlap(area(found), true) > 0.5
+    assert iou(area(found), true) > 0.5
 
 
 def test_another_number_in_the_photo_takes_from_the_confidence() -> None:
     _, blocks = number(40, 40, 40)
     alone = find_number(BlockReader(), Photo(photo(640, 480, blocks), (1.0, 1.0)))
-    both = photo(640, 480, [*blocks, (Area(400, 300, 424, 340), BLUE)])
+    both = photo(640, 480, [*blocks, (Box(400, 300, 424, 340), BLUE)])
     beside = find_number(BlockReader(), Photo(both, (1.0, 1.0)))
     assert beside.number == "73"
     assert 0.5 < beside.confidence < alone.confidence - 0.1
@@ -135,11 +135,11 @@ def test_two_numbers_that_are_as_good_share_the_confidence() -> None:
 
 
 def test_a_digit_that_only_one_band_shows_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    block = Area(100, 100, 130, 150)
+    block = Box(100, 100, 130, 150)
     pixels = photo(320, 240, [(block, RED)])
     assert find_number(BlockReader(), Photo(pixels, (1.0, 1.0))).number == "7"
-    band = Area(105, 90, 125, 160)
-    monkeypatch.setattr(find_numbers, "sightings", lambda *_: [find_numbers.Sighting("7", 0.9, band)])
+    band = Box(105, 90, 125, 160)
+    monkeypatch.setattr(find_numbers, "detect", lambda *_: [find_numbers.Detection("7", 0.9, band)])
     found = find_number(BlockReader(), Photo(pixels, (1.0, 1.0)))
     assert (found.number, found.box) == ("", None)
     assert 0.1 < found.confidence < 0.5

@@ -41,9 +41,9 @@ _AT_ONCE = 8192  # columns of bands that go through the network together
 _GAP = 6  # places without a digit between two numbers
 _CONTEXT = 2  # places on both sides that a number is read with
 _LEAST = 0.3  # confidence of a reading that counts
-_SAME = 0.3  # the share of two areas' union that they have in common where they are of one number
-_APART = 0.05  # the largest such share of two numbers that both may be in the photo
-# The digits within the area that a band shows, as means of rendered scenes, in heights of the band: what they take of
+_SAME_IOU = 0.3  # the least IoU of two boxes of one number
+_APART_IOU = 0.05  # the largest IoU of two numbers that both may be in the photo
+# The digits within the box that a band shows, as means of rendered scenes, in heights of the band: what they take of
 # the height, and how far they go beyond the first and the last place with a digit.
 _DIGITS, _BEFORE, _BEHIND = 0.65, 0.16, 0.07
 _TRIED = 12  # numbers that are cut out
@@ -53,8 +53,8 @@ _FOR_NONE = 2.0  # votes for there being no number; the confidence of rendered s
 _SURE = 0.5  # a number that is less probable than none is not reported
 
 
-class Area(NamedTuple):
-    """A part of a photo, in pixels."""
+class Box(NamedTuple):
+    """A rectangle of a photo, in pixels."""
 
     left: float
     top: float
@@ -62,20 +62,20 @@ class Area(NamedTuple):
     bottom: float
 
 
-class Sighting(NamedTuple):
+class Detection(NamedTuple):
     """A number that was read in a band of a photo."""
 
     number: str
     confidence: float
-    area: Area  # of the band, from the first to the last place with a digit
+    box: Box  # of the band, from the first to the last place with a digit
 
 
-class Agreement(NamedTuple):
-    """A number that several bands show at one place."""
+class Candidate(NamedTuple):
+    """A number that several bands show in one place: their detections, merged."""
 
     number: str
     votes: float  # the sum of the confidences, times the square of the number of digits
-    area: Area  # of the digits
+    box: Box  # of the digits
 
 
 class Photo(NamedTuple):
@@ -126,34 +126,32 @@ def find_number(trained: TrainedModel, photo: Photo) -> Reading:
     those of the next best number elsewhere, and some for there being none. Where it is below one half, the number is
     left empty, without a box.
     """
-    tried = agreements(sightings(trained, photo.pixels))[:_TRIED]
+    tried = candidates(detect(trained, photo.pixels))[:_TRIED]
     if not tried:
         return Reading("", "", 0.0, [])
-    cuts = [_cuts(photo.pixels, one.area, trained.config.data.width) for one in tried]
+    cuts = [_cuts(photo.pixels, one.box, trained.config.data.width) for one in tried]
     logits = trained.logits(torch.cat(cuts), may_be_dark=True).unflatten(0, (len(tried), len(_CUTS)))
     numbers = [torch.tensor([[int(digit) for digit in one.number]] * len(_CUTS)) for one in tried]
     probable = [probability_of(of_one, number) for of_one, number in zip(logits, numbers, strict=True)]
     scores = [one.votes * float(each.mean()) for one, each in zip(tried, probable, strict=True)]
     best = int(np.argmax(scores))
-    area = tried[best].area
-    rival = max(
-        (score for score, one in zip(scores, tried, strict=True) if overlap(one.area, area) < _APART), default=0
-    )
+    box = tried[best].box
+    rival = max((score for score, one in zip(scores, tried, strict=True) if iou(one.box, box) < _APART_IOU), default=0)
     share = scores[best] / (scores[best] + rival + _FOR_NONE)
     (reading,) = read_images(trained, [cuts[best][int(probable[best].argmax())]])
     sure = rounded(share * float(probable[best].mean()))
     if sure < _SURE or not reading.number:
         return Reading("", "", sure, [])
-    return reading._replace(confidence=sure, box=_box(area, photo))
+    return reading._replace(confidence=sure, box=_file_box(box, photo))
 
 
-def _cuts(pixels: NDArray[np.uint8], area: Area, width: int) -> Tensor:
+def _cuts(pixels: NDArray[np.uint8], box: Box, width: int) -> Tensor:
     """Cuts about the digits, a bit higher and lower, larger and smaller: `[N, 3, 32, width]`."""
-    height, middle = area.bottom - area.top, (area.top + area.bottom) / 2
+    height, middle = box.bottom - box.top, (box.top + box.bottom) / 2
     cuts = []
     for size, shift in _CUTS:
         rows = _within(middle + (shift - size / 2) * height, middle + (shift + size / 2) * height, pixels.shape[0])
-        columns = _within(area.left - _MARGIN * height, area.right + _MARGIN * height, pixels.shape[1])
+        columns = _within(box.left - _MARGIN * height, box.right + _MARGIN * height, pixels.shape[1])
         cuts.append(fit_canvas(pixels[rows, columns], width))
     return torch.stack(cuts)
 
@@ -163,10 +161,10 @@ def _within(begin: float, end: float, length: int) -> slice:
     return slice(first, max(first + 1, min(length, round(end))))
 
 
-def _box(area: Area, photo: Photo) -> tuple[int, int, int, int]:
+def _file_box(box: Box, photo: Photo) -> tuple[int, int, int, int]:
     """Left, top, width and height in the file's pixels."""
     height, width = photo.pixels.shape[:2]
-    rows, columns = _within(area.top, area.bottom, height), _within(area.left, area.right, width)
+    rows, columns = _within(box.top, box.bottom, height), _within(box.left, box.right, width)
     left, right = (round(side * photo.scale[0]) for side in (columns.start, columns.stop))
     top, bottom = (round(side * photo.scale[1]) for side in (rows.start, rows.stop))
     return left, top, right - left, bottom - top
@@ -182,8 +180,8 @@ def part_of(photo: Photo, reading: Reading) -> NDArray[np.uint8]:
     return photo.pixels[rows, _within(left - border, left + width + border, photo.pixels.shape[1])]
 
 
-def sightings(trained: TrainedModel, pixels: NDArray[np.uint8]) -> list[Sighting]:
-    """All that is read in bands of the photo, uint8 `[H, W, 3]`, at several scales."""
+def detect(trained: TrainedModel, pixels: NDArray[np.uint8]) -> list[Detection]:
+    """All numbers that are read in bands of the photo, uint8 `[H, W, 3]`, at several scales."""
     return [one for band in band_heights(*pixels.shape[:2]) for one in _at_scale(trained, pixels, HEIGHT / band)]
 
 
@@ -197,7 +195,7 @@ def band_heights(height: int, width: int) -> list[float]:
     return [*heights, float(highest)] if highest >= _TOO_LOW else []
 
 
-def _at_scale(trained: TrainedModel, pixels: NDArray[np.uint8], scale: float) -> Iterator[Sighting]:
+def _at_scale(trained: TrainedModel, pixels: NDArray[np.uint8], scale: float) -> Iterator[Detection]:
     size = max(4, round(pixels.shape[1] * scale)), max(HEIGHT, round(pixels.shape[0] * scale))
     scaled = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
     image = torch.from_numpy(np.array(scaled)).permute(2, 0, 1)
@@ -211,8 +209,8 @@ def _at_scale(trained: TrainedModel, pixels: NDArray[np.uint8], scale: float) ->
             logits = trained.logits(torch.stack([tile[:, top : top + HEIGHT] for top in chosen]), may_be_dark=True)
             step = tile.shape[2] / logits.shape[1]  # pixels of a place
             for row, begin, end, number, confidence in _numbers_in(logits):
-                area = left + begin * step, chosen[row], left + end * step, chosen[row] + HEIGHT
-                yield Sighting(number, confidence, Area(*(a * b for a, b in zip(area, to_photo * 2, strict=True))))
+                box = left + begin * step, chosen[row], left + end * step, chosen[row] + HEIGHT
+                yield Detection(number, confidence, Box(*(a * b for a, b in zip(box, to_photo * 2, strict=True))))
 
 
 def _starts(length: int, window: int, step: int) -> list[int]:
@@ -244,30 +242,30 @@ def _numbers_in(logits: Tensor) -> list[tuple[int, int, int, str, float]]:
     return [(*span, number, value) for span, number, value in zip(spans, numbers, sure, strict=True)]
 
 
-def agreements(found: Sequence[Sighting]) -> list[Agreement]:
-    """The numbers that sightings agree on, those with the most votes first. An area is a mean, weighted by votes."""
+def candidates(found: Sequence[Detection]) -> list[Candidate]:
+    """The numbers that detections agree on, the most votes first. A box is a mean, weighted by confidence."""
     remaining = sorted((one for one in found if one.confidence >= _LEAST), key=lambda one: -one.confidence)
-    agreed: list[Agreement] = []
+    agreed: list[Candidate] = []
     while remaining:
         surest = remaining[0]
-        same = [one for one in remaining if one.number == surest.number and overlap(one.area, surest.area) > _SAME]
+        same = [one for one in remaining if one.number == surest.number and iou(one.box, surest.box) > _SAME_IOU]
         remaining = [one for one in remaining if one not in same]
         weights = np.array([one.confidence for one in same])
-        band = Area(*map(float, np.average([one.area for one in same], axis=0, weights=weights)))
-        agreed.append(Agreement(surest.number, float(weights.sum()) * len(surest.number) ** 2, _digits_of(band)))
+        band = Box(*map(float, np.average([one.box for one in same], axis=0, weights=weights)))
+        agreed.append(Candidate(surest.number, float(weights.sum()) * len(surest.number) ** 2, _digit_box(band)))
     return sorted(agreed, key=lambda one: -one.votes)
 
 
-def _digits_of(band: Area) -> Area:
+def _digit_box(band: Box) -> Box:
     height, middle = band.bottom - band.top, (band.top + band.bottom) / 2
     half = _DIGITS / 2 * height
-    return Area(band.left - _BEFORE * height, middle - half, band.right + _BEHIND * height, middle + half)
+    return Box(band.left - _BEFORE * height, middle - half, band.right + _BEHIND * height, middle + half)
 
 
-def overlap(one: Area, other: Area) -> float:
-    """What two areas have in common, as a share of their union."""
+def iou(one: Box, other: Box) -> float:
+    """Intersection over union: the common part of two boxes, as a share of their union."""
     wide = min(one.right, other.right) - max(one.left, other.left)
     high = min(one.bottom, other.bottom) - max(one.top, other.top)
     common = max(0.0, wide) * max(0.0, high)
-    sizes = [(area.right - area.left) * (area.bottom - area.top) for area in (one, other)]
+    sizes = [(box.right - box.left) * (box.bottom - box.top) for box in (one, other)]
     return common / (sum(sizes) - common)
