@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import pytest
 from annotated_types import Ge, Gt, Interval, MaxLen, MinLen, Unit
 
-from housenumbers.config.constraints import Rules, Where, annotated_hints, check_constraints, describe
+from housenumbers.config.constraints import Predicate, Rules, annotated_hints, check_constraints, describe
 from housenumbers.config.groups import COMMON, SCHEMAS
 from housenumbers.config.schema import TrainConfig
 from housenumbers.runtime.errors import UserError
@@ -25,7 +25,7 @@ class Outer:
     epochs: AT_LEAST_ONE
     share: Annotated[float, Interval(gt=0, lt=1)] | None
     inner: Inner
-    named: dict[Annotated[str, Where(str.isidentifier, "a name")], Annotated[Any, Where(callable, "callable")]]
+    named: dict[Annotated[str, Predicate(str.isidentifier, "a name")], Annotated[Any, Predicate(callable, "callable")]]
 
     def rules(self) -> Rules:
         yield self.epochs != 13, "epochs", "another number"

@@ -32,23 +32,23 @@ Rules = Iterator[tuple[bool, str, str]]
 
 
 @dataclass(frozen=True)
-class Where:
-    """A constraint that a function tests, and its description."""
+class Predicate:
+    """A constraint that a function tests, as `annotated_types.Predicate`, with a description for messages."""
 
     holds: Callable[[Any], bool]
-    words: str
+    description: str
 
 
-def one_of(names: Iterable[str]) -> Where:
+def one_of(names: Iterable[str]) -> Predicate:
     """The constraint of a text that is one of the names."""
     known = list(names)
-    return Where(lambda text: text in known, f"one of {', '.join(known)}")
+    return Predicate(lambda text: text in known, f"one of {', '.join(known)}")
 
 
-def some_of(names: Iterable[str]) -> Where:
+def some_of(names: Iterable[str]) -> Predicate:
     """The constraint of a text that is some of the names, with commas between them."""
     known = list(names)
-    return Where(lambda text: set(text.split(",")) <= set(known), f"some of {','.join(known)}")
+    return Predicate(lambda text: set(text.split(",")) <= set(known), f"some of {','.join(known)}")
 
 
 _HOLDS: dict[type, Callable[[Any, Any], bool]] = {
@@ -58,7 +58,7 @@ _HOLDS: dict[type, Callable[[Any, Any], bool]] = {
     Le: operator.le,
     MinLen: lambda value, length: len(value) >= length,
     MaxLen: lambda value, length: len(value) <= length,
-    Where: lambda value, holds: holds(value),
+    Predicate: lambda value, holds: holds(value),
 }
 
 
@@ -138,8 +138,8 @@ def describe(hint: Any) -> str:
     if origin is not Annotated:
         return ""
     bounds = _bounds(hint)
-    if Where in bounds:
-        return next(part.words for part in arguments if isinstance(part, Where))
+    if Predicate in bounds:
+        return next(part.description for part in arguments if isinstance(part, Predicate))
     if MinLen in bounds:
         length = f"{bounds[MinLen]} values" if MaxLen in bounds else f"{bounds[MinLen]} or more values"
         return describe(arguments[0]).replace("a list", f"a list of {length}", 1)

@@ -17,9 +17,9 @@ from housenumbers.config.constraints import (
     Count,
     NonNegative,
     Positive,
+    Predicate,
     Rules,
     UpToOne,
-    Where,
 )
 from housenumbers.config.sections import is_folder_path
 from housenumbers.runtime.text import plural
@@ -44,9 +44,9 @@ class ModelConfig:
     name: str = MISSING
     input_size: Annotated[int, Ge(8), Unit("pixels")] = 32
     # false | true: the published weights | a file | run:DIR
-    pretrained: Annotated[Any, Where(_is_pretrained, "false, true, a file or run:DIR")] = False
+    pretrained: Annotated[Any, Predicate(_is_pretrained, "false, true, a file or run:DIR")] = False
     # false | true: all but the head | how many stages
-    freeze: Annotated[Any, Where(_is_freeze, "false, true or a number of stages")] = False
+    freeze: Annotated[Any, Predicate(_is_freeze, "false, true or a number of stages")] = False
 
 
 @dataclass
@@ -89,7 +89,7 @@ class NumberReaderConfig(ModelConfig):
     channels: Annotated[list[Count], MinLen(2)] = MISSING  # per stage
     convolutions: Annotated[list[Count], MinLen(2)] = MISSING
     # The last convolution's width, in places of 4 pixels.
-    context: Annotated[int, Interval(ge=1, le=99), Where(lambda value: value % 2 == 1, "odd")] = 5
+    context: Annotated[int, Interval(ge=1, le=99), Predicate(lambda value: value % 2 == 1, "odd")] = 5
     activation: Literal["gelu", "relu", "silu"] = "gelu"
 
     def rules(self) -> Rules:
@@ -234,7 +234,7 @@ SCHEMAS: dict[str, dict[str, tuple[type, tuple[str, ...]]]] = {
 class CommonModelConfig(ModelConfig):
     _target_: str = ""
     name: str = "model"
-    classes: Annotated[int, Where(lambda value: value == 10, "left out: there are 10 digits")] = 10
+    classes: Annotated[int, Predicate(lambda value: value == 10, "left out: there are 10 digits")] = 10
 
 
 @dataclass
@@ -244,7 +244,7 @@ class CommonOptimizerConfig(OptimizerConfig):
     fused: bool | None = None
     foreach: bool | None = None
     differentiable: Annotated[
-        bool, Where(lambda value: not value, "left out: it is for gradients through a step, which nothing asks for")
+        bool, Predicate(lambda value: not value, "left out: it is for gradients through a step, which nothing asks for")
     ] = False
 
 

@@ -9,7 +9,7 @@ from annotated_types import Interval, Unit
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from housenumbers.config.constraints import BelowOne, Count, Positive, Rules, Seed, Where
+from housenumbers.config.constraints import BelowOne, Count, Positive, Predicate, Rules, Seed
 from housenumbers.config.groups import SCHEMAS, NumberReaderConfig, PlateauConfig
 from housenumbers.config.messages import expected_types
 from housenumbers.config.sections import (
@@ -55,16 +55,16 @@ def _are_objectives(objective: Any) -> bool:
 
 @dataclass
 class TrainConfig:
-    model: Annotated[Any, Where(_is_option, "an option of conf/model/ with a _target_")] = MISSING
-    optimizer: Annotated[Any, Where(_is_option, "an option of conf/optimizer/ with a _target_")] = MISSING
-    scheduler: Annotated[Any, Where(_is_option, "an option of conf/scheduler/ with a _target_")] = MISSING
+    model: Annotated[Any, Predicate(_is_option, "an option of conf/model/ with a _target_")] = MISSING
+    optimizer: Annotated[Any, Predicate(_is_option, "an option of conf/optimizer/ with a _target_")] = MISSING
+    scheduler: Annotated[Any, Predicate(_is_option, "an option of conf/scheduler/ with a _target_")] = MISSING
     data: DataConfig = MISSING
     augment: AugmentConfig = MISSING
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     averaging: AveragingConfig = field(default_factory=AveragingConfig)
     progressive: ProgressiveConfig = field(default_factory=ProgressiveConfig)
     # Labels the folder, TensorBoard and the index of runs.
-    name: Annotated[str, Where(is_valid_name, VALID_NAME)] = MISSING
+    name: Annotated[str, Predicate(is_valid_name, VALID_NAME)] = MISSING
     seed: Seed = MISSING
     epochs: Count = MISSING
     label_smoothing: BelowOne = MISSING
@@ -73,8 +73,8 @@ class TrainConfig:
     metrics: NamedTargets = field(default_factory=dict)
     callbacks: NamedTargets = field(default_factory=dict)
     # The values that a sweep optimizes.
-    objective: Annotated[Any, Where(_are_objectives, f"{', '.join(OBJECTIVES)} or a list of these")] = MISSING
-    device: Annotated[str, Where(_is_device, "auto, cpu, cuda, cuda:N or mps")] = MISSING
+    objective: Annotated[Any, Predicate(_are_objectives, f"{', '.join(OBJECTIVES)} or a list of these")] = MISSING
+    device: Annotated[str, Predicate(_is_device, "auto, cpu, cuda, cuda:N or mps")] = MISSING
     threads: Annotated[int, Interval(ge=1, le=1024)] | None = MISSING  # null: torch's default
     # bfloat16: false (never) | cuda | true (on CUDA, and on CPUs with bfloat16 instructions)
     autocast: Literal[False, "cuda", True] = MISSING

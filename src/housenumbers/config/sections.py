@@ -12,10 +12,10 @@ from housenumbers.config.constraints import (
     BetweenZeroAndOne,
     Count,
     NonNegative,
+    Predicate,
     Rules,
     Seed,
     UpToOne,
-    Where,
 )
 
 
@@ -30,8 +30,8 @@ def is_folder_path(path: str) -> bool:
 
 # Custom objects, each NAME: {_target_: ..., option: value}.
 NamedTargets = dict[
-    Annotated[str, Where(str.isidentifier, "called by letters, digits and underscores")],
-    Annotated[Any, Where(is_target, "{_target_: the full name of a class or a function, option: value}")],
+    Annotated[str, Predicate(str.isidentifier, "called by letters, digits and underscores")],
+    Annotated[Any, Predicate(is_target, "{_target_: the full name of a class or a function, option: value}")],
 ]
 
 
@@ -70,12 +70,12 @@ class DataConfig:
     split: Literal["random", "photos", "blocks"] = MISSING
     split_seed: int = MISSING
     # The folder of train_32x32.mat, test_32x32.mat, extra_32x32.mat.
-    root: Annotated[str, Where(is_folder_path, "a folder")] = MISSING
+    root: Annotated[str, Predicate(is_folder_path, "a folder")] = MISSING
     download: bool = MISSING
     verify: bool = MISSING  # false: accept files that are not the official ones
     use_extra: str = MISSING  # false | true | only: the training part is train, train and extra, or extra alone
     # null: the user's cache folder.
-    cache: Annotated[str, Where(is_folder_path, "a folder")] | None = MISSING
+    cache: Annotated[str, Predicate(is_folder_path, "a folder")] | None = MISSING
     # Only for whole numbers. Other sources keep this default.
     width: int = 0  # of the images, in pixels: narrower numbers are padded, wider ones shrunk
     # Rendered images that join the training part of other data, as extra crops do.
