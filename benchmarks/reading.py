@@ -29,7 +29,7 @@ from housenumbers.data.number_image import without_padding
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
-from housenumbers.evaluation.whole_numbers import numbers_right
+from housenumbers.evaluation.whole_numbers import photo_correctness
 from housenumbers.metrics import tasks
 from housenumbers.metrics.numbers import as_strings
 from housenumbers.prediction.read_numbers import read_images
@@ -131,7 +131,7 @@ def accuracy_by_boxes(run: Path, arguments: Arguments, words: Sequence[str]) -> 
     if part.photos is None:
         raise UserError(f"digits={run}: the photos of its test crops are not known: take a run with data=svhn_6k")
     logits, labels = trained.predict(part.data)
-    scores = numbers_right(tasks.correct(logits, labels), part.photos).scores()
+    scores = photo_correctness(tasks.correct(logits, labels), part.photos).scores()
     return f"  {DIGITS + f' ({trained.config.name})':<46}{fraction(scores['right'], scores['n'])}"
 
 

@@ -15,7 +15,7 @@ from housenumbers.config.sections import DataConfig
 from housenumbers.data.photos import Boxes, boxes_of, digits_of_photos
 from housenumbers.evaluation import score
 from housenumbers.evaluation.trained_model import load_trained_model
-from housenumbers.evaluation.whole_numbers import numbers_right
+from housenumbers.evaluation.whole_numbers import photo_correctness
 from housenumbers.reports.comparison_page import write_comparison_page
 from housenumbers.reports.run_page import write_run_page
 
@@ -30,7 +30,7 @@ def test_a_number_is_right_if_all_its_digits_are() -> None:
     photos = torch.arange(1, 5).repeat_interleave(torch.tensor(sizes(1, 4)))
     right = torch.ones(len(photos), dtype=torch.bool)
     right[(photos == 3).nonzero().view(-1)[0]] = False
-    result = numbers_right(right, photos)
+    result = photo_correctness(right, photos)
     assert result.right.tolist() == [True, True, False, True]
     assert result.scores() == {"accuracy": 0.75, "right": 3, "n": 4, "partial": 0}
 
@@ -38,9 +38,9 @@ def test_a_number_is_right_if_all_its_digits_are() -> None:
 def test_a_photo_that_is_partly_elsewhere_is_left_out() -> None:
     photos = torch.arange(1, 5).repeat_interleave(torch.tensor(sizes(1, 4)))
     order = torch.randperm(len(photos) - 1, generator=torch.Generator().manual_seed(0))  # without the last digit
-    result = numbers_right(torch.ones(len(order), dtype=torch.bool), photos[order])
+    result = photo_correctness(torch.ones(len(order), dtype=torch.bool), photos[order])
     assert (result.right.tolist(), result.partial) == ([True] * 3, 1)
-    nothing = numbers_right(torch.ones(1, dtype=torch.bool), photos[-1:])
+    nothing = photo_correctness(torch.ones(1, dtype=torch.bool), photos[-1:])
     assert nothing.scores() == {"accuracy": None, "right": 0, "n": 0, "partial": 1}
 
 
@@ -49,7 +49,7 @@ def test_the_cut_photo_of_svhn_6k_is_left_out() -> None:
     for part, whole, partial in (("train", 2522, 0), ("extra", 498, 1), ("test", 499, 0)):
         boxes = boxes_of(config, part)
         assert boxes is not None
-        result = numbers_right(torch.ones(len(boxes.photo), dtype=torch.bool), boxes.photo)
+        result = photo_correctness(torch.ones(len(boxes.photo), dtype=torch.bool), boxes.photo)
         assert (len(result.right), result.partial) == (whole, partial)
 
 

@@ -12,12 +12,12 @@ from housenumbers.metrics.numbers import (
     BLANK,
     aligned,
     as_strings,
+    correct_numbers,
     digit_confidences,
     edit_distance,
     negative_log_likelihoods,
     number_confidence,
     number_scores,
-    numbers_right,
     read_numbers,
 )
 
@@ -57,7 +57,7 @@ def test_a_path_without_repeats_and_blanks_is_the_number(path: str, number: str)
 def test_a_number_may_be_longer_than_any_label() -> None:
     logits = logits_of("1234567890")
     assert as_strings(read_numbers(logits)) == ["1234567890"]
-    assert numbers_right(logits, numbers("123456")).tolist() == [False]
+    assert correct_numbers(logits, numbers("123456")).tolist() == [False]
     assert number_scores(logits, numbers("123456"))["digits_added"] == 4
 
 

@@ -18,7 +18,7 @@ from housenumbers.evaluation.calibration import calibrate, calibration_caveat, r
 from housenumbers.evaluation.few_views import choose_rule
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
-from housenumbers.evaluation.whole_numbers import numbers_right
+from housenumbers.evaluation.whole_numbers import photo_correctness
 from housenumbers.metrics import tasks
 from housenumbers.pretrained import pretrained_name
 from housenumbers.runtime.errors import UserError
@@ -72,8 +72,8 @@ def default_split(run: Path) -> str:
 
 
 def whole_number_scores(right: Tensor, photos: Tensor) -> dict[str, Any]:
-    """`NumbersRight.scores` and, if there is a whole photo, `interval`: Wilson's 95 % interval of the accuracy."""
-    scores = numbers_right(right, photos).scores()
+    """`PhotoCorrectness.scores` and, if there is a whole photo, `interval`: Wilson's 95 % interval of the accuracy."""
+    scores = photo_correctness(right, photos).scores()
     interval = wilson(scores["right"], scores["n"]) if scores["n"] else None
     return {**scores, "interval": interval and list(interval)}
 

@@ -8,10 +8,10 @@ from torch import Tensor
 from housenumbers.data.photos import digits_of_photos
 
 
-class NumbersRight(NamedTuple):
-    """Of each photo all of whose digits were scored, bool `[M]`, by its number: whether all are right.
+class PhotoCorrectness(NamedTuple):
+    """Whether all digits of a photo are right, bool `[M]`, for each photo all of whose digits were scored.
 
-    `partial` counts the photos that are left out, since some of their digits are not among those scored.
+    The photos are sorted by their numbers. `partial` counts the other photos, which are left out.
     """
 
     right: Tensor
@@ -23,9 +23,9 @@ class NumbersRight(NamedTuple):
         return {"accuracy": right / count if count else None, "right": right, "n": count, "partial": self.partial}
 
 
-def numbers_right(right: Tensor, photos: Tensor) -> NumbersRight:
-    """Takes whether each digit is right, bool `[N]`, and its photo, int64 `[N]`, as `boxes_of` numbers them."""
+def photo_correctness(right: Tensor, photos: Tensor) -> PhotoCorrectness:
+    """`right` tells whether each digit is right, bool `[N]`, `photos` its photo, int64 `[N]`, numbered by `boxes_of`."""
     numbers, of_digit, scored = photos.unique(return_inverse=True, return_counts=True)
     is_whole = scored == digits_of_photos()[numbers]
     wrong = torch.zeros(len(numbers), dtype=torch.int64).index_add_(0, of_digit, (~right.cpu()).long())
-    return NumbersRight((wrong == 0)[is_whole], int((~is_whole).sum()))
+    return PhotoCorrectness((wrong == 0)[is_whole], int((~is_whole).sum()))

@@ -66,7 +66,7 @@ def number_confidence(logits: Tensor) -> Tensor:
     return (-negative_log_likelihoods(logits, read_numbers(logits))).exp()
 
 
-def numbers_right(logits: Tensor, numbers: Tensor) -> Tensor:
+def correct_numbers(logits: Tensor, numbers: Tensor) -> Tensor:
     """Of each image, bool `[N]`: whether all digits are read right, with none left out and none added."""
     read = read_numbers(logits)
     padded = F.pad(numbers, (0, read.shape[1] - numbers.shape[1]), value=NO_DIGIT)
@@ -86,7 +86,7 @@ def number_scores(logits: Tensor, numbers: Tensor) -> dict[str, Any]:
     `per_class_accuracy` that of the ten digits, null where there is none. `confusion[i][j]` counts digits i that were
     read as j, aligned by the least edits; `digits_missed` and `digits_added` have no partner.
     """
-    right = numbers_right(logits, numbers)
+    right = correct_numbers(logits, numbers)
     lengths = number_lengths(numbers)
     confusion = [[0] * CLASSES for _ in range(CLASSES)]
     missed = [0] * CLASSES

@@ -13,10 +13,10 @@ from housenumbers.metrics.classes import CLASSES, classification_scores
 from housenumbers.metrics.numbers import (
     SYMBOLS,
     as_strings,
+    correct_numbers,
     negative_log_likelihoods,
     number_confidence,
     number_scores,
-    numbers_right,
     read_numbers,
 )
 
@@ -45,7 +45,7 @@ def mean_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> T
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
     """Whether each prediction is right, bool `[N]`: of a number all its digits."""
-    return numbers_right(logits, labels) if are_numbers(logits) else logits.argmax(dim=1) == labels
+    return correct_numbers(logits, labels) if are_numbers(logits) else logits.argmax(dim=1) == labels
 
 
 def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from housenumbers.evaluation.robustness import saved_corruption_scores
 from housenumbers.evaluation.score import ScoredPart, load_part, whole_number_scores
 from housenumbers.evaluation.significance import holm, mcnemar, wilson
 from housenumbers.evaluation.trained_model import load_trained_model
-from housenumbers.evaluation.whole_numbers import numbers_right
+from housenumbers.evaluation.whole_numbers import photo_correctness
 from housenumbers.metrics.tasks import accuracy_and_loss
 from housenumbers.reports.page import as_text, percent, png, render, svg
 from housenumbers.reports.run_page import AT_HAND, read_run_record
@@ -64,7 +64,7 @@ class _Run:
         return self.logits.argmax(dim=1) == labels
 
     def numbers_right(self, labels: Tensor, photos: Tensor) -> Tensor:
-        return numbers_right(self.right(labels), photos).right
+        return photo_correctness(self.right(labels), photos).right
 
 
 def write_comparison_page(

@@ -19,7 +19,7 @@ from housenumbers.evaluation.calibration import calibrate, calibration_caveat
 from housenumbers.evaluation.few_views import choose_rule, sample_for_rule
 from housenumbers.evaluation.input_check import checked_before
 from housenumbers.evaluation.trained_model import rebuild_model
-from housenumbers.evaluation.whole_numbers import numbers_right
+from housenumbers.evaluation.whole_numbers import photo_correctness
 from housenumbers.metrics import tasks
 from housenumbers.metrics.views import predict_views, view_count
 from housenumbers.models.fold_batch_norm import fold_batch_norms
@@ -72,7 +72,7 @@ def write_results(
             logits, labels, views = predict_views(model, eval_batches(data), config.tta, config.tta_invert)
         scores[part] = {**tasks.scores(logits, labels), **custom_metrics(config.metrics, logits, labels)}
         if (photos := _photos(config.data, splits, part)) is not None:
-            scores[part]["numbers"] = numbers_right(tasks.correct(logits, labels), photos).scores()
+            scores[part]["numbers"] = photo_correctness(tasks.correct(logits, labels), photos).scores()
         check_finite(scores[part]["loss"], f"{part} loss with the weights of epoch {epoch}")
         if part == "validation":
             checkpoint["calibration"] = calibrate(logits, labels)
@@ -148,7 +148,7 @@ def _keep_stopping_rule(config: TrainConfig, checkpoint: dict[str, Any], views: 
 def _best_checkpoint(config: TrainConfig, folder: RunFolder, epoch: int, device: torch.device) -> dict[str, Any]:
     """The run's best.pt. Raises UserError where it is no longer of this run, or not of the best epoch."""
     checkpoint = load_checkpoint(folder.best, device)
-    check_same_run(checkpoint, folder.best, folder.record().get("run_id"), config, aside=["epochs"])
+    check_same_run(checkpoint, folder.best, folder.record().get("run_id"), config, ignored=["epochs"])
     if checkpoint["record"]["epoch"] != epoch:
         raise UserError(f"{folder.best}: is not of epoch {epoch}, the best one: put the run's own file there")
     return checkpoint
