@@ -33,13 +33,13 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Twins:
+class DuplicateCounts:
     """Numbers of crops in the second of two parts with a duplicate in the first; a crop is no duplicate of itself."""
 
     parts: tuple[str, str]
     exact: int
     near: int
-    looked_at: int
+    compared: int
 
 
 def grey(images: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def class_statistics(data: LabeledImages) -> tuple[Tensor, Tensor]:
     return mean, deviation
 
 
-def twins(parts: Mapping[str, LabeledImages], shown: int) -> tuple[list[Twins], list[Pair]]:
+def find_duplicates(parts: Mapping[str, LabeledImages], shown: int) -> tuple[list[DuplicateCounts], list[Pair]]:
     """Exact and near duplicates within and across parts, and the `shown` most similar pairs.
 
     Near duplicates: the 8x8 grey thumbnails, less their mean, correlate by SIMILAR or more. Uniform crops are not
@@ -100,7 +100,7 @@ def twins(parts: Mapping[str, LabeledImages], shown: int) -> tuple[list[Twins], 
                     pairs.append(Pair((first, second), places, float(best[row])))
                 bar.update()
             exact = _exact(digests[first], digests[second], first == second)
-            duplicates.append(Twins((first, second), exact, near, len(indices[second])))
+            duplicates.append(DuplicateCounts((first, second), exact, near, len(indices[second])))
     unique: dict[object, Pair] = {}  # within a part each pair occurs twice
     for pair in sorted(pairs, key=lambda pair: -pair.similarity):
         unique.setdefault((pair.parts, frozenset(pair.places)), pair)

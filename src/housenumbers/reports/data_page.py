@@ -27,7 +27,7 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
     present = {name: data for name, data in parts.items() if data is not None}
     train_places, validation_places = splits.places
     apart, any_two = data_facts.border_difference(*_in_the_order_of_the_file(splits))
-    duplicates, pairs = data_facts.twins(present, _PAIRS)
+    duplicates, pairs = data_facts.find_duplicates(present, _PAIRS)
     groups = "Numbers per length" if config.has_numbers else "Crops per class"
     group = "length" if config.has_numbers else "class"
     figures = {
@@ -67,7 +67,7 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
         "shared": shared,
         "shared_photos": photos and float(torch.isin(photos[1], photos[0]).float().mean()),
         "neighbours": NEIGHBOURS,
-        "twins": duplicates,
+        "duplicates": duplicates,
         "similar": data_facts.SIMILAR,
         "figures": [
             (name, title, _saved(figure, folder / f"{name}.png")) for name, (title, figure) in figures.items() if figure
