@@ -45,7 +45,7 @@ def main() -> None:
                 from housenumbers.demo.server import serve
 
             models = Models(choice.path, overrides, arguments.trials)
-            choice.tell()
+            choice.print_reason()
             print(f"{address(listener)} (Ctrl-C ends it)", flush=True)
             serve(models, listener)
 

@@ -60,15 +60,15 @@ def main() -> None:
             other_config = compose_data(CONF, str(arguments.data), overrides)
             overrides = [word for word in overrides if not word.startswith("data.")]
         split = arguments.split or ("test" if other_data else default_split(folder))
-        score, tell = evaluate_run, _print_scores
+        score, print_scores = evaluate_run, _print_scores
         if arguments.corruptions:
             from housenumbers.evaluation.robustness import evaluate_corruptions  # slow import
 
-            score, tell = evaluate_corruptions, _print_robustness
+            score, print_scores = evaluate_corruptions, _print_robustness
         scores, file = score(folder, split, overrides, other_config)
-        choice.tell()
+        choice.print_reason()
         print(f"{folder}, {split} part" + (f" of {arguments.data}" if other_data else ""))
-        tell(scores)
+        print_scores(scores)
         if file.exists():
             print(f"written to {file}")
 

@@ -48,7 +48,7 @@ def main() -> None:
         from housenumbers.prediction.export_weights import export_weights
 
         trained = load_trained_model(choice.path, [*overrides, "device=cpu"])
-        choice.tell()
+        choice.print_reason()
         print(trained.about_temperature, file=sys.stderr)
         folder = None if file is None else topmost_missing_folder(file)
         is_checkpoint = arguments.format == "weights"

@@ -43,7 +43,7 @@ def main() -> None:
         all_views = command.arguments.views == "all"
         if not all_views and trained.about_views is not None:
             print(trained.about_views, file=sys.stderr)
-        predictions = predict_files(trained, command.files, command.tell_unreadable, all_views)
+        predictions = predict_files(trained, command.files, command.report_unreadable, all_views)
         command.print_and_exit(format_predictions(command.with_progress(predictions), command.arguments.format))
 
 

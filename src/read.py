@@ -47,7 +47,7 @@ def main() -> None:
 
         arguments = command.arguments
         read = find_files if arguments.find else read_files
-        readings = read(trained, command.files, command.tell_unreadable, arguments.min_confidence)
+        readings = read(trained, command.files, command.report_unreadable, arguments.min_confidence)
         command.print_and_exit(format_readings(command.with_progress(readings), arguments.format, arguments.find))
 
 

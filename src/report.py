@@ -75,7 +75,7 @@ def _run(arguments: Arguments, overrides: list[str]) -> Path:
     from housenumbers.reports.run_page import write_run_page
 
     page = write_run_page(choice.path, arguments.split, overrides)
-    choice.tell()
+    choice.print_reason()
     return page
 
 
@@ -87,7 +87,7 @@ def _runs(arguments: Arguments, overrides: list[str]) -> Path:
 
     page = write_comparison_page([choice.path for choice in choices], arguments.split, _folder(arguments), overrides)
     for choice in choices:
-        choice.tell()
+        choice.print_reason()
     return page
 
 

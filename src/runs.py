@@ -70,7 +70,7 @@ def _tag(wanted: str, words: list[str]) -> None:
     choice = find_run(wanted)
     folder = enclosing_run(choice.path) or choice.path
     given = set_tags(folder, values)
-    choice.tell()
+    choice.print_reason()
     print(f"{folder}: tags={','.join(given.get('tags', [])) or 'null'} note={given.get('note', 'null')}")
 
 

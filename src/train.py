@@ -40,7 +40,7 @@ def train(composed: DictConfig) -> Any:
     alone, trial = settings.mode == RunMode.RUN, current_trial()
     folder = RunFolder(Path(settings.runtime.output_dir))
     # Catches errors here, since Hydra would print an extra line. The sweeper prints why a trial failed.
-    with one_line_errors() if alone else failure_told(folder.path) if trial is None else nullcontext():
+    with one_line_errors() if alone else print_failure(folder.path) if trial is None else nullcontext():
         if alone or trial is not None:
             folder.check_free()
         with chdir(settings.runtime.cwd):  # for relative paths, with hydra.job.chdir=true too
@@ -64,7 +64,7 @@ def train(composed: DictConfig) -> Any:
 
 
 @contextmanager
-def failure_told(folder: Path) -> Iterator[None]:
+def print_failure(folder: Path) -> Iterator[None]:
     """Prints the failure of a multirun's run at once, since the other runs may take hours."""
     try:
         yield

@@ -18,9 +18,9 @@ from housenumbers.runtime.file_lock import exclusive_lock
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_lock, "_SAID_AFTER", 0.1)
+    monkeypatch.setattr(file_lock, "_LOGGED_AFTER", 0.1)
     monkeypatch.setattr(file_lock, "_HEARTBEAT", 0.1)
-    monkeypatch.setattr(file_lock, "_PATIENCE", 2.0)
+    monkeypatch.setattr(file_lock, "_TIMEOUT", 2.0)
 
 
 def test_a_stopped_process_is_waited_for_with_a_word_and_an_end(

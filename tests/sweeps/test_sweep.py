@@ -328,7 +328,7 @@ def test_an_objective_that_is_no_finite_number_is_a_failure(tmp_path: Path, valu
     space = Space({"optimizer.lr": FloatDistribution(0, 1)})
     worker = Worker(
         live.study, space, [], ["val_accuracy"], tmp_path, BasicLauncher(), 1, max_failure_rate=0, earlier=[],
-        say=lambda _: None,
+        print_line=lambda _: None,
     )  # fmt: skip
     returned = JobReturn(status=JobStatus.COMPLETED)
     returned.return_value = value

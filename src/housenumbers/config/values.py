@@ -39,12 +39,12 @@ def without_added_keys(flat: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in flat.items() if key not in _ADDED or value != _ADDED[key]}
 
 
-def differing_keys(one: Any, other: Any, aside: Sequence[str] = ()) -> list[str]:
-    """The dotted keys whose values differ, except MACHINE_KEYS and the keys in `aside`."""
+def differing_keys(one: Any, other: Any, ignored: Sequence[str] = ()) -> list[str]:
+    """The dotted keys whose values differ, except MACHINE_KEYS and the keys in `ignored`."""
     first, second = (without_added_keys(flatten(config_to_dict(config))) for config in (one, other))
-    ignored = {*MACHINE_KEYS, *aside}
     absent = object()
-    return [key for key in first | second if key not in ignored and first.get(key, absent) != second.get(key, absent)]
+    keys = [key for key in first | second if key not in (*MACHINE_KEYS, *ignored)]
+    return [key for key in keys if first.get(key, absent) != second.get(key, absent)]
 
 
 def without_machine_keys(config: Mapping[str, Any]) -> dict[str, Any]:

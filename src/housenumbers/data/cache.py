@@ -48,7 +48,7 @@ def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledIm
         return stored
     with exclusive_lock(entry.with_name(f"{entry.name}.lock"), f"it makes {entry}"):
         # Another process may have made the entry while this one waited.
-        if (stored := _stored(entry, key, say=True)) is not None:
+        if (stored := _stored(entry, key, log_fault=True)) is not None:
             return stored
         data = make()
         sha256 = data.sha256()
@@ -62,8 +62,8 @@ def cached(name: str, key: str, folder: str | None, make: Callable[[], LabeledIm
         return data, sha256
 
 
-def _stored(entry: Path, key: str, say: bool = False) -> tuple[LabeledImages, str] | None:
-    """The entry's data under `key`. None where it does not exist or cannot be read. `say` logs why it cannot."""
+def _stored(entry: Path, key: str, log_fault: bool = False) -> tuple[LabeledImages, str] | None:
+    """The entry's data under `key`. None where it does not exist or cannot be read, which `log_fault` logs."""
     try:
         return _read(entry, key)
     except (FileNotFoundError, NotADirectoryError):
@@ -72,7 +72,7 @@ def _stored(entry: Path, key: str, say: bool = False) -> tuple[LabeledImages, st
         fault = f"cannot be read ({error.strerror})"
     except _DamagedError as error:
         fault = f"damaged ({error})"
-    if say:
+    if log_fault:
         log.warning("%s: %s: it is made again", entry, fault)
     return None
 

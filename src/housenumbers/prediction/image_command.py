@@ -48,12 +48,12 @@ class ImageCommand:
         threads = ["threads=1"] if few and not any(word.startswith("threads=") for word in self._overrides) else []
         trained = load_trained_model(choice.path, [*threads, *self._overrides])
         trained.check_reads_numbers(of_numbers)
-        choice.tell()
+        choice.print_reason()
         print(trained.about_temperature, file=sys.stderr)
         return trained
 
-    def tell_unreadable(self, file: Path, why: str) -> None:
-        """Says on standard error that a file cannot be read."""
+    def report_unreadable(self, file: Path, why: str) -> None:
+        """Prints on standard error that a file cannot be read, and why."""
         from tqdm import tqdm
 
         self._unreadable += 1

@@ -19,7 +19,7 @@ from housenumbers.metrics.classes import CLASSES
 Image = TypeVar("Image")
 
 _BATCH = 500
-_DIGITS = 6  # decimal places of a probability
+_DECIMALS = 6  # decimal places of a probability
 
 
 class Prediction(NamedTuple):
@@ -68,7 +68,7 @@ def predict_images(
     """The predictions for images, uint8 `[N, 3, 32, 32]`, with these names."""
     probabilities = trained.logits(images, may_be_dark=True, all_views=all_views).softmax(dim=1).double()
     for name, row, label in zip(names, probabilities.tolist(), probabilities.argmax(dim=1).tolist(), strict=True):
-        rounded = [round(probability, _DIGITS) for probability in row]
+        rounded = [round(probability, _DECIMALS) for probability in row]
         yield Prediction(name, label, rounded[label], rounded)
 
 

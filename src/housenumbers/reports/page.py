@@ -43,9 +43,9 @@ def render(template: str, content: Mapping[str, Any], folder: Path = _HERE) -> s
     return environment.get_template(template).render(content)
 
 
-def percent(fraction: float | None, digits: int = 2) -> str:
+def percent(fraction: float | None, decimals: int = 2) -> str:
     """ "94.12 %", or a dash for None."""
-    return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"
+    return "-" if fraction is None else f"{100 * fraction:.{decimals}f} %"
 
 
 def svg(draw: Callable[..., Figure], *arguments: Any) -> Markup:

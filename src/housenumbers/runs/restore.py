@@ -41,7 +41,7 @@ def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device
         history = checked_history(last.get("history"), str(folder.last))
         if len(history) > config.epochs:
             raise UserError(f"{folder.last}: holds {len(history)} epochs, the run has {config.epochs}: use its own")
-        check_same_run(last, folder.last, run_id, config, aside=[] if setting_tied_to_epochs(config) else ["epochs"])
+        check_same_run(last, folder.last, run_id, config, ignored=[] if setting_tied_to_epochs(config) else ["epochs"])
         if (best := best_or_last(history, config.selection_metric)) is not history[-1]:
             _check_best(folder.best, best, last)
     except UserError as error:

@@ -12,9 +12,9 @@ from housenumbers.runtime.threads import call_periodically
 
 log = logging.getLogger(__name__)
 
-_SAID_AFTER = 3.0  # seconds of waiting before it is logged
+_LOGGED_AFTER = 3.0  # seconds of waiting before it is logged
 _HEARTBEAT = 2.0  # seconds between heartbeats of the process that holds a lock
-_PATIENCE = 30.0  # seconds without a heartbeat after which the others continue without the lock
+_TIMEOUT = 30.0  # seconds without a heartbeat after which the others continue without the lock
 
 
 @contextmanager
@@ -46,13 +46,13 @@ def _acquired(lock: FileLock, heartbeat: Path, task: str) -> bool:
             now, beat = time.monotonic(), _time_of(heartbeat)
         if beat != last_beat:
             changed, last_beat = now, beat
-        if not is_logged and now - begin > _SAID_AFTER:
+        if not is_logged and now - begin > _LOGGED_AFTER:
             log.info("waiting for another process: %s", task)
             is_logged = True
-        if now - changed > _PATIENCE:
+        if now - changed > _TIMEOUT:
             log.warning(
                 "%s: the process that holds this lock has shown no sign of life for %.0f s: going on without it",
-                lock.lock_file, _PATIENCE,
+                lock.lock_file, _TIMEOUT,
             )  # fmt: skip
             return False
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-_LOOK_EVERY = 0.5  # seconds
+_POLL_INTERVAL = 0.5  # seconds
 
 
 def rank() -> int:
@@ -62,7 +62,7 @@ def terminate_with(starters: Sequence[int]) -> None:
     def watch() -> None:
         asleep = threading.Event()
         while all(map(_began_before, starters)):
-            asleep.wait(_LOOK_EVERY)
+            asleep.wait(_POLL_INTERVAL)
         os.kill(os.getpid(), signal.SIGTERM)
 
     if all(map(_began_before, starters)):

@@ -106,20 +106,20 @@ class Sweep:
             name = self._config.hydra.runtime.choices["hydra/sweeper/sampler"]
             check_sampler(sampler_options, name, space, [OBJECTIVES[objective] for objective in config.objectives])
             for line in filter(None, notes):
-                self._say(line)
+                self._print_line(line)
         study = self._open(config, fixed, space, overrides)
         if worker_pool.is_worker():
-            self._worker(study, space, overrides, config, say=lambda _: None).work()
+            self._worker(study, space, overrides, config, print_line=lambda _: None).work()
             return
         if len(config.objectives) > 1:
-            self._say("several objectives: no trial is pruned")
+            self._print_line("several objectives: no trial is pruned")
         if taken := taken_line(study, self._options["n_trials"]):
-            self._say(taken)
+            self._print_line(taken)
         total = plural(self._options["n_trials"], "trial")
-        self._say(f"study {study.study_name}: {len(counted_trials(study))} of {total} done")
+        self._print_line(f"study {study.study_name}: {len(counted_trials(study))} of {total} done")
         try:
             if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
-                self._worker(study, space, overrides, config, self._say).work()
+                self._worker(study, space, overrides, config, self._print_line).work()
             elif len(counted_trials(study)) < self._options["n_trials"]:
                 self._start_workers(study, config)
         finally:
@@ -127,8 +127,8 @@ class Sweep:
 
             with suppress(OSError, *DATABASE_ERRORS):  # for example a full disk: the sweep's own error is raised
                 remove_unneeded_checkpoints(study, self._folder, self._options["keep_checkpoints"])  # after a kill
-                self._say(f"report: {write_study_page(study, self._folder)}")
-        conclude(study, config.objectives, self._folder, self._options, is_over(self._deadline), self._say)
+                self._print_line(f"report: {write_study_page(study, self._folder)}")
+        conclude(study, config.objectives, self._folder, self._options, is_over(self._deadline), self._print_line)
 
     def _composed(self, overrides: list[str]) -> DictConfig:
         return self._context.config_loader.load_sweep_config(self._config, overrides)
@@ -221,10 +221,10 @@ class Sweep:
         per_trial = self._options["gpus_per_trial"]
         gpus, note = gpus_of_workers(config.device, self._launcher_name(), workers, per_trial)
         if note:
-            self._say(note)
+            self._print_line(note)
         environments = [deadline_variable(self._deadline) | variables for variables in gpus]
         command = worker_pool.worker_command(self._threads(config))
-        with worker_pool.study_progress(study, config.objectives, self._options["n_trials"], self._say):
+        with worker_pool.study_progress(study, config.objectives, self._options["n_trials"], self._print_line):
             if self._launcher_name() == "BasicLauncher":
                 worker_pool.run_local_workers(command, environments)
             else:
@@ -244,7 +244,7 @@ class Sweep:
         space: Space,
         overrides: list[str],
         config: TrainConfig,
-        say: Any,
+        print_line: Any,
     ) -> Worker:
         context = copy.copy(self._context)
         context.config_loader = CachingLoader.of(context.config_loader)
@@ -252,7 +252,7 @@ class Sweep:
         in_this_process.setup(hydra_context=context, task_function=self._task, config=self._config)
         return Worker(
             study, space, overrides, config.objectives, self._folder, in_this_process,
-            self._options["n_trials"], self._options["max_failure_rate"], self._earlier, say,
+            self._options["n_trials"], self._options["max_failure_rate"], self._earlier, print_line,
             self._options["keep_checkpoints"], self._deadline,
         )  # fmt: skip
 
@@ -263,5 +263,5 @@ class Sweep:
         return max(1, processes.available_cores() // self._options["n_jobs"])
 
     @staticmethod
-    def _say(line: str) -> None:
+    def _print_line(line: str) -> None:
         print(line, flush=True)

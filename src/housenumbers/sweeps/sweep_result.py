@@ -30,7 +30,7 @@ def conclude(
     folder: Path,
     options: Mapping[str, Any],
     time_is_over: bool,
-    say: Callable[[str], None],
+    print_line: Callable[[str], None],
 ) -> None:
     """Prints the result. Raises UserError where too many trials failed, SystemExit(1) where none completed."""
     trials = counted_trials(study)
@@ -41,7 +41,7 @@ def conclude(
             f"{options['max_failure_rate']} allows; the last one {describe_trial(failed[-1], objectives)}"
         )
     if len(trials) < options["n_trials"] and time_is_over:
-        say(
+        print_line(
             f"hydra.sweeper.timeout={options['timeout']}: the time is over: {len(trials)} of "
             f"{plural(options['n_trials'], 'trial')} complete: the same command goes on"
         )
@@ -56,11 +56,11 @@ def conclude(
     if not count[TrialState.COMPLETE]:
         print(f"error: no trial of {study.study_name} completed: see {folder}", file=sys.stderr)
         raise SystemExit(1)
-    say(", ".join(f"{number} {_ENDED[state]}" for state, number in count.items() if number))
+    print_line(", ".join(f"{number} {_ENDED[state]}" for state, number in count.items() if number))
     for best in best_trials(study):
         place = "" if is_copied_trial(best) else f": {trial_folder(folder, best.number)}"
-        say(f"best: trial {best.number}, {describe_trial(best, objectives)}{place}")
-        say(f"  {repeat_command(study, best.params)}")
+        print_line(f"best: trial {best.number}, {describe_trial(best, objectives)}{place}")
+        print_line(f"  {repeat_command(study, best.params)}")
 
 
 def taken_line(study: optuna.Study, n_trials: int) -> str | None:

@@ -44,7 +44,7 @@ from housenumbers.tracking.removed_checkpoints import NOTE
 from housenumbers.tracking.run_folder import RunFolder
 
 _JUDGED_FROM = 4  # trials from which the failure rate is checked
-_LOOK_EVERY = 0.5  # seconds between checks while other workers run the last trials
+_POLL_INTERVAL = 0.5  # seconds between checks while other workers run the last trials
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -61,7 +61,7 @@ class Worker:
     n_trials: int
     max_failure_rate: float
     earlier: Sequence[FrozenTrial]  # trials of other studies, reused instead of trained again
-    say: Callable[[str], None]
+    print_line: Callable[[str], None]
     keep_checkpoints: str = "all"  # one of KEEP in keep_checkpoints.py
     deadline: float = math.inf  # in seconds since 1970: then no trial starts, and a running one ends after its epoch
 
@@ -74,7 +74,7 @@ class Worker:
             signals.exit_if_received()
             with deferred_signals(), trial_lock(self.folder):
                 for number in requeue_dead_trials(self.study):
-                    self.say(f"trial {number} was interrupted: another one goes on from its checkpoint")
+                    self.print_line(f"trial {number} was interrupted: another one goes on from its checkpoint")
                 trials = self.study.get_trials(deepcopy=False)
             done = [trial for trial in trials if counts_as_trial(trial)]
             if len(done) >= self.n_trials or too_many_failed(done, self.max_failure_rate) or is_over(self.deadline):
@@ -83,7 +83,7 @@ class Worker:
                 with suppress(TimeIsOver):  # it has requeued its trial
                     self._run_trial()
             else:
-                time.sleep(_LOOK_EVERY)  # does not exit, since another worker may die
+                time.sleep(_POLL_INTERVAL)  # does not exit, since another worker may die
 
     def _run_trial(self) -> None:
         optuna_trial = None
@@ -95,7 +95,7 @@ class Worker:
             if (equal := self._equal_to(optuna_trial)) is not None:
                 with deferred_signals():
                     self._take_over(optuna_trial, equal)
-                    self.say(ended_line(self._frozen(optuna_trial), self.objectives))
+                    self.print_line(ended_line(self._frozen(optuna_trial), self.objectives))
                 return
             folder = self._folder_for(optuna_trial)
             place = [f"hydra.sweep.dir={quote_value(self.folder)}", f"hydra.sweep.subdir={folder.name}"]
@@ -115,7 +115,7 @@ class Worker:
         with deferred_signals():
             self._tell(trial, returned, folder)
             remove_unneeded_checkpoints(self.study, self.folder, self.keep_checkpoints)
-            self.say(ended_line(self._frozen(optuna_trial), self.objectives))
+            self.print_line(ended_line(self._frozen(optuna_trial), self.objectives))
 
     def _equal_to(self, optuna_trial: optuna.Trial) -> FrozenTrial | None:
         """A complete trial with the same setting, or None. Its results are bit-identical, except for the time."""

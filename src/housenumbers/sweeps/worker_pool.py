@@ -22,7 +22,7 @@ from housenumbers.sweeps.study import counted_trials, counts_as_trial, ended_lin
 
 # Environment variable of a worker: the ids of the processes that started it, whose end ends the worker.
 _WORKER = "HOUSENUMBERS_WORKER"
-_LOOK_EVERY = 0.5  # seconds
+_POLL_INTERVAL = 0.5  # seconds
 _SOURCES = Path(__file__).parents[2]
 
 
@@ -114,7 +114,7 @@ def _start(
 
 @contextmanager
 def study_progress(
-    study: optuna.Study, objectives: Sequence[str], n_trials: int, say: Callable[[str], None]
+    study: optuna.Study, objectives: Sequence[str], n_trials: int, print_line: Callable[[str], None]
 ) -> Iterator[None]:
     """Reports each trial that ends while the block runs, and shows a progress bar on a terminal."""
     seen = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
@@ -123,20 +123,20 @@ def study_progress(
         disable=not sys.stderr.isatty(),
     )  # fmt: skip
 
-    def look() -> None:
+    def poll() -> None:
         trials = study.get_trials(deepcopy=False)
         for trial in trials:
             if trial.state.is_finished() and trial.number not in seen:
                 seen.add(trial.number)
                 if "owner" in trial.user_attrs:  # else it was discarded before it started
                     with tqdm.external_write_mode():
-                        say(ended_line(trial, objectives))
+                        print_line(ended_line(trial, objectives))
         bar.update(sum(map(counts_as_trial, trials)) - bar.n)
 
     try:
-        with query_periodically(look, _LOOK_EVERY):
+        with query_periodically(poll, _POLL_INTERVAL):
             yield
     finally:
         with suppress(*DATABASE_ERRORS):  # the workers have reported an unreachable database
-            look()
+            poll()
         bar.close()

@@ -41,11 +41,11 @@ class LoggersAndCallbacks:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         status = "success" if kind is None else "failed"
-        self._tell_loggers("finalize", lambda logger: logger.finalize(status))
+        self._call_loggers("finalize", lambda logger: logger.finalize(status))
 
     def begin(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Passes the configuration and, after a resume, the epochs so far to the loggers."""
-        self._tell_loggers("log_hyperparams", lambda logger: logger.log_hyperparams(self._params))
+        self._call_loggers("log_hyperparams", lambda logger: logger.log_hyperparams(self._params))
         for record in history:
             self._log(record, int(record["epoch"]))
 
@@ -67,12 +67,12 @@ class LoggersAndCallbacks:
 
     def _log(self, values: Mapping[str, Any], step: int) -> None:
         metrics = {key: float(value) for key, value in values.items() if key != "epoch" and value is not None}
-        self._tell_loggers("log_metrics", lambda logger: logger.log_metrics(metrics, step=step))
+        self._call_loggers("log_metrics", lambda logger: logger.log_metrics(metrics, step=step))
 
-    def _tell_loggers(self, call: str, tell: Callable[[Logger], None]) -> None:
+    def _call_loggers(self, call: str, method: Callable[[Logger], None]) -> None:
         for key, logger in list(self._loggers.items()):
             try:
-                tell(logger)
+                method(logger)
             except Exception as error:  # libraries and networks raise many types
                 del self._loggers[key]
                 log.warning("%s: the run goes on without it", failure_message(key, error, call))

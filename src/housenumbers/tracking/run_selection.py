@@ -21,7 +21,7 @@ class SelectedRun(NamedTuple):
     path: Path
     why: str = ""
 
-    def tell(self) -> None:
+    def print_reason(self) -> None:
         """Prints the selection on standard error. Called after success, so that an error stays a single line."""
         if self.why:
             print(self.why, file=sys.stderr)

@@ -16,7 +16,7 @@ from housenumbers.tracking.run_folder import RunFolder
 
 SIGNIFICANT = 0.05
 UNDECIDED = ("no difference", "equal", "not known")  # prefixes of verdicts that find no difference
-_DIGITS = 9  # decimal places of a score
+_DECIMALS = 9  # decimal places of a score
 # The keys that may differ within a group, besides data.split_seed, which follows the seed by default.
 # Runs with the same seed are not independent, even if other keys differ: only the last one counts.
 _SEEDS = ("seed", "name", "threads", "device")
@@ -54,7 +54,7 @@ def _difference(best: Sequence[float], other: Sequence[float], pairs: int) -> st
     if min(len(best), len(other)) < 2:
         return "not known: needs two seeds or more"
     # Rounding removes floating-point noise, beside which the smallest difference would appear significant.
-    best, other = ([round(value, _DIGITS) for value in values] for values in (best, other))
+    best, other = ([round(value, _DECIMALS) for value in values] for values in (best, other))
     if len(set(best)) == len(set(other)) == 1:
         return "equal" if best[0] == other[0] else "worse in every run"
     from scipy.stats import ttest_ind_from_stats

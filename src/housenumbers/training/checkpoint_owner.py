@@ -23,7 +23,7 @@ def check_owner(content: Mapping[str, Any], file: Path) -> None:
     _check_run_id(content, file, record.get("run_id"))
     if repr(record["config"]) != repr(content["config"]):  # else reading them, the slowest part, shows nothing new
         # The best weights of an extended run may be from the time when it had fewer epochs.
-        _check_config(content, file, load_saved_config(record["config"], str(folder)), aside=["epochs"])
+        _check_config(content, file, load_saved_config(record["config"], str(folder)), ignored=["epochs"])
 
 
 def _check_place(content: Mapping[str, Any], file: Path, record: Mapping[str, Any]) -> None:
@@ -39,15 +39,15 @@ def _check_place(content: Mapping[str, Any], file: Path, record: Mapping[str, An
 
 
 def check_same_run(
-    content: Mapping[str, Any], file: Path, run_id: str | None, config: TrainConfig, aside: Sequence[str] = ()
+    content: Mapping[str, Any], file: Path, run_id: str | None, config: TrainConfig, ignored: Sequence[str] = ()
 ) -> None:
     """Raises UserError where another run wrote the checkpoint, or a run with other settings.
 
-    Checkpoints of earlier versions have no `run_id`. Keys in `aside` may differ.
+    Checkpoints of earlier versions have no `run_id`. Keys in `ignored` may differ.
     """
     _check_run_id(content, file, run_id)
     if repr(content["config"]) != repr(config_to_dict(config)):  # it may hold tensors, which cannot be compared by ==
-        _check_config(content, file, config, aside)
+        _check_config(content, file, config, ignored)
 
 
 def _check_run_id(content: Mapping[str, Any], file: Path, run_id: str | None) -> None:
@@ -56,6 +56,6 @@ def _check_run_id(content: Mapping[str, Any], file: Path, run_id: str | None) ->
         raise UserError(f"{file}: is of another run (run_id {saved_id}, not {run_id}): put the run's own file there")
 
 
-def _check_config(content: Mapping[str, Any], file: Path, config: TrainConfig, aside: Sequence[str]) -> None:
-    if keys := differing_keys(load_saved_config(content["config"], str(file)), config, aside):
+def _check_config(content: Mapping[str, Any], file: Path, config: TrainConfig, ignored: Sequence[str]) -> None:
+    if keys := differing_keys(load_saved_config(content["config"], str(file)), config, ignored):
         raise UserError(f"{file}: is of another run: {', '.join(keys[:3])} differ: put the run's own file there")

@@ -27,7 +27,7 @@ from housenumbers.runtime.text import plural
 from housenumbers.training.custom_metrics import custom_metrics
 
 # The time to wait for a process that may be downloading or writing. A lost connection is noticed at once.
-_PATIENCE = timedelta(days=1)
+_TIMEOUT = timedelta(days=1)
 
 _THREADS = torch.get_num_threads()  # torch's default: an earlier run may have changed it
 
@@ -43,7 +43,7 @@ def process_group() -> Iterator[None]:
         return
     cuda = torch.cuda.is_available() and dist.is_nccl_available()
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_TIMEOUT)
         _has_joined = True
         yield
         destroy_process_group()

@@ -29,7 +29,7 @@ from housenumbers.training.reproducibility import uses_bfloat16
 from housenumbers.training.schedules import scaled_learning_rates, step_scheduler, warmup_factor
 from housenumbers.training.transfer import cache_frozen_features, freeze, load_pretrained, train_mode
 
-_LOOK_EVERY = 20  # steps between reads of the loss: each read makes a GPU wait
+_LOSS_INTERVAL = 20  # steps between reads of the loss: each read makes a GPU wait
 
 
 @dataclass
@@ -187,7 +187,7 @@ def train_epoch(
             step_scheduler(state.scheduler)
         if state.average is not None:
             state.average.update(epochs_done=epoch - 1 + (step + 1) / steps)
-        on_step(_mean_loss(loss_sum, seen, epoch) if step % _LOOK_EVERY == 0 else None)
+        on_step(_mean_loss(loss_sum, seen, epoch) if step % _LOSS_INTERVAL == 0 else None)
     if state.interval == "epoch":
         step_scheduler(state.scheduler)
     return _mean_loss(loss_sum, len(train.labels), epoch)

@@ -11,8 +11,8 @@ log = logging.getLogger(__name__)
 
 # The least number of steps and seconds for an estimate: the first steps are slower than the rest.
 _STEPS, _SECONDS = 20, 3.0
-_WORTH_SAYING = 10.0  # seconds left, at least, for an estimate
-_AS_SAID = 1.5  # a factor: an estimate that changes by more is logged again
+_LEAST_LEFT = 10.0  # seconds left, at least, for an estimate
+_TOLERANCE = 1.5  # a factor: an estimate that changes by more is logged again
 
 
 class ProgressBar:
@@ -63,8 +63,8 @@ class ProgressBar:
     def _estimate(self, seconds: float, now: float) -> None:
         """Logs how long the rest takes at `seconds` per step, unless it is short or already logged."""
         left = seconds * (self._total - self._done)
-        is_logged = self._end is not None and 1 / _AS_SAID < left / max(self._end - now, 1e-9) < _AS_SAID
-        if left < _WORTH_SAYING or is_logged:
+        is_logged = self._end is not None and 1 / _TOLERANCE < left / max(self._end - now, 1e-9) < _TOLERANCE
+        if left < _LEAST_LEFT or is_logged:
             return
         self._end = now + left
         log.info("about %s to go, at %.0f ms a step", _duration(left), 1000 * seconds)
