@@ -12,7 +12,7 @@ from support import Command, rendered, write_mat
 
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.reports import data_figures
-from housenumbers.reports.data_facts import border_difference, class_statistics, share_with_neighbours, twins
+from housenumbers.reports.data_facts import border_difference, class_statistics, find_duplicates, share_with_neighbours
 
 
 def random_images(count: int, seed: int = 0) -> torch.Tensor:
@@ -28,13 +28,13 @@ def test_class_statistics_are_those_of_numpy() -> None:
     assert mean[9].abs().max() == 0
 
 
-def test_twins_are_found_within_and_across_parts() -> None:
+def test_duplicates_are_found_within_and_across_parts() -> None:
     train, test = random_images(1500), random_images(60, seed=1)
     train[1200] = train[3]  # exact, in another chunk
     train[700] = (train[5].float() * 0.8 + 20).round().to(torch.uint8)  # the same in another light: near
     test[7] = train[9]
     parts = {"train": LabeledImages(train, torch.zeros(1500)), "test": LabeledImages(test, torch.zeros(60))}
-    found, pairs = twins(parts, 4)
+    found, pairs = find_duplicates(parts, 4)
     counts = {each.parts: (each.exact, each.near) for each in found}
     assert counts == {("train", "train"): (2, 4), ("train", "test"): (1, 1), ("test", "test"): (0, 0)}
     assert {frozenset(pair.places) for pair in pairs[:3]} == {
@@ -47,7 +47,7 @@ def test_twins_are_found_within_and_across_parts() -> None:
 
 def test_images_of_one_shade_are_no_near_duplicates() -> None:
     flat = torch.stack([torch.full((3, 32, 32), shade, dtype=torch.uint8) for shade in (10, 200, 10)])
-    (found,), _ = twins({"train": LabeledImages(flat, torch.zeros(3))}, 2)
+    (found,), _ = find_duplicates({"train": LabeledImages(flat, torch.zeros(3))}, 2)
     assert (found.exact, found.near) == (2, 0)
 
 

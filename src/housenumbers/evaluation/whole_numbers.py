@@ -24,7 +24,7 @@ class PhotoCorrectness(NamedTuple):
 
 
 def photo_correctness(right: Tensor, photos: Tensor) -> PhotoCorrectness:
-    """`right` tells whether each digit is right, bool `[N]`, `photos` its photo, int64 `[N]`, numbered by `boxes_of`."""
+    """`right` tells whether each digit is right, bool `[N]`; `photos` has the numbers of `boxes_of`, int64 `[N]`."""
     numbers, of_digit, scored = photos.unique(return_inverse=True, return_counts=True)
     is_whole = scored == digits_of_photos()[numbers]
     wrong = torch.zeros(len(numbers), dtype=torch.int64).index_add_(0, of_digit, (~right.cpu()).long())
