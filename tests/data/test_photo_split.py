@@ -76,7 +76,7 @@ def test_no_photo_of_svhn_6k_is_on_both_sides(use_extra: str, tmp_path: Path) ->
         photos = split_photos(config(REAL_SVHN, **arguments), splits)
         assert photos is not None
         assert not torch.isin(*photos).any()
-    assert set(reduced.places[1].tolist()) <= set(whole.places[1].tolist())
+    assert set(reduced.indices[1].tolist()) <= set(whole.indices[1].tolist())
 
 
 def test_where_photos_are_not_known_blocks_are_used(svhn_folder: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -37,7 +37,7 @@ def test_duplicates_are_found_within_and_across_parts() -> None:
     found, pairs = find_duplicates(parts, 4)
     counts = {each.parts: (each.exact, each.near) for each in found}
     assert counts == {("train", "train"): (2, 4), ("train", "test"): (1, 1), ("test", "test"): (0, 0)}
-    assert {frozenset(pair.places) for pair in pairs[:3]} == {
+    assert {frozenset(pair.indices) for pair in pairs[:3]} == {
         frozenset({3, 1200}),
         frozenset({5, 700}),
         frozenset({9, 7}),

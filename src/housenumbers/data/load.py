@@ -44,7 +44,7 @@ class Splits(NamedTuple):
     stages: tuple[LabeledImages, ...]  # the training part; with a curriculum, one for each difficulty
     validation: LabeledImages | None  # None where data.val_fraction is 0
     sha256: str  # of all parts
-    places: tuple[torch.Tensor, torch.Tensor]  # indices of the training and validation crops in the file(s)
+    indices: tuple[torch.Tensor, torch.Tensor]  # of the training and validation crops in the file(s)
     own_validation: bool  # whether the data include a validation part, so that none was split off
 
     @property
@@ -98,17 +98,17 @@ def load_splits(config: DataConfig) -> Splits:
         fingerprints.append(stage[1])
 
     digest = hashlib.sha256("".join(fingerprints).encode())
-    for indices in (train, validation if validation is not None else torch.empty(0)):
-        digest.update(indices.numpy().data)
+    for part_indices in (train, validation if validation is not None else torch.empty(0)):
+        digest.update(part_indices.numpy().data)
         digest.update(b"|")
-    no_places = torch.empty(0, dtype=torch.long)
-    places = (train, no_places if validation is None else validation)
+    no_indices = torch.empty(0, dtype=torch.long)
+    indices = (train, no_indices if validation is None else validation)
     if stages:
-        train_parts, validation_part = [stage.subset(train) for stage in stages], pool.subset(places[1])
+        train_parts, validation_part = [stage.subset(train) for stage in stages], pool.subset(indices[1])
     else:
-        *train_parts, validation_part = pool.split(*places)
+        *train_parts, validation_part = pool.split(*indices)
     return Splits(
-        tuple(train_parts), None if validation is None else validation_part, digest.hexdigest(), places, own_validation
+        tuple(train_parts), None if validation is None else validation_part, digest.hexdigest(), indices, own_validation
     )
 
 
@@ -117,7 +117,7 @@ def split_photos(config: DataConfig, splits: Splits) -> tuple[torch.Tensor, torc
     boxes = boxes_of(config, training_parts(config)[0])
     if boxes is None or splits.own_validation:
         return None
-    train, validation = splits.places
+    train, validation = splits.indices
     return boxes.photo[train[train < len(boxes.photo)]], boxes.photo[validation]
 
 

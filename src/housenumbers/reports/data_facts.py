@@ -25,10 +25,10 @@ FARTHEST = 20  # places in the file
 
 @dataclass(frozen=True)
 class Pair:
-    """Two similar crops: their parts, their places in the parts, and the correlation of their thumbnails."""
+    """Two similar crops: their parts, their indices in the parts, and the correlation of their thumbnails."""
 
     parts: tuple[str, str]
-    places: tuple[int, int]
+    indices: tuple[int, int]
     similarity: float
 
 
@@ -103,7 +103,7 @@ def find_duplicates(parts: Mapping[str, LabeledImages], shown: int) -> tuple[lis
             duplicates.append(DuplicateCounts((first, second), exact, near, len(indices[second])))
     unique: dict[object, Pair] = {}  # within a part each pair occurs twice
     for pair in sorted(pairs, key=lambda pair: -pair.similarity):
-        unique.setdefault((pair.parts, frozenset(pair.places)), pair)
+        unique.setdefault((pair.parts, frozenset(pair.indices)), pair)
     return duplicates, list(unique.values())[:shown]
 
 

@@ -150,10 +150,10 @@ def pairs(found: Sequence[Pair], parts: Mapping[str, LabeledImages]) -> Figure:
         row, column = divmod(place, columns)
         box = (0.01 + column * 0.25, 1 - (row + 1) / rows + 0.02 / rows, 0.23, 0.72 / rows)
         axes = figure.add_axes(box)
-        both = [parts[name].images[index] for name, index in zip(pair.parts, pair.places, strict=True)]
+        both = [parts[name].images[index] for name, index in zip(pair.parts, pair.indices, strict=True)]
         axes.imshow(torch.cat(both, dim=2).permute(1, 2, 0).numpy())
         axes.axis("off")
-        names = [f"{name} {index}" for name, index in zip(pair.parts, pair.places, strict=True)]
+        names = [f"{name} {index}" for name, index in zip(pair.parts, pair.indices, strict=True)]
         axes.set_title(f"{names[0]}, {names[1]}: {pair.similarity:.3f}", fontsize=6, pad=2)
     return figure
 

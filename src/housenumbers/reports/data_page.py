@@ -25,7 +25,7 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
     splits = load_splits(config)
     parts = {"train": splits.train, "validation": splits.validation, "test": load_test(config)}
     present = {name: data for name, data in parts.items() if data is not None}
-    train_places, validation_places = splits.places
+    train_places, validation_places = splits.indices
     apart, any_two = data_facts.border_difference(*_in_the_order_of_the_file(splits))
     duplicates, pairs = data_facts.find_duplicates(present, _PAIRS)
     groups = "Numbers per length" if config.has_numbers else "Crops per class"
@@ -70,7 +70,7 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
         "duplicates": duplicates,
         "similar": data_facts.SIMILAR,
         "figures": [
-            (name, title, _saved(figure, folder / f"{name}.png")) for name, (title, figure) in figures.items() if figure
+            (name, title, _save(figure, folder / f"{name}.png")) for name, (title, figure) in figures.items() if figure
         ],
     }
     write_text(folder / "report.html", render("data_page.html", content))
@@ -80,11 +80,11 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
 def _in_the_order_of_the_file(splits: Splits) -> tuple[torch.Tensor, torch.Tensor]:
     """The images of training and validation in the order of the file, and their places."""
     images = [splits.train.images] + ([] if splits.validation is None else [splits.validation.images])
-    places, order = torch.cat(splits.places).sort()
+    places, order = torch.cat(splits.indices).sort()
     return torch.cat(images)[order], places
 
 
-def _saved(figure: Figure, file: Path) -> str:
+def _save(figure: Figure, file: Path) -> str:
     """Writes the figure to a PNG file, and returns the PNG as a data URL."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)

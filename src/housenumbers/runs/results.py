@@ -78,7 +78,7 @@ def write_results(
             checkpoint["calibration"] = calibrate(logits, labels)
             if caveat := calibration_caveat(checkpoint["calibration"]):
                 log.info("temperature %.3f of the probabilities: %s", checkpoint["calibration"]["temperature"], caveat)
-            _keep_stopping_rule(config, checkpoint, views, part)
+            _add_stopping_rule(config, checkpoint, views, part)
             save_checkpoint(folder.best, checkpoint)
         if not is_trial:
             from housenumbers.evaluation.run_figures import save_predictions  # slow import
@@ -91,7 +91,7 @@ def write_results(
         sample = eval_batches(sample_for_rule(splits.train))
         with checked_before():
             *_, views = predict_views(model, sample, config.tta, config.tta_invert)
-        _keep_stopping_rule(config, checkpoint, views, "train")
+        _add_stopping_rule(config, checkpoint, views, "train")
         save_checkpoint(folder.best, checkpoint)
     if scores:
         tensorboard.log_scores(writer, scores, epoch)
@@ -139,7 +139,7 @@ def _photos(config: DataConfig, splits: Splits, part: str) -> Tensor | None:
     return photos and photos[1]
 
 
-def _keep_stopping_rule(config: TrainConfig, checkpoint: dict[str, Any], views: Tensor, part: str) -> None:
+def _add_stopping_rule(config: TrainConfig, checkpoint: dict[str, Any], views: Tensor, part: str) -> None:
     """Adds to the checkpoint when an image of a prediction needs no further view, if there are several."""
     if rule := choose_rule(views, config.tta, config.tta_invert, part):
         checkpoint["stopping_rule"] = asdict(rule)
