@@ -31,7 +31,7 @@ class Unheard:
     def should_stop(self) -> bool:
         return False
 
-    def exit_if_time_is_over(self) -> None:
+    def exit_after_deadline(self) -> None:
         pass
 
 

@@ -37,15 +37,15 @@ from housenumbers.tracking.run_folder import FINISHED, RunFolder
 @hydra.main(config_path="../conf", config_name="train", execution_whitelist=ALLOWED_TARGETS)
 def train(composed: DictConfig) -> Any:
     settings = HydraConfig.get()
-    alone, trial = settings.mode == RunMode.RUN, current_trial()
+    is_single_run, trial = settings.mode == RunMode.RUN, current_trial()
     folder = RunFolder(Path(settings.runtime.output_dir))
     # Catches errors here, since Hydra would print an extra line. The sweeper prints why a trial failed.
-    with one_line_errors() if alone else print_failure(folder.path) if trial is None else nullcontext():
-        if alone or trial is not None:
+    with one_line_errors() if is_single_run else print_failure(folder.path) if trial is None else nullcontext():
+        if is_single_run or trial is not None:
             folder.check_free()
         with chdir(settings.runtime.cwd):  # for relative paths, with hydra.job.chdir=true too
             config = validate_config(composed)
-        is_resumed = not alone and trial is None and folder.has_run_of(config)
+        is_resumed = not is_single_run and trial is None and folder.has_run_of(config)
         if is_resumed and folder.status() in FINISHED:
             print(f"{folder.path}: completed already", flush=True)
             return run_objective(folder, config.objective)
@@ -58,7 +58,7 @@ def train(composed: DictConfig) -> Any:
                 folder.save_hydra_config(composed, settings)
 
         value = run(config, folder.path, trial, resuming=is_resumed, prepare=save)
-        if alone:
+        if is_single_run:
             page_after_training(folder.path)
         return value
 
@@ -89,9 +89,9 @@ def main() -> None:
             if end.code:
                 raise
         if processes.world_size() > 1:
-            from housenumbers.training.distributed import release_workers
+            from housenumbers.training.distributed import release_other_ranks
 
-            release_workers()
+            release_other_ranks()
 
 
 def run_main_process() -> None:

@@ -39,7 +39,7 @@ _SHIPPED = {*_PACKAGES, "housenumbers.tracking.loggers.CSVLogger"}.union(
 )
 
 # Hydra's launchers whose jobs run on this machine. Other launchers' jobs have other files, devices and cores.
-LAUNCHERS_HERE = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")
+LOCAL_LAUNCHERS = ("BasicLauncher", "JoblibLauncher", "LocalLauncher")
 
 
 class CheckConfig(Callback):
@@ -115,7 +115,7 @@ def _declared_keys(option: Any) -> set[str]:
 
 def check_for_launcher(config: TrainConfig, launcher: str) -> None:
     """`check_before_run`, or only `check_targets` where the `launcher`, a class of Hydra, runs jobs elsewhere."""
-    if launcher in LAUNCHERS_HERE:
+    if launcher in LOCAL_LAUNCHERS:
         check_before_run(config)
     else:
         check_targets(config)

@@ -38,11 +38,11 @@ PERMITTED = os.environ.get(VARIABLE, "")
 
 _TARGET_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
 # What torch raises for options that it does not accept.
-_OF_OPTIONS = (
+_OPTION_ERRORS = (
     ValueError, RuntimeError, KeyError, TypeError, AttributeError, IndexError, AssertionError, OverflowError,
 )  # fmt: skip
 _LIBRARIES = ("housenumbers.", "torch.")  # the beginnings of the names of modules that are not custom code
-_RUN_IN_MODULES = ("housenumbers.models.", "torchvision.models.")  # their ValueErrors read "key=value: ..."
+_MODEL_MODULES = ("housenumbers.models.", "torchvision.models.")  # their ValueErrors read "key=value: ..."
 
 
 def allowed_targets() -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def check_allowed(key: str, target: Any) -> None:
     for name in allowed_targets():
         if target == name or (name.endswith(".*") and target.startswith(name[:-1])):
             return
-    raise UserError(_refused(key, target))
+    raise UserError(_not_allowed(key, target))
 
 
 def check_importable(key: str, target: str) -> None:
@@ -88,9 +88,9 @@ def instantiate_target(key: str, arguments: Mapping[str, Any], **more: Any) -> A
     except Exception as error:
         cause = error.__cause__ or error
         raised_in = module_that_raised(cause)
-        if isinstance(cause, ValueError) and raised_in.startswith(_RUN_IN_MODULES):
+        if isinstance(cause, ValueError) and raised_in.startswith(_MODEL_MODULES):
             raise UserError(f"{key}.{cause}") from None  # a value that the model does not accept
-        if isinstance(cause, _OF_OPTIONS) and raised_in.startswith("torch.optim."):
+        if isinstance(cause, _OPTION_ERRORS) and raised_in.startswith("torch.optim."):
             given = ", ".join(f"{name}={as_typed(value)}" for name, value in arguments.items() if name != "_target_")
             reason = one_line(cause) or type(cause).__name__
             raise UserError(f"{key}: {reason}: give {target} other options than {given or 'none'}") from None
@@ -102,7 +102,7 @@ def instantiate_target(key: str, arguments: Mapping[str, Any], **more: Any) -> A
             _add_note(error, key, str(target))
             raise  # a bug in the target, not in the configuration
         # The call itself failed: a refused or unknown target, or arguments that it does not accept.
-        raise UserError(_why_not(key, str(target), error)) from None
+        raise UserError(_reason(key, str(target), error)) from None
 
 
 def instantiate_in_run(folder: Path, key: str, option: Mapping[str, Any]) -> Any:
@@ -161,16 +161,16 @@ def failure_message(key: str, error: BaseException, call: str) -> str:
     return f"{key}: {call}: {type(error).__name__}: {one_line(error)}{place}"
 
 
-def _why_not(key: str, target: str, error: Exception) -> str:
+def _reason(key: str, target: str, error: Exception) -> str:
     refused = re.search(r"Target '([^']+)'.* is not in the Hydra execution whitelist", str(error))
     if isinstance(error, InstantiationException) and refused:  # a nested target, or the object behind an alias
-        return _refused(key, refused[1])
+        return _not_allowed(key, refused[1])
     if isinstance(error.__cause__, ImportError):
         return f"{key}: {one_line(error)} (a module of your own is found by PYTHONPATH)"
     return f"{key}: {target}: {one_line(error)}"
 
 
-def _refused(key: str, target: str) -> str:
+def _not_allowed(key: str, target: str) -> str:
     return (
         f"{key}: {target}: a configuration may not call this: if you trust it, set {VARIABLE}={target} in the "
         "environment (docs/extend.md)"

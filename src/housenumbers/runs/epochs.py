@@ -32,7 +32,7 @@ class Trial(Protocol):
 
     def should_stop(self) -> bool: ...
 
-    def exit_if_time_is_over(self) -> None: ...
+    def exit_after_deadline(self) -> None: ...
 
 
 def train_epochs(
@@ -80,7 +80,7 @@ def train_epochs(
                 if trial.should_stop():
                     log.info("pruned after epoch %d", record["epoch"])
                     return True, best_sha256
-                trial.exit_if_time_is_over()  # after the pruner's decision, which the continued trial does not repeat
+                trial.exit_after_deadline()  # after the pruner's decision, which the continued trial does not repeat
     if len(state.history) < config.epochs:
         log.info("stopped early: no improvement for %s", plural(config.early_stopping.patience, "epoch"))
     return False, best_sha256
@@ -135,10 +135,10 @@ def _epoch_line(config: TrainConfig, record: Record, is_best: bool) -> str:
     line = f"epoch {record['epoch']:>{len(str(config.epochs))}}/{config.epochs}  train loss {record['train_loss']:.4f}"
     if record["val_loss"] is not None:
         line += f"  validation loss {record['val_loss']:.4f}  accuracy {record['val_accuracy']:.2%}"
-        line += "".join(f"  {name} {_number(record[f'val_{name}'])}" for name in config.metrics)
+        line += "".join(f"  {name} {_decimal(record[f'val_{name}'])}" for name in config.metrics)
         line += " *" if is_best else "  "
     return f"{line}  lr {record['lr']:.2g}  {record['seconds']:.1f} s"
 
 
-def _number(value: float | None) -> str:
+def _decimal(value: float | None) -> str:
     return "none" if value is None else f"{value:.4f}"

@@ -28,22 +28,22 @@ def exclusive_lock(lock: Path, task: str) -> Iterator[None]:
     with ExitStack() as held:
         with suppress(OSError, NotImplementedError):
             lock.parent.mkdir(parents=True, exist_ok=True)
-            if _acquired(file_lock := FileLock(lock), heartbeat, task):
+            if _acquire(file_lock := FileLock(lock), heartbeat, task):
                 held.callback(file_lock.release)
                 held.enter_context(_heartbeat(heartbeat))
         yield
 
 
-def _acquired(lock: FileLock, heartbeat: Path, task: str) -> bool:
+def _acquire(lock: FileLock, heartbeat: Path, task: str) -> bool:
     """Waits for the lock. False where its holder sends no heartbeat."""
     begin = changed = time.monotonic()
-    is_logged, last_beat = False, _time_of(heartbeat)
+    is_logged, last_beat = False, _mtime_ns(heartbeat)
     while True:
         try:
             lock.acquire(timeout=0.5, poll_interval=0.05)
             return True
         except Timeout:
-            now, beat = time.monotonic(), _time_of(heartbeat)
+            now, beat = time.monotonic(), _mtime_ns(heartbeat)
         if beat != last_beat:
             changed, last_beat = now, beat
         if not is_logged and now - begin > _LOGGED_AFTER:
@@ -73,7 +73,7 @@ def _heartbeat(file: Path) -> Iterator[None]:
             file.unlink(missing_ok=True)
 
 
-def _time_of(file: Path) -> int | None:
+def _mtime_ns(file: Path) -> int | None:
     # Compared only with its earlier value, since another machine's clock may differ.
     try:
         return file.stat().st_mtime_ns

@@ -33,7 +33,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
-            _locked(file)
+            _lock(file)
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -75,12 +75,12 @@ def _abandoned(temporary: Path, older_than: float) -> bool:
         if older_than and time.time() - temporary.stat().st_mtime < older_than:
             return False
         with temporary.open("rb") as file:
-            return _locked(file)
+            return _lock(file)
     except OSError:  # deleted, or not readable
         return False
 
 
-def _locked(file: BinaryIO) -> bool:
+def _lock(file: BinaryIO) -> bool:
     """Locks the open file until it is closed. False where another process holds the lock. True without locks."""
     try:
         if fcntl is not None:

@@ -76,7 +76,7 @@ def terminate_with_torchrun() -> None:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
     parent = os.getppid()
-    terminate_with([-1 if _is_foster_parent(parent) else parent])
+    terminate_with([-1 if _is_subreaper(parent) else parent])
 
 
 def _began_before(process: int) -> bool:
@@ -93,8 +93,8 @@ def _began_before(process: int) -> bool:
         return False
 
 
-def _is_foster_parent(process: int) -> bool:
-    """Whether the process adopts orphans and did not start this script."""
+def _is_subreaper(process: int) -> bool:
+    """Whether the process is one that orphans get as their parent (init or systemd), and did not start this script."""
     import psutil
 
     try:

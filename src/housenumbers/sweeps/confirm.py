@@ -59,7 +59,7 @@ def confirm(
                 f"run {position * len(trials) + place + 1} of {seeds * len(trials)}: trial {trial.number}, seed {seed}"
             )
             run_folder = RunFolder(folder / "confirm" / f"trial_{trial.number:04d}_seed_{seed}")
-            if (record := _ended(run_folder, config, run)) is not None:
+            if (record := _run_unless_finished(run_folder, config, run)) is not None:
                 runs[trial.number].append(record)
     result = _summary(trials, runs, study.user_attrs["objectives"], fresh)
     write_json(folder / "confirmed.json", result)
@@ -78,8 +78,8 @@ def _candidates(study: optuna.Study) -> list[FrozenTrial]:
     return list(by_params.values())
 
 
-def _ended(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any] | None:
-    """Runs or resumes the run in `folder` unless it has finished. Returns its record, or None where it diverges."""
+def _run_unless_finished(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any] | None:
+    """Starts or resumes the run in `folder`. Returns its record, or None where it diverges."""
     saved = folder.record()
     if saved and without_machine_keys(saved["config"]) != without_machine_keys(config_to_dict(config)):
         raise UserError(f"{folder.path}: holds a run of another configuration: move it away")

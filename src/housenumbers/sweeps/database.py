@@ -85,14 +85,14 @@ def open_storage(
     raise AssertionError("unreachable")
 
 
-def is_begun(database: Path, name: str) -> bool:
+def has_optuna_tables(database: Path, name: str) -> bool:
     """Whether the file holds all of Optuna's tables. Raises UserError where it holds another program's tables."""
     return _state(sqlite_url(database), name) is _State.READY
 
 
 class _State(Enum):
     EMPTY = "no tables"
-    BEGUN = "some of Optuna's tables, or all but their version: another process makes them, or was killed at that"
+    PARTIAL = "some of Optuna's tables, or all but their version: another process makes them, or was killed at that"
     READY = "Optuna's tables and their version"
 
 
@@ -113,10 +113,10 @@ def _state(url: str, name: str) -> _State:
         if "studies" not in names:
             return _State.EMPTY
         if "alembic_version" not in names:
-            return _State.BEGUN
+            return _State.PARTIAL
         with engine.connect() as connection:
             version = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).first()
-        return _State.READY if version else _State.BEGUN
+        return _State.READY if version else _State.PARTIAL
     finally:
         engine.dispose()
 

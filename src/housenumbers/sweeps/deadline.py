@@ -10,7 +10,7 @@ import time
 _DEADLINE = "HOUSENUMBERS_DEADLINE"  # environment variable of a worker: seconds since 1970
 
 
-class TimeIsOver(SystemExit):
+class DeadlineReached(SystemExit):
     """Ends a trial like a signal: its run is recorded as interrupted, and its trial is requeued."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ def deadline_after(timeout: float | None) -> float:
     return math.inf if timeout is None else time.time() + timeout
 
 
-def deadline_of_starter() -> float:
+def inherited_deadline() -> float:
     """In a worker: the deadline of the command that started it, on the clock that all machines share."""
     return float(os.environ.get(_DEADLINE, "inf"))
 

@@ -11,7 +11,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers.runtime.errors import UserError
-from housenumbers.sweeps.database import is_begun, one_line_database_errors, open_storage, sqlite_url
+from housenumbers.sweeps.database import has_optuna_tables, one_line_database_errors, open_storage, sqlite_url
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS
 from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.study import COPIED_FROM, digest, is_ours
@@ -36,7 +36,11 @@ def sweep_storage(folder: Path) -> RDBStorage | None:
     """The study.db in a sweep's folder; None where it is missing, or incomplete because its creator was killed."""
     database = folder / "study.db"
     with one_line_database_errors(str(database)):
-        return open_storage(sqlite_url(database), 30, str(database)) if is_begun(database, str(database)) else None
+        return (
+            open_storage(sqlite_url(database), 30, str(database))
+            if has_optuna_tables(database, str(database))
+            else None
+        )
 
 
 def reusable_trials(
@@ -56,8 +60,8 @@ def reusable_trials(
             distributions = _drawn(setting, fixed, space) if trial.state is TrialState.COMPLETE else None
             if distributions is not None:
                 params = {key: _value(setting[key], distribution) for key, distribution in distributions.items()}
-                taken_from = trial.user_attrs.get(COPIED_FROM, [study.study_name, trial.number])
-                by_params.setdefault(str(sorted(params.items())), _copied(trial, params, distributions, taken_from))
+                copied_from = trial.user_attrs.get(COPIED_FROM, [study.study_name, trial.number])
+                by_params.setdefault(str(sorted(params.items())), _copied(trial, params, distributions, copied_from))
     return list(by_params.values())
 
 
@@ -96,12 +100,12 @@ def _text(value: Any) -> str:
 
 
 def _copied(
-    trial: FrozenTrial, params: dict[str, Any], distributions: Mapping[str, BaseDistribution], taken_from: list[Any]
+    trial: FrozenTrial, params: dict[str, Any], distributions: Mapping[str, BaseDistribution], copied_from: list[Any]
 ) -> FrozenTrial:
     return FrozenTrial(
         number=-1, trial_id=-1, state=TrialState.COMPLETE, value=None, values=trial.values,
         datetime_start=trial.datetime_start, datetime_complete=trial.datetime_complete, params=params,
-        distributions=dict(distributions), user_attrs={COPIED_FROM: taken_from}, system_attrs={},
+        distributions=dict(distributions), user_attrs={COPIED_FROM: copied_from}, system_attrs={},
         intermediate_values=trial.intermediate_values,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from housenumbers.sweeps.study import COPIED_FROM
 from housenumbers.sweeps.worker import trial_lock
 
 _START = "start"  # of a study: the number of trials enqueued at its start; of such a trial: its index among them
-_TAKEN = "taken_over"  # of a study: the number of trials taken over from earlier studies
+_COPIED = "taken_over"  # of a study: the number of trials copied from earlier studies
 
 
 def enqueue_first_trials(
@@ -37,7 +37,7 @@ def enqueue_first_trials(
     which the file lock does not cover, may be adding them: waits for it.
     """
     count = min(sampler.get("n_startup_trials") or 0, n_trials) if sampler.get("seed") is not None else 0
-    required = {_TAKEN} if earlier is not None else set()
+    required = {_COPIED} if earlier is not None else set()
     required |= {_START} if count else set()
 
     def is_done() -> bool:
@@ -56,9 +56,9 @@ def enqueue_first_trials(
         # A study with trials but without these attributes predates the attributes, or had another sampler.
         has_begun = len(copied) + sum(_START in trial.user_attrs for trial in trials) < len(trials)
         number = len(copied)
-        if earlier is not None and _TAKEN not in study.user_attrs:
-            number = len(copied) if has_begun else _take_over(study, earlier(), copied)
-            study.set_user_attr(_TAKEN, number)
+        if earlier is not None and _COPIED not in study.user_attrs:
+            number = len(copied) if has_begun else _add_copies(study, earlier(), copied)
+            study.set_user_attr(_COPIED, number)
         if count and _START not in study.user_attrs:
             enqueued = [trial.user_attrs.get(_START) for trial in trials]
             count = 0 if has_begun else max(0, count - number)
@@ -66,7 +66,8 @@ def enqueue_first_trials(
             study.set_user_attr(_START, count)
 
 
-def _take_over(study: optuna.Study, trials: list[FrozenTrial], copied: list[FrozenTrial]) -> int:
+def _add_copies(study: optuna.Study, trials: list[FrozenTrial], copied: list[FrozenTrial]) -> int:
+    """Adds the trials that are not among those `copied` before. Returns the number of all."""
     copied_from = [trial.user_attrs[COPIED_FROM] for trial in copied]
     for trial in trials:
         if trial.user_attrs[COPIED_FROM] not in copied_from:

@@ -10,7 +10,7 @@ from housenumbers.runtime.text import plural
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _GPU = re.compile(r"\d+|GPU-.+|MIG-.+")  # an index, or the UUID or name of a device or of a part of one
-LAUNCHERS = ("BasicLauncher", "JoblibLauncher")  # others give GPUs to their jobs themselves
+_LAUNCHERS = ("BasicLauncher", "JoblibLauncher")  # others give GPUs to their jobs themselves
 
 
 def gpus_of_workers(
@@ -22,7 +22,7 @@ def gpus_of_workers(
     the `launcher`, a class of Hydra, gives GPUs to its jobs. Raises UserError where `per_trial` GPUs cannot be given.
     """
     nothing: list[dict[str, str]] = [{}] * workers
-    if launcher not in LAUNCHERS:
+    if launcher not in _LAUNCHERS:
         if per_trial > 1:
             raise UserError(
                 f"hydra.sweeper.gpus_per_trial={per_trial}: {launcher} gives GPUs to its jobs itself: leave it out, "

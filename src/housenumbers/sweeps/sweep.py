@@ -20,14 +20,14 @@ from optuna.trial import FrozenTrial
 from housenumbers.config.schema import OBJECTIVES, VALID_NAME, TrainConfig, is_valid_name
 from housenumbers.config.validate import validate_composed
 from housenumbers.config.values import config_to_dict, flatten
-from housenumbers.preflight import LAUNCHERS_HERE, check_for_launcher
+from housenumbers.preflight import LOCAL_LAUNCHERS, check_for_launcher
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.sweeps import worker_pool
 from housenumbers.sweeps.composition import CachingLoader
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
-from housenumbers.sweeps.deadline import deadline_after, deadline_of_starter, deadline_variable, is_over
+from housenumbers.sweeps.deadline import deadline_after, deadline_variable, inherited_deadline, is_over
 from housenumbers.sweeps.earlier_studies import (
     default_study_name,
     earlier_studies,
@@ -51,12 +51,12 @@ from housenumbers.sweeps.study import (
 )
 from housenumbers.sweeps.study_validation import one_line_study_errors
 from housenumbers.sweeps.sweep_options import check_options
-from housenumbers.sweeps.sweep_result import conclude, taken_line
+from housenumbers.sweeps.sweep_result import copied_line, print_result
 from housenumbers.sweeps.unused_parameters import check_ranges, drop_unknown_keys, unused_step_lr_parameters
 from housenumbers.sweeps.worker import Worker, trial_lock
 
 _OF_THE_SWEEP = ("hydra", "~hydra", "search@")  # prefixes of overrides that a single run does not accept
-_JOBS_OF_THEIR_OWN = ("LocalLauncher", "SlurmLauncher")  # of submitit; their jobs outlive the command
+_SUBMITIT_LAUNCHERS = ("LocalLauncher", "SlurmLauncher")  # their jobs outlive the command
 
 
 class Sweep:
@@ -66,11 +66,11 @@ class Sweep:
         self, options: Mapping[str, Any], hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self._options, self._context, self._task, self._config = dict(options), hydra_context, task_function, config
-        self._called = storage_name("hydra.sweeper.storage", self._options["storage"])
+        self._storage_name = storage_name("hydra.sweeper.storage", self._options["storage"])
 
     def run(self, arguments: list[str]) -> None:
         """Raises UserError where the stored study differs, too many trials failed, or an option is out of range."""
-        with one_line_database_errors(self._called):
+        with one_line_database_errors(self._storage_name):
             self._run(arguments)
 
     def _run(self, arguments: list[str]) -> None:
@@ -83,7 +83,7 @@ class Sweep:
         warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py uses them
         check_options(self._options)
         timeout = self._options["timeout"]
-        self._deadline = deadline_of_starter() if worker_pool.is_worker() else deadline_after(timeout)
+        self._deadline = inherited_deadline() if worker_pool.is_worker() else deadline_after(timeout)
         params = search_params(self._context.config_loader, self._config)
         space, fixed, removed = read_space(params.params, arguments)
         overrides = [*(f"{key}={value}" for key, value in fixed.items()), *removed]
@@ -113,8 +113,8 @@ class Sweep:
             return
         if len(config.objectives) > 1:
             self._print_line("several objectives: no trial is pruned")
-        if taken := taken_line(study, self._options["n_trials"]):
-            self._print_line(taken)
+        if copied := copied_line(study, self._options["n_trials"]):
+            self._print_line(copied)
         total = plural(self._options["n_trials"], "trial")
         self._print_line(f"study {study.study_name}: {len(counted_trials(study))} of {total} done")
         try:
@@ -128,7 +128,7 @@ class Sweep:
             with suppress(OSError, *DATABASE_ERRORS):  # for example a full disk: the sweep's own error is raised
                 remove_unneeded_checkpoints(study, self._folder, self._options["keep_checkpoints"])  # after a kill
                 self._print_line(f"report: {write_study_page(study, self._folder)}")
-        conclude(study, config.objectives, self._folder, self._options, is_over(self._deadline), self._print_line)
+        print_result(study, config.objectives, self._folder, self._options, is_over(self._deadline), self._print_line)
 
     def _composed(self, overrides: list[str]) -> DictConfig:
         return self._context.config_loader.load_sweep_config(self._config, overrides)
@@ -147,7 +147,7 @@ class Sweep:
         fixed = fixed_config(config_to_dict(config), typed, space)
         shared = None
         if self._options["storage"]:
-            shared = open_storage(self._options["storage"], self._options["heartbeat_seconds"], self._called)
+            shared = open_storage(self._options["storage"], self._options["heartbeat_seconds"], self._storage_name)
         name = self._options["study_name"] or self._automatic_name(default_name(fixed), space, shared)
         if not is_valid_name(name):
             raise UserError(f"hydra.sweeper.study_name={name!r}: must be {VALID_NAME}")
@@ -157,10 +157,10 @@ class Sweep:
         with read_write(self._config.hydra.sweep):
             self._config.hydra.sweep.dir = str(self._folder)  # where launchers create their folders
         own_url = sqlite_url(self._folder / "study.db")
-        storage = shared or open_storage(own_url, self._options["heartbeat_seconds"], self._called)
+        storage = shared or open_storage(own_url, self._options["heartbeat_seconds"], self._storage_name)
         # In this order: another process may be creating the study and its first trial.
         has_trials = any(self._folder.glob("trial_*/run.json"))
-        with one_line_study_errors(self._called):
+        with one_line_study_errors(self._storage_name):
             exists = name in optuna.get_all_study_names(storage)
         if has_trials and not exists:
             raise UserError(
@@ -193,7 +193,7 @@ class Sweep:
 
     def _automatic_name(self, base: str, space: Space, shared: RDBStorage | None) -> str:
         """The default study name; with a suffix where a study with another space has that name."""
-        with one_line_study_errors(self._called):
+        with one_line_study_errors(self._storage_name):
             stored = stored_space(base, shared or sweep_storage(self._folder_of(base)))
         return default_study_name(base, space, stored)
 
@@ -228,7 +228,7 @@ class Sweep:
             if self._launcher_name() == "BasicLauncher":
                 worker_pool.run_local_workers(command, environments)
             else:
-                outlives = self._launcher_name() in _JOBS_OF_THEIR_OWN
+                outlives = self._launcher_name() in _SUBMITIT_LAUNCHERS
                 launcher = Plugins.instance().instantiate_launcher(
                     config=self._config,
                     hydra_context=self._context,
@@ -258,7 +258,7 @@ class Sweep:
 
     def _threads(self, config: TrainConfig) -> int | None:
         """The threads per worker where the workers share this machine's cores and `threads` is null; else None."""
-        if config.threads is not None or self._launcher_name() not in LAUNCHERS_HERE:
+        if config.threads is not None or self._launcher_name() not in LOCAL_LAUNCHERS:
             return None
         return max(1, processes.available_cores() // self._options["n_jobs"])
 

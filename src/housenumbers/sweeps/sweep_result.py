@@ -24,7 +24,7 @@ from housenumbers.sweeps.worker import too_many_failed
 _ENDED = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
-def conclude(
+def print_result(
     study: optuna.Study,
     objectives: Sequence[str],
     folder: Path,
@@ -63,7 +63,7 @@ def conclude(
         print_line(f"  {repeat_command(study, best.params)}")
 
 
-def taken_line(study: optuna.Study, n_trials: int) -> str | None:
+def copied_line(study: optuna.Study, n_trials: int) -> str | None:
     """How many trials the study copied from which other studies; None where it copied none."""
     names = [trial.user_attrs[COPIED_FROM][0] for trial in counted_trials(study) if is_copied_trial(trial)]
     others = sorted(set(names) - {study.study_name})

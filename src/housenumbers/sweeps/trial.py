@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from housenumbers.sweeps.deadline import TimeIsOver, is_over
+from housenumbers.sweeps.deadline import DeadlineReached, is_over
 
 
 @dataclass
@@ -33,10 +33,10 @@ class Trial:
         self.pruned = self.objectives == 1 and self.live.should_prune()
         return self.pruned
 
-    def exit_if_time_is_over(self) -> None:
-        """Raises TimeIsOver, a SystemExit, after the sweep's deadline. Called after each epoch that is not the last."""
+    def exit_after_deadline(self) -> None:
+        """Raises DeadlineReached, a SystemExit, after the deadline. Called after each epoch but the last."""
         if is_over(self.deadline):
-            raise TimeIsOver
+            raise DeadlineReached
 
 
 _current: Trial | None = None

@@ -27,7 +27,7 @@ from housenumbers.config.messages import one_line
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError, error_text
 from housenumbers.runtime.signals import deferred_signals
-from housenumbers.sweeps.deadline import TimeIsOver, is_over
+from housenumbers.sweeps.deadline import DeadlineReached, is_over
 from housenumbers.sweeps.heartbeat import (
     DATABASE_ERRORS,
     discard_trial,
@@ -80,7 +80,7 @@ class Worker:
             if len(done) >= self.n_trials or too_many_failed(done, self.max_failure_rate) or is_over(self.deadline):
                 return
             if any(trial.state is TrialState.WAITING for trial in trials) or _places_taken(trials) < self.n_trials:
-                with suppress(TimeIsOver):  # it has requeued its trial
+                with suppress(DeadlineReached):  # it has requeued its trial
                     self._run_trial()
             else:
                 time.sleep(_POLL_INTERVAL)  # does not exit, since another worker may die
@@ -94,7 +94,7 @@ class Worker:
                 return
             if (equal := self._equal_to(optuna_trial)) is not None:
                 with deferred_signals():
-                    self._take_over(optuna_trial, equal)
+                    self._copy_results(optuna_trial, equal)
                     self.print_line(ended_line(self._frozen(optuna_trial), self.objectives))
                 return
             folder = self._folder_for(optuna_trial)
@@ -105,7 +105,7 @@ class Worker:
                 returned = self._launch(trial_overrides, optuna_trial.number)
             if returned.status is JobStatus.FAILED:
                 signals.exit_if_received()  # C code may have converted the interruption to another error
-            if _no_fault_of_its_own(returned):
+            if _failed_for_all(returned):
                 raise returned._return_value
         except BaseException:  # the sweep is being stopped
             if optuna_trial is not None:
@@ -124,7 +124,7 @@ class Worker:
         trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return next((trial for trial in [*trials, *self.earlier] if trial.params == optuna_trial.params), None)
 
-    def _take_over(self, optuna_trial: optuna.Trial, equal: FrozenTrial) -> None:
+    def _copy_results(self, optuna_trial: optuna.Trial, equal: FrozenTrial) -> None:
         """Reports the results of the `equal` trial to the study."""
         for epoch, value in equal.intermediate_values.items():
             optuna_trial.report(value, epoch)
@@ -256,7 +256,7 @@ def too_many_failed(trials: Sequence[FrozenTrial], max_failure_rate: float) -> b
     return len(trials) >= _JUDGED_FROM and failed > max_failure_rate * len(trials)
 
 
-def _no_fault_of_its_own(returned: JobReturn) -> bool:
+def _failed_for_all(returned: JobReturn) -> bool:
     """Whether a trial ended because of a full disk or an unreachable database, which would stop any other trial too."""
     error = returned._return_value
     disk_full = isinstance(error, OSError) and error.errno in _NO_ROOM

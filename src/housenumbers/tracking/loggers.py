@@ -77,7 +77,7 @@ class WandbLogger:
         self._wandb = wandb
         self._run: Any = None
         self._options: dict[str, Any] = {"project": project, "entity": entity, "name": name, "mode": mode}
-        self._options |= {"dir": str(folder), "id": _number(folder)}
+        self._options |= {"dir": str(folder), "id": _run_key(folder)}
 
     def log_hyperparams(self, params: dict[str, Any]) -> None:
         quiet = self._wandb.Settings(silent=True, console="off", disable_git=True, x_disable_stats=True)
@@ -106,7 +106,7 @@ class MLflowLogger:
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it logs each table that it creates
         self._mlflow, self._uri, self._experiment, self._name = mlflow, tracking_uri, experiment, name
-        self._number = _number(folder)
+        self._run_key = _run_key(folder)
         self._run = ""
         self._logged: set[tuple[str, int]] = set()
 
@@ -117,14 +117,14 @@ class MLflowLogger:
             self._client = self._mlflow.MlflowClient(tracking_uri=self._uri)
             known = self._client.get_experiment_by_name(self._experiment)
             experiment = known.experiment_id if known else self._client.create_experiment(self._experiment)
-        before = self._client.search_runs([experiment], f"tags.{_TAG} = '{self._number}'")
+        before = self._client.search_runs([experiment], f"tags.{_TAG} = '{self._run_key}'")
         if before:
             self._run = before[0].info.run_id
             for key in before[0].data.metrics:
                 self._logged |= {(key, point.step) for point in self._client.get_metric_history(self._run, key)}
             self._client.update_run(self._run, status="RUNNING")
             return
-        tags = {_TAG: self._number}
+        tags = {_TAG: self._run_key}
         self._run = self._client.create_run(experiment, run_name=self._name, tags=tags).info.run_id
         for key, value in flatten(params).items():
             self._client.log_param(self._run, key, value)
@@ -140,6 +140,6 @@ class MLflowLogger:
             self._client.set_terminated(self._run, "FINISHED" if status == "success" else "FAILED")
 
 
-def _number(folder: Path) -> str:
-    """The run's id in the logger: a hash of its folder, so that a resumed run has the same id."""
+def _run_key(folder: Path) -> str:
+    """An id for the run: a hash of its folder, so that a resumed run has the same."""
     return hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]

@@ -20,7 +20,7 @@ def delete_runs(runs: Sequence[Mapping[str, Any]], confirmed: bool) -> list[Path
     folders = [Path(run["folder"]) for run in runs]
     for folder, run in zip(folders, runs, strict=True):
         _check(folder, run)
-    if not folders or not (confirmed or _agreed(folders)):
+    if not folders or not (confirmed or _confirm(folders)):
         return []
     for folder in folders:
         with RunFolder(folder).locked():  # against a resume that has started since
@@ -39,7 +39,8 @@ def _check(folder: Path, run: Mapping[str, Any]) -> None:
         raise UserError(f"{folder}: holds another run, {others[0]}: delete it by hand")
 
 
-def _agreed(folders: Sequence[Path]) -> bool:
+def _confirm(folders: Sequence[Path]) -> bool:
+    """Asks on the terminal. Raises UserError where there is none."""
     for folder in folders:
         print(folder, file=sys.stderr)
     if not sys.stdin.isatty():

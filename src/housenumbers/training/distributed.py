@@ -61,7 +61,7 @@ def destroy_process_group() -> None:
         dist.destroy_process_group()
 
 
-def release_workers() -> None:
+def release_other_ranks() -> None:
     """Lets the other processes end where the first one has no run for them, as with `--help`."""
     if processes.world_size() > 1 and not _has_joined:
         with process_group():

@@ -35,7 +35,7 @@ class MuonAdamW(Optimizer):
         self._kernels = [[weight for weight in group["params"] if weight.ndim == 4] for group in self.param_groups]
         others = [[weight for weight in group["params"] if weight.ndim != 4] for group in self.param_groups]
         # torch.optim.Muon accepts only matrices, so it receives views of the kernels, which share their memory.
-        views = [[_by_place(weight.data).view(len(weight), -1) for weight in kernels] for kernels in self._kernels]
+        views = [[_channels_last(weight.data).view(len(weight), -1) for weight in kernels] for kernels in self._kernels]
         self._matrices = [[nn.Parameter(view) for view in group] for group in views]
         self._muon = _Float32Muon(
             [{"params": matrices} for matrices in self._matrices],
@@ -55,7 +55,7 @@ class MuonAdamW(Optimizer):
             by_muon["lr"] = by_adamw["lr"] = group["lr"]  # a scheduler changes only our groups
             by_muon["momentum"] = group["momentum"]
             for kernel, matrix in zip(kernels, matrices, strict=True):
-                matrix.grad = None if kernel.grad is None else _by_place(kernel.grad).reshape(matrix.shape)
+                matrix.grad = None if kernel.grad is None else _channels_last(kernel.grad).reshape(matrix.shape)
         self._muon.step()
         self._adamw.step()
 
@@ -129,6 +129,6 @@ def _newton_schulz_factor(grams: Tensor, steps: int) -> Tensor:
     return product
 
 
-def _by_place(kernel: Tensor) -> Tensor:
+def _channels_last(kernel: Tensor) -> Tensor:
     """A kernel `[O, I, H, W]` as `[O, H, W, I]`: its memory order in a model in channels_last format."""
     return kernel.permute(0, 2, 3, 1)

@@ -47,7 +47,7 @@ def check_batch_shapes(config: TrainConfig, model: nn.Module, images: Tensor) ->
     trial = train_mode(copy.deepcopy(model))  # a copy, since batch norms update their statistics
     for size in sizes:
         try:
-            with torch.no_grad(), _images_of(trial, size):
+            with torch.no_grad(), _input_size(trial, size):
                 trial(images)
         except (RuntimeError, ValueError, AssertionError) as error:
             raise UserError(f"progressive.sizes={sizes}: this model does not take {size} pixels: {error}") from None
@@ -83,12 +83,13 @@ def progressive_resize(config: TrainConfig, model: nn.Module, epoch: int) -> Ite
     if not sizes:
         yield
         return
-    with _images_of(model, value_for_epoch(sizes, epoch, config.epochs)):
+    with _input_size(model, value_for_epoch(sizes, epoch, config.epochs)):
         yield
 
 
 @contextmanager
-def _images_of(model: nn.Module, size: int) -> Iterator[None]:
+def _input_size(model: nn.Module, size: int) -> Iterator[None]:
+    """Inside the block, the model resizes images to this size."""
     normalize = model.get_submodule("normalize")
     assert isinstance(normalize, Normalize)
     full_size = normalize.size
