@@ -47,9 +47,7 @@ def main() -> None:
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.*", "seed", *MACHINE_KEYS])
         subjects = [key for key in _OWN if getattr(arguments, key) is not None]
         if len(subjects) != 1:
-            raise UserError(
-                "say what to look at: run=RUN, runs=[RUN,RUN], study=STUDY or data=OPTION (--help says more)"
-            )
+            raise UserError("give one of run=RUN, runs=[RUN,RUN], study=STUDY or data=OPTION (--help says more)")
         _check(subjects[0], arguments, overrides)
         write = {"run": _run, "runs": _runs, "study": _study, "data": _data}[subjects[0]]
         print(write(arguments, overrides))

@@ -224,7 +224,7 @@ def test_early_stopping_needs_a_validation_part() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["early_stopping=true"], "early_stopping=true: is a section, .*early_stopping.enabled=true"),
+        (["early_stopping=true"], "early_stopping=true: is a section with keys: .*early_stopping.enabled=true"),
         (["early_stopping=yes"], "early_stopping.enabled=yes"),
         (["progressive=true"], "one of progressive.sizes, progressive.freeze_after"),
         (["threads=None"], "threads=None: must be a whole number, or null: write threads=null"),

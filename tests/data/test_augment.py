@@ -197,8 +197,8 @@ def test_a_transform_of_ones_own_depends_on_its_step_alone(monkeypatch: pytest.M
     [
         ({"_target_": "torchvision.transforms.v2.Nothing"}, "augment.transforms.mine: "),
         ({"_target_": "torchvision.transforms.v2.ConvertImageDtype"}, r"on 0\.\.1: must be on 0\.\.255"),
-        ({"_target_": "torchvision.transforms.v2.Grayscale"}, r"gives \[16, 1"),
-        ({"_target_": "torchvision.transforms.v2.FiveCrop", "size": 8}, "gives a tuple"),
+        ({"_target_": "torchvision.transforms.v2.Grayscale"}, r"returns \[16, 1"),
+        ({"_target_": "torchvision.transforms.v2.FiveCrop", "size": 8}, "returns a tuple"),
         ({"_target_": "torchvision.transforms.v2.Lambda"}, "augment.transforms.mine: "),
         ({"_target_": "os.getcwd"}, "HOUSENUMBERS_ALLOW"),
     ],

@@ -217,7 +217,7 @@ def test_a_run_at_work_is_left_alone(command: Command, tmp_path: Path) -> None:
         assert command("runs", "status=running").stdout.count("running") == 1
         done = command("train", f"resume={folder}")
         assert done.returncode == 2
-        assert "another process is at work" in done.stderr
+        assert "another process uses this run" in done.stderr
         assert process.poll() is None
     finally:
         process.kill()
@@ -234,7 +234,7 @@ def test_a_run_that_comes_second_into_a_folder_writes_nothing(
     with RunFolder(folder).locked():  # as by a run that has begun and has no record yet
         done = command("train", *(word.format(folder=folder) for word in mode), *TINY)
     assert done.returncode == 2
-    assert "another process is at work" in done.stderr
+    assert "another process uses this run" in done.stderr
     assert [file.name for file in folder.iterdir()] == [".lock"]
 
 

@@ -329,8 +329,8 @@ def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     [
         (["format=xml"], "format=xml"),
         (["file=model.pt2"], ".onnx"),
-        (["file=file/x.onnx"], "file is no folder"),
-        (["file=file/new/x.onnx"], "file is no folder"),
+        (["file=file/x.onnx"], "file is not a folder"),
+        (["file=file/new/x.onnx"], "file is not a folder"),
         (["format=torch", "file=model.pt"], ".pt2"),
         (["run=nowhere"], "run=nowhere"),
         (["run=last"], "train one"),

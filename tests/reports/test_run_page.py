@@ -162,7 +162,7 @@ def test_a_folder_in_the_place_of_the_page_is_one_line(home: Path, report: Repor
     done = report(home, "run=last", "data.root=nowhere")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "report.html: Is a directory: move away the folder" in line
+    assert "report.html: Is a directory: a folder is where a file has to be: move it away" in line
 
 
 def test_what_a_record_from_elsewhere_says_is_text(home: Path, report: Report) -> None:

@@ -44,7 +44,7 @@ def test_a_stopped_process_is_waited_for_with_a_word_and_an_end(
         holder.kill()
         holder.communicate()
     assert "waiting for another process: it makes the entry" in caplog.text
-    assert f"{lock}: the process that holds this lock has shown no sign of life" in caplog.text
+    assert f"{lock}: the process that holds this lock has sent no heartbeat" in caplog.text
 
 
 def test_a_holder_that_is_alive_is_waited_for_however_long_it_takes(tmp_path: Path) -> None:

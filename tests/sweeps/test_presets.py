@@ -109,12 +109,12 @@ def said(home: Path, *words: str) -> list[str]:
 @pytest.mark.slow
 def test_what_is_searched_in_vain_is_said(tmp_path: Path) -> None:
     (line,) = said(tmp_path, "epochs=2")
-    assert line.startswith("searched in vain: scheduler.step_size, scheduler.gamma: ")
+    assert line.startswith("searched without effect: scheduler.step_size, scheduler.gamma: ")
     assert 'after 5 epochs at the earliest, and epochs=2: narrow it: "scheduler.step_size=range(1,2)"' in line
     (line,) = said(tmp_path, "epochs=7", "scheduler.step_size=choice(8,7)")
     assert "after 7 epochs at the earliest" in line
     (line,) = said(tmp_path, "epochs=3", "scheduler.step_size=3")
-    assert line.startswith("searched in vain: scheduler.gamma: ")
+    assert line.startswith("searched without effect: scheduler.gamma: ")
     assert said(tmp_path, "epochs=6") == []
     assert said(tmp_path, "epochs=6", "scheduler.step_size=5") == []
 

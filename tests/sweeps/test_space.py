@@ -212,4 +212,4 @@ def test_a_file_in_the_place_of_the_sweeps_folder_is_one_line(command: Command, 
     done = command("train", "-m", "hydra/sweeper=optuna", *TINY, "hydra.sweeper.study_name=s")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "multirun/s: File exists: move away the file" in line
+    assert "multirun/s: File exists: a file or a broken link is where a folder has to be" in line

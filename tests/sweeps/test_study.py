@@ -148,7 +148,7 @@ def test_a_journal_file_is_no_database(tmp_path: Path, monkeypatch: pytest.Monke
     backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "own.log"))
     optuna.create_study(storage=optuna.storages.JournalStorage(backend)).ask()
     before = (tmp_path / "own.log").read_bytes()
-    with pytest.raises(UserError, match=r"not a database: .*\(a journal file is none\)"):
+    with pytest.raises(UserError, match=r"not a database: .*\(a journal is another file\)"):
         open_storage(f"sqlite:///{tmp_path}/own.log", 30)
     assert (tmp_path / "own.log").read_bytes() == before
 

@@ -271,7 +271,7 @@ def test_trials_of_a_study_that_is_gone_are_not_overwritten(tmp_path: Path) -> N
     done = sweep(tmp_path, "hydra.sweeper.n_trials=1")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "holds trials of a study that is gone" in line
+    assert "holds trials of a study that no longer exists" in line
     assert (tmp_path / "multirun/s/trial_0000/run.json").read_text() == before
 
 
@@ -300,7 +300,7 @@ def test_a_folder_that_a_process_is_at_work_in_is_not_set_aside(tmp_path: Path) 
     folder.mkdir()
     move_aside(folder)  # an empty one stays
     (folder / "run.json").write_text('{"status": "running"}')
-    with FileLock(folder / ".lock"), pytest.raises(UserError, match="another process is at work there"):
+    with FileLock(folder / ".lock"), pytest.raises(UserError, match="another process uses it"):
         move_aside(folder)
     for number in (1, 2):
         folder.mkdir(exist_ok=True)
@@ -415,7 +415,7 @@ def test_a_file_in_the_place_of_a_trials_folder_costs_no_parameters(tmp_path: Pa
     file.parent.mkdir(parents=True)
     file.write_text("mine")
     done = sweep(tmp_path, *words)
-    assert any("trial_0000: " in line and "move away the file" in line for line in done.stderr.splitlines())
+    assert any("trial_0000: " in line and "move it away" in line for line in done.stderr.splitlines())
     assert "Traceback" not in done.stderr
     if workers == 1:
         assert done.returncode == 2

@@ -112,7 +112,7 @@ def test_a_callback_that_fails_ends_the_run_in_one_line(heard: list[Any], tmp_pa
 
 def test_what_cannot_be_called_is_one_line(heard: list[Any], tmp_path: Path) -> None:
     assert heard == []
-    with pytest.raises(UserError, match=r"callbacks\.bad: gives a NoneType"):
+    with pytest.raises(UserError, match=r"callbacks\.bad: returns a NoneType"):
         LoggersAndCallbacks(config(callbacks={"bad": {"_target_": "my_observers.nothing"}}), tmp_path)
     with pytest.raises(UserError, match=r"callbacks\.bad: .*my_observers\.missing"):
         LoggersAndCallbacks(config(callbacks={"bad": {"_target_": "my_observers.missing"}}), tmp_path)

@@ -52,7 +52,7 @@ def test_a_question_comes_first(home: Path, answer: str, left: list[str] | None)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["status=failed"], "nobody to ask whether 2 runs may go: add yes=true"),
+        (["status=failed"], "no terminal to ask whether 2 runs may be deleted: add yes=true"),
         (["yes=true"], "name what to delete"),
         (["name=trial", "yes=true"], "multirun/s/trial_0000: a trial of a study"),
         (["status=damaged", "yes=true"], "multirun/s/trial_0001: a trial of a study"),

@@ -145,7 +145,7 @@ def test_what_gives_something_else_is_one_line(group: str, target: str) -> None:
         "optimizer": lambda: build_optimizer(option, linear, CPU),
         "scheduler": lambda: build_scheduler(option, optimizer, 4, 5),
     }
-    with pytest.raises(UserError, match=f"{group}: {target}: gives a .*, no "):
+    with pytest.raises(UserError, match=f"{group}: {target}: returns a .*, not a "):
         build[group]()
 
 

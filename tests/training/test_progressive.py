@@ -104,7 +104,7 @@ def test_batches_too_small_for_batch_norm_are_said_before_the_first_epoch(
     else:
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
-        assert f"data.batch_size={batch_size}: leaves 1 at a time" in line
+        assert f"data.batch_size={batch_size}: leaves a (micro-)batch of 1" in line
 
 
 def test_a_model_without_normalize_cannot_be_resized() -> None:

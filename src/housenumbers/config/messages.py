@@ -37,7 +37,8 @@ _SYNONYMS = {
 _NOTHING = ("none", "nil", "nan", "null", "~", "undefined")  # other spellings of null
 TYPE_NAMES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _LISTS: dict[Any, str] = {
-    int: "a list of whole numbers, [1,2] say", float: "a list of numbers, [0.1,0.2] say", str: "a list, [a,b] say",
+    int: "a list of whole numbers such as [1,2]", float: "a list of numbers such as [0.1,0.2]",
+    str: "a list such as [a,b]",
 }  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def _of_a_value(key: str, value: Any, kinds: Mapping[str, str]) -> str:
     if below:
         enabled = f"{key}.enabled" in below and as_typed(value).lower() in ("true", "false", "yes", "no", "on", "off")
         keys = f"{key}.enabled={as_typed(value)}" if enabled else "one of " + ", ".join(below)
-        return f"{key}={as_typed(value)}: is a section, with keys of its own: set {keys}"
+        return f"{key}={as_typed(value)}: is a section with keys: set {keys}"
     kind = kinds.get(key)
     if not kind:
         return ""

@@ -57,7 +57,9 @@ def allowed_targets() -> tuple[str, ...]:
 def check_allowed(key: str, target: Any) -> None:
     """Raises UserError that names the `key` where the target may not be called. Imports nothing."""
     if not isinstance(target, str) or not target:
-        raise UserError(f"{key}._target_={target}: must be the full name of a class or a function: mymodels.Net, say")
+        raise UserError(
+            f"{key}._target_={target}: must be the full name of a class or a function, such as mymodels.Net"
+        )
     for name in allowed_targets():
         if target == name or (name.endswith(".*") and target.startswith(name[:-1])):
             return

@@ -93,11 +93,11 @@ def _applied(key: str, transform: Callable[[Tensor], Any], images: Tensor) -> An
 def _checked(key: str, images: Tensor, output: Any) -> Tensor:
     if not isinstance(output, Tensor) or output.dim() != 4 or output.shape[:2] != images.shape[:2]:
         kind = list(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
-        raise UserError(f"{key}: gives {kind}: must be images as it gets them, {list(images.shape)}")
+        raise UserError(f"{key}: returns {kind}: must return as many images as it gets, {list(images.shape)}")
     if not (output.is_floating_point() or output.dtype == torch.uint8):
-        raise UserError(f"{key}: gives {output.dtype}: must be uint8, or floating-point numbers on 0..255")
+        raise UserError(f"{key}: returns {output.dtype}: must be uint8, or floating-point numbers on 0..255")
     if output.is_floating_point() and output.max() <= 1 and images.max() > 1:
-        raise UserError(f"{key}: gives images on 0..1: must be on 0..255")
+        raise UserError(f"{key}: returns images on 0..1: must be on 0..255")
     return output
 
 

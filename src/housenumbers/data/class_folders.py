@@ -83,9 +83,7 @@ def labelled_files(home: Path) -> list[tuple[Path, int]]:
 def _refuse_ten(home: Path) -> None:
     ten = home / "10"
     if ten.is_dir() and any(iter_files(ten)):
-        raise UserError(
-            f"{ten}: no class of ours: rename it to 0 if it holds zeros, as label 10 of SVHN, or move it away"
-        )
+        raise UserError(f"{ten}: not a class: rename it to 0 if it holds zeros, as label 10 of SVHN, or move it away")
 
 
 def has_validation(config: DataConfig) -> bool:

@@ -91,7 +91,7 @@ class TrainedModel:
 
     def _check_finite(self, logits: Tensor) -> None:
         if not logits.isfinite().all():
-            raise UserError(f"{self.file}: gives no finite numbers: its training has diverged: use another one")
+            raise UserError(f"{self.file}: its logits are not finite: its training has diverged: use another one")
 
     @property
     def calibration(self) -> dict[str, float] | None:

@@ -115,7 +115,7 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
         if not differences[0] <= TOLERANCE:  # also refuses NaN
             raise UserError(
                 f"{file}: not written: its probabilities differ from the model's own by {differences[0]:.1e}, more "
-                f"than {TOLERANCE:.0e}: does it draw random numbers, or hang on how they are rounded?"
+                f"than {TOLERANCE:.0e}: it may draw random numbers, or depend on rounding"
             )
 
     with tqdm(total=0, desc="tracing", bar_format="{desc}", leave=False, disable=None) as bar, _one_line(trained.file):

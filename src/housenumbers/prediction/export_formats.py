@@ -19,11 +19,11 @@ def check_export_format(form: str, file: Path | None) -> None:
     if file is not None and (file.suffix != SUFFIXES[form] or file.is_dir()):
         raise UserError(f"file={file}: must be the name of a file that ends in {SUFFIXES[form]}, as format={form} asks")
     if file is not None and file.parent.name == "checkpoints" and file.name in ("best.pt", "last.pt"):
-        raise UserError(f"file={file}: is a run's own, from which it goes on: name another file")
+        raise UserError(f"file={file}: is a run's own checkpoint: name another file")
     if file is not None:
         place = next(folder for folder in file.absolute().parents if os.path.lexists(folder))
         if not place.is_dir():
-            raise UserError(f"file={file}: {place} is no folder: name another place, or move it away")
+            raise UserError(f"file={file}: {place} is not a folder: name another place, or move it away")
         if not os.access(place, os.W_OK | os.X_OK):
             raise UserError(f"file={file}: {place}: no permission to write there: name another place")
     if form == "onnx" and any(find_spec(package) is None for package in _PACKAGES):

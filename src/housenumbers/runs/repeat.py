@@ -36,7 +36,7 @@ def repeat(path: Path, overrides: Sequence[str]) -> int:
     first = RunFolder(path)
     config = first.config(overrides)
     if first.status() != "completed":
-        raise UserError(f"{path}: this run is {first.status()}: only a completed run can be compared with")
+        raise UserError(f"{path}: this run is {first.status()}: only a completed run can be repeated")
     check_before_run(config)
     with deferred_signals():  # as in train.py
         from housenumbers.runs.run import run
@@ -57,7 +57,7 @@ def _compare(first: RunFolder, second: RunFolder) -> int:
     if isinstance(before, Mapping):
         differing += [key for key in before | after if before.get(key) != after.get(key)]
     elif "arithmetic" not in old:
-        differing.append("settings of the arithmetic, perhaps, which the older record does not hold")
+        differing.append("perhaps arithmetic settings, which the older record does not hold")
     if old.get("conditions_mixed"):
         differing.append("conditions before and after it was resumed")
     if old["weights_sha256"] == new["weights_sha256"]:

@@ -34,7 +34,7 @@ def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device
             raise UserError(removal_message(folder.last) or lost)
         return {}
     if not folder.last.exists():  # for example an unmounted volume: the run must not restart
-        raise UserError(f"{folder.last}: a link to {folder.last.readlink()}, where nothing is: bring that back")
+        raise UserError(f"{folder.last}: a link to {folder.last.readlink()}, which does not exist: restore it")
     run_id = folder.record().get("run_id")
     try:
         last = load_checkpoint(folder.last, device)

@@ -23,14 +23,14 @@ _ADVICE = {
         "ENXIO",
         "ENODEV",
         "EREMOTEIO",
-    ): "the disk, or the connection to it, fails: check it, and copy what is there",
+    ): "the disk or its connection fails: check it, and back up its files",
     ("ESTALE", "ENOTCONN", "ENOLINK", "EHOSTDOWN", "ETIMEDOUT"): "the network folder is gone: mount it again",
     ("ENAMETOOLONG",): "choose a shorter name",
-    ("ELOOP",): "a link leads back to itself: mend it",
-    ("EBUSY", "ETXTBSY"): "another program uses it: end that first",
+    ("ELOOP",): "a link refers to itself: correct it",
+    ("EBUSY", "ETXTBSY"): "another program uses it: end that program first",
     ("ENOMEM",): "free some memory",
-    ("EEXIST", "ENOTDIR"): "move away the file, or link that leads nowhere, in the place of a folder",
-    ("EISDIR",): "move away the folder that is in the place of a file",
+    ("EEXIST", "ENOTDIR"): "a file or a broken link is where a folder has to be: move it away",
+    ("EISDIR",): "a folder is where a file has to be: move it away",
 }
 _ADVICE_BY_NUMBER = {
     getattr(errno, name): advice for names, advice in _ADVICE.items() for name in names if hasattr(errno, name)
@@ -59,7 +59,7 @@ def os_error_message(error: OSError) -> str | None:
     if error.errno == errno.ENOENT and not _working_folder_exists():
         return "the working folder no longer exists: change into one that does"
     if error.errno == errno.ENOENT and _is_of_mkdir(error) and Path(str(place)).parent.is_dir():  # such as in /proc
-        return f"{place}: {error.strerror}: this file system takes no folder: choose another place"
+        return f"{place}: {error.strerror}: this file system allows no new folder: choose another place"
     advice = _ADVICE_BY_NUMBER.get(error.errno or 0)
     if advice is None or (place is None and error.errno not in _NO_FILE_NEEDED):
         return None

@@ -51,7 +51,7 @@ def _acquire(lock: FileLock, heartbeat: Path, task: str) -> bool:
             is_logged = True
         if now - changed > _TIMEOUT:
             log.warning(
-                "%s: the process that holds this lock has shown no sign of life for %.0f s: going on without it",
+                "%s: the process that holds this lock has sent no heartbeat for %.0f s: going on without the lock",
                 lock.lock_file, _TIMEOUT,
             )  # fmt: skip
             return False

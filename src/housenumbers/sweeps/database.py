@@ -21,12 +21,12 @@ from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, MISSED_HEARTBEATS
 
 # The remedy for each text in the database's error message.
 _REMEDIES = {
-    "not a database": "restore it from a backup, or name a file of SQLite's (a journal file is none)",
+    "not a database": "restore it from a backup, or name a database file of SQLite (a journal is another file)",
     "malformed": "restore it from a backup",
     "no such": "restore it from a backup",  # table or column
     "is full": "make room",
     "No space": "make room",
-    "disk I/O": "make room, or mend the disk",
+    "disk I/O": "make room, or repair the disk",
     "locked": "end the process that holds it",
     "readonly": "permit writing there",
     "unable to open": "permit reading and writing there, or correct the path",
@@ -68,7 +68,7 @@ def open_storage(
                     skip_table_creation=state is _State.READY,  # else Optuna would alter tables of another version
                 )
         except (ArgumentError, ValueError):  # ValueError: the port is not a number
-            raise UserError(f"{name}: not a URL: write postgresql://USER@HOST/DATABASE, say") from None
+            raise UserError(f"{name}: not a URL: write for example postgresql://USER@HOST/DATABASE") from None
         except ImportError:
             raise UserError(f"{name}: the driver is missing: for PostgreSQL {pip_install('postgres')}") from None
         except RuntimeError as error:

@@ -24,7 +24,7 @@ def one_line_study_errors(name: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{name}: holds what cannot be read ({reason}): restore it from a backup") from None
+        raise UserError(f"{name}: holds invalid values ({reason}): restore it from a backup") from None
 
 
 def read_trials(study: optuna.Study) -> list[FrozenTrial]:

@@ -91,7 +91,7 @@ class Sweep:
         typed = {word.partition("=")[0] for word in arguments}
         notes = [drop_unknown_keys(space, composed, typed)] if params.from_file else []
         if not space.keys():
-            raise UserError("nothing to search: give at least one range, optimizer.lr=interval(0.001,0.01) say")
+            raise UserError("nothing to search: give at least one range, such as optimizer.lr=interval(0.001,0.01)")
         config = self._trial_config(composed)
         check_ranges(space, config)
         notes.append(unused_step_lr_parameters(space, config))
@@ -164,8 +164,8 @@ class Sweep:
             exists = name in optuna.get_all_study_names(storage)
         if has_trials and not exists:
             raise UserError(
-                f"{self._folder}: holds trials of a study that is gone or has another name: move it away, or choose "
-                "another hydra.sweeper.study_name"
+                f"{self._folder}: holds trials of a study that no longer exists or has another name: move it away, or "
+                "choose another hydra.sweeper.study_name"
             )
         study, is_new = open_study(name, storage, config.objectives, fixed, space)
         study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_OF_THE_SWEEP)])

@@ -70,8 +70,8 @@ def unused_step_lr_parameters(space: Space, config: TrainConfig) -> str | None:
         return None
     remedy = f'narrow it: "scheduler.step_size=range(1,{config.epochs})"' if config.epochs > 1 else "pin them"
     return (
-        f"searched in vain: {', '.join(searched)}: the learning rate changes after {plural(round(first), 'epoch')} "
-        f"at the earliest, and epochs={config.epochs}: {remedy}, or raise epochs"
+        f"searched without effect: {', '.join(searched)}: the learning rate changes after "
+        f"{plural(round(first), 'epoch')} at the earliest, and epochs={config.epochs}: {remedy}, or raise epochs"
     )
 
 

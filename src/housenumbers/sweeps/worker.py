@@ -229,7 +229,7 @@ def move_aside(folder: Path) -> None:
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if RunFolder(folder).status() == "running":
-        raise UserError(f"{folder}: another process is at work there: end it, or wait for its end")
+        raise UserError(f"{folder}: another process uses it: end that process, or wait")
     aside = next(path for index in count(1) if not (path := folder.with_name(f"{folder.name}_old{index}")).exists())
     folder.rename(aside)
     message = f"{folder}: held a trial that the study does not know, as after study.db was restored: now {aside}"

@@ -34,7 +34,7 @@ class LoggersAndCallbacks:
         }
         for key, callback in self._callbacks.items():
             if not callable(callback):
-                raise UserError(f"{key}: gives a {type(callback).__name__}, which cannot be called with a record")
+                raise UserError(f"{key}: returns a {type(callback).__name__}, which cannot be called with a record")
 
     def __enter__(self) -> "LoggersAndCallbacks":
         return self

@@ -30,11 +30,11 @@ def delete_runs(runs: Sequence[Mapping[str, Any]], confirmed: bool) -> list[Path
 
 def _check(folder: Path, run: Mapping[str, Any]) -> None:
     if run["status"] == "running":
-        raise UserError(f"{folder}: is running: end it first, or leave it out: status=completed, say")
+        raise UserError(f"{folder}: is running: end it first, or leave it out, for example by status=completed")
     if run["status"] == "unreadable":
-        raise UserError(f"{folder}: cannot be read ({run['error']}): leave it out: status=completed, say")
+        raise UserError(f"{folder}: cannot be read ({run['error']}): leave it out, for example by status=completed")
     if run.get("trial") is not None or (folder.parent / "study.db").exists():  # a damaged record does not say
-        raise UserError(f"{folder}: a trial of a study, which would miss it: delete the whole sweep's folder instead")
+        raise UserError(f"{folder}: a trial of a study, which needs it: delete the whole sweep's folder instead")
     if others := [file.parent for file in folder.rglob("run.json") if file.parent != folder]:
         raise UserError(f"{folder}: holds another run, {others[0]}: delete it by hand")
 
@@ -44,6 +44,8 @@ def _confirm(folders: Sequence[Path]) -> bool:
     for folder in folders:
         print(folder, file=sys.stderr)
     if not sys.stdin.isatty():
-        raise UserError(f"delete=true: nobody to ask whether {plural(len(folders), 'run')} may go: add yes=true")
+        raise UserError(
+            f"delete=true: no terminal to ask whether {plural(len(folders), 'run')} may be deleted: add yes=true"
+        )
     print(f"Delete {plural(len(folders), 'folder')} with all files? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -59,7 +59,7 @@ class RunFolder:
         except FileNotFoundError:
             return {}
         except NotADirectoryError:
-            raise UserError(f"{self.path}: a file where a run's folder is meant: name the folder of the run") from None
+            raise UserError(f"{self.path}: a file, not a run's folder: name the folder of the run") from None
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.record_file}: damaged ({error}): restore it from a backup") from None
         return check_record(record, str(self.record_file))
@@ -92,7 +92,7 @@ class RunFolder:
             go_on = f"go on with it by resume={self.path}, or choose another folder"
             raise UserError(f"{self.path}: holds a run already: {go_on}")
         if event_files := list_event_files(self.path):
-            raise UserError(f"{event_files[0]}: is of another program, and would be replaced: choose another folder")
+            raise UserError(f"{event_files[0]}: is from another program, and would be replaced: choose another folder")
 
     def has_run_of(self, config: TrainConfig) -> bool:
         """Whether the folder holds a run of this configuration, finished or not.
@@ -134,7 +134,7 @@ class RunFolder:
         try:
             records = [json.loads(line) for line in read_text(self.metrics_file).splitlines()]
         except FileNotFoundError:
-            raise UserError(f"{self.metrics_file}: no such file: this run has no whole epoch yet") from None
+            raise UserError(f"{self.metrics_file}: no such file: this run has not completed an epoch yet") from None
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.metrics_file}: damaged ({error}): restore it from a backup") from None
         return checked_history(records, str(self.metrics_file))
@@ -173,7 +173,7 @@ class RunFolder:
         try:
             lock.acquire(timeout=2)
         except Timeout:
-            raise UserError(f"{self.path}: another process is at work on this run: wait for it to end") from None
+            raise UserError(f"{self.path}: another process uses this run: wait for it to end") from None
         except OSError as error:
             error.filename = str(self.path)  # users do not know the lock file, and some errors name no file
             raise

@@ -49,13 +49,13 @@ def build_optimizer(option: Any, model: nn.Module, device: torch.device) -> Opti
     params: list[Any] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if ratio != 1:
         if "lr" not in arguments:
-            raise UserError(f"optimizer.backbone_lr_ratio={ratio}: is a part of optimizer.lr: give that, too")
+            raise UserError(f"optimizer.backbone_lr_ratio={ratio}: is a fraction of optimizer.lr: set that, too")
         head = {id(parameter) for parameter in classifier_head(model).parameters()}
         groups = [[p for p in params if id(p) in head], [p for p in params if id(p) not in head]]
         params = [{"params": groups[0]}, {"params": groups[1], "lr": ratio * arguments["lr"]}]
     optimizer = _made("optimizer", arguments, Optimizer, params=params, **more)
     if isinstance(optimizer, torch.optim.LBFGS):
-        raise UserError("optimizer: LBFGS computes the loss anew within a step, which the loop does not: take another")
+        raise UserError("optimizer: LBFGS needs a closure, which the loop does not pass: choose another optimizer")
     return optimizer
 
 
@@ -84,7 +84,7 @@ def classifier_head(model: nn.Module) -> nn.Module:
     """The model's last layer. Raises UserError where the model does not name it."""
     head = getattr(model, "head", None)
     if not isinstance(head, nn.Module):
-        raise UserError(f"model: {type(model).__name__} names no `head`, its last layer, which transfer learning needs")
+        raise UserError(f"model: {type(model).__name__} has no `head`, its last layer, which transfer learning needs")
     return head
 
 
@@ -108,7 +108,9 @@ def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_ep
         first_lr = optimizer.param_groups[0]["lr"]
         arguments["max_lr"] = [arguments["max_lr"] * group["lr"] / first_lr for group in optimizer.param_groups]
     if arguments.get("total_steps", intervals) < intervals:
-        raise UserError(f"scheduler.total_steps={arguments['total_steps']}: this run has {intervals}: null takes them")
+        raise UserError(
+            f"scheduler.total_steps={arguments['total_steps']}: this run has {intervals}: null means all of them"
+        )
     try:
         scheduler = _made("scheduler", arguments, LRScheduler, optimizer=optimizer)
     except ZeroDivisionError:
@@ -125,6 +127,7 @@ def _made(group: str, arguments: dict[str, Any], kind: type[Made], **more: Any) 
     built = instantiate_target(group, arguments, **more)
     if not isinstance(built, kind):
         raise UserError(
-            f"{group}: {arguments['_target_']}: gives a {type(built).__name__}, no {kind.__name__}: name another target"
+            f"{group}: {arguments['_target_']}: returns a {type(built).__name__}, not a {kind.__name__}: "
+            "name another target"
         )
     return built

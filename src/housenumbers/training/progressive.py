@@ -58,8 +58,8 @@ def check_batch_shapes(config: TrainConfig, model: nn.Module, images: Tensor) ->
         if "more than 1 value per channel" not in str(error):
             raise
         raise UserError(
-            f"data.batch_size={config.data.batch_size}: leaves {len(images)} at a time now and then, too few for "
-            "batch norms where this model has shrunk images to one place: choose another, or a larger input_size"
+            f"data.batch_size={config.data.batch_size}: leaves a (micro-)batch of {len(images)}, too few for the "
+            "batch norms of this model, which shrinks images to one pixel: choose another size, or a larger input_size"
         ) from None
 
 

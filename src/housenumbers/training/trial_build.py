@@ -70,7 +70,7 @@ def _step(optimizer: Optimizer) -> None:
     except (RuntimeError, TypeError, ValueError, ArithmeticError, AssertionError) as error:
         if isinstance(error, TypeError) and "closure" in str(error):
             raise UserError(
-                f"optimizer: {name}: its step needs a closure, which the loop does not pass: take another"
+                f"optimizer: {name}: its step needs a closure, which the loop does not pass: choose another"
             ) from None
         if is_out_of_memory(error) or not type_name(optimizer).startswith("torch.optim."):
             raise
