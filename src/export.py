@@ -19,7 +19,7 @@ class Arguments:
     python src/export.py run=best format=weights     model.pt, a small checkpoint (float16) for this project's run=
     python src/export.py run=FOLDER file=digits.onnx where it goes; a folder that is not there is made, and named
 
-    run=last|best|NAME|FOLDER|FILE   which model, said on standard error; last is the newest completed run. Without it
+    run=last|best|NAME|FOLDER|FILE   which model, named on standard error; last is the newest completed run. Without it
                                      pretrained_digits, which comes with the code; there is pretrained_numbers, too
     threads=, data.root=FOLDER, data.cache= and data.verify= replace the run's own
     Images, uint8 [N, 3, 32, 32] RGB, go in; calibrated probabilities [N, 10] come out. The file is loaded again and

@@ -19,7 +19,7 @@ class Arguments:
     python src/predict.py run=best 'images=**/*.jpg'            a pattern, by a model of yours
     find . -name '*.png' | python src/predict.py images=-       paths from standard input, one on each line
 
-    run=last|best|NAME|FOLDER|FILE   which model, said on standard error; last is the newest completed run. Without it
+    run=last|best|NAME|FOLDER|FILE   which model, named on standard error; last is the newest completed run. Without it
                                      pretrained_digits, which comes with the code, trained on rendered images alone
     format=table|jsonl|csv           for people, or for programs: file, label, confidence and ten probabilities
     device=, threads=                replace the run's own; without threads= one thread labels up to eight images

@@ -20,7 +20,7 @@ class Arguments:
     python src/read.py run=last 'images=**/*.jpg'              a pattern, by a model of yours
     find . -name '*.png' | python src/read.py images=-         paths from standard input, one on each line
 
-    run=last|best|NAME|FOLDER|FILE   which model, said on standard error; last is the newest completed run. Without it
+    run=last|best|NAME|FOLDER|FILE   which model, named on standard error; last is the newest completed run. Without it
                                      pretrained_numbers, which comes with the code, trained on rendered images alone
     format=table|jsonl|csv           for people, or for programs: file, number, confidence, and that of each digit
     min_confidence=0.9               leaves a number empty that is less sure

@@ -91,7 +91,7 @@ def check_separate(texts: Iterable[str], others: Iterable[str]) -> None:
 
 
 def split_words(text: str) -> list[str]:
-    """Splits at spaces, but for those in quotes and brackets."""
+    """Splits at the spaces outside quotes and brackets."""
     words, word, open_brackets, quote = [], "", "", ""
     letters = iter(text)
     for letter in letters:

@@ -35,7 +35,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def without_added_keys(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys without those that earlier versions did not have, where they say the same as earlier versions."""
+    """The dotted keys, except those in _ADDED whose value means the same as their absence."""
     return {key: value for key, value in flat.items() if key not in _ADDED or value != _ADDED[key]}
 
 

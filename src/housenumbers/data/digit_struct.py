@@ -1,4 +1,4 @@
-"""Reads SVHN's `digitStruct.mat`, which say where the digits of a folder of photos are. Needs h5py."""
+"""Reads SVHN's `digitStruct.mat`: the boxes of the digits in a folder of photos. Needs h5py."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,8 +23,8 @@ def read_digit_struct(path: Path) -> DigitStruct:
     """The content of a file, of 33,402 photos in half a minute. Shows a progress bar.
 
     MATLAB 7.3's layout: the photo's name as characters, and one group for each photo, whose fields hold the value of
-    its only digit, or else references to one value for each. All calls are of h5py's low level and say the types, since
-    its objects, and the types that it derives, take minutes for hundreds of thousands of values.
+    its only digit, or else references to one value for each. Uses h5py's low-level calls with
+    explicit types: its objects, and the types that it derives, take minutes for hundreds of thousands of values.
 
     Raises UserError where the file is not such a file, or h5py is not installed.
     """

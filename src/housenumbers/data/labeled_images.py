@@ -26,7 +26,7 @@ class LabeledImages(NamedTuple):
         return LabeledImages(self.images[indices], self.labels[indices])
 
     def split(self, *parts: Tensor) -> list["LabeledImages"]:
-        """The subset of each of the `parts`, tensors of different indices. The images are lost: do not use them again.
+        """The subset of each of the `parts`, disjoint tensors of indices. Overwrites the images: do not use them again.
 
         The subsets share the memory of the images, which are brought into their order, a slice of each image at a time:
         copies would need twice the memory. Few indices are copied, so that the memory of the others is freed.

@@ -12,10 +12,10 @@ _MAX_OVERSHOOT = 10  # crops of a class
 
 
 def photo_split(labels: Tensor, photos: Tensor, val_fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Stratified indices for training and validation, sorted, of which no photo is on both sides.
+    """Sorted, stratified indices for training and validation. No photo is on both sides.
 
     Validation gets `round(val_fraction * N)` crops, each class its share of them to within a crop, and photos of each
-    size their share. Too few photos with a single crop may leave a class some crops from its share.
+    size their share. Where few photos have a single crop, a class may miss its share by some crops.
 
     The smaller side is filled with photos in random order, the largest first, as long as they fit. On the 73,257 crops
     of SVHN's training part this is as exact as scikit-learn's `StratifiedGroupKFold`, which takes sixty times as long

@@ -1,8 +1,7 @@
 """The photo that every official crop of SVHN was cut from, and its box there, from a table in the package.
 
-The table holds what SVHN's own `digitStruct.mat` say of the photos of the training and the test part (Netzer et al.
-2011, http://ufldl.stanford.edu/housenumbers/). `benchmarks/photo_table.py` makes it of them. Of extra crops nothing is
-known.
+The table holds the content of SVHN's own `digitStruct.mat` for the training and the test part (Netzer et al. 2011,
+http://ufldl.stanford.edu/housenumbers/). `benchmarks/photo_table.py` makes it. The photos of extra crops are not known.
 """
 
 import hashlib

@@ -19,7 +19,7 @@ from housenumbers.tracking.record_validation import is_number
 _STRIDE = 7  # coprime with 2, 5 and 10 views; of ten, the first five are each shift once, in turns inverted
 _SAFETY = 1.5  # a factor of the threshold that would have been enough for the images it was chosen on
 _ALLOWED = 2e-4  # the fraction of these images whose label may differ
-_FEW = 10  # labels that other views change: fewer tell too little about the largest margin that they change
+_FEW = 10  # labels that other views change: with fewer the largest margin that they change is not known well
 _OF_MEDIAN = 0.5  # of the median margin: the least threshold where there are so few
 _SAMPLE = 500  # training images, where there are no others
 _BATCH = 250  # images that go through the network at once
@@ -29,10 +29,11 @@ _BATCH = 250  # images that go through the network at once
 class StoppingRule:
     """An image gets no further views where the mean logits of its first k views have a large margin.
 
-    The margin is the difference between the two largest logits. It must exceed `threshold`, times the standard error of
-    a mean of k out of all views in relation to that of one view. The mean of an image that stops at the i-th of the
-    `stops` is multiplied by `scales[i]`, which makes it as large as the mean over all views, so that the same
-    temperature fits. It was chosen on `n` images of `part`: validation, or train where there is no validation part.
+    The margin is the difference between the two largest logits. It must exceed `threshold` times the standard error of
+    a mean of k of the views, drawn without replacement, relative to that of one view. The mean of an image that stops
+    at the i-th of the `stops` is multiplied by `scales[i]`, which makes it as large as the mean over all views, so that
+    the same temperature fits. The rule was chosen on `n` images of `part`: validation, or train where there is no
+    validation part.
     """
 
     tta: int

@@ -1,4 +1,4 @@
-"""Metrics of whole numbers, from a reader's logits: `[N, T, 11]`, at each of T places ten digits and the blank.
+"""Metrics of whole numbers, from a reader's logits `[N, T, 11]`: ten digits and the blank at each of T places.
 
 The logits are those of connectionist temporal classification (CTC): a path has one symbol at each place, and its number
 is what is left without repeated symbols and blanks (Graves et al. 2006, doi.org/10.1145/1143844.1143891).
@@ -15,13 +15,13 @@ from housenumbers.metrics.classes import CLASSES
 BLANK = CLASSES  # the last of the symbols
 SYMBOLS = CLASSES + 1
 MAX_DIGITS = 6  # of a number: the most that a photo of SVHN shows
-NO_DIGIT = -1  # in the places behind a number's last digit
+NO_DIGIT = -1  # fills the columns after a number's last digit
 
 
 def negative_log_likelihoods(logits: Tensor, numbers: Tensor, zero_infinity: bool = False) -> Tensor:
-    """Of each image `[N]`, in nats: the probability of its number `[N, L]`, summed over all paths, as -log.
+    """The negative log-likelihood, `[N]` in nats, of each number `[N, L]`: its probability is a sum over all paths.
 
-    Infinite where the number needs more places than there are, or with `zero_infinity` 0, without a gradient.
+    It is infinite for a number that needs more places than there are, or 0 without a gradient with `zero_infinity`.
     Computed on the CPU: torch's CUDA kernel adds gradients in a random order.
     """
     log_probs = logits.float().cpu().log_softmax(dim=2).transpose(0, 1)
@@ -32,7 +32,7 @@ def negative_log_likelihoods(logits: Tensor, numbers: Tensor, zero_infinity: boo
 
 
 def number_lengths(numbers: Tensor) -> Tensor:
-    """The number of digits, `[N]`, of numbers `[N, L]` that have NO_DIGIT behind their last one."""
+    """The number of digits, `[N]`, of numbers `[N, L]` that have NO_DIGIT after their last one."""
     return (numbers != NO_DIGIT).sum(dim=1)
 
 
@@ -48,7 +48,7 @@ def read_numbers(logits: Tensor) -> Tensor:
 
 
 def digit_confidences(logits: Tensor) -> list[list[float]]:
-    """Of each image the probability of each digit that `read_numbers` returns: the largest over the digit's places."""
+    """The probability of each digit that `read_numbers` returns, per image: its maximum over the digit's places."""
     probabilities, symbols = logits.softmax(dim=2).max(dim=2)
     which = _begins_digit(symbols).cumsum(dim=1)
     confidences: list[list[float]] = []
@@ -67,7 +67,7 @@ def number_confidence(logits: Tensor) -> Tensor:
 
 
 def correct_numbers(logits: Tensor, numbers: Tensor) -> Tensor:
-    """Of each image, bool `[N]`: whether all digits are read right, with none left out and none added."""
+    """Whether each number is read without a wrong, missed or added digit, bool `[N]`."""
     read = read_numbers(logits)
     padded = F.pad(numbers, (0, read.shape[1] - numbers.shape[1]), value=NO_DIGIT)
     return (read == padded).all(dim=1)
@@ -84,7 +84,7 @@ def number_scores(logits: Tensor, numbers: Tensor) -> dict[str, Any]:
     `loss` is the mean over the numbers, in nats. `digit_error_rate` is the sum of edit distances (Levenshtein) over the
     number of true digits, null without digits. `accuracy_by_length` is the accuracy of numbers of 0, 1, ... digits, and
     `per_class_accuracy` that of the ten digits, null where there is none. `confusion[i][j]` counts digits i that were
-    read as j, aligned by the least edits; `digits_missed` and `digits_added` have no partner.
+    read as j, aligned by the least edits; `digits_missed` and `digits_added` count the digits without a partner.
     """
     right = correct_numbers(logits, numbers)
     lengths = number_lengths(numbers)
@@ -145,7 +145,7 @@ def aligned(true: str, read: str) -> list[tuple[str | None, str | None]]:
 
 
 def _begins_digit(symbols: Tensor) -> Tensor:
-    """Of each place, bool `[N, T]`: whether a path, `[N, T]`, has a digit there and another symbol before it."""
+    """Whether a digit begins at each place of the paths `[N, T]`, after another symbol. Bool `[N, T]`."""
     begins = torch.ones_like(symbols, dtype=torch.bool)
     begins[:, 1:] = symbols[:, 1:] != symbols[:, :-1]
     return begins & (symbols != BLANK)

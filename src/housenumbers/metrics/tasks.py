@@ -34,9 +34,9 @@ def is_shape_of_logits(shape: torch.Size, labels: Tensor) -> bool:
 
 
 def mean_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """In nats: the mean cross entropy of classes `[N]`, or of their shares `[N, 10]`; or the mean CTC loss of numbers.
+    """The mean loss in nats: cross entropy of classes `[N]` or of their shares `[N, 10]`, or the CTC loss of numbers.
 
-    The second is a mean over numbers, not over digits. A number that needs more places than there are has no loss.
+    The CTC loss is a mean over numbers, not over digits. A number that needs more places than there are has no loss.
     """
     if not are_numbers(logits):
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
@@ -44,7 +44,7 @@ def mean_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> T
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
-    """Whether each prediction is right, bool `[N]`: of a number all its digits."""
+    """Whether each prediction is right, bool `[N]`. A number is right if all its digits are."""
     return correct_numbers(logits, labels) if are_numbers(logits) else logits.argmax(dim=1) == labels
 
 

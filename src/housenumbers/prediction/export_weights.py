@@ -70,7 +70,7 @@ def small_checkpoint(content: Mapping[str, Any]) -> dict[str, Any]:
     plain["config"] = _without_machine(plain["config"])
     if content.get("record"):
         plain["record"] = {key: value for key, value in content["record"].items() if key != "seconds"}
-    plain = json.loads(json.dumps(plain))  # pickle would tell the same string twice from two equal ones
+    plain = json.loads(json.dumps(plain))  # pickle stores one string used twice differently from two equal ones
     return {**plain, "model": {name: _rounded(tensor) for name, tensor in weights_in(content).items()}}
 
 

@@ -1,7 +1,7 @@
-"""Looks for the house number in a photo: reads bands of it at several scales, and takes what many of them agree on.
+"""Finds the house number in a photo: reads bands of it at several scales, and takes the number that most agree on.
 
-The reader of cut numbers also reads digits into window bars and leaves, and is sure of them now and then. But it reads
-a real number in most of the bands about it, the same each time.
+The reader sometimes reads digits in window bars and leaves, with a high confidence. But it reads a real number in most
+of the bands around it, and the same one each time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ from housenumbers.prediction.read_numbers import Reading, read_images, rounded
 from housenumbers.runtime.files import open_file
 
 _LARGEST = 640 * 480  # pixels of a photo: larger ones are shrunk
-_LOWEST = 22  # pixels of a photo so shrunk: the height of the lowest bands, for digits from 16 pixels on
+_LOWEST = 22  # pixels of the shrunk photo: the height of the lowest bands, for digits of 16 pixels or more
 _TOO_LOW = 8  # pixels: no digits are read in lower photos
 _STEP = 2**0.5  # from one band's height to the next
 _NARROW = 2  # times as high as wide: narrower bands show no number
@@ -46,10 +46,10 @@ _APART_IOU = 0.05  # the largest IoU of two numbers that both may be in the phot
 # The digits within the box that a band shows, as means of rendered scenes, in heights of the band: what they take of
 # the height, and how far they go beyond the first and the last place with a digit.
 _DIGITS, _BEFORE, _BEHIND = 0.65, 0.16, 0.07
-_TRIED = 12  # numbers that are cut out
+_TRIED = 12  # candidates that are cut out and read again
 _CUTS = [(height, shift) for height in (1.1, 1.3, 1.55) for shift in (-0.1, 0.1)]  # in heights of the digits
 _MARGIN = 0.2  # of a cut, on both sides, in heights of the digits
-_FOR_NONE = 2.0  # votes for there being no number; the confidence of rendered scenes is right with as many
+_FOR_NONE = 2.0  # votes for no number: with them the confidence is calibrated on rendered scenes
 _SURE = 0.5  # a number that is less probable than none is not reported
 
 
@@ -122,9 +122,9 @@ def find_files(
 def find_number(trained: TrainedModel, photo: Photo) -> Reading:
     """The number that a photo shows, and its box in the file's pixels.
 
-    The confidence is the mean probability of the number in several cuts about it, times its share of the votes: beside
-    those of the next best number elsewhere, and some for there being none. Where it is below one half, the number is
-    left empty, without a box.
+    The confidence is the mean probability of the number in several cuts around it, times its share of the votes. The
+    other votes are those of the best candidate elsewhere, and some for no number. Where the confidence is below one
+    half, the number is empty, without a box.
     """
     tried = candidates(detect(trained, photo.pixels))[:_TRIED]
     if not tried:

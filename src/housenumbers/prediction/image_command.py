@@ -14,7 +14,7 @@ from housenumbers.runtime.errors import UserError
 if TYPE_CHECKING:
     from housenumbers.evaluation.trained_model import TrainedModel
 
-_FEW = 8  # images that one thread labels as soon as several do, and far sooner where another process is busy
+_FEW = 8  # images: one thread labels them as fast as several, and much faster where another process is busy
 
 
 class ImageCommand:

@@ -26,7 +26,7 @@ class Reading(NamedTuple):
     """What the model reads in one file."""
 
     file: str
-    number: str  # empty where there is none, or none that is sure enough
+    number: str  # empty where there is none, or its confidence is too low
     confidence: float  # the probability of this number; of an empty one, that there is a number after all
     digits: list[float]  # the probability of each digit
     box: tuple[int, int, int, int] | None = None  # left, top, width and height in the photo, where it was looked for

@@ -1,1 +1,1 @@
-"""Pages for looking instead of reading: what a data set holds, what a run learnt, in what runs differ."""
+"""Pages about a data set, about a run, and about the differences between runs."""

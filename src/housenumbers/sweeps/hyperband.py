@@ -11,15 +11,15 @@ from optuna.trial import FrozenTrial
 class SeededHyperbandPruner(HyperbandPruner):
     """Optuna's Hyperband (Li et al. 2018, arXiv:1603.06560), repeatable in a study of any name.
 
-    Optuna chooses a trial's bracket by a hash of the study's name and the trial's number. Here the seed takes the
-    name's part. A trial that continues an interrupted one has its bracket, and later trials have the brackets that they
+    Optuna chooses a trial's bracket by a hash of the study's name and the trial's number. Here the seed replaces the
+    name. A trial that continues an interrupted one has its bracket, and later trials have the brackets that they
     would have without the interruption.
     """
 
     def __init__(self, seed: int | None, **options: Any) -> None:
         super().__init__(**options)
         self._seed = seed
-        self._places: list[int] = []  # by trial number; immutable, since what a trial continues is
+        self._places: list[int] = []  # by trial number; entries never change
 
     def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
         seeded: Any = SimpleNamespace(study_name=f"seed {self._seed}")

@@ -20,7 +20,7 @@ def remove_unneeded_checkpoints(study: optuna.Study, folder: Path, keep: str) ->
     """Removes the checkpoints that `keep`, one of KEEP, does not keep, of the trials in the sweep's `folder`.
 
     Several workers may call this at the same time, and with an older view of the study: a trial that is not among the
-    best never is later, and one that has ended never goes on.
+    best never becomes one of them, and a trial that has ended never continues.
     """
     if keep == "all":
         return
@@ -54,7 +54,7 @@ def _has_ended(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
 
 
 def _is_free(run: RunFolder) -> bool:
-    """Whether no process is at work in the folder. One that was taken for dead may be."""
+    """Whether no process uses the folder. A process that was taken for dead may still use it."""
     try:
         return run.status() != "running"
     except UserError:  # its record is damaged

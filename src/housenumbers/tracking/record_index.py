@@ -1,4 +1,4 @@
-"""The records of many runs, kept in one file beside the runs, so that a second look need not read each `run.json`.
+"""The records of many runs, kept in one file beside the runs, so that later calls need not read each `run.json`.
 
 The file is a copy that nothing depends on: a record in it counts only while the `run.json` that it was read from is
 unchanged, and without the file, or with a damaged one, every `run.json` is read.
@@ -18,7 +18,7 @@ from housenumbers.runtime.files import open_file, write_atomically
 from housenumbers.tracking import record_validation
 
 FILE = ".run_index"
-_WORTHWHILE = 200  # so many records read anew; fewer are read again as fast as the file is written
+_WORTHWHILE = 200  # new records for which the file is written; fewer are read as fast as they are written
 _SETTLED = 2.0  # seconds; a file may change twice within one step of its time stamp
 _TO_SKIP = (FileNotFoundError, NotADirectoryError, PermissionError)  # vanished, not a folder, or not permitted
 
@@ -32,7 +32,7 @@ class RecordIndex:
         self._home = str(home)
         self._file = home / FILE
         self._old = _read(self._file)
-        self._entries: dict[str, Any] = {}  # those of this look
+        self._entries: dict[str, Any] = {}  # those of this call
         self._new = 0
 
     def get(self, folder: str, stamp: Stamp) -> dict[str, Any] | None:
@@ -51,7 +51,7 @@ class RecordIndex:
             self._new += 1
 
     def save(self) -> None:
-        """Writes the records of this look, if enough of them are new. In a read-only folder does nothing."""
+        """Writes the records of this call if enough of them are new. Does nothing in a read-only folder."""
         if self._new >= _WORTHWHILE:
             with suppress(OSError):
                 write_atomically(self._file, self._write)

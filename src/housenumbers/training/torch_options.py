@@ -1,6 +1,6 @@
 """Checks the options of torch's own optimizers and schedulers against the types that their signatures declare.
 
-torch checks ranges, but few types: it fails in the words of Python, or takes the text "false" for true.
+torch checks ranges, but few types: other values lead to errors of Python, and the text "false" counts as true.
 """
 
 import collections.abc
