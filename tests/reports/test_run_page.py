@@ -18,7 +18,7 @@ from housenumbers.reports.run_page import confidence_verdict
 from housenumbers.runs.run import run
 
 OF_THE_DATA = [
-    "Classes", "Calibration", "The most confident mistakes", "Labels that may be wrong", "What the net looks at",
+    "Classes", "Calibration", "The most confident mistakes", "Labels that may be wrong", "What the model looks at",
 ]  # fmt: skip
 OF_THE_FOLDER = ["Curves", "Time", "Do it again", "Settings", "Environment"]
 

@@ -1,4 +1,4 @@
-"""Calibration: the reliability of a net's probabilities, and a temperature fitted on validation crops to improve it."""
+"""Calibration: the reliability of a model's probabilities, and a temperature, fitted on validation crops, for them."""
 
 import math
 from collections.abc import Mapping
@@ -41,14 +41,14 @@ def reliability(logits: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
 
 
 def probabilities(logits: Tensor, temperature: float) -> Tensor:
-    """`softmax(logits / temperature)` over the last dimension. Values above 1 make the net less confident."""
+    """`softmax(logits / temperature)` over the last dimension. Values above 1 make the model less confident."""
     return (logits / temperature).softmax(dim=-1)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature, from 0.05 to 20, with the least mean loss: the cross entropy, or the CTC loss of numbers.
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2. The net must
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2. The model must
     not have been trained on these images. Raises ValueError where there are none, or where logits are not finite, or
     are probabilities or votes.
     """

@@ -1,4 +1,4 @@
-"""The figure of a net on corrupted images: accuracy over strength, and an example image at each strength."""
+"""The figure of a model on corrupted images: accuracy over strength, and an example image at each strength."""
 
 from collections.abc import Mapping
 from typing import Any

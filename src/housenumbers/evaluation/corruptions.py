@@ -1,4 +1,4 @@
-"""Corruptions of images by kind and strength, equal for every net: noise, blur, light, position.
+"""Corruptions of images by kind and strength, equal for every model: noise, blur, light, position.
 
 The first seven kinds and their amounts equal CIFAR-10-C, which is ImageNet-C for 32x32 pixels: Hendrycks and
 Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", arXiv:1903.12261, and
@@ -28,7 +28,7 @@ def corrupt(images: Tensor, kind: str, strength: int, first: int = 0) -> Tensor:
     """Images, uint8 `[N, 3, H, W]` on the CPU, corrupted by one of KINDS; `strength` is 1 to 5, or 0 for none.
 
     The random numbers of an image are a pure function of the kind and the image's index in the whole part, where
-    `first` is the index of `images[0]`. So they do not depend on the other images, and every net gets the same images.
+    `first` is the index of `images[0]`. So they depend on no other image, and every model gets the same images.
     All strengths start with the same random numbers: for example, all rotate an image in the same direction.
     """
     if strength == 0:

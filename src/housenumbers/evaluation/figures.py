@@ -69,7 +69,7 @@ def overlaid_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], key: s
 
 
 def reliability_diagram(bins: Reliability, color: str, title: str) -> Figure:
-    """Accuracy over confidence, on the diagonal for a calibrated net. Below it, the number of images."""
+    """Accuracy over confidence, on the diagonal for a calibrated model. Below it, the number of images."""
     figure = Figure(figsize=(6.4, 5.2))
     axes = figure.add_axes((0.13, 0.4, 0.83, 0.46))
     edges = np.linspace(0, 1, len(bins.counts) + 1)

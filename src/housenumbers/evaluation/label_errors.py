@@ -5,12 +5,12 @@ from torch import Tensor
 
 
 def likely_label_errors(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The indices `[M]` of images whose label the net contradicts with confidence, and the label it suggests `[M]`.
+    """The indices `[M]` of images whose label the model contradicts with confidence, and the label it suggests `[M]`.
 
     Confident learning (Northcutt et al. 2021, arXiv:1911.00068): a class's threshold is its mean probability over the
     images with this label. An image is suspected if, among the classes whose threshold its probability reaches, the
     most probable one is not its label. Images with the least probability for their label (self-confidence) come first.
-    The net must not have been trained on these images.
+    The model must not have been trained on these images.
     """
     probabilities = logits.double().softmax(dim=1)
     self_confidence = probabilities.gather(1, labels[:, None]).view(-1)

@@ -1,4 +1,4 @@
-"""Occlusion maps: how much worse a net does with a square of the image covered."""
+"""Occlusion maps: how much worse a model does with a square of the image covered."""
 
 from collections.abc import Callable
 

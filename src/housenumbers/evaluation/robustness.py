@@ -1,4 +1,4 @@
-"""The accuracy of a trained net on corrupted images."""
+"""The accuracy of a trained model on corrupted images."""
 
 import json
 import logging

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class McNemar(NamedTuple):
-    """The numbers of images that only the first and only the second of two nets gets right, and the p-value."""
+    """The numbers of images that only the first and only the second of two models gets right, and the p-value."""
 
     only_first: int
     only_second: int
@@ -15,10 +15,10 @@ class McNemar(NamedTuple):
 
 
 def mcnemar(first: Tensor, second: Tensor) -> McNemar:
-    """McNemar's test (1947), exact and two-sided, from the images that each net gets right, bool `[N]`.
+    """McNemar's test (1947), exact and two-sided, from the images that each model gets right, bool `[N]`.
 
     If both are equally good, an image that only one gets right belongs to either with probability 1/2. p is 1 where
-    there is none. The test compares these two nets, not nets trained with other seeds.
+    there is none. The test compares these two models, not models trained with other seeds.
     """
     from scipy.stats import binomtest  # imported here: it takes half a second
 

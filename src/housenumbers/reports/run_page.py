@@ -165,9 +165,9 @@ def confidence_verdict(confidence: float, interval: tuple[float, float]) -> str:
     if interval[0] <= confidence <= interval[1]:
         return "inside that interval, so that no difference between confidence and accuracy is shown"
     return (
-        "above that interval: the net is overconfident"
+        "above that interval: the model is overconfident"
         if confidence > interval[1]
-        else ("below that interval: the net is underconfident")
+        else ("below that interval: the model is underconfident")
     )
 
 
