@@ -7,11 +7,11 @@ from pathlib import Path
 from omegaconf import MISSING
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.conf_folder import CONF
 from housenumbers.config.constraints import Count
 from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.installation import CONF
 from housenumbers.runtime.text import plural
 
 

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_data
-from housenumbers.config.conf_folder import CONF
 from housenumbers.config.schema import SCORES
 from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.installation import CONF
 
 
 @dataclass

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_data
-from housenumbers.config.conf_folder import CONF
 from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.installation import CONF
 
 
 @dataclass

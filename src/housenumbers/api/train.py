@@ -14,7 +14,6 @@ from omegaconf import open_dict, read_write
 
 from housenumbers.api.run import Run
 from housenumbers.config.compose import compose_config, one_line_hydra_errors, quote_paths
-from housenumbers.config.conf_folder import CONF
 from housenumbers.config.overrides import check_arguments
 from housenumbers.config.schema import TrainConfig, register_schemas
 from housenumbers.config.validate import validate_composed
@@ -23,7 +22,7 @@ from housenumbers.reports.after_training import page_after_resume, page_after_tr
 from housenumbers.runs.resume import resume as resume_run
 from housenumbers.runs.run import run as run_training
 from housenumbers.runtime.errors import InputError, UserError
-from housenumbers.runtime.installation import command
+from housenumbers.runtime.installation import CONF, command
 from housenumbers.runtime.signals import raised_as_interrupt
 from housenumbers.tracking.run_folder import RunFolder
 

@@ -11,12 +11,12 @@ from typing import NoReturn
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
-from housenumbers.config.conf_folder import CONF
 from housenumbers.config.messages import unknown_key_message
 from housenumbers.config.paired_values import check_zip, is_zip
 from housenumbers.config.schema import known_keys
 from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.installation import CONF
 
 _VERBS = ("resume", "repeat")
 _NO_OPTION = ("", "null", "none", "true", "false", "yes", "no")

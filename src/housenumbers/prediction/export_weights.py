@@ -10,7 +10,6 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from housenumbers.config.conf_folder import CONF
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics import tasks
@@ -18,7 +17,7 @@ from housenumbers.prediction.export import Exported, check_images, default_file,
 from housenumbers.pretrained import pretrained_name, record_sha256, sha256_of
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_atomically
-from housenumbers.runtime.installation import command
+from housenumbers.runtime.installation import CONF, command
 from housenumbers.runtime.text import plural
 from housenumbers.training.checkpoint import checkpoint_bytes, weights_in
 

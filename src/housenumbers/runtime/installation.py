@@ -6,6 +6,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 # A wheel has conf/ and the commands inside the package (setup.py); the folders around it are then not this project's.
 CHECKOUT: Path | None = None if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
+CONF = (CHECKOUT or _PACKAGE) / "conf"
 
 
 def command(name: str) -> str:
