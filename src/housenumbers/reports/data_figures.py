@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
 from housenumbers.data.defects import single_defects
@@ -13,7 +14,6 @@ from housenumbers.data.glyphs import MARKS, font_files, load_fonts
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.render import render_many
 from housenumbers.data.render_number import render_numbers
-from housenumbers.data.scene import SIZE
 from housenumbers.evaluation.figures import TEST, TRAINING, VALIDATION, integer_ticks, legend_above
 from housenumbers.reports.data_facts import Pair, class_counts, classes_of, grey
 
@@ -53,13 +53,7 @@ def samples(data: LabeledImages, title: str) -> Figure:
         for column, place in enumerate(places[spaced]):
             cell = sheet[row * height : (row + 1) * height, column * width : (column + 1) * width]
             cell.copy_(data.images[place].permute(1, 2, 0))
-    figure = Figure(figsize=(6.4, 4.9))
-    axes = figure.add_axes((0.06, 0.02, 0.92, 0.9))
-    axes.imshow(sheet.numpy())
-    axes.set_yticks([(row + 0.5) * height for row in range(len(rows))], [str(label) for label in rows])
-    axes.set_xticks([])
-    axes.set_title(title)
-    return figure
+    return _sheet(sheet.numpy(), [str(label) for label in rows], title, 4.9, (0.06, 0.02, 0.92, 0.9))
 
 
 def defects(fonts: str, render_seed: int) -> Figure:
@@ -67,13 +61,8 @@ def defects(fonts: str, render_seed: int) -> Figure:
     drawn_fonts = load_fonts(font_files(fonts))
     kinds = single_defects()
     rows = [np.hstack([*render_many((render_seed,), 1.0, drawn_fonts, range(10), kind)]) for kind in kinds.values()]
-    figure = Figure(figsize=(6.4, 10.4))
-    axes = figure.add_axes((0.2, 0.01, 0.79, 0.95))
-    axes.imshow(np.vstack(rows))
-    axes.set_yticks([(row + 0.5) * SIZE for row in range(len(rows))], list(kinds))
-    axes.set_xticks([])
-    axes.set_title("Each kind of defect alone, at difficulty 1")
-    return figure
+    title = "Each kind of defect alone, at difficulty 1"
+    return _sheet(np.vstack(rows), list(kinds), title, 10.4, (0.2, 0.01, 0.79, 0.95))
 
 
 def difficulties(fonts: str, render_seed: int, width: int) -> Figure:
@@ -85,13 +74,8 @@ def difficulties(fonts: str, render_seed: int, width: int) -> Figure:
     for level in levels:
         images = render_numbers((render_seed, 0), level, drawn_fonts, indices, width).images
         rows.append(torch.cat(list(images), dim=2).permute(1, 2, 0))
-    figure = Figure(figsize=(6.4, 1.9))
-    axes = figure.add_axes((0.08, 0.02, 0.91, 0.84))
-    axes.imshow(torch.cat(rows).numpy())
-    axes.set_yticks([(row + 0.5) * SIZE for row in range(len(levels))], [f"{level:g}" for level in levels])
-    axes.set_xticks([])
-    axes.set_title("The same numbers at each difficulty")
-    return figure
+    names = [f"{level:g}" for level in levels]
+    return _sheet(torch.cat(rows).numpy(), names, "The same numbers at each difficulty", 1.9, (0.08, 0.02, 0.91, 0.84))
 
 
 def class_images(mean: Tensor, deviation: Tensor) -> Figure:
@@ -155,6 +139,19 @@ def pairs(found: Sequence[Pair], parts: Mapping[str, LabeledImages]) -> Figure:
         axes.axis("off")
         names = [f"{name} {index}" for name, index in zip(pair.parts, pair.indices, strict=True)]
         axes.set_title(f"{names[0]}, {names[1]}: {pair.similarity:.3f}", fontsize=6, pad=2)
+    return figure
+
+
+def _sheet(
+    pixels: NDArray[np.uint8], names: Sequence[str], title: str, height: float, box: tuple[float, float, float, float]
+) -> Figure:
+    """Rows of images, `[H, W, 3]`, each with its name, in a figure of this height in inches."""
+    figure = Figure(figsize=(6.4, height))
+    axes = figure.add_axes(box)
+    axes.imshow(pixels)
+    axes.set_yticks([(row + 0.5) * len(pixels) / len(names) for row in range(len(names))], names)
+    axes.set_xticks([])
+    axes.set_title(title)
     return figure
 
 
