@@ -31,7 +31,7 @@ from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.run_index import duration
 from housenumbers.tracking.spread import SIGNIFICANT
 
-_LABELS = "ABCDEF"
+_LETTERS = "ABCDEF"
 _PATTERNS, _CROPS = 16, 40  # the maximum numbers shown
 _CURVES = {
     "train_loss": "Training loss (nats)",
@@ -44,9 +44,9 @@ _IN_ANY_CASE = ("name", "seed", "data.split_seed")  # always shown, even if they
 
 @dataclass(frozen=True)
 class _Run:
-    """One of the runs. `label` is its letter on the page."""
+    """One of the runs, and its letter on the page."""
 
-    label: str
+    letter: str
     path: Path
     record: dict[str, Any]
     settings: dict[str, str]
@@ -76,8 +76,8 @@ def write_comparison_page(
     UserError where a run or its checkpoint cannot be read, or the runs' images differ.
     """
     listed = ",".join(map(str, paths))
-    if not 2 <= len(paths) <= len(_LABELS):
-        raise UserError(f"runs=[{listed}]: from 2 to {len(_LABELS)} runs can be compared")
+    if not 2 <= len(paths) <= len(_LETTERS):
+        raise UserError(f"runs=[{listed}]: from 2 to {len(_LETTERS)} runs can be compared")
     if len({path.resolve() for path in paths}) < len(paths):
         raise UserError(f"runs=[{listed}]: the same run twice: name different ones")
     records = [read_run_record(path) for path in paths]
@@ -88,7 +88,7 @@ def write_comparison_page(
         "split": split,
         "crops": len(labels),
         "runs": runs,
-        "colors": dict(zip(_LABELS, figures.RUNS, strict=True)),
+        "colors": dict(zip(_LETTERS, figures.RUNS, strict=True)),
         "table": [_row(run, labels, photos, split) for run in runs],
         "pairs": _pairs(runs, [run.right(labels) for run in runs]),
         "number_pairs": None if photos is None else _pairs(runs, [run.numbers_right(labels, photos) for run in runs]),
@@ -110,7 +110,7 @@ def _scored(
     runs: list[_Run] = []
     common: ScoredPart | None = None
     fingerprint = ""
-    for label, path, record in zip(_LABELS, paths, records, strict=False):
+    for letter, path, record in zip(_LETTERS, paths, records, strict=False):
         folder = RunFolder(path)
         trained = load_trained_model(folder.best, [AT_HAND, *overrides])
         part = load_part(trained, split)
@@ -125,7 +125,7 @@ def _scored(
         settings = as_text(config_to_dict(trained.config))
         logits, _ = trained.predict(part.data)
         runs.append(
-            _Run(label, path, record, settings, folder.history(), trained.parameters, logits, trained.temperature)
+            _Run(letter, path, record, settings, folder.history(), trained.parameters, logits, trained.temperature)
         )
     assert common is not None
     return runs, common
@@ -160,10 +160,10 @@ def _pairs(runs: Sequence[_Run], rights: Sequence[Tensor]) -> list[dict[str, Any
     count = max(1, len(rights[0]))
     rows = []
     for (first, second), test, adjusted in zip(pairs, tests, holm([test.p for test in tests]), strict=True):
-        better = first.label if test.only_first > test.only_second else second.label
+        better = first.letter if test.only_first > test.only_second else second.letter
         rows.append(
             {
-                "pair": f"{first.label}, {second.label}",
+                "pair": f"{first.letter}, {second.letter}",
                 "only_first": test.only_first,
                 "only_second": test.only_second,
                 "difference": f"{100 * (test.only_first - test.only_second) / count:+.2f} points",
@@ -187,7 +187,7 @@ def _differing(runs: Sequence[_Run]) -> list[tuple[str, list[str]]]:
 
 
 def _curves(runs: Sequence[_Run]) -> list[Any]:
-    histories = {run.label: run.history for run in runs}
+    histories = {run.letter: run.history for run in runs}
     return [
         svg(figures.overlaid_curves, histories, key, title)
         for key, title in _CURVES.items()
@@ -221,7 +221,7 @@ def _disagreements(runs: Sequence[_Run], images: Tensor, labels: Tensor) -> list
     for index in in_turn[:_CROPS]:
         predictions: list[Mapping[str, Any]] = [
             {
-                "label": run.label,
+                "letter": run.letter,
                 "right": bool(rights[place, index]),
                 "text": f"{run.logits[index].argmax()}, {percent(float(probabilities[place, index].max()), 0)}",
             }
