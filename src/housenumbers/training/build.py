@@ -27,7 +27,7 @@ def build_model(option: Any, device: torch.device) -> nn.Module:
     arguments = option_dict(option)
     for key in ("name", "pretrained", "freeze"):
         arguments.pop(key, None)
-    model = _made("model", arguments, nn.Module)
+    model = _instantiate("model", arguments, nn.Module)
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -53,7 +53,7 @@ def build_optimizer(option: Any, model: nn.Module, device: torch.device) -> Opti
         head = {id(parameter) for parameter in classifier_head(model).parameters()}
         groups = [[p for p in params if id(p) in head], [p for p in params if id(p) not in head]]
         params = [{"params": groups[0]}, {"params": groups[1], "lr": ratio * arguments["lr"]}]
-    optimizer = _made("optimizer", arguments, Optimizer, params=params, **more)
+    optimizer = _instantiate("optimizer", arguments, Optimizer, params=params, **more)
     if isinstance(optimizer, torch.optim.LBFGS):
         raise UserError("optimizer: LBFGS needs a closure, which the loop does not pass: choose another optimizer")
     return optimizer
@@ -112,7 +112,7 @@ def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_ep
             f"scheduler.total_steps={arguments['total_steps']}: this run has {intervals}: null means all of them"
         )
     try:
-        scheduler = _made("scheduler", arguments, LRScheduler, optimizer=optimizer)
+        scheduler = _instantiate("scheduler", arguments, LRScheduler, optimizer=optimizer)
     except ZeroDivisionError:
         if "pct_start" not in arguments:
             raise UserError(f"scheduler: {arguments['_target_']}: divides by zero with these values") from None
@@ -123,7 +123,7 @@ def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_ep
     return scheduler, "validation" if isinstance(scheduler, ReduceLROnPlateau) else interval
 
 
-def _made(group: str, arguments: dict[str, Any], kind: type[Made], **more: Any) -> Made:
+def _instantiate(group: str, arguments: dict[str, Any], kind: type[Made], **more: Any) -> Made:
     built = instantiate_target(group, arguments, **more)
     if not isinstance(built, kind):
         raise UserError(
