@@ -1,4 +1,4 @@
-"""Whether this code is a checkout or was installed from a wheel, and what a user types in each."""
+"""Whether this code is a checkout or was installed from a wheel, where conf/ is then, and what a user types."""
 
 from pathlib import Path
 
