@@ -11,7 +11,7 @@ from housenumbers.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 
-CLASSES = [str(label) for label in range(10)]
+_CLASS_FOLDERS = [str(label) for label in range(10)]
 _VALIDATION = ("val", "valid", "validation")
 _SPLITS = ("train", *_VALIDATION, "test", "extra")
 _NAMED = 5  # unused files that a message names
@@ -76,7 +76,7 @@ def labelled_files(home: Path) -> list[tuple[Path, int]]:
     Raises UserError where there is a folder 10 with files: in SVHN, 10 is the label of the digit 0.
     """
     _refuse_ten(home)
-    labelled = [(path, label) for label, name in enumerate(CLASSES) for path in list_files(home / name)]
+    labelled = [(path, label) for label, name in enumerate(_CLASS_FOLDERS) for path in list_files(home / name)]
     return sorted(labelled, key=lambda item: (item[0].name, str(item[0])))
 
 
@@ -108,9 +108,9 @@ def log_unused_files(config: DataConfig) -> None:
     else:
         log.warning("%s: every fifth image of a class is the test part; folders train and test decide otherwise", root)
     for home in homes:
-        _warn_of_others(home, CLASSES)
-        empty = [name for name in CLASSES if not any(iter_files(home / name))]
-        if 0 < len(empty) < len(CLASSES):
+        _warn_of_others(home, _CLASS_FOLDERS)
+        empty = [name for name in _CLASS_FOLDERS if not any(iter_files(home / name))]
+        if 0 < len(empty) < len(_CLASS_FOLDERS):
             log.warning("%s: holds no images of %s", home, ", ".join(empty))
 
 
@@ -133,4 +133,4 @@ def _parts_in(root: Path) -> list[str]:
 
 
 def _holds_classes(home: Path) -> bool:
-    return any((home / name).is_dir() for name in CLASSES)
+    return any((home / name).is_dir() for name in _CLASS_FOLDERS)
