@@ -164,11 +164,8 @@ def confidence_verdict(confidence: float, interval: tuple[float, float]) -> str:
     """A verdict on the mean confidence: over- or underconfident only outside the accuracy's interval."""
     if interval[0] <= confidence <= interval[1]:
         return "inside that interval, so that no difference between confidence and accuracy is shown"
-    return (
-        "above that interval: the model is overconfident"
-        if confidence > interval[1]
-        else ("below that interval: the model is underconfident")
-    )
+    above = confidence > interval[1]
+    return f"{'above' if above else 'below'} that interval: the model is {'over' if above else 'under'}confident"
 
 
 def _mistakes(images: Tensor, logits: Tensor, labels: Tensor) -> list[dict[str, Any]]:
