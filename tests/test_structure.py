@@ -15,13 +15,13 @@ PACKAGE = ROOT / "src" / "housenumbers"
 # The packages from the lowest layer up, and which others each may import: only lower ones.
 MAY_IMPORT: dict[str, set[str]] = {
     "runtime": set(),
-    "models": {"runtime"},
     "pretrained": {"runtime"},
+    "models": {"pretrained", "runtime"},
     "metrics": set(),
     "config": {"runtime"},
     "data": {"config", "metrics", "runtime"},
     "tracking": {"config", "pretrained", "runtime"},
-    "training": {"config", "data", "metrics", "models", "runtime", "tracking"},
+    "training": {"config", "data", "metrics", "models", "pretrained", "runtime", "tracking"},
     "preflight": {"config", "data", "runtime", "tracking", "training"},
     "sweeps": {"config", "preflight", "runtime", "tracking"},
     "evaluation": {"config", "data", "metrics", "models", "pretrained", "runtime", "tracking", "training"},

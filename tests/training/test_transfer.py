@@ -15,12 +15,15 @@ import torchvision
 from support import TINY, Command, command_line, composed, environment, only_run, run_in
 from torch import Tensor, nn
 
+from housenumbers import pretrained
 from housenumbers.config.schema import TrainConfig
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_splits
 from housenumbers.metrics.tasks import accuracy_and_loss
 from housenumbers.metrics.views import predict_logits
+from housenumbers.models.fastnet import FastNet
+from housenumbers.models.number_reader import NumberReader
 from housenumbers.models.torchvision_classifier import TorchvisionClassifier
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.build import build_optimizer, build_scheduler
@@ -97,6 +100,35 @@ def test_a_killed_run_goes_on_though_the_weights_that_it_began_with_are_gone(com
     done = command("train", "resume=second")
     assert done.returncode == 0, done.stderr
     assert "going on after epoch" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [(NumberReader(), "numbers"), (FastNet(channels=(32, 64, 128)), "digits")],
+    ids=["numbers", "digits"],
+)
+def test_the_published_weights_are_those_that_come_with_the_code(model: Any, name: str) -> None:
+    load_pretrained(model, True)
+    expected = load_checkpoint(pretrained.MODELS[f"pretrained_{name}"].file)["model"]
+    assert all(torch.equal(value, expected[key].float()) for key, value in model.state_dict().items() if value.ndim > 1)
+
+
+def test_other_channels_than_those_of_the_weights_are_one_line_with_the_remedy() -> None:
+    with pytest.raises(
+        UserError, match=r"^model\.pretrained=true: of another model: .*the options of model, that it was"
+    ):
+        load_pretrained(FastNet(), True)
+
+
+def test_published_weights_with_a_changed_byte_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = bytearray(pretrained.MODELS[pretrained.NUMBERS].file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "numbers.pt").write_bytes(damaged)
+    monkeypatch.setitem(
+        pretrained.MODELS, pretrained.NUMBERS, pretrained.Pretrained(tmp_path / "numbers.pt", "numbers")
+    )
+    with pytest.raises(UserError, match=r"numbers\.pt: damaged: its SHA-256"):
+        load_pretrained(NumberReader(), True)
 
 
 def test_a_published_network_gets_a_new_head(imagenet_like: Path) -> None:

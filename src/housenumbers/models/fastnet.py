@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from housenumbers.models.normalize import Normalize
+from housenumbers.pretrained import DIGITS, MODELS
 
 _PATCH = 2  # pixels: the side of the patches that are whitened
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
@@ -61,6 +62,10 @@ class FastNet(nn.Module):
     def freezable_stages(self) -> list[list[nn.Module]]:
         """The stages. The whitening layer is never trained."""
         return [[stage] for stage in self.stages]
+
+    def published_weights(self) -> str:
+        """The file that comes with the code, trained on rendered crops: of the channels 32, 64 and 128."""
+        return str(MODELS[DIGITS].file)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.act(self.whiten(equal_contrast(self.normalize(images))))

@@ -15,6 +15,7 @@ from housenumbers.models.fastnet import (
     whitening_filters,
 )
 from housenumbers.models.normalize import NormalizeHeight
+from housenumbers.pretrained import MODELS, NUMBERS
 
 
 class NumberReader(nn.Module):
@@ -61,6 +62,10 @@ class NumberReader(nn.Module):
     def freezable_stages(self) -> list[list[nn.Module]]:
         """The stages. The whitening layer is never trained."""
         return [[stage] for stage in self.stages]
+
+    def published_weights(self) -> str:
+        """The file that comes with the code, trained on rendered numbers."""
+        return str(MODELS[NUMBERS].file)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.act(self.whiten(self._equal_contrast(images)))

@@ -15,6 +15,7 @@ from housenumbers.data.batches import eval_batches
 from housenumbers.data.download import download
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.metrics.views import predict_logits
+from housenumbers.pretrained import check_sha256, pretrained_name
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
@@ -44,7 +45,11 @@ def load_pretrained(model: nn.Module, source: bool | str) -> str | None:
     normalizing = {name for name in initial if name.startswith("normalize.")}  # not in published weights
     counters = {name for name in initial if name.endswith(".num_batches_tracked")}  # not in old files
     if missing := initial.keys() - fitting.keys() - head - normalizing - counters:
-        raise UserError(f"model.pretrained={source}: of another model: it has no {min(missing)} of this shape")
+        value = "true" if source is True else source
+        raise UserError(
+            f"model.pretrained={value}: of another model: it has no {min(missing)} of this shape: "
+            "choose the model, and the options of model, that it was trained with"
+        )
     load_weights(model, fitting, strict=False)
     return weights_sha256(fitting)
 
@@ -126,6 +131,8 @@ def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> Labeled
 def _from_file(source: str) -> Mapping[str, Tensor]:
     run = source.startswith("run:")
     file = RunFolder(Path(source.removeprefix("run:"))).best if run else Path(source)
+    if name := pretrained_name(file):
+        check_sha256(name)
     content = load_plain_data(file)
     if run or "config" in content:
         as_checkpoint(content, file)
@@ -149,7 +156,7 @@ def _published(model: nn.Module) -> Mapping[str, Tensor]:
         raise UserError("model.pretrained=true: nobody has published weights of this model: give a file, or run:DIR")
     location = str(published())
     if not location.startswith("https://"):
-        return _of_the_network(load_plain_data(Path(location)))
+        return _from_file(location)
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(location).path).name
     if not file.exists():
         try:
