@@ -97,9 +97,9 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
         word, key, values = ambiguous.groups()
         kind = (kinds or {}).get(key, "")
         if kind.startswith("a list"):
-            return f"{word}: write {key}=[{values}] for a list; or add -m for a run with each of these"
+            return f"{word}: write {key}=[{values}] for a list; or on the command line, add -m for a run with each of these"
         decimal = kind.startswith("a number") and re.fullmatch(r"\d+,\d+", values)
-        return f"{word}: add -m for a run with each of these" + (
+        return f"{word}: on the command line, add -m for a run with each of these" + (
             f"; a decimal number has a point: {key}={values.replace(',', '.')}" if decimal else ""
         )
     unparsed = re.match(r"Error when parsing index: \d+, string: (.*?) out of \[", str(error), re.DOTALL)
