@@ -1,5 +1,6 @@
 """`hydra.sweeper.timeout`: trials end after an epoch, are kept, and go on with the next call."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -62,10 +63,11 @@ def test_a_trial_that_reached_its_last_epoch_is_complete(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "submitit_local", "ray"])
 def test_the_workers_end_in_time_and_keep_their_trials(tmp_path: Path, launcher: str) -> None:
-    if launcher == "joblib":
-        pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the extra .[joblib]")
+    plugin = f"hydra_plugins.hydra_{launcher.removesuffix('_local')}_launcher"
+    if launcher != "basic" and importlib.util.find_spec(plugin) is None:
+        pytest.skip(f"needs the extra of hydra/launcher={launcher}")
     words = (
         NO_PRUNING,
         "hydra.sweeper.n_jobs=2",

@@ -122,6 +122,21 @@ def test_two_commands_begun_at_once_share_a_new_study_and_end_at_exactly_n_trial
     assert "7 of 7 trials done" in again.stdout
 
 
+@pytest.mark.slow
+def test_a_trial_is_kept_on_the_server_when_the_time_is_over(server: str, tmp_path: Path) -> None:
+    words = (*SHARED, f"hydra.sweeper.storage={server}", "hydra.sweeper.n_trials=1", "hydra/sweeper/pruner=none")
+    for _ in range(4):
+        done = sweep(tmp_path, *words, "epochs=5000", "hydra.sweeper.timeout=15")
+        assert done.returncode == 0, done.stderr
+        assert "the time is over: 0 of 1 trials complete" in done.stdout.splitlines()[-1]
+        kept = trials(server, "shared")
+        assert [trial.state for trial in kept].count(TrialState.WAITING) == 1
+        assert TrialState.RUNNING not in {trial.state for trial in kept}
+        if "continues" in kept[-1].user_attrs:  # else the machine was too slow to begin
+            return
+    raise AssertionError("no trial began in time")
+
+
 def test_a_foreign_study_on_the_server_is_not_written_into(server: str, tmp_path: Path) -> None:
     foreign = optuna.create_study(study_name="foreign", storage=server, direction="maximize")
     foreign.tell(foreign.ask(), 0.5)
