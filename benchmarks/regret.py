@@ -89,7 +89,7 @@ def draw(surrogate: Surrogate, found: Mapping[str, Sequence[Found]], until: floa
     """The interquartile mean of the regret over time, with bootstrapped intervals of 95 %."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     at = np.geomspace(until / 200, until, 200)
     figure = Figure(figsize=(7.2, 4.4))
@@ -106,9 +106,9 @@ def draw(surrogate: Surrogate, found: Mapping[str, Sequence[Found]], until: floa
         axes.fill_between(at, low, high, color=line.get_color(), alpha=0.15, lw=0)
     axes.set(xscale="log", yscale="log", xlabel="seconds, simulated", ylabel="regret, interquartile mean", title=title)
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # labels also where all is within a decade
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3, which="both")
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=120)
+    figure.savefig(file, dpi=120, bbox_inches="tight")
