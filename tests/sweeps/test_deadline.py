@@ -78,7 +78,7 @@ def test_the_workers_end_in_time_and_keep_their_trials(tmp_path: Path, launcher:
     for _ in range(4):
         done = sweep(tmp_path, *words, "hydra.sweeper.timeout=20")
         assert done.returncode == 0, done.stderr
-        assert not done.stderr
+        assert launcher == "ray" or not done.stderr  # Ray logs there
         assert "0 of 2 trials complete" in done.stdout.splitlines()[-1]
         kept = trials(tmp_path)
         assert [trial.state for trial in kept].count(TrialState.WAITING) == 2

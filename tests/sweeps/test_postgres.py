@@ -128,7 +128,7 @@ def test_a_trial_is_kept_on_the_server_when_the_time_is_over(server: str, tmp_pa
     for _ in range(4):
         done = sweep(tmp_path, *words, "epochs=5000", "hydra.sweeper.timeout=15")
         assert done.returncode == 0, done.stderr
-        assert "the time is over: 0 of 1 trials complete" in done.stdout.splitlines()[-1]
+        assert "the time is over: 0 of 1 trial complete" in done.stdout.splitlines()[-1]
         kept = trials(server, "shared")
         assert [trial.state for trial in kept].count(TrialState.WAITING) == 1
         assert TrialState.RUNNING not in {trial.state for trial in kept}
@@ -152,7 +152,7 @@ def test_a_foreign_study_on_the_server_is_not_written_into(server: str, tmp_path
 @pytest.mark.slow
 def test_a_worker_that_died_on_another_machine_is_noticed_by_its_silence(server: str, tmp_path: Path) -> None:
     """The dead one is of this machine, but the study is told otherwise, so that its process cannot be looked up."""
-    words = ("hydra.sweeper.n_trials=2", "hydra.sweeper.heartbeat_seconds=1", "epochs=12", "data.reduce=1")
+    words = ("hydra.sweeper.n_trials=2", "hydra.sweeper.heartbeat_seconds=1", "epochs=60", "data.reduce=1")
     process = begun(tmp_path / "far", server, *words)
     until = time.monotonic() + 60
     while time.monotonic() < until:
