@@ -96,12 +96,12 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
     if ambiguous:
         word, key, values = ambiguous.groups()
         kind = (kinds or {}).get(key, "")
+        several = "on the command line, add -m for a run with each of these"  # Python has no -m
         if kind.startswith("a list"):
-            return f"{word}: write {key}=[{values}] for a list; or on the command line, add -m for a run with each of these"
+            return f"{word}: write {key}=[{values}] for a list; or {several}"
         decimal = kind.startswith("a number") and re.fullmatch(r"\d+,\d+", values)
-        return f"{word}: on the command line, add -m for a run with each of these" + (
-            f"; a decimal number has a point: {key}={values.replace(',', '.')}" if decimal else ""
-        )
+        point = f"; a decimal number has a point: {key}={values.replace(',', '.')}" if decimal else ""
+        return f"{word}: {several}{point}"
     unparsed = re.match(r"Error when parsing index: \d+, string: (.*?) out of \[", str(error), re.DOTALL)
     if unparsed:
         return f"{unparsed[1]}: cannot be read: write KEY=VALUE; special characters in quotes, 'KEY=\"VALUE\"'"
