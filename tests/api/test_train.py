@@ -50,6 +50,21 @@ def test_a_run_is_that_of_the_command(command: Command) -> None:
     assert HydraConfig.instance().cfg is None
 
 
+def test_a_loaded_model_leaves_the_threads_of_later_runs_as_they_are(tmp_path: Path) -> None:
+    code = (
+        "import sys, housenumbers\n"
+        "housenumbers.load_model(threads=1)\n"
+        "print(housenumbers.train(sys.argv[1:]).record['threads'])"
+    )
+    words = ["model=fastnet", "model.channels=[4,8]", "model.convolutions=[1,1]", "data=digits", "epochs=1"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, env=environment(OMP_NUM_THREADS="2"), capture_output=True,
+        text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "2", done.stdout
+
+
 def test_runs_follow_one_another_and_are_listed(home: Path) -> None:
     first, second = (housenumbers.train([*TINY, "epochs=1", f"seed={seed}"]) for seed in (1, 2))
     assert first.folder.parent.parent == home / "outputs"
@@ -116,6 +131,7 @@ def test_a_configuration_is_composed_without_a_run(home: Path) -> None:
         (["optimzer.lr=1"], "optimzer: no such key: did you mean optimizer"),
         (["data=digits", "epochs=0"], "epochs=0"),
         (["-m", "seed=1,2"], "-m: is for python src/train.py -m"),
+        (["hydra.mode=MULTIRUN"], "hydra.mode=MULTIRUN: is for python src/train.py -m"),
         (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: is for python src/train.py -m"),
         (["resume=outputs/x"], "open_run"),
         ("seed=1", r"must be a list of words, such as \['seed=1'\]"),

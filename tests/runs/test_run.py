@@ -192,7 +192,11 @@ def test_every_preset_runs(command: Command, tmp_path: Path) -> None:
     for name in presets:
         preset = composed(f"experiment={name}")
         shape = fastnet if preset.model.name == "fastnet" else ("model.width=4",)
-        words = (*NUMBERS[:-1], "data.rendered=0") if preset.data.has_numbers else (*small, *shape)
+        words = (
+            (*NUMBERS[:-1], "data.rendered=0", "model.pretrained=false")
+            if preset.data.has_numbers
+            else (*small, *shape)
+        )
         if name == "pretrained_digits":  # its number of images is for rendered ones alone
             words = ("data.size=200", "epochs=1", "threads=1", *shape)
         done = command("train", f"experiment={name}", *words)

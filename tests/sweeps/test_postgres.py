@@ -124,12 +124,12 @@ def test_two_commands_begun_at_once_share_a_new_study_and_end_at_exactly_n_trial
 
 @pytest.mark.slow
 def test_a_trial_is_kept_on_the_server_when_the_time_is_over(server: str, tmp_path: Path) -> None:
-    words = (*SHARED, f"hydra.sweeper.storage={server}", "hydra.sweeper.n_trials=1", "hydra/sweeper/pruner=none")
+    words = ("hydra.sweeper.study_name=budget", "hydra.sweeper.n_trials=1", "hydra/sweeper/pruner=none")
     for _ in range(4):
-        done = sweep(tmp_path, *words, "epochs=5000", "hydra.sweeper.timeout=15")
+        done = sweep(tmp_path, f"hydra.sweeper.storage={server}", *words, "epochs=5000", "hydra.sweeper.timeout=15")
         assert done.returncode == 0, done.stderr
         assert "the time is over: 0 of 1 trial complete" in done.stdout.splitlines()[-1]
-        kept = trials(server, "shared")
+        kept = trials(server, "budget")
         assert [trial.state for trial in kept].count(TrialState.WAITING) == 1
         assert TrialState.RUNNING not in {trial.state for trial in kept}
         if "continues" in kept[-1].user_attrs:  # else the machine was too slow to begin
@@ -152,7 +152,7 @@ def test_a_foreign_study_on_the_server_is_not_written_into(server: str, tmp_path
 @pytest.mark.slow
 def test_a_worker_that_died_on_another_machine_is_noticed_by_its_silence(server: str, tmp_path: Path) -> None:
     """The dead one is of this machine, but the study is told otherwise, so that its process cannot be looked up."""
-    words = ("hydra.sweeper.n_trials=2", "hydra.sweeper.heartbeat_seconds=1", "epochs=60", "data.reduce=1")
+    words = ("hydra.sweeper.n_trials=2", "hydra.sweeper.heartbeat_seconds=1", "epochs=12", "data.reduce=1")
     process = begun(tmp_path / "far", server, *words)
     until = time.monotonic() + 60
     while time.monotonic() < until:

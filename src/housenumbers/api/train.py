@@ -89,7 +89,7 @@ def _checked(overrides: Sequence[str]) -> list[str]:
     for word in words:
         key = word.partition("=")[0]
         if word.startswith("-") or key.startswith(
-            ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher")
+            ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher", "hydra.mode")
         ):
             raise UserError(f"{word}: is for {command('train')} -m: here is one run (a multirun is a loop in Python)")
         if key in ("resume", "repeat"):

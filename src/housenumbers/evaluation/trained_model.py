@@ -27,6 +27,7 @@ from housenumbers.tracking.run_folder import RunFolder, enclosing_run
 from housenumbers.training.build import build_model, parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, load_weights, weights_in
 from housenumbers.training.checkpoint_owner import check_owner
+from housenumbers.training.reproducibility import set_threads
 
 _MORE_MEMORY = "end other programs, or take another device (device=cpu)"
 
@@ -170,7 +171,7 @@ def load_trained_model(run: Path | str, overrides: Sequence[str] = ()) -> Traine
     check_owner(content, file)
     config = load_saved_config(content["config"], str(file), overrides)
     if config.threads is not None:
-        torch.set_num_threads(config.threads)
+        set_threads(config.threads)
     device = choose_device(config.device)
     disable_malloc_trimming()
     unfolded = rebuild_model(content, file, device)

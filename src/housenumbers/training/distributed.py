@@ -25,11 +25,11 @@ from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.training.custom_metrics import custom_metrics
+from housenumbers.training.reproducibility import DEFAULT_THREADS, set_threads
 
 # The time to wait for a process that may be downloading or writing. A lost connection is noticed at once.
 _TIMEOUT = timedelta(days=1)
 
-_THREADS = torch.get_num_threads()  # torch's default: an earlier run may have changed it
 
 _has_joined = False
 
@@ -95,8 +95,10 @@ def setup_device(config: TrainConfig) -> torch.device:
     Raises UserError where the machine does not have it.
     """
     is_single = processes.world_size() == 1
-    default_threads = _THREADS if is_single else max(1, processes.available_cores() // processes.local_world_size())
-    torch.set_num_threads(config.threads or default_threads)
+    default_threads = (
+        DEFAULT_THREADS if is_single else max(1, processes.available_cores() // processes.local_world_size())
+    )
+    set_threads(config.threads or default_threads)
     if is_single:
         return choose_device(config.device)
     if config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available()):

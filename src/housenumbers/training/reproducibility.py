@@ -22,6 +22,13 @@ _VARIABLES = (
     "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG",
 )  # fmt: skip
 
+DEFAULT_THREADS = torch.get_num_threads()  # torch's own number: runs and loaded models change it later
+
+
+def set_threads(threads: int) -> None:
+    """Sets torch's number of CPU threads for the whole process. `DEFAULT_THREADS` keeps the number before that."""
+    torch.set_num_threads(threads)
+
 
 def seed_everything(seed: int) -> None:
     """Seeds torch (CUDA included), NumPy and Python's `random`, and selects deterministic kernels of cuDNN and cuBLAS.

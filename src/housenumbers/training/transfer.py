@@ -48,7 +48,7 @@ def load_pretrained(model: nn.Module, source: bool | str) -> str | None:
         value = "true" if source is True else source
         raise UserError(
             f"model.pretrained={value}: of another model: it has no {min(missing)} of this shape: "
-            "choose the model, and the options of model, that it was trained with"
+            "choose the model, and the options of model, that it was trained with, or model.pretrained=false"
         )
     load_weights(model, fitting, strict=False)
     return weights_sha256(fitting)
