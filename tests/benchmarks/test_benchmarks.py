@@ -195,10 +195,9 @@ def test_against_others_prints_speeds_and_accuracies_and_does_not_train_twice(on
     assert re.search(rf"  {only}, 1 epochs +0\.\d+ ± 0\.\d+ in \d+\.\d .*n=2 seeds", done.stdout)
     noted = file.read_text()
     assert noted.count('"val_fraction": 0.2') == (0 if only == "ours" else noted.count('"accuracy"') - 2)
-    if only == "ours":  # the notes are of one form, and imports of frameworks take long
-        again = bench("against_others", "part=accuracy", *words)
-        assert again.stdout.splitlines()[-2:] == done.stdout.splitlines()[-2:]
-        assert file.read_text() == noted
+    again = bench("against_others", "part=accuracy", *words)
+    assert again.stdout.splitlines()[-2:] == done.stdout.splitlines()[-2:]
+    assert file.read_text() == noted
 
 
 @pytest.mark.slow
