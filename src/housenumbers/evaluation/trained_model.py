@@ -165,8 +165,7 @@ def load_trained_model(run: Path | str, overrides: Sequence[str] = ()) -> Traine
     `device`, `threads`, and the location of the data. Raises UserError for errors that a user can fix.
     """
     file = checkpoint_path(Path(run))
-    if name := pretrained_name(file):
-        check_sha256(name)
+    check_sha256(file)
     content = load_checkpoint(file)
     check_owner(content, file)
     config = load_saved_config(content["config"], str(file), overrides)

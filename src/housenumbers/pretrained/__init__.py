@@ -39,9 +39,11 @@ def sha256_of(file: Path) -> str:
         return hashlib.sha256(opened.read()).hexdigest()
 
 
-def check_sha256(name: str) -> None:
-    """Raises UserError where the file of `MODELS[name]` is missing, or is not the one in SHA256SUMS."""
-    file = MODELS[name].file
+def check_sha256(file: Path) -> None:
+    """Raises UserError where a file of this package is missing, or is not the one in SHA256SUMS. Ignores all others."""
+    if (name := pretrained_name(file)) is None:
+        return
+    file = MODELS[name].file  # the argument may be a link of another name
     mend = "restore it (git checkout), or install the package again"
     try:
         if sha256_of(file) != _sums().get(file.name):

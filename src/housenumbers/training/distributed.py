@@ -25,7 +25,7 @@ from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.training.custom_metrics import custom_metrics
-from housenumbers.training.reproducibility import DEFAULT_THREADS, set_threads
+from housenumbers.training.reproducibility import set_threads
 
 # The time to wait for a process that may be downloading or writing. A lost connection is noticed at once.
 _TIMEOUT = timedelta(days=1)
@@ -95,10 +95,8 @@ def setup_device(config: TrainConfig) -> torch.device:
     Raises UserError where the machine does not have it.
     """
     is_single = processes.world_size() == 1
-    default_threads = (
-        DEFAULT_THREADS if is_single else max(1, processes.available_cores() // processes.local_world_size())
-    )
-    set_threads(config.threads or default_threads)
+    share = None if is_single else max(1, processes.available_cores() // processes.local_world_size())
+    set_threads(config.threads or share)
     if is_single:
         return choose_device(config.device)
     if config.device == "cpu" or (config.device == "auto" and not torch.cuda.is_available()):

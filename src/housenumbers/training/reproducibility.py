@@ -22,12 +22,12 @@ _VARIABLES = (
     "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG",
 )  # fmt: skip
 
-DEFAULT_THREADS = torch.get_num_threads()  # torch's own number: runs and loaded models change it later
+_DEFAULT_THREADS = torch.get_num_threads()  # torch's own number: runs and loaded models change it later
 
 
-def set_threads(threads: int) -> None:
-    """Sets torch's number of CPU threads for the whole process. `DEFAULT_THREADS` keeps the number before that."""
-    torch.set_num_threads(threads)
+def set_threads(threads: int | None) -> None:
+    """Sets the number of CPU threads of the whole process; None is torch's own number, whatever was set before."""
+    torch.set_num_threads(threads or _DEFAULT_THREADS)
 
 
 def seed_everything(seed: int) -> None:

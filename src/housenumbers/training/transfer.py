@@ -10,12 +10,13 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
+from housenumbers.config.messages import as_typed
 from housenumbers.config.schema import TrainConfig
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.download import download
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.metrics.views import predict_logits
-from housenumbers.pretrained import check_sha256, pretrained_name
+from housenumbers.pretrained import check_sha256
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
@@ -45,9 +46,8 @@ def load_pretrained(model: nn.Module, source: bool | str) -> str | None:
     normalizing = {name for name in initial if name.startswith("normalize.")}  # not in published weights
     counters = {name for name in initial if name.endswith(".num_batches_tracked")}  # not in old files
     if missing := initial.keys() - fitting.keys() - head - normalizing - counters:
-        value = "true" if source is True else source
         raise UserError(
-            f"model.pretrained={value}: of another model: it has no {min(missing)} of this shape: "
+            f"model.pretrained={as_typed(source)}: of another model: it has no {min(missing)} of this shape: "
             "choose the model, and the options of model, that it was trained with, or model.pretrained=false"
         )
     load_weights(model, fitting, strict=False)
@@ -131,8 +131,7 @@ def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> Labeled
 def _from_file(source: str) -> Mapping[str, Tensor]:
     run = source.startswith("run:")
     file = RunFolder(Path(source.removeprefix("run:"))).best if run else Path(source)
-    if name := pretrained_name(file):
-        check_sha256(name)
+    check_sha256(file)
     content = load_plain_data(file)
     if run or "config" in content:
         as_checkpoint(content, file)
