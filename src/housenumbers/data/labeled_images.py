@@ -9,7 +9,7 @@ from torch import Tensor
 from housenumbers.metrics.classes import CLASSES
 from housenumbers.metrics.numbers import MAX_DIGITS, NO_DIGIT
 
-_SLICES = 16  # of the pixels of an image, while images are brought into another order
+_SLICES = 32  # of the pixels of an image, while images are brought into another order
 
 
 class LabeledImages(NamedTuple):
@@ -34,8 +34,11 @@ class LabeledImages(NamedTuple):
         indices = torch.cat(parts)
         if len(indices) < len(self.labels) / 2 or not self.images.is_contiguous():
             return [self.subset(part) for part in parts]
-        for pixels in self.images.flatten(1).tensor_split(_SLICES, dim=1):
-            pixels[: len(indices)] = pixels[indices]
+        pixels = self.images.flatten(1)
+        buffer = torch.empty(0, dtype=pixels.dtype)  # the slices share it: freed ones would stay in the process
+        for columns in pixels.split(-(-pixels.shape[1] // _SLICES), dim=1):
+            ordered = buffer.resize_(len(indices), columns.shape[1])
+            columns[: len(indices)] = torch.index_select(columns, 0, indices, out=ordered)
         labels = self.labels[indices]
         sizes = [len(part) for part in parts]
         images = self.images[: len(indices)]
