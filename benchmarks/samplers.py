@@ -14,12 +14,11 @@ from typing import Annotated, Any
 
 import optuna
 from annotated_types import Ge
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 from rounds import machine
-from sweeper_options import sweeper_options
+from sweeper_options import default_space, sweeper_options
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
@@ -28,13 +27,7 @@ from housenumbers.runtime.errors import one_line_errors
 from housenumbers.sweeps.samplers import make_pruner, make_sampler
 from housenumbers.sweeps.space import Space
 
-# The default search space.
-DISTRIBUTIONS: dict[str, BaseDistribution] = {
-    "optimizer.lr": FloatDistribution(1e-4, 1e-2, log=True),
-    "scheduler.step_size": IntDistribution(5, 20, step=5),
-    "scheduler.gamma": FloatDistribution(0.05, 0.5),
-    "data.batch_size": CategoricalDistribution((16, 32, 64, 128)),
-}
+DISTRIBUTIONS = default_space().always
 STATES = {"pruned": TrialState.PRUNED, "failed": TrialState.FAIL, "running": TrialState.RUNNING}
 EPOCHS = 20
 

@@ -27,9 +27,6 @@ from housenumbers.runtime.text import plural
 Channels = Annotated[int, Ge(1), Unit("channel")]
 
 
-_NOT_PUBLISHED = "false, a file or run:DIR: nobody has published weights of this model"
-
-
 def _is_pretrained(value: Any) -> bool:
     return isinstance(value, bool) or (isinstance(value, str) and is_folder_path(value))
 
@@ -57,7 +54,8 @@ class ResNetConfig(ModelConfig):
     stem_width: Channels | None = None
 
     def rules(self) -> Rules:
-        yield self.pretrained is not True, "pretrained", _NOT_PUBLISHED
+        remedy = "false, a file or run:DIR: nobody has published weights of this model"
+        yield self.pretrained is not True, "pretrained", remedy
         last_size = self.input_size / 2 ** (len(self.blocks) - 1)  # batch norm needs two or more values, in any batch
         max_stages = plural(int(math.log2(self.input_size)), "stage")
         yield last_size > 1, "blocks", f"at most {max_stages} for images of {self.input_size} pixels"

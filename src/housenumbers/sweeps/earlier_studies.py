@@ -36,11 +36,9 @@ def sweep_storage(folder: Path) -> RDBStorage | None:
     """The study.db in a sweep's folder; None where it is missing, or incomplete because its creator was killed."""
     database = folder / "study.db"
     with one_line_database_errors(str(database)):
-        return (
-            open_storage(sqlite_url(database), 30, str(database))
-            if has_optuna_tables(database, str(database))
-            else None
-        )
+        if not has_optuna_tables(database, str(database)):
+            return None
+        return open_storage(sqlite_url(database), 30, str(database))
 
 
 def reusable_trials(

@@ -84,4 +84,6 @@ def _in_words(hint: Any) -> str:
         return f"a list, each value {_in_words(parts[0])}"
     if origin is Callable:
         return "a function, given by a _target_ that returns it"
-    return (TYPE_NAMES | {NoneType: "null"}).get(hint, f"a {getattr(hint, '__name__', hint)}")
+    if hint is NoneType:
+        return "null"
+    return TYPE_NAMES.get(hint, f"a {getattr(hint, '__name__', hint)}")
