@@ -12,6 +12,7 @@ import pytest
 import scipy.io
 from support import Command, composed, data_config, run_in
 
+from housenumbers import pretrained
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.data.mat_contents import check_mat_contents
@@ -38,6 +39,37 @@ def test_missing_data_and_weights_leave_no_folder(
     (line,) = done.stderr.splitlines()
     assert said in line
     assert [file.name for file in tmp_path.iterdir() if file.name != "__pycache__"] == ["torch.py"]
+
+
+_DIGITS = str(pretrained.MODELS[pretrained.DIGITS].file)
+_FASTNET = ("data=digits", "model=fastnet", "model.channels=[32,64,128]")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model.pretrained=true", "model.channels=[8,16]", "model.convolutions=[1,1]"], "trained with model.c"),
+        (["model.pretrained=true", "model.activation=relu"], "trained with model.activation=gelu, not relu: set model"),
+        ([f"model.pretrained={_DIGITS}", "model.activation=silu"], "with model.activation=gelu, not silu: set model"),
+    ],
+)
+def test_weights_of_another_model_leave_no_folder(
+    command: Command, tmp_path: Path, words: list[str], said: str
+) -> None:
+    for more in ((), ("-m", "seed=1,2")):
+        done = command("train", *_FASTNET, *words, *more)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"error: {words[0]}: ")
+        assert said in line
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_are_checked_though_torchrun_has_a_device_for_each_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = composed(*_FASTNET, "model.pretrained=true", "model.activation=relu")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match=r"with model\.activation=gelu, not relu"):
+        check_before_run(config)
 
 
 @pytest.mark.parametrize(

@@ -76,31 +76,41 @@ def check_before_run(config: TrainConfig) -> None:
     """`check_targets`, and raises UserError for targets, files or devices that are missing on this machine.
 
     Imports the modules of targets outside conf/. Builds the model, the optimizer and the scheduler where an option has
-    values that only their own code can check. Each process of torchrun has its own device, so there this is left out.
+    values that only their own code can check, and loads the weights of `model.pretrained`. Each process of torchrun has
+    its own device, so there only the weights are loaded, on the CPU.
     """
     check_targets(config)
     for key, target in _targets(config).items():
         if target not in _SHIPPED:
             check_importable(key, target)
     check_files_and_device(config.data, option_dict(config.model).get("pretrained"), config.device)
-    if _has_unchecked_options(config) and processes.world_size() == 1:
-        with deferred_signals():  # as in check_importable
-            from housenumbers.training.trial_build import check_buildable
-        with custom_code_named(group_targets(config)):
+    if not _has_unchecked_options(config):
+        return
+    with deferred_signals():  # as in check_importable
+        from housenumbers.training.trial_build import check_buildable, check_pretrained
+    with custom_code_named(group_targets(config)):
+        if processes.world_size() == 1:
             check_buildable(config)
+        elif _is_pretrained(config):
+            check_pretrained(config)
 
 
 def _has_unchecked_options(config: TrainConfig) -> bool:
     """Whether the schemas cannot check all options: those of custom targets, or those that depend on the model."""
-    freeze = option_dict(config.model).get("freeze", False)
+    model = option_dict(config.model)
     return (
         any(target not in _SHIPPED for target in group_targets(config).values())
         or any(set(option_dict(getattr(config, group))) - _declared_keys(getattr(config, group)) for group in SCHEMAS)
         or isinstance(config.model, TorchvisionConfig)
-        or not isinstance(freeze, bool)
+        or not isinstance(model.get("freeze", False), bool)
+        or _is_pretrained(config)
         or bool(config.progressive.sizes or config.progressive.freeze_after)
         or bool(config.metrics or config.augment.transforms)
     )
+
+
+def _is_pretrained(config: TrainConfig) -> bool:
+    return option_dict(config.model).get("pretrained", False) is not False
 
 
 def group_targets(config: TrainConfig) -> dict[str, str]:

@@ -1,7 +1,10 @@
 """Labels and numbers from Python: equal to those of the commands, whatever form the images have."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,7 +147,9 @@ def test_an_image_of_pillow_that_is_closed_or_cut_is_one_line(tmp_path: Path, pi
 
 @pytest.mark.parametrize("given", [b"bytes", {"a": 1}, {"a.png"}, 3, None])
 def test_what_is_neither_an_image_nor_several_is_refused(given: object) -> None:
-    with pytest.raises(housenumbers.InputError, match=r"^images: must be a path, an image of Pillow, or"):
+    with pytest.raises(
+        housenumbers.InputError, match=r"^images: must be a path, an image of Pillow, a file opened in binary mode, or"
+    ):
         housenumbers.load_model(threads=1).label(given)  # type: ignore[arg-type]
 
 
@@ -152,3 +157,88 @@ def test_what_is_neither_an_image_nor_several_is_refused(given: object) -> None:
 def test_a_confidence_is_a_number(least: object) -> None:
     with pytest.raises(housenumbers.InputError, match="must be a number from 0 to 1"):
         housenumbers.load_model("pretrained_numbers", threads=1).read([], min_confidence=least)  # type: ignore[arg-type]
+
+
+class Download(io.RawIOBase):
+    """A file that can be read once, from its beginning to its end, as `urllib` returns it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, _: int | None = -1) -> bytes:
+        content, self.content = self.content, b""
+        return content
+
+
+def test_open_files_are_images(tmp_path: Path, pixels: np.ndarray) -> None:
+    file = tmp_path / "photo.png"
+    Image.fromarray(pixels[0]).save(file)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.write(file, "photo.png")
+    begun = io.BytesIO(file.read_bytes())
+    begun.read(20)
+    with file.open("rb") as opened, zipfile.ZipFile(tmp_path / "photos.zip").open("photo.png") as packed:
+        files = [opened, packed, begun, Download(file.read_bytes())]
+        labels = housenumbers.load_model(threads=1).label(files)
+        assert [one.file for one in labels] == ["images[0]", "images[1]", "images[2]", "images[3]"]
+        (expected,) = housenumbers.load_model(threads=1).label(file)
+        assert [one._replace(file="") for one in labels] == [expected._replace(file="")] * 4
+        for more in ({}, {"find": True}):
+            reader = housenumbers.load_model("pretrained_numbers", threads=1)
+            (reading,) = reader.read(opened, **more)
+            assert reading == reader.read(file, **more)[0]._replace(file="images[0]")
+
+
+def test_a_file_that_is_no_image_is_refused(tmp_path: Path, pixels: np.ndarray) -> None:
+    file = tmp_path / "photo.png"
+    Image.fromarray(pixels[0]).save(file)
+    closed = file.open("rb")
+    closed.close()
+    with file.open() as text:
+        for given, said in (
+            (text, "is a file opened as text: open it in binary mode"),
+            (io.StringIO("a.png"), "is a file opened as text"),
+            (closed, "cannot be read: .* closed file"),
+            (io.BytesIO(b"no image"), "cannot be read: not an image"),
+        ):
+            with pytest.raises(housenumbers.InputError, match=r"^images\[0\]: " + said):
+                housenumbers.load_model(threads=1).label(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", r"^images\[0\]: must be a path, .* not an empty text"),
+        (["", "photo.png"], r"^images\[0\]: must be a path, .* not an empty text"),
+        (Path(), r"^\.: is a folder: give the files in it"),
+        (np.array("photo.png"), r"^images\[0\]: must be a path, .* not an array of <U9 \[\]"),
+        ("a\nb.png", r"^a b\.png: cannot be read: No such file"),
+    ],
+)
+def test_a_path_without_an_image_is_told_in_one_line(given: Any, said: str) -> None:
+    with pytest.raises(housenumbers.InputError, match=said) as raised:
+        housenumbers.load_model(threads=1).label(given)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("given", ["false", 0, 1, None, "True"])
+def test_a_flag_is_true_or_false(given: Any, pixels: np.ndarray) -> None:
+    with pytest.raises(housenumbers.InputError, match=r"^find=.*: must be True or False"):
+        housenumbers.load_model("pretrained_numbers", threads=1).read(pixels, find=given)
+    with pytest.raises(housenumbers.InputError, match=r"^all_views=.*: must be True or False"):
+        housenumbers.load_model(threads=1).label(pixels, all_views=given)
+
+
+def test_a_flag_may_be_one_of_numpy(pixels: np.ndarray) -> None:
+    assert housenumbers.load_model(threads=1).label(pixels[0], all_views=np.bool_(True))  # type: ignore[arg-type]
+
+
+def test_a_model_of_the_other_task_names_the_method_of_its_own(pixels: np.ndarray) -> None:
+    digits, numbers = housenumbers.load_model(threads=1), housenumbers.load_model("pretrained_numbers", threads=1)
+    with pytest.raises(housenumbers.UserError, match="whole numbers: call read, or load a model of single digits"):
+        numbers.label(pixels)
+    with pytest.raises(housenumbers.UserError, match="single digits: call label, or load a model of whole numbers"):
+        digits.read(pixels)

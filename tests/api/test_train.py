@@ -211,3 +211,78 @@ def test_overrides_are_words(given: object) -> None:
 def test_a_filter_is_a_word(given: object) -> None:
     with pytest.raises(housenumbers.InputError, match="not KEY=VALUE"):
         housenumbers.list_runs(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("zzzzz=1", "^zzzzz: no such key"),
+        ("=1", "^=1: has no key"),
+        ("status=complete", "^status=complete: must be completed, pruned, running, "),
+        ("seed=a", "^seed=a: must be a whole number"),
+        ("epochs=1.5", "^epochs=1.5: must be a whole number"),
+        ("config.optimizer.lr=fast", "^optimizer.lr=fast: must be a number"),
+        ("tta_invert=1", "^tta_invert=1: must be true or false"),
+        ("threads=None", "^threads=None: must be a whole number, or null: write threads=null"),
+    ],
+)
+def test_a_filter_that_no_run_can_match_is_told(given: str, said: str) -> None:
+    with pytest.raises(housenumbers.UserError, match=said):
+        housenumbers.list_runs(given)
+
+
+def test_a_filter_may_have_values_as_python_writes_them(home: Path) -> None:
+    folder = home / "outputs" / "a"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"status": "completed", "config": {"tta_invert": True, "seed": 1}}))
+    for given in (f"tta_invert={True}", "tta_invert=true", "seed=1.0"):
+        assert len(housenumbers.list_runs(given)) == 1
+    for given in (f"tta_invert={False}", "seed=2", "data=svhn"):
+        assert housenumbers.list_runs(given) == []
+
+
+@pytest.mark.usefixtures("home")
+def test_a_custom_option_may_be_looked_for_before_the_first_run() -> None:
+    assert housenumbers.list_runs("model.depth=3", "test.accuracy=1") == []
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that takes no folders")
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("/proc/x", r"^/proc/x: .*: choose another place"), ("x" * 300, "File name too long: choose a shorter name")],
+)
+def test_a_folder_that_cannot_be_made_is_a_user_error(folder: str, said: str) -> None:
+    with pytest.raises(housenumbers.UserError, match=said):
+        housenumbers.train([*TINY, f"hydra.run.dir={folder}"])
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("--help", "^--help: is a flag of python src/train.py: here are settings alone"),
+        ("repeat=last", "^repeat=last: is for python src/train.py"),
+        ("", "^'': has no key"),
+        ("seed=1\n2", "^seed=1 2: cannot be read"),
+    ],
+)
+def test_a_word_for_the_command_alone_is_told(word: str, said: str) -> None:
+    with pytest.raises(housenumbers.UserError, match=said):
+        housenumbers.compose([word])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_a_record_without_permission_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").chmod(0)
+    with pytest.raises(housenumbers.UserError, match="permit access"):
+        housenumbers.open_run(tmp_path).status  # noqa: B018
+
+
+def test_a_record_that_is_a_folder_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "run.json").mkdir()
+    run = housenumbers.open_run(tmp_path)
+    for name in ("record", "status", "config", "scores"):
+        with pytest.raises(housenumbers.UserError, match=r"run\.json: Is a directory"):
+            getattr(run, name)

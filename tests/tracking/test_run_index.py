@@ -89,9 +89,14 @@ def test_the_newest_run_is_no_trial(tmp_path: Path) -> None:
 
 def test_a_filter_that_no_run_can_match_is_named(finished: Path) -> None:
     home = finished.parents[2]
-    done = run_in(home, "runs", "status=complete")
+    done = run_in(home, "runs", "status=failed")
     assert done.returncode == 0
-    assert "has status=complete" in done.stderr
+    assert "has status=failed" in done.stderr
+    done = run_in(home, "runs", "status=complete")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: status=complete: must be completed, pruned, running, interrupted, failed, damaged or unreadable\n"
+    )
     runs = all_runs([home / "outputs"])
     for known in ("data=digits", "clip_grad_norm=1", "best.val_loss=0", "optimizer.lr=3", "test.n=1"):
         check_filters(runs, [known])

@@ -120,6 +120,51 @@ def test_other_channels_than_those_of_the_weights_are_one_line_with_the_remedy()
         load_pretrained(FastNet(), True)
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("model.activation=relu", r"was trained with model\.activation=gelu, not relu: set model\.activation=gelu, or"),
+        ("model.convolutions=[1,1,1]", r"was trained with model\.convolutions=\[1,2,2\], not \[1,1,1\]: set "),
+    ],
+)
+def test_other_options_than_those_of_the_weights_are_refused_whatever_their_source(
+    word: str, said: str, tmp_path: Path
+) -> None:
+    best = tmp_path / "run" / "checkpoints" / "best.pt"
+    best.parent.mkdir(parents=True)
+    shutil.copyfile(pretrained.MODELS[pretrained.DIGITS].file, best)
+    (tmp_path / "file.pt").hardlink_to(best)
+    words = ("model=fastnet", "model.channels=[32,64,128]")
+    for source in ("true", f"run:{tmp_path / 'run'}", str(tmp_path / "file.pt")):
+        with pytest.raises(UserError, match=rf"^model\.pretrained={source}: {said}"):
+            TrainingState.initial(composed(*words, word, f"model.pretrained={source}"), 1, CPU)
+        for other in ("model.input_size=16", "model.freeze=true", "name=mine"):
+            assert TrainingState.initial(composed(*words, other, f"model.pretrained={source}"), 1, CPU)
+
+
+def test_options_of_a_custom_model_may_differ(tmp_path: Path) -> None:
+    model = FastNet(channels=(8, 16), convolutions=(1, 1))
+    option = {"_target_": "mymodels.Net", "dropout": 0.1}
+    torch.save({"format": 1, "config": {"model": option}, "model": model.state_dict()}, tmp_path / "mine.pt")
+    assert load_pretrained(model, str(tmp_path / "mine.pt"), option | {"dropout": 0.5})
+
+
+def test_weights_of_a_larger_network_are_refused(tmp_path: Path) -> None:
+    torch.save(torchvision.models.resnet34(num_classes=10).state_dict(), tmp_path / "resnet34.pth")
+    with pytest.raises(UserError, match=r"of a larger model: this one has no network\.layer1\.2\.bn1\.bias: choose"):
+        load_pretrained(TorchvisionClassifier("resnet18"), str(tmp_path / "resnet34.pth"))
+
+
+def test_the_auxiliary_heads_of_a_published_network_are_left_out(tmp_path: Path) -> None:
+    with torch.device("cpu"):
+        network = torchvision.models.googlenet(num_classes=1000, init_weights=False)
+    torch.save(network.state_dict(), tmp_path / "googlenet.pth")
+    model = TorchvisionClassifier("googlenet")
+    load_pretrained(model, str(tmp_path / "googlenet.pth"))
+    name = "inception3a.branch1.conv.weight"
+    assert torch.equal(model.network.get_parameter(name), network.get_parameter(name))
+
+
 def test_published_weights_with_a_changed_byte_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = bytearray(pretrained.MODELS[pretrained.NUMBERS].file.read_bytes())
     damaged[len(damaged) // 2] ^= 1

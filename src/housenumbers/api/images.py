@@ -1,11 +1,12 @@
-"""Images as Python programs have them: paths, arrays, and those of Pillow."""
+"""Images as Python programs have them: paths, open files, arrays, and those of Pillow."""
 
+import io
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import IO, Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -15,21 +16,23 @@ from PIL import Image
 from housenumbers.data.folder import as_rgb, error_reason
 from housenumbers.runtime.errors import InputError
 
-OneImage: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8] | torch.Tensor"
+OneImage: TypeAlias = "str | os.PathLike[str] | IO[bytes] | Image.Image | NDArray[np.uint8] | torch.Tensor"
 Images: TypeAlias = "OneImage | Iterable[OneImage]"
 Prepared = TypeVar("Prepared")
 
 _AT_ONCE = 500
-_KINDS = "must be a path, an image of Pillow, or a uint8 array [H, W, 3] in RGB"
+_NO_NUMBERS = "OSU"  # kinds of arrays of objects and texts, such as paths
+_KINDS = "must be a path, an image of Pillow, a file opened in binary mode, or a uint8 array [H, W, 3] in RGB"
 
 
 def prepared(
     images: Images,
-    from_file: Callable[[Path], Prepared],
+    from_file: Callable[[Path | IO[bytes]], Prepared],
     from_image: Callable[[Image.Image], Prepared],
     at_once: int = _AT_ONCE,
 ) -> Iterator[tuple[list[str], list[Prepared]]]:
-    """The images, `at_once` at a time, as `from_file` makes them from a path and `from_image` from an RGB image.
+    """The images, `at_once` at a time, as `from_file` makes them from a path or a file, and `from_image` from an RGB
+    image.
 
     Each has a name: its path, or its place among the images. Raises InputError for what is no image, and for a file
     that cannot be read.
@@ -38,7 +41,7 @@ def prepared(
     while some := list(islice(numbered, at_once)):
         names, made = [], []
         for place, image in some:
-            name = str(Path(image)) if isinstance(image, str | os.PathLike) else f"images[{place}]"
+            name = str(Path(image)) if _is_path(image) else f"images[{place}]"
             names.append(name)
             made.append(_prepared(image, name, from_file, from_image))
         yield names, made
@@ -46,10 +49,10 @@ def prepared(
 
 def _one_by_one(images: Images) -> Iterable[Any]:
     """The images one by one: an array with four dimensions is several, and so is one of paths."""
-    if isinstance(images, str | os.PathLike | Image.Image):
+    if isinstance(images, str | os.PathLike | Image.Image) or _is_file(images):
         return [images]
     if isinstance(images, np.ndarray | torch.Tensor):
-        has_paths = isinstance(images, np.ndarray) and images.ndim == 1 and images.dtype.kind in "OU"
+        has_paths = isinstance(images, np.ndarray) and images.ndim == 1 and images.dtype.kind in _NO_NUMBERS
         return images.tolist() if has_paths else list(images) if images.ndim == 4 else [images]
     if isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | Mapping | Set):
         return images
@@ -57,17 +60,46 @@ def _one_by_one(images: Images) -> Iterable[Any]:
 
 
 def _prepared(
-    image: Any, name: str, from_file: Callable[[Path], Prepared], from_image: Callable[[Image.Image], Prepared]
+    image: Any,
+    name: str,
+    from_file: Callable[[Path | IO[bytes]], Prepared],
+    from_image: Callable[[Image.Image], Prepared],
 ) -> Prepared:
     with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
-        if isinstance(image, str | os.PathLike):
+        if _is_path(image) or _is_file(image):
             try:
-                return from_file(Path(image).expanduser())
+                return from_file(Path(image).expanduser() if _is_path(image) else _in_memory(image, name))
+            except InputError:
+                raise
+            except IsADirectoryError:
+                raise InputError(f"{name}: is a folder: give the files in it, as a list") from None
             except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
                 raise InputError(f"{name}: cannot be read: {error_reason(error)}") from None
         if isinstance(image, Image.Image):
             return from_image(_in_rgb(image, name))
         return from_image(Image.fromarray(_checked(image, name)))
+
+
+def _is_path(image: Any) -> bool:
+    """Whether it is a path. The empty text is none, though pathlib takes it for the working folder."""
+    return isinstance(image, os.PathLike) or (isinstance(image, str) and image != "")
+
+
+def _is_file(image: Any) -> bool:
+    """Whether it is an open file, or another object that returns a file's content."""
+    return not isinstance(image, os.PathLike | Image.Image) and callable(getattr(image, "read", None))
+
+
+def _in_memory(file: Any, name: str) -> IO[bytes]:
+    """The whole content of an open file, from its beginning if it can be read again: a download cannot."""
+    content = None
+    if not isinstance(file, io.TextIOBase):  # which may fail to decode the bytes
+        if file.seekable():
+            file.seek(0)
+        content = file.read()
+    if not isinstance(content, bytes):
+        raise InputError(f'{name}: is a file opened as text: open it in binary mode, open(FILE, "rb")')
+    return io.BytesIO(content)
 
 
 def _in_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -84,7 +116,9 @@ def _checked(image: Any, name: str) -> NDArray[np.uint8]:
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu().numpy()
     if not isinstance(image, np.ndarray):
-        raise InputError(f"{name}: {_KINDS}, not {type(image).__name__}")
+        raise InputError(f"{name}: {_KINDS}, not {'an empty text' if isinstance(image, str) else type(image).__name__}")
+    if image.dtype.kind in _NO_NUMBERS:
+        raise InputError(f"{name}: {_KINDS}, not an array of {image.dtype} {list(image.shape)}")
     if image.dtype != np.uint8:
         raise InputError(f"{name}: must be uint8, on 0..255, not {image.dtype}: {_advice_on_type(image)}")
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:

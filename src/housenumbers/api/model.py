@@ -1,14 +1,15 @@
 """A trained model that labels images, or reads numbers in them, in Python."""
 
 from collections.abc import Iterator
-from numbers import Real
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from housenumbers.api.arguments import as_device, as_place, as_threads, check_flag, check_probability
 from housenumbers.api.images import Images, prepared
 from housenumbers.config.schema import TrainConfig
 from housenumbers.data.folder import read_image, square_image
@@ -18,20 +19,26 @@ from housenumbers.prediction.find_numbers import Photo, as_photo, find_number, r
 from housenumbers.prediction.predict_files import Prediction, predict_images
 from housenumbers.prediction.read_numbers import Reading, read_images
 from housenumbers.pretrained import DIGITS
-from housenumbers.runtime.errors import InputError
-from housenumbers.tracking.run_selection import find_run
+from housenumbers.runtime.errors import UserError, os_errors_as_user_errors
+from housenumbers.tracking.run_selection import find_run, is_run
 
 
+@os_errors_as_user_errors()
 def load_model(run: str | Path = DIGITS, device: str | None = None, threads: int | None = None) -> "Model":
     """A trained model: "pretrained_digits" or "pretrained_numbers", which come with the code; a run's folder, its name,
     "last" or "best", as for `run=` of the commands; or a checkpoint.
 
-    `device` and `threads` (of PyTorch, for the whole process) replace those that the run was trained with. Raises
-    UserError where there is no such model, or its file is damaged.
+    `device` ("auto", "cpu", "cuda", "cuda:N" or "mps") and `threads` (of PyTorch, for the whole process; 1 or more)
+    replace those that the run was trained with. Raises UserError where there is no such model, its file is damaged, or
+    this machine has no such device, and InputError where an argument is not as described.
     """
-    given = {"device": device, "threads": threads}
+    wanted = as_place("run", run, "a model that comes with the code, a run's folder or name, or a checkpoint")
+    given = {"device": as_device(device), "threads": as_threads(threads)}
     overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
-    return Model(load_trained_model(find_run(str(run)).path, overrides))
+    path = find_run(wanted).path
+    if path.is_dir() and not is_run(path):
+        raise UserError(f"{path}: not a run's folder: it has no run.json")
+    return Model(load_trained_model(path, overrides))
 
 
 class Model:
@@ -59,14 +66,15 @@ class Model:
         """The digit in each image, with its calibrated probability and that of all ten digits, as predict.py prints it.
 
         `images` is one image or several, such as a list or a generator: uint8 arrays `[H, W, 3]` in RGB (of NumPy or
-        torch), Pillow's images, or paths of files; or one uint8 array `[N, H, W, 3]`. They may differ in size: each is
-        scaled to 32 x 32 pixels. With test-time augmentation, further views are used only where they could change the
-        label, or `all_views`, as for a run's scores.
+        torch), Pillow's images, paths of files, or files opened in binary mode; or one uint8 array `[N, H, W, 3]`.
+        They may differ in size: each is scaled to 32 x 32 pixels. With test-time augmentation, further views are used
+        only where they could change the label, or `all_views`, as for a run's scores.
 
         Raises InputError for anything else, or a file that cannot be read, and UserError where the model reads whole
         numbers.
         """
-        self._trained.check_reads_numbers(False)
+        self._check_reads_numbers(False)
+        check_flag("all_views", all_views)
         found: list[Prediction] = []
         for names, squares in prepared(images, read_image, square_image):
             found += predict_images(names, torch.stack(squares), self._trained, all_views)
@@ -82,18 +90,24 @@ class Model:
 
         Raises InputError for anything else, or a file that cannot be read, and UserError where the model labels digits.
         """
-        self._trained.check_reads_numbers(True)
-        if not isinstance(min_confidence, Real) or not 0 <= min_confidence <= 1:
-            raise InputError(f"min_confidence={min_confidence!r}: must be a number from 0 to 1")
+        self._check_reads_numbers(True)
+        check_probability("min_confidence", min_confidence)
+        check_flag("find", find)
         readings: list[Reading] = []
         for names, read in self._found(images) if find else self._read(images):
             readings += [one.if_sure(min_confidence)._replace(file=name) for name, one in zip(names, read, strict=True)]
         return readings
 
+    def _check_reads_numbers(self, wanted: bool) -> None:
+        if self.reads_numbers != wanted:
+            what, other = ("single digits", "label") if wanted else ("whole numbers", "read")
+            task = "whole numbers" if wanted else "single digits"
+            raise UserError(f"{self.file}: is a model of {what}: call {other}, or load a model of {task}")
+
     def _read(self, images: Images) -> Iterator[tuple[list[str], list[Reading]]]:
         width = self.config.data.width
 
-        def from_file(file: Path) -> Tensor:
+        def from_file(file: Path | IO[bytes]) -> Tensor:
             return read_number_image(file, width)
 
         def from_image(image: Image.Image) -> Tensor:

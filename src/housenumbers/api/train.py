@@ -1,7 +1,7 @@
 """Composes configurations and trains in Python, as `python src/train.py` does."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict, read_write
 
+from housenumbers.api.arguments import as_words
 from housenumbers.api.run import Run
 from housenumbers.config.compose import compose_config, one_line_hydra_errors, quote_paths
 from housenumbers.config.overrides import check_arguments
@@ -21,22 +22,26 @@ from housenumbers.preflight import check_before_run
 from housenumbers.reports.after_training import page_after_resume, page_after_training
 from housenumbers.runs.resume import resume as resume_run
 from housenumbers.runs.run import run as run_training
-from housenumbers.runtime.errors import InputError, UserError
+from housenumbers.runtime.errors import UserError, os_errors_as_user_errors
 from housenumbers.runtime.installation import CONF, command
 from housenumbers.runtime.signals import raised_as_interrupt
 from housenumbers.tracking.run_folder import RunFolder
 
+_OF_MULTIRUNS = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher", "hydra.mode")
 
+
+@os_errors_as_user_errors()
 def compose(overrides: Sequence[str] = ()) -> TrainConfig:
     """The configuration that these overrides give, checked, as `python src/train.py OVERRIDES` composes it.
 
-    Raises UserError, whose message names the key, where one is wrong.
+    Raises UserError, whose message names the key, where one is wrong, and InputError where they are no list of words.
     """
     words = _checked(overrides)
     with _own_hydra():
         return compose_config(CONF, words)
 
 
+@os_errors_as_user_errors()
 def train(overrides: Sequence[str] = ()) -> Run:
     """Trains one run in this process, and returns it: `train(["model=fastnet", "data=digits", "epochs=3"])`.
 
@@ -45,8 +50,8 @@ def train(overrides: Sequence[str] = ()) -> Run:
     that the run needs (threads, deterministic algorithms) stay as it leaves them.
 
     In the main thread an interrupt (Ctrl-C, or Jupyter's button) ends it at a point where nothing is lost, and raises
-    KeyboardInterrupt; `Run.resume` goes on. Raises UserError where the configuration or the data are wrong, or the
-    training diverges.
+    KeyboardInterrupt; `Run.resume` goes on. Raises UserError where the configuration or the data are wrong, the
+    training diverges, or files cannot be written, and InputError where `overrides` is no list of words.
     """
     composed, settings = _composed(_checked(overrides))
     config = validate_composed(composed)
@@ -66,34 +71,27 @@ def train(overrides: Sequence[str] = ()) -> Run:
     return Run(folder.path)
 
 
+@os_errors_as_user_errors()
 def resume(folder: Path, overrides: Sequence[str]) -> None:
-    """Goes on with a run. Raises UserError where that is not possible."""
-    words = _as_words(overrides)
+    """Goes on with a run. Raises UserError where that is not possible, and InputError for anything but words."""
+    words = as_words(overrides)
     with raised_as_interrupt():
         resume_run(folder, words)
         page_after_resume(folder)
 
 
-def _as_words(overrides: Sequence[str]) -> list[str]:
-    if isinstance(overrides, str):
-        raise InputError(f"overrides: must be a list of words, such as {overrides.split()}: not {overrides!r}")
-    if isinstance(overrides, Iterable) and not isinstance(overrides, bytes | Mapping):
-        words = list(overrides)
-        if all(isinstance(word, str) for word in words):
-            return words
-    raise InputError(f"overrides: must be a list of words, such as ['seed=1', 'epochs=2']: not {overrides!r}")
-
-
 def _checked(overrides: Sequence[str]) -> list[str]:
-    words = _as_words(overrides)
+    words = as_words(overrides)
     for word in words:
         key = word.partition("=")[0]
-        if word.startswith("-") or key.startswith(
-            ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher", "hydra.mode")
-        ):
+        if word in ("-m", "--multirun") or key.startswith(_OF_MULTIRUNS):
             raise UserError(f"{word}: is for {command('train')} -m: here is one run (a multirun is a loop in Python)")
-        if key in ("resume", "repeat"):
+        if word.startswith("-"):
+            raise UserError(f"{word}: is a flag of {command('train')}: here are settings alone, KEY=VALUE")
+        if key == "resume":
             raise UserError(f"{word}: not here: open_run(FOLDER).resume() goes on with a run")
+        if key == "repeat":
+            raise UserError(f"{word}: is for {command('train')}: here train anew with the run's words")
     check_arguments(words)
     return words
 

@@ -10,6 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from hydra.errors import MissingConfigException
 from omegaconf.errors import ConfigKeyError, ValidationError
 
+from housenumbers.runtime.installation import command
+
 # The names that other programs use for some keys.
 _SYNONYMS = {
     "learning_rate": "optimizer.lr",
@@ -89,7 +91,7 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
     if unknown and " not in " in str(cause) and not unknown.startswith("hydra."):
         return unknown_key_message(prefix + unknown, kinds or {}, addable="not in struct" in str(cause))
     if isinstance(cause, ValidationError) and cause.full_key and kinds:
-        message = _of_a_value(prefix + re.sub(r"\[\d+\]$", "", str(cause.full_key)), cause.value, kinds)
+        message = value_message(prefix + re.sub(r"\[\d+\]$", "", str(cause.full_key)), cause.value, kinds)
         if message:
             return message
     ambiguous = re.match(r"Ambiguous value for argument '((.*?)=(.*))'", str(error))
@@ -129,7 +131,9 @@ def unknown_key_message(key: str, kinds: Iterable[str], addable: bool = False) -
     if not hints:
         by_name = {other.rpartition(".")[2]: other for other in known}
         hints = [by_name[name] for name in difflib.get_close_matches(last, by_name, 1, 0.8)]
-    return f"{key}: no such key: " + (f"did you mean {' or '.join(hints[:3])}?" if hints else "--help lists all")
+    return f"{key}: no such key: " + (
+        f"did you mean {' or '.join(hints[:3])}?" if hints else f"{command('train')} --help lists all"
+    )
 
 
 def _no_such_option(error: MissingConfigException) -> str:
@@ -147,7 +151,7 @@ def _no_such_option(error: MissingConfigException) -> str:
     return f"{group}={option}: no such option: {hint}choose one of {', '.join(options)}{more}"
 
 
-def _of_a_value(key: str, value: Any, kinds: Mapping[str, str]) -> str:
+def value_message(key: str, value: Any, kinds: Mapping[str, str]) -> str:
     """The message for a value of the wrong type. Empty where the key is not in `kinds`."""
     below = [other for other in kinds if other.startswith(f"{key}.")]
     if below:

@@ -69,7 +69,7 @@ def _check_flags(arguments: Sequence[str]) -> None:
 def _check_setting(argument: str, following: Sequence[str]) -> None:
     key, equals, value = argument.partition("=")
     if not key:
-        raise UserError(f"{argument}: has no key: write KEY=VALUE")
+        raise UserError(f"{argument or repr(argument)}: has no key: write KEY=VALUE")
     if key in _VERBS and not equals:
         raise UserError(f"{argument}: write {key}=RUN_FOLDER, without spaces")
     if key in ("hydra.run.dir", "hydra.sweep.dir") and equals and not value.strip("'\" "):

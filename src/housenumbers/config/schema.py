@@ -44,7 +44,11 @@ def _is_option(option: Any) -> bool:
     return isinstance(option_dict(option).get("_target_"), str)
 
 
-def _is_device(device: str) -> bool:
+DEVICES, MAX_THREADS = "auto, cpu, cuda, cuda:N or mps", 1024
+
+
+def is_device(device: str) -> bool:
+    """Whether the text is one of DEVICES."""
     return re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", device) is not None
 
 
@@ -74,8 +78,8 @@ class TrainConfig:
     callbacks: NamedTargets = field(default_factory=dict)
     # The values that a sweep optimizes.
     objective: Annotated[Any, Predicate(_are_objectives, f"{', '.join(OBJECTIVES)} or a list of these")] = MISSING
-    device: Annotated[str, Predicate(_is_device, "auto, cpu, cuda, cuda:N or mps")] = MISSING
-    threads: Annotated[int, Interval(ge=1, le=1024)] | None = MISSING  # null: torch's default
+    device: Annotated[str, Predicate(is_device, DEVICES)] = MISSING
+    threads: Annotated[int, Interval(ge=1, le=MAX_THREADS)] | None = MISSING  # null: torch's default
     # bfloat16: false (never) | cuda | true (on CUDA, and on CPUs with bfloat16 instructions)
     autocast: Literal[False, "cuda", True] = MISSING
     micro_batches: Count = 1  # the gradient is summed over this many parts of a batch, to save memory

@@ -41,6 +41,9 @@ _NO_FILE_NEEDED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno
 class UserError(Exception):
     """An error that a user can fix. The message names the key or file, the fault and what to do, in one line."""
 
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())  # names of files and other programs' messages may have line breaks
+
 
 class InputError(UserError, ValueError):
     """The arguments of a Python call are not as documented."""
@@ -91,6 +94,17 @@ def exit_with_error(message: str) -> None:
     if processes.is_first_to_fail():
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(2)
+
+
+@contextmanager
+def os_errors_as_user_errors() -> Iterator[None]:
+    """Raises UserError where the operating system refuses something that a user can mend. Bugs stay as they are."""
+    try:
+        yield
+    except OSError as error:
+        if (explanation := os_error_message(error)) is None:
+            raise
+        raise UserError(explanation) from None
 
 
 @contextmanager

@@ -25,6 +25,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("trial", "best", "test", "calibration"), (dict, NoneType)),
     "conditions_mixed": bool,
 }
+RECORD_KEYS = {*_TYPES, "host", "process", "train_seconds"}  # of `run.json`
 # The nested keys that are read, and their types.
 _WITHIN: dict[str, dict[str, type | tuple[type, ...]]] = {
     "config": {"data": dict, "objective": (str, list)},

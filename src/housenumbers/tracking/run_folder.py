@@ -89,7 +89,7 @@ class RunFolder:
     def check_free(self) -> None:
         """Raises UserError where the folder holds a run, or event files of another program."""
         if self.record():
-            go_on = f"go on with it by resume={self.path}, or choose another folder"
+            go_on = f"go on with it (resume={self.path}; in Python, Run.resume), or choose another folder"
             raise UserError(f"{self.path}: holds a run already: {go_on}")
         if event_files := list_event_files(self.path):
             raise UserError(f"{event_files[0]}: is from another program, and would be replaced: choose another folder")

@@ -4,20 +4,22 @@ Runs write no common file, so parallel runs cannot lose or corrupt entries.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from housenumbers.config.messages import as_typed, unknown_key_message
+from housenumbers.config.messages import TYPE_NAMES, as_typed, either, unknown_key_message, value_message
 from housenumbers.config.schema import known_keys
 from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError, os_error_message
 from housenumbers.runtime.fast_process import without_garbage_collection
 from housenumbers.tracking.record_index import RecordIndex, Stamp, folders_with_record
+from housenumbers.tracking.record_validation import RECORD_KEYS
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
 from housenumbers.tracking.tags import FILE, KEYS, tags_of
 
 RUN_ROOTS = (Path("outputs"), Path("multirun"))
+STATUSES = (*FINISHED, "running", "interrupted", "failed", "damaged", "unreadable")
 _WIDEST = 40  # characters in a cell of the table
 
 
@@ -72,13 +74,51 @@ def _matches(value: Any, wanted: str) -> bool:
 
 
 def check_filters(runs: Sequence[Mapping[str, Any]], filters: Sequence[str]) -> None:
-    """Raises UserError where a filter's key is neither in a run's record nor in its configuration."""
-    known = {*known_keys(), *KEYS}
-    for key in (filter_.partition("=")[0] for filter_ in filters):
-        if runs and not _is_among(key, known) and not any(_has_key(run, key) for run in runs):
-            for run in runs:
-                known.update(flatten(run), flatten(run.get("config") or {}))
-            raise UserError(unknown_key_message(key, known))
+    """Raises UserError for a filter that no run can match.
+
+    Its key is neither in a run's record nor in its configuration, or cannot have this value.
+    """
+    for filter_ in filters:
+        key, _, value = filter_.partition("=")
+        if not key.strip():
+            raise UserError(f"{filter_}: has no key: write KEY=VALUE")
+        _check_key(runs, key)
+        if not any(matches(run, [filter_]) for run in runs):  # records of other versions may have other values
+            _check_value(key, value)
+
+
+def _check_key(runs: Sequence[Mapping[str, Any]], key: str) -> None:
+    known = {*known_keys(), *KEYS, *RECORD_KEYS, "folder"}
+    # Where there is no run yet, the keys below a section of the record or of the configuration are not known.
+    is_below_section = not runs and _is_among(key.partition(".")[0], known)
+    if not is_below_section and not _is_among(key, known) and not any(_has_key(run, key) for run in runs):
+        for run in runs:
+            known.update(flatten(run), flatten(run.get("config") or {}))
+        raise UserError(unknown_key_message(key, known))
+
+
+def _check_value(key: str, value: str) -> None:
+    if key == "status" and value not in STATUSES:
+        raise UserError(f"status={value}: must be {either(STATUSES)}")
+    key = key.removeprefix("config.")
+    kind, _, null = known_keys().get(key, "").partition(", or ")
+    if not (null and value == "null") and not _POSSIBLE.get(kind, lambda _: True)(value):
+        raise UserError(value_message(key, value, known_keys()))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+# Whether a text can be a value of each of these kinds of keys.
+_POSSIBLE: dict[str, Callable[[str], bool]] = {
+    TYPE_NAMES[float]: _is_number,
+    TYPE_NAMES[int]: lambda text: _is_number(text) and float(text).is_integer(),
+    TYPE_NAMES[bool]: lambda text: text.lower() in ("true", "false"),
+}
 
 
 def _is_among(key: str, known: Iterable[str]) -> bool:
@@ -171,6 +211,8 @@ def find_value(run: Mapping[str, Any], key: str) -> Any:
 
 
 def _equal(text: str, wanted: str) -> bool:
+    if text in ("true", "false"):
+        return text == wanted.lower()  # Python writes True
     try:
         return text == wanted or float(text) == float(wanted)
     except ValueError:

@@ -1,13 +1,13 @@
 """Resolves `run=` in the same way for all commands, and explains the selection in one line."""
 
+import difflib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from housenumbers.pretrained import MODELS
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.installation import command
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.run_index import RUN_ROOTS, all_runs, find_value
@@ -35,12 +35,15 @@ def find_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
     runs come before others, and single runs before trials of a sweep. `best` selects the highest validation accuracy
     among completed runs with the data option of the newest completed run. Raises UserError where there is none.
     """
+    if not wanted.strip():  # would be the working folder
+        raise UserError("run=: must be a run's folder, its name, last or best, or a checkpoint")
     if wanted in MODELS:
         return _pretrained(wanted)
     path = Path(wanted)
     if wanted not in ("last", "best") and (path.is_file() or is_run(path)):
         return SelectedRun(path)
     runs = all_runs(homes)
+    names = {str(run["name"]) for run in runs if run.get("name")}
     if wanted not in ("last", "best"):
         runs = [run for run in runs if run.get("name") == wanted]
         if not runs and path.exists():
@@ -49,7 +52,7 @@ def find_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
     if wanted == "best":
         return _best(saved, homes)
     if not saved:
-        raise UserError(f"run={wanted}: {_nothing(wanted, runs, homes)}")
+        raise UserError(f"run={wanted}: {_nothing(wanted, runs, homes, names)}")
     return _newest(wanted, saved)
 
 
@@ -97,18 +100,22 @@ def _choice(wanted: str, run: Run, reason: str) -> SelectedRun:
     return SelectedRun(Path(run["folder"]), f"run={wanted}: {run['folder']} ({model} on {data}): {reason}")
 
 
-def _nothing(wanted: str, runs: Sequence[Run], homes: Sequence[Path]) -> str:
+def _nothing(wanted: str, runs: Sequence[Run], homes: Sequence[Path], names: Iterable[str] = ()) -> str:
     """The error text where no run matches, with a remedy."""
     places = " or ".join(map(str, homes))
     if wanted == "best" and runs:
         return f"no completed run with a validation part below {places}: use last, or name a folder"
     if wanted in ("last", "best"):
-        advice = f"train one ({command('train')} experiment=quickstart), or name a folder"
-        return f"no run with a checkpoint below {places}: {advice}"
+        return f"no run with a checkpoint below {places}: train one (experiment=quickstart), or name a folder"
     if runs:
         return f"no run of that name has a checkpoint yet: {runs[0]['folder']} is {runs[0]['status']}"
-    names = f"last, best, {', '.join(MODELS)}"
-    return f"no such folder, file or name of a run: use {names}, a run's folder or name, or a checkpoint"
+    fixed = ("last", "best", *MODELS)
+    by_lower = {name.lower(): name for name in (*names, *fixed)}
+    near = difflib.get_close_matches(wanted.lower(), by_lower, 1, 0.7)
+    hint = f"did you mean {by_lower[near[0]]}? " if near else ""
+    return (
+        f"no such folder, file or name of a run: {hint}use {', '.join(fixed)}, a run's folder or name, or a checkpoint"
+    )
 
 
 def _kind(run: Run) -> tuple[str, bool]:

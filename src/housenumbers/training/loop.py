@@ -53,7 +53,7 @@ class TrainingState:
         model = build_model(config.model, device)
         options = option_dict(config.model)
         source = options.get("pretrained", False) if pretrained else False
-        pretrained_sha256 = load_pretrained(model, source)
+        pretrained_sha256 = load_pretrained(model, source, options)
         freeze(model, options.get("freeze", False))
         check_progressive(config, model)
         optimizer = build_optimizer(config.optimizer, model, device)

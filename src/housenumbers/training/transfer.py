@@ -25,19 +25,24 @@ from housenumbers.training.checkpoint import as_checkpoint, load_plain_data, loa
 from housenumbers.training.checkpoint_owner import check_owner
 
 _OWN_SIZE = "normalize.input_size"  # set by the configuration, not by the weights
+_AUXILIARY = ("network.aux",)  # heads of GoogLeNet and Inception
+# Keys of a model that may differ from those that its weights were trained with: the resolution, and the head's inputs.
+_MAY_DIFFER = ("name", "pretrained", "freeze", "input_size", "stem", "features")
 
 
-def load_pretrained(model: nn.Module, source: bool | str) -> str | None:
+def load_pretrained(model: nn.Module, source: bool | str, options: Mapping[str, Any] | None = None) -> str | None:
     """Loads the weights that the model starts with. Only a head for other classes may keep its initial weights.
 
     Returns the SHA-256 of the loaded weights: another file of that name is another run. None where none are loaded.
 
     `source` is true for the published weights, `run:DIR` for the best ones of a run, or a file: one of our checkpoints
-    or a torchvision network's plain state dict. Raises UserError where they are missing or belong to another model.
+    or a torchvision network's plain state dict. Raises UserError where they are missing or belong to another model, or
+    were trained with other `options` of it, which may change what the model computes though all shapes fit.
     """
     if source is False:
         return None
-    weights = _published(model) if source is True else _from_file(str(source))
+    weights, trained_with = _published(model) if source is True else _from_file(str(source))
+    _check_options(source, options or {}, trained_with)
     initial = model.state_dict()
     head_ids = {id(tensor) for tensor in classifier_head(model).parameters()}
     head = {name for name, tensor in model.named_parameters() if id(tensor) in head_ids}
@@ -50,8 +55,35 @@ def load_pretrained(model: nn.Module, source: bool | str) -> str | None:
             f"model.pretrained={as_typed(source)}: of another model: it has no {min(missing)} of this shape: "
             "choose the model, and the options of model, that it was trained with, or model.pretrained=false"
         )
+    # Networks of torchvision leave out their auxiliary heads, which are for their first training alone.
+    if unused := [name for name in weights.keys() - initial.keys() if not name.lower().startswith(_AUXILIARY)]:
+        raise UserError(
+            f"model.pretrained={as_typed(source)}: of a larger model: this one has no {min(unused)}: "
+            "choose the model, and the options of model, that it was trained with, or model.pretrained=false"
+        )
     load_weights(model, fitting, strict=False)
     return weights_sha256(fitting)
+
+
+def _check_options(source: bool | str, options: Mapping[str, Any], trained_with: Mapping[str, Any]) -> None:
+    """Raises UserError where weights were trained with other options of the same model.
+
+    Those of a custom model are not compared: some, such as dropout, may well be others in a second training.
+    """
+    target = str(options.get("_target_"))
+    if not target.startswith("housenumbers.") or trained_with.get("_target_") != target:
+        return
+    for key in options.keys() & trained_with.keys() - set(_MAY_DIFFER):
+        if options[key] != trained_with[key]:
+            theirs = f"model.{key}={_as_word(trained_with[key])}"
+            raise UserError(
+                f"model.pretrained={as_typed(source)}: was trained with {theirs}, not {_as_word(options[key])}: "
+                f"set {theirs}, or model.pretrained=false"
+            )
+
+
+def _as_word(value: Any) -> str:
+    return as_typed(value).replace(" ", "")
 
 
 def freeze(model: nn.Module, how_much: bool | int) -> None:
@@ -128,7 +160,8 @@ def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> Labeled
     return LabeledImages(torch.cat(head_inputs)[:, :, None, None], data.labels)
 
 
-def _from_file(source: str) -> Mapping[str, Tensor]:
+def _from_file(source: str) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    """The weights in a file, and the options of the model that they were trained with, as far as the file has them."""
     run = source.startswith("run:")
     file = RunFolder(Path(source.removeprefix("run:"))).best if run else Path(source)
     check_sha256(file)
@@ -136,8 +169,9 @@ def _from_file(source: str) -> Mapping[str, Tensor]:
     if run or "config" in content:
         as_checkpoint(content, file)
         check_owner(content, file)
-        return weights_in(content)
-    return _of_the_network(content)
+        options = content["config"].get("model")
+        return weights_in(content), options if isinstance(options, dict) else {}
+    return _of_the_network(content), {}
 
 
 def _of_the_network(state: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -149,7 +183,7 @@ def _of_the_network(state: Mapping[str, Any]) -> dict[str, Tensor]:
     return {f"network.{name}": value for name, value in named.items() if isinstance(value, Tensor)}
 
 
-def _published(model: nn.Module) -> Mapping[str, Tensor]:
+def _published(model: nn.Module) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
     published = getattr(model, "published_weights", None)
     if published is None:
         raise UserError("model.pretrained=true: nobody has published weights of this model: give a file, or run:DIR")
@@ -167,7 +201,7 @@ def _published(model: nn.Module) -> Mapping[str, Tensor]:
     with file.open("rb") as opened:
         if not hashlib.file_digest(opened, "sha256").hexdigest().startswith(_hash_in(file)):
             raise UserError(f"{file}: damaged: delete it, or put {location} there")
-    return _of_the_network(load_plain_data(file))
+    return _of_the_network(load_plain_data(file)), {}
 
 
 def _hash_in(file: Path) -> str:

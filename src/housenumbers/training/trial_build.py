@@ -12,9 +12,11 @@ from housenumbers.metrics.classes import CLASSES
 from housenumbers.runtime.device import choose_device
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.memory import is_out_of_memory, one_line_memory_errors
+from housenumbers.training.build import build_model
 from housenumbers.training.custom_metrics import custom_metrics
 from housenumbers.training.loop import TrainingState
 from housenumbers.training.schedules import scaled_learning_rates, step_scheduler, type_name
+from housenumbers.training.transfer import load_pretrained
 
 _MAX_STEPS = 1000  # of the scheduler
 _METRIC_IMAGES = 200
@@ -23,15 +25,15 @@ _METRIC_IMAGES = 200
 def check_buildable(config: TrainConfig) -> None:
     """Raises UserError where the model, optimizer, scheduler, transforms or metrics reject their options.
 
+    Also raises it where the pretrained weights are damaged, or do not fit the model: loading them is the only check.
     Metrics of classes are called with random logits. The optimizer makes one step with zero gradients, and the
-    scheduler one step per epoch, since some options fail only there. Pretrained weights are not loaded. Draws from
-    torch's random generator.
+    scheduler one step per epoch, since some options fail only there. Draws from torch's random generator.
     """
     build_transforms(config.augment)
     _check_metrics(config)
     with one_line_memory_errors():
         device = choose_device(config.device)
-        state = TrainingState.initial(config, _steps_per_epoch(config), device, pretrained=False)
+        state = TrainingState.initial(config, _steps_per_epoch(config), device)
         for parameter in state.model.parameters():
             if parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
@@ -44,6 +46,14 @@ def check_buildable(config: TrainConfig) -> None:
         step_scheduler(state.scheduler, *loss)
     state.optimizer.zero_grad()
     state.state_dict()
+
+
+def check_pretrained(config: TrainConfig) -> None:
+    """Raises UserError where the pretrained weights are damaged, or do not fit the model. Uses the CPU alone."""
+    with one_line_memory_errors():
+        model = build_model(config.model, torch.device("cpu"))
+        options = option_dict(config.model)
+        load_pretrained(model, options.get("pretrained", False), options)
 
 
 def _check_metrics(config: TrainConfig) -> None:
