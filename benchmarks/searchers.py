@@ -16,6 +16,7 @@ from sweeper_options import sweeper_options
 from housenumbers.sweeps.first_trials import enqueue_first_trials
 from housenumbers.sweeps.samplers import make_pruner, make_sampler
 from housenumbers.sweeps.space import Space
+from housenumbers.training.schedules import epochs_before_first_drop
 
 Setting = dict[str, Any]
 
@@ -82,6 +83,23 @@ class OptunaSearcher:
         self.study.tell(job.handle, job.best)
 
 
+class OurSearcher(OptunaSearcher):
+    """As a sweep of this project: no trial is stopped before its learning rate drops."""
+
+    def __init__(
+        self, given: Given, sampler: optuna.samplers.BaseSampler, pruner: optuna.pruners.BasePruner | None
+    ) -> None:
+        super().__init__(given.space, sampler, pruner)
+        self._epochs = given.epochs
+
+    def goes_on(self, job: Job) -> bool:
+        schedule = {"_target_": "StepLR", "step_size": job.setting.get("scheduler.step_size", self._epochs)}
+        if job.epoch > epochs_before_first_drop(schedule, self._epochs):
+            return super().goes_on(job)
+        job.handle.report(job.best, job.epoch)
+        return True
+
+
 class FirstEpochs:
     """One epoch each of `wide` random settings, then the best `narrow` in full, and again (arXiv:2307.15422)."""
 
@@ -113,11 +131,11 @@ class FirstEpochs:
         pass
 
 
-def _ours(given: Given, sampler: str = "tpe", pruner: str = "median") -> OptunaSearcher:
+def _ours(given: Given, sampler: str = "tpe", pruner: str = "halving") -> OptunaSearcher:
     """A choice of this project's options, in a study that begins as ours do."""
     options = sweeper_options("sampler", sampler, given.epochs) | {"seed": given.seed}
     stops = make_pruner(sweeper_options("pruner", pruner, given.epochs), given.seed)
-    searcher = OptunaSearcher(given.space, make_sampler(options, given.space), stops)
+    searcher = OurSearcher(given, make_sampler(options, given.space), stops)
     enqueue_first_trials(
         searcher.study, given.space, given.folder, options, lambda: make_sampler(options, given.space), 10_000, False,
         None, given.start,
@@ -153,6 +171,6 @@ SEARCHERS: dict[str, Callable[[Given], Searcher]] = {
     "first_epochs": lambda given: FirstEpochs(given.space, given.seed),
     "gp": _plain(lambda seed: optuna.samplers.GPSampler(seed=seed), _never),
     "hyperband": _plain(lambda seed: optuna.samplers.TPESampler(seed=seed), _hyperband),
-    "ours_halving": lambda given: _ours(given, pruner="halving"),
+    "ours_median": lambda given: _ours(given, pruner="median"),
     "ours_hyperband": lambda given: _ours(given, pruner="hyperband"),
 }

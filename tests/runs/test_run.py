@@ -292,3 +292,16 @@ def test_a_trial_that_goes_on_to_its_last_epoch_is_not_pruned(tmp_path: Path) ->
     assert trial.live.reported == [1, 2]
     assert not trial.pruned
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "completed"
+
+
+@pytest.mark.parametrize(("step_size", "pruned_after"), [(2, 3), (3, None), (4, 1), (9, 1)])
+def test_a_trial_is_not_pruned_before_its_learning_rate_drops(
+    tmp_path: Path, step_size: int, pruned_after: int | None
+) -> None:
+    """Where it never drops there is nothing to wait for; where it drops before the last epoch no decision is left."""
+    words = ("data.reduce=0.2", "data.batch_size=64", "model.width=4", "model.blocks=[1,1,1]")
+    config = composed("data=digits", *words, "epochs=4", f"scheduler.step_size={step_size}", "threads=1")
+    trial = Trial(Asked(interrupted=False), 1)
+    run(config, tmp_path / "run", trial)
+    assert trial.pruned == (pruned_after is not None)
+    assert trial.live.reported == list(range(1, (pruned_after or 4) + 1))

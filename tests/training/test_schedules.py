@@ -1,11 +1,13 @@
 """What a scheduler makes of the learning rate: a number that is not negative, or one line."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.optim.lr_scheduler import ExponentialLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
 from housenumbers.runtime.errors import UserError
-from housenumbers.training.schedules import scaled_learning_rates, step_scheduler
+from housenumbers.training.schedules import epochs_before_first_drop, scaled_learning_rates, step_scheduler
 
 
 def optimizer() -> torch.optim.Optimizer:
@@ -58,3 +60,18 @@ def test_a_bug_in_a_custom_scheduler_keeps_its_traceback() -> None:
 
     with pytest.raises(TypeError):
         step_scheduler(Wrong(optimizer()))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 5, "interval": "epoch"}, 5),
+        ({"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 5, "interval": "batch"}, 0),
+        ({"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 20, "interval": "epoch"}, 0),
+        ({"_target_": "torch.optim.lr_scheduler.MultiStepLR", "milestones": [12, 7]}, 7),
+        ({"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR", "T_max": 5}, 0),
+        ({"_target_": "torch.optim.lr_scheduler.LambdaLR"}, 0),
+    ],
+)
+def test_the_first_learning_rate_is_kept_until_a_step_lowers_it(options: dict[str, Any], expected: int) -> None:
+    assert epochs_before_first_drop(options, epochs=20) == expected

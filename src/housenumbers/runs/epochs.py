@@ -18,6 +18,7 @@ from housenumbers.training.checkpoint import save_checkpoint, weights_sha256
 from housenumbers.training.history import Record, best_or_last
 from housenumbers.training.loop import TrainingState, fit
 from housenumbers.training.progress_bar import ProgressBar
+from housenumbers.training.schedules import epochs_before_first_drop
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ def train_epochs(
     that a resumed run notices another best.pt. Checkpoints hold the configuration and `origin`.
     """
     common = {"config": config_to_dict(config), **origin}
+    first_drop = epochs_before_first_drop(config.scheduler, config.epochs)
     images = len(splits.train.labels)
     if trial is not None:
         for record in state.history:  # of the interrupted trial that this trial continues
@@ -77,7 +79,8 @@ def train_epochs(
             if trial is not None:
                 trial.report(_objective_value(config, record), record["epoch"])
             if trial is not None and record["epoch"] < config.epochs:
-                if trial.should_stop():
+                # A high learning rate looks worse than a low one until it drops, and may be the better one after.
+                if record["epoch"] > first_drop and trial.should_stop():
                     log.info("pruned after epoch %d", record["epoch"])
                     return True, best_sha256
                 trial.exit_after_deadline()  # after the pruner's decision, which the continued trial does not repeat

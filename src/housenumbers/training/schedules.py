@@ -66,6 +66,17 @@ def warmup_factor(option: Any, step: int, steps_per_epoch: int) -> float:
     return min(1.0, (step + 1) / (round(option_dict(option).get("warmup_epochs", 0) * steps_per_epoch) + 1))
 
 
+def epochs_before_first_drop(option: Any, epochs: int) -> int:
+    """The epochs for which StepLR or MultiStepLR keeps the first learning rate, if it lowers it within `epochs`.
+
+    Else 0: for other schedules, and for those that step per batch.
+    """
+    options = option_dict(option)
+    milestones = {"StepLR": [options.get("step_size")], "MultiStepLR": options.get("milestones")}
+    first = min(milestones.get(str(options["_target_"]).rpartition(".")[2]) or [0])
+    return first if options.get("interval", "epoch") == "epoch" and first < epochs else 0
+
+
 @contextmanager
 def scaled_learning_rates(optimizer: Optimizer, factor: float) -> Iterator[None]:
     """Multiplies the learning rates by `factor` inside the block. Schedulers, which continue from the last rate, do not
