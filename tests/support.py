@@ -35,10 +35,11 @@ SWEEP = (
 )  # fmt: skip
 
 # The same sweep with a pruner that ends every trial which has another epoch before it, whatever it has learnt: of its
-# first six trials those with `epochs=1` complete, and those with `epochs=3` are pruned after the first one.
+# first six trials those with `epochs=1` complete, and those with `epochs=3` are pruned after the second one, the first
+# one with a lower learning rate.
 SEARCHED = (
-    "epochs=choice(1,3)", "hydra/sweeper/pruner=none", "hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner",
-    "+hydra.sweeper.pruner.lower=2",
+    "epochs=choice(1,3)", "scheduler.step_size=1", "hydra/sweeper/pruner=none",
+    "hydra.sweeper.pruner._target_=optuna.pruners.ThresholdPruner", "+hydra.sweeper.pruner.lower=2",
 )  # fmt: skip
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -51,7 +51,7 @@ def test_it_renders_without_errors_and_asks_nobody_for_anything(page: Path) -> N
     assert "python src/train.py" in document
     for number in range(6):
         assert f'href="trial_{number:04d}/"' in document
-    assert document.count("pruned after epoch 1") >= 2
+    assert document.count("pruned after epoch 2") >= 2
 
 
 # Labels of the figures' horizontal axes that overlap.

@@ -47,7 +47,7 @@ def test_trials_are_in_the_study_and_in_folders_of_their_own(searched: Path) -> 
             assert trial.value == run["best"]["val_accuracy"] == max(trial.intermediate_values.values())
     pruned = [trial for trial in trials if trial.state is TrialState.PRUNED]
     assert 2 <= len(pruned) <= 4
-    assert all(trial.params["epochs"] == 3 and len(trial.intermediate_values) == 1 for trial in pruned)
+    assert all(trial.params["epochs"] == 3 and len(trial.intermediate_values) == 2 for trial in pruned)
     assert study(searched).direction is optuna.study.StudyDirection.MAXIMIZE
 
 
