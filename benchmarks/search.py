@@ -48,12 +48,12 @@ class Arguments:
     seeds=10       pairs of sweeps
     n_trials=16    of each stock sweep
     epochs=10      of each trial
-    pruner=median  of ours: median, halving or hyperband"""
+    pruner=halving  of ours: halving, median or hyperband"""
 
     seeds: Count = 10
     n_trials: Count = 16
     epochs: Count = 10
-    pruner: Literal["median", "halving", "hyperband"] = "median"
+    pruner: Literal["halving", "median", "hyperband"] = "halving"
 
 
 @dataclass
