@@ -73,7 +73,7 @@ def _check_options(source: bool | str, options: Mapping[str, Any], trained_with:
     target = str(options.get("_target_"))
     if not target.startswith("housenumbers.") or trained_with.get("_target_") != target:
         return
-    for key in options.keys() & trained_with.keys() - set(_MAY_DIFFER):
+    for key in sorted(options.keys() & trained_with.keys() - set(_MAY_DIFFER)):
         if options[key] != trained_with[key]:
             theirs = f"model.{key}={_as_word(trained_with[key])}"
             raise UserError(
