@@ -78,12 +78,3 @@ def test_names_with_line_breaks_and_too_long_ones_are_told_in_one_line(
             with pytest.raises(housenumbers.UserError, match=said) as raised:
                 call(name)
             assert "\n" not in str(raised.value)
-
-
-def test_messages_name_no_command_where_python_has_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for call in (housenumbers.load_model, housenumbers.open_run):
-        for name in ("last", "best"):
-            with pytest.raises(housenumbers.UserError, match=r"train one \(experiment=quickstart\)") as raised:
-                call(name)
-            assert "src/" not in str(raised.value)

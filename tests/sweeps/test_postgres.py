@@ -152,7 +152,8 @@ def test_a_foreign_study_on_the_server_is_not_written_into(server: str, tmp_path
 @pytest.mark.slow
 def test_a_worker_that_died_on_another_machine_is_noticed_by_its_silence(server: str, tmp_path: Path) -> None:
     """The dead one is of this machine, but the study is told otherwise, so that its process cannot be looked up."""
-    words = ("hydra.sweeper.n_trials=2", "hydra.sweeper.heartbeat_seconds=1", "epochs=12", "data.reduce=1")
+    words = ("hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none", "hydra.sweeper.heartbeat_seconds=1", "epochs=12",
+             "data.reduce=1")  # fmt: skip
     process = begun(tmp_path / "far", server, *words)
     until = time.monotonic() + 60
     while time.monotonic() < until:

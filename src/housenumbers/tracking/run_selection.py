@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from housenumbers.pretrained import MODELS
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.installation import command
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.run_index import RUN_ROOTS, all_runs, find_value
@@ -106,7 +107,8 @@ def _nothing(wanted: str, runs: Sequence[Run], homes: Sequence[Path], names: Ite
     if wanted == "best" and runs:
         return f"no completed run with a validation part below {places}: use last, or name a folder"
     if wanted in ("last", "best"):
-        return f"no run with a checkpoint below {places}: train one (experiment=quickstart), or name a folder"
+        advice = f"train one ({command('train')} experiment=quickstart), or name a folder"
+        return f"no run with a checkpoint below {places}: {advice}"
     if runs:
         return f"no run of that name has a checkpoint yet: {runs[0]['folder']} is {runs[0]['status']}"
     fixed = ("last", "best", *MODELS)
