@@ -35,7 +35,7 @@ def regrets(surrogate: Surrogate, found: Sequence[Found], at: Floats) -> Floats:
 
 def first_below(at: Floats, iqm: Floats, target: float) -> float:
     """The first of the seconds `at` with a regret of at most `target`. Infinite where there is none."""
-    below = np.flatnonzero(iqm <= target)
+    below = np.flatnonzero(iqm <= target + 1e-12)  # the mean of equal numbers depends on the order
     return float(at[below[0]]) if len(below) else float("inf")
 
 
