@@ -70,10 +70,13 @@ class OptunaSearcher:
 
     def goes_on(self, job: Job) -> bool:
         job.handle.report(job.best, job.epoch)
-        if not job.handle.should_prune():
+        if not self._stops(job):
             return True
         self.study.tell(job.handle, state=TrialState.PRUNED)
         return False
+
+    def _stops(self, job: Job) -> bool:
+        return bool(job.handle.should_prune())
 
     def end(self, job: Job, diverged: bool) -> None:
         if diverged:
@@ -92,12 +95,9 @@ class OurSearcher(OptunaSearcher):
         super().__init__(given.space, sampler, pruner)
         self._epochs = given.epochs
 
-    def goes_on(self, job: Job) -> bool:
+    def _stops(self, job: Job) -> bool:
         schedule = {"_target_": "StepLR", "step_size": job.setting.get("scheduler.step_size", self._epochs)}
-        if job.epoch > epochs_before_first_drop(schedule, self._epochs):
-            return super().goes_on(job)
-        job.handle.report(job.best, job.epoch)
-        return True
+        return job.epoch > epochs_before_first_drop(schedule, self._epochs) and super()._stops(job)
 
 
 class FirstEpochs:

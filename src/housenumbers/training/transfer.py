@@ -25,6 +25,7 @@ from housenumbers.training.checkpoint import as_checkpoint, load_plain_data, loa
 from housenumbers.training.checkpoint_owner import check_owner
 
 _OWN_SIZE = "normalize.input_size"  # set by the configuration, not by the weights
+_REMEDY = "choose the model, and the options of model, that it was trained with, or model.pretrained=false"
 _AUXILIARY = ("network.aux",)  # heads of GoogLeNet and Inception
 # Keys of a model that may differ from those that its weights were trained with: the resolution, and the head's inputs.
 _MAY_DIFFER = ("name", "pretrained", "freeze", "input_size", "stem", "features")
@@ -52,14 +53,12 @@ def load_pretrained(model: nn.Module, source: bool | str, options: Mapping[str, 
     counters = {name for name in initial if name.endswith(".num_batches_tracked")}  # not in old files
     if missing := initial.keys() - fitting.keys() - head - normalizing - counters:
         raise UserError(
-            f"model.pretrained={as_typed(source)}: of another model: it has no {min(missing)} of this shape: "
-            "choose the model, and the options of model, that it was trained with, or model.pretrained=false"
+            f"model.pretrained={as_typed(source)}: of another model: it has no {min(missing)} of this shape: {_REMEDY}"
         )
     # Networks of torchvision leave out their auxiliary heads, which are for their first training alone.
     if unused := [name for name in weights.keys() - initial.keys() if not name.lower().startswith(_AUXILIARY)]:
         raise UserError(
-            f"model.pretrained={as_typed(source)}: of a larger model: this one has no {min(unused)}: "
-            "choose the model, and the options of model, that it was trained with, or model.pretrained=false"
+            f"model.pretrained={as_typed(source)}: of a larger model: this one has no {min(unused)}: {_REMEDY}"
         )
     load_weights(model, fitting, strict=False)
     return weights_sha256(fitting)
