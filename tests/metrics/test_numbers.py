@@ -73,6 +73,47 @@ def test_a_number_s_probability_is_that_of_all_its_paths(number: str) -> None:
     assert (-negative_log_likelihoods(logits, numbers(number))).exp().item() == pytest.approx(expected, rel=1e-4)
 
 
+def paths_of(logits: Tensor) -> dict[str, list[tuple[float, tuple[int, ...]]]]:
+    """All paths of one image's logits `[T, 11]` with their probabilities, by the number that they give."""
+    probabilities = logits.softmax(dim=1).tolist()
+    paths: dict[str, list[tuple[float, tuple[int, ...]]]] = {}
+    for path in itertools.product(range(11), repeat=len(logits)):
+        probability = math.prod(row[symbol] for row, symbol in zip(probabilities, path, strict=True))
+        paths.setdefault(collapsed(path), []).append((probability, path))
+    return paths
+
+
+def test_the_number_of_the_highest_probability_is_read_and_not_that_of_the_best_path() -> None:
+    logits = 3 * torch.randn(60, 4, 11, generator=torch.Generator().manual_seed(0))
+    all_paths = [paths_of(image) for image in logits]
+    expected = [max(paths, key=lambda text: sum(share for share, _ in paths[text])) for paths in all_paths]
+    assert as_strings(read_numbers(logits)) == expected
+    of_best_paths = [max(paths, key=lambda text: max(paths[text])) for paths in all_paths]
+    assert sum(one != other for one, other in zip(expected, of_best_paths, strict=True)) >= 2
+    for number, confidences in zip(expected, digit_confidences(logits), strict=True):
+        assert len(confidences) == len(number)
+
+
+def test_a_digit_s_confidence_is_that_at_the_places_of_its_number_s_best_path() -> None:
+    logits = 2 * torch.randn(40, 4, 11, generator=torch.Generator().manual_seed(0))
+    for image, confidences in zip(logits, digit_confidences(logits), strict=True):
+        (number,) = as_strings(read_numbers(image[None]))
+        _, path = max(paths_of(image)[number])
+        expected, place = [], 0
+        for symbol, same in itertools.groupby(path):
+            places = range(place, place := place + len(list(same)))
+            if symbol != BLANK:
+                expected.append(max(float(image[at].softmax(dim=0)[symbol]) for at in places))
+        assert confidences == pytest.approx(expected)
+
+
+def test_what_is_read_does_not_depend_on_other_images() -> None:
+    logits = 2 * torch.randn(30, 9, 11, generator=torch.Generator().manual_seed(2))
+    together = as_strings(read_numbers(logits))
+    assert together == [as_strings(read_numbers(image[None]))[0] for image in logits]
+    assert as_strings(read_numbers(logits[:0])) == []
+
+
 def test_the_confidence_is_the_probability_of_the_number_that_is_read() -> None:
     logits = torch.randn(5, 7, 11, generator=torch.Generator().manual_seed(1))
     expected = (-negative_log_likelihoods(logits, read_numbers(logits))).exp()

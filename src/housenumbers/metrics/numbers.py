@@ -4,12 +4,15 @@ The logits are those of connectionist temporal classification (CTC): a path has 
 is what is left without repeated symbols and blanks (Graves et al. 2006, doi.org/10.1145/1143844.1143891).
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from housenumbers.metrics.beam_search import search_numbers
 from housenumbers.metrics.classes import CLASSES
 
 BLANK = CLASSES  # the last of the symbols
@@ -37,22 +40,33 @@ def number_lengths(numbers: Tensor) -> Tensor:
 
 
 def read_numbers(logits: Tensor) -> Tensor:
-    """The number, `[N, L]`, of the most probable path of each image: the digits, then NO_DIGIT. L is 6 or more."""
-    symbols = logits.argmax(dim=2)
-    is_digit = _begins_digit(symbols)
-    width = max(MAX_DIGITS, int(is_digit.sum(dim=1).amax())) if len(symbols) else MAX_DIGITS
-    numbers = torch.full((len(symbols), width), NO_DIGIT, device=logits.device)
-    rows, places = is_digit.nonzero(as_tuple=True)
-    numbers[rows, is_digit.cumsum(dim=1)[rows, places] - 1] = symbols[rows, places]
+    """The most probable number of each image, `[N, L]`: the digits, then NO_DIGIT. L is 6 or more.
+
+    That of the most probable path, where it is more probable than all others together. Else a beam search finds it.
+    """
+    numbers = _numbers_of_paths(logits.argmax(dim=2))
+    if not len(numbers):
+        return numbers
+    unsure = ((-negative_log_likelihoods(logits, numbers)).exp() <= 0.5).nonzero()[:, 0]
+    if len(unsure):
+        found = search_numbers(logits[unsure], NO_DIGIT).to(logits.device)
+        width = max(numbers.shape[1], found.shape[1])
+        numbers = F.pad(numbers, (0, width - numbers.shape[1]), value=NO_DIGIT)
+        numbers[unsure] = F.pad(found, (0, width - found.shape[1]), value=NO_DIGIT)
     return numbers
 
 
 def digit_confidences(logits: Tensor) -> list[list[float]]:
     """The probability of each digit that `read_numbers` returns, per image: its maximum over the digit's places."""
-    probabilities, symbols = logits.softmax(dim=2).max(dim=2)
-    which = _begins_digit(symbols).cumsum(dim=1)
+    numbers, paths = read_numbers(logits), logits.argmax(dim=2)
+    of_paths = F.pad(_numbers_of_paths(paths), (0, numbers.shape[1]), value=NO_DIGIT)[:, : numbers.shape[1]]
+    for image in (of_paths != numbers).any(dim=1).nonzero()[:, 0].tolist():
+        number = [digit for digit in numbers[image].tolist() if digit != NO_DIGIT]
+        paths[image] = torch.tensor(_best_path(logits[image].log_softmax(dim=1).tolist(), number))
+    probabilities = logits.softmax(dim=2).gather(2, paths[:, :, None])[:, :, 0]
+    which = _begins_digit(paths).cumsum(dim=1)
     confidences: list[list[float]] = []
-    for row, digit, symbol in zip(probabilities.tolist(), which.tolist(), symbols.tolist(), strict=True):
+    for row, digit, symbol in zip(probabilities.tolist(), which.tolist(), paths.tolist(), strict=True):
         best = [0.0] * (digit[-1] if digit else 0)
         for value, number, name in zip(row, digit, symbol, strict=True):
             if name != BLANK:
@@ -142,6 +156,41 @@ def aligned(true: str, read: str) -> list[tuple[str | None, str | None]]:
             j -= 1
             pairs.append((None, read[j]))
     return pairs[::-1]
+
+
+def _numbers_of_paths(symbols: Tensor) -> Tensor:
+    """The numbers, `[N, L]`, of paths `[N, T]`."""
+    is_digit = _begins_digit(symbols)
+    width = max(MAX_DIGITS, int(is_digit.sum(dim=1).amax())) if len(symbols) else MAX_DIGITS
+    numbers = torch.full((len(symbols), width), NO_DIGIT, device=symbols.device)
+    rows, places = is_digit.nonzero(as_tuple=True)
+    numbers[rows, is_digit.cumsum(dim=1)[rows, places] - 1] = symbols[rows, places]
+    return numbers
+
+
+def _best_path(log_probs: Sequence[Sequence[float]], number: Sequence[int]) -> list[int]:
+    """The most probable path of a number that has one (Viterbi 1967): a symbol at each place."""
+    symbols = [BLANK]
+    for digit in number:
+        symbols += [digit, BLANK]
+    totals = [0.0, *(-math.inf for _ in symbols[1:])]  # of the best path to each of them; all paths begin at the first
+    came_from: list[list[int]] = []
+    for at_place in log_probs:
+        steps = [_best_step(totals, symbols, here) for here in range(len(symbols))]
+        totals = [totals[step] + at_place[symbol] for step, symbol in zip(steps, symbols, strict=True)]
+        came_from.append(steps)
+    here = max(range(max(0, len(symbols) - 2), len(symbols)), key=lambda end: totals[end])
+    path = []
+    for steps in reversed(came_from):
+        path.append(symbols[here])
+        here = steps[here]
+    return path[::-1]
+
+
+def _best_step(totals: Sequence[float], symbols: Sequence[int], here: int) -> int:
+    """Which symbol a path to this one was at before: at it, at the one before, or a blank ago at another digit."""
+    may_skip = here > 1 and symbols[here] not in (BLANK, symbols[here - 2])
+    return max(range(max(0, here - 1 - may_skip), here + 1), key=lambda step: totals[step])
 
 
 def _begins_digit(symbols: Tensor) -> Tensor:
