@@ -105,6 +105,16 @@ def test_scale_changes_the_area_both_ways_and_shear_does_not() -> None:
     assert sheared.sum(dim=1).gt(100).sum(dim=1).max() > 12, "its width grows"
 
 
+@pytest.mark.parametrize("move", ["degrees", "translate", "scale", "shear"])
+def test_a_wide_image_moves_as_a_square_one(move: str) -> None:
+    images = white_square(50)
+    wide = torch.nn.functional.pad(images, (24, 24))
+    config = AugmentConfig(**{move: 0.5 if move == "scale" else 9.0})
+    square = augment(images, config, generator_for(1))
+    torch.testing.assert_close(augment(wide, config, generator_for(1))[..., 24:56], square, atol=0.1, rtol=0)
+    assert (square - images).abs().max() > 50
+
+
 def test_color_and_inversion_keep_to_the_scale() -> None:
     grey = torch.full((300, 3, 4, 4), 100, dtype=torch.uint8)
     coloured = augment(grey, AugmentConfig(color=0.4), generator_for(1))[:, :, 0, 0]

@@ -111,7 +111,10 @@ def _moved(images: Tensor, config: AugmentConfig, moves: Tensor, stretches: Tens
     scale = (1 + config.scale) ** stretches[:, 0]  # enlarges as often as it shrinks
     shear = (stretches[:, 1] * math.radians(config.shear)).tan()
     cos, sin = angle.cos() * scale, angle.sin() * scale
-    matrix = torch.stack([cos, shear * cos - sin, shift[:, 0], sin, shear * sin + cos, shift[:, 1]], dim=1)
+    # affine_grid measures in halves of the width and of the height, so that what mixes them depends on their ratio.
+    aspect = width / height
+    rows = [cos, (shear * cos - sin) / aspect, shift[:, 0], sin * aspect, shear * sin + cos, shift[:, 1]]
+    matrix = torch.stack(rows, dim=1)
     grid = F.affine_grid(matrix.view(count, 2, 3).to(images.device), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode=config.padding, align_corners=False)
 
