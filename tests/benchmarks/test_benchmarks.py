@@ -53,7 +53,7 @@ def test_samplers_prints_what_they_learn_from() -> None:
     assert done.returncode == 0, done.stderr
     rows = {row[0]: row[1:4] for row in re.findall(r"^\| `(\w+)` \| (\w+) \| (\w+) \| (\w+) \|", done.stdout, re.M)}
     assert rows["random"] == ("no", "no", "no")
-    assert rows["tpe"] == ("yes", "no", "yes")  # with constant_liar
+    assert rows["tpe"] == ("yes", "no", "no")  # without constant_liar
     assert rows["median"] == ("yes", "no", "no")  # complete, pruned, failed trials
     assert rows["halving"][:2] == ("yes", "yes")
 
