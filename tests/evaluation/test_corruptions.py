@@ -108,12 +108,15 @@ def test_occlusion_covers_one_square_by_the_mean_colour(strength: int) -> None:
         assert (covered.amax(dim=0) - covered.amin(dim=0) + 1).tolist() == [side, side]
 
 
-def test_rotation_is_by_its_angle_about_the_centre() -> None:
+@pytest.mark.parametrize("beside", [0, 24])
+def test_rotation_is_by_its_angle_about_the_centre_of_wide_images_too(beside: int) -> None:
     image = plain(0, 0, 0)
     image[..., 15:17, 16:] = 250  # a hand that points to the right
+    image = torch.nn.functional.pad(image, (beside, beside))
     angles = set()
     for place in range(10):
-        rows, columns = (corrupt(image, "rotation", 3, place)[0, 0, 4:28, 4:28] > 120).nonzero().double().T
+        rotated = corrupt(image, "rotation", 3, place)[0, 0, :, beside : beside + 32]
+        rows, columns = (rotated[4:28, 4:28] > 120).nonzero().double().T
         up = (11.5 - rows).mean() / (columns - 11.5).mean()
         angles.add(round(float(torch.rad2deg(up.atan()))))
     assert len(angles) == 2

@@ -89,7 +89,8 @@ def _rotation(pixels: Tensor, degrees: float, generators: Generators) -> Tensor:
     """Rotates by this angle, to the left or to the right. Repeats the pixels at the border."""
     angles = np.radians(degrees) * (2 * _drawn(generators, lambda generator: generator.integers(2)).float() - 1)
     cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
-    matrix = torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).view(-1, 2, 3)
+    aspect = pixels.shape[3] / pixels.shape[2]  # affine_grid measures in halves of the width and of the height
+    matrix = torch.stack([cos, -sin / aspect, zero, sin * aspect, cos, zero], dim=1).view(-1, 2, 3)
     grid = F.affine_grid(matrix, list(pixels.shape), align_corners=False)
     return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
