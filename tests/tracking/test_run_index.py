@@ -102,3 +102,14 @@ def test_a_filter_that_no_run_can_match_is_named(finished: Path) -> None:
         check_filters(runs, [known])
     with pytest.raises(UserError, match=r"^dta: no such key: did you mean data"):
         check_filters(runs, ["dta=digits"])
+
+
+def test_a_key_below_what_no_run_has_yet_is_not_refused(tmp_path: Path) -> None:
+    write(tmp_path, "young", json.dumps(GOOD | {"best": None, "test": None}))
+    runs = all_runs([tmp_path])
+    for known in ("best.val_accuracy=0.9", "test.accuracy=1"):
+        check_filters(runs, [known])
+    with pytest.raises(UserError, match=r"^bst\.val_accuracy: no such key"):
+        check_filters(runs, ["bst.val_accuracy=0.9"])
+    with pytest.raises(UserError, match=r"^optimizer\.lrr: no such key"):
+        check_filters(runs, ["optimizer.lrr=1"])

@@ -89,12 +89,18 @@ def check_filters(runs: Sequence[Mapping[str, Any]], filters: Sequence[str]) -> 
 
 def _check_key(runs: Sequence[Mapping[str, Any]], key: str) -> None:
     known = {*known_keys(), *KEYS, *RECORD_KEYS, "folder"}
-    # Where there is no run yet, the keys below a section of the record or of the configuration are not known.
-    is_below_section = not runs and _is_among(key.partition(".")[0], known)
-    if not is_below_section and not _is_among(key, known) and not any(_has_key(run, key) for run in runs):
+    # The keys below a section are not known while no run has it: `best` before an epoch has ended.
+    section = key.partition(".")[0]
+    below_unknown = _is_among(section, known) if not runs else section in RECORD_KEYS - _keys_with_values(runs)
+    if not below_unknown and not _is_among(key, known) and not any(_has_key(run, key) for run in runs):
         for run in runs:
             known.update(flatten(run), flatten(run.get("config") or {}))
         raise UserError(unknown_key_message(key, known))
+
+
+def _keys_with_values(runs: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The keys of the record that are not null in every run."""
+    return {key for run in runs for key, value in run.items() if value is not None}
 
 
 def _check_value(key: str, value: str) -> None:
