@@ -1,5 +1,7 @@
 """Augmentation and batches: functions of (seed, epoch, step), images that stay where they should."""
 
+import re
+
 import pytest
 import torch
 
@@ -200,6 +202,16 @@ def test_a_transform_of_ones_own_depends_on_its_step_alone(monkeypatch: pytest.M
     idle = own(_target_="torchvision.transforms.v2.Identity")
     idle.translate = 2.0
     assert all(equal(batches(idle, 0), batches(AugmentConfig(translate=2.0), 0)))
+
+
+def test_who_follows_the_advice_about_an_alias_can_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    blur = own(_target_="torchvision.transforms.v2.GaussianBlur", kernel_size=3)  # defined in torchvision's v2._misc
+    for _ in range(2):
+        with pytest.raises(UserError, match="HOUSENUMBERS_ALLOW") as caught:
+            next(training_batches(labeled_images(), 16, blur, 1, 1))
+        (advised,) = re.findall(r"HOUSENUMBERS_ALLOW=(\S+)", str(caught.value))
+        monkeypatch.setattr("housenumbers.config.targets.PERMITTED", advised)
+    assert len(next(training_batches(labeled_images(), 16, blur, 1, 1))[1]) == 16
 
 
 @pytest.mark.parametrize(
