@@ -41,11 +41,11 @@ def compose_config(conf: Path, arguments: Sequence[str], config_dir: Path | None
 
 
 def compose_data(conf: Path, option: str, overrides: Sequence[str]) -> DataConfig:
-    """The data section of `data=OPTION` and these overrides, alone, without a model that goes with it.
+    """The data section of `data=OPTION` with these overrides. The caller need not choose a model that fits the data.
 
     Raises UserError where it is invalid.
     """
-    model = ["model=number_reader"] if option.endswith("_numbers") else []  # the others refuse such data
+    model = ["model=number_reader"] if option.endswith("_numbers") else []  # other models refuse such data
     return compose_config(conf, [f"data={option}", *model, *overrides]).data
 
 

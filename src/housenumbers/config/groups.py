@@ -95,7 +95,7 @@ class NumberReaderConfig(ModelConfig):
 
 
 def _rules_of_stages(model: FastNetConfig | NumberReaderConfig, least: int) -> Rules:
-    """Of networks whose last stage has `least` pixels of height or more."""
+    """The rules for networks whose last stage has a height of `least` pixels or more."""
     stages = len(model.channels)
     yield len(model.convolutions) == stages, "convolutions", f"as long as model.channels, {stages}"
     last_size = model.input_size // 2**stages  # whitening and every stage but the first halve the height

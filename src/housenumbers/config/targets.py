@@ -135,7 +135,7 @@ def custom_code_named(targets: Mapping[str, str]) -> Iterator[None]:
 
 
 def _is_of_target(error: Exception, target: str) -> bool:
-    """Whether the error passed through a method of the target, a class, or through the module of another target."""
+    """Whether the error passed through a method of the target, if it is a class, or else through its module."""
     try:
         made = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError):

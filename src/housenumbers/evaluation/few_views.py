@@ -16,7 +16,7 @@ from housenumbers.metrics.views import test_time_view, view_count
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.record_validation import is_number
 
-_STRIDE = 7  # coprime with 2, 5 and 10 views; of ten, the first five are each shift once, in turns inverted
+_STRIDE = 7  # coprime with 2, 5 and 10 views; of ten, the first five hold each shift once, two of them inverted
 _SAFETY = 1.5  # a factor of the threshold that would have been enough for the images it was chosen on
 _ALLOWED = 2e-4  # the fraction of these images whose label may differ
 _FEW = 10  # labels that other views change: with fewer the largest margin that they change is not known well
@@ -44,7 +44,7 @@ class StoppingRule:
     part: str
 
     def is_valid(self) -> bool:
-        """Whether types and values are such as `choose_rule` gives: a file may hold others."""
+        """Whether types and values are possible results of `choose_rule`: a file may hold others."""
         numbers = [self.tta, self.n, self.threshold, *(self.scales if isinstance(self.scales, list) else [None])]
         if not all(map(is_number, numbers)) or not isinstance(self.tta_invert, bool):
             return False

@@ -74,12 +74,12 @@ class TrainedModel:
     def logits(self, images: Tensor, may_be_dark: bool = False, all_views: bool = False) -> Tensor:
         """Logits `[N, 10]` of images `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities.
 
-        A reader of whole numbers gives `[N, T, 11]`: see `metrics.numbers`.
-        Images are uint8, or float on 0..255. Images of other sizes than 32x32 are stretched, unlike in `read_image`; by
-        a reader they are scaled to its height.
-        With test-time augmentation an image gets only as many views as the `stopping_rule` demands, or `all_views`, as
-        for the run's final scores. Raises as `predict` does, but takes uint8 images of zeros and ones only where they
-        `may_be_dark`, as in files.
+        A reader of whole numbers returns `[N, T, 11]`: see `metrics.numbers`.
+        Images are uint8, or float on 0..255. Images of other sizes than 32x32 are stretched, unlike in `read_image`; a
+        reader scales them to its height.
+        With test-time augmentation an image gets only as many views as the `stopping_rule` demands; with `all_views`
+        it gets all, as for the run's final scores. Raises as `predict` does, but takes uint8 images of zeros and ones
+        only where they `may_be_dark`, as in files.
         """
         check_images(images, may_be_dark)
         if self.stopping_rule is None or all_views:
@@ -145,7 +145,7 @@ class TrainedModel:
     def home(self) -> Path:
         """The folder for files about the model: the run's folder, or the checkpoint's.
 
-        Of weights that come with the code it is one below outputs/: the package is left as it is.
+        For weights that come with the code it is a folder below outputs/, since the package stays unchanged.
         """
         if name := pretrained_name(self.file):
             return Path("outputs") / name

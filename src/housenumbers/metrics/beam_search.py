@@ -1,7 +1,8 @@
 """The number with the highest probability over all paths of CTC, by a prefix beam search.
 
 The most probable path belongs to another number where one number has many paths of middling probability. See Graves et
-al. 2006 (doi.org/10.1145/1143844.1143891) for the prefix search, and Hannun et al. 2014 (arXiv:1408.2873) for a beam of it.
+al. 2006 (doi.org/10.1145/1143844.1143891) for the prefix search, and Hannun et al. 2014 (arXiv:1408.2873) for the
+search with a beam.
 """
 
 import torch
@@ -59,8 +60,8 @@ def search_numbers(logits: Tensor, no_digit: int) -> Tensor:
         ending_digit = torch.where(grows, scores.gather(1, kept), stays_digit.gather(1, parent))
         digits = digits.gather(1, parent[:, :, None].expand(-1, -1, places))
         length = length.gather(1, parent)
-        rows = grows.nonzero(as_tuple=True)
-        digits[(*rows, length[rows])] = digit[rows]
+        grown = grows.nonzero(as_tuple=True)
+        digits[(*grown, length[grown])] = digit[grown]
         length, last = length + grows, digit
         name = torch.where(grows, names.flatten(1).gather(1, (kept - BEAM).clamp(min=0)), name.gather(1, parent))
     best = torch.logaddexp(ending_blank, ending_digit).argmax(dim=1)

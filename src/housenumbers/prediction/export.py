@@ -93,10 +93,10 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
     """Writes `trained`, which is on the CPU, to `file`, by default `default_file`, as `form`: onnx or torch.
 
     The program takes `images`, uint8 `[N, 3, 32, 32]` RGB, N >= 1, and returns `probabilities`, float32 `[N, 10]`:
-    calibrated, and with test-time augmentation where the run's final scores have it. That of a reader of whole numbers
-    takes any width W, and returns those of ten digits and the blank at each place, `[N, T, 11]`. The file is loaded
-    again and compared with the model before it gets its name. Raises UserError, and leaves no file, where the model
-    cannot be exported, or a probability differs by more than TOLERANCE.
+    calibrated, and with test-time augmentation where the run's final scores have it. The program of a reader of whole
+    numbers takes any width W of 32 pixels or more, and returns the probabilities of ten digits and the blank at each
+    place, `[N, T, 11]`. The file is loaded again and compared with the model before it gets its name. Raises UserError,
+    and leaves no file, where the model cannot be exported, or a probability differs by more than TOLERANCE.
     """
     file = file or default_file(trained, form)
     writer, metadata = _FORMATS[form], describe(trained)

@@ -82,7 +82,7 @@ class Photo(NamedTuple):
     """A photo, upright and not too large."""
 
     pixels: NDArray[np.uint8]  # [H, W, 3]
-    scale: tuple[float, float]  # along the width and the height, the file's pixels in one of these
+    scale: tuple[float, float]  # along the width and the height: pixels of the file per pixel here
 
 
 def read_photo(file: Path | IO[bytes]) -> Photo:
@@ -220,9 +220,9 @@ def _starts(length: int, window: int, step: int) -> list[int]:
 
 
 def _numbers_in(logits: Tensor) -> list[tuple[int, int, int, str, float]]:
-    """Of each number in bands, `[N, T, 11]`: the band, the first place, the one behind the last; the number; how sure.
+    """For each number in bands `[N, T, 11]`: the band, the first place, the place after the last, number, confidence.
 
-    Digits far from each other are of different numbers.
+    Digits far from each other belong to different numbers.
     """
     rows, places = (logits.argmax(dim=2) != BLANK).nonzero(as_tuple=True)
     if not len(rows):

@@ -10,10 +10,10 @@ from omegaconf import DictConfig
 
 
 class CachingLoader(ConfigLoaderImpl):
-    """A `ConfigLoader` that keeps what the same options of all groups give before KEY=VALUE overrides are applied.
+    """A `ConfigLoader` that caches the configuration composed from the same options, before KEY=VALUE overrides.
 
-    Keeps the content of the files as well, the primary one aside, so that changes of `conf/` do not affect a sweep.
-    Where a version of Hydra lacks the methods replaced here, nothing is kept, and the configurations are equal.
+    Caches the content of the files as well, except the primary one, so that changes of `conf/` do not affect a sweep.
+    With a version of Hydra that lacks the methods replaced here, nothing is cached, and the configurations are equal.
     """
 
     _caches: tuple[dict[str, Any], dict[str, DictConfig]]

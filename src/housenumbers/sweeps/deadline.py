@@ -23,7 +23,7 @@ def deadline_after(timeout: float | None) -> float:
 
 
 def inherited_deadline() -> float:
-    """In a worker: the deadline of the command that started it, on the clock that all machines share."""
+    """In a worker: the deadline of the command that started it. The machines' clocks have to agree."""
     return float(os.environ.get(_DEADLINE, "inf"))
 
 

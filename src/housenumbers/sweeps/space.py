@@ -55,7 +55,7 @@ class Space:
                 trial._suggest(key, distribution)
 
     def setting(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The parameters of a trial with these values, by dotted key, of keys and groups. None where one is outside."""
+        """The parameters of a trial with these `values` of keys and groups. None where a value is not in the space."""
         # A choice of lists is a choice of texts such as [1,1,1].
         values = {
             key: str(value).replace(" ", "") if isinstance(value, list) else value for key, value in values.items()
@@ -68,7 +68,7 @@ class Space:
         return {key: values[key] for key in distributions}
 
     def samples(self) -> list[list[str]]:
-        """Overrides to compose as a check: each value of each unconditional choice, and the middle of each range."""
+        """Overrides to compose as a check: each value of each unconditional choice, and one value of each range."""
         lists = {key: value.choices for key, value in self.always.items() if isinstance(value, CategoricalDistribution)}
         choices = [[f"{key}={value}"] for key, values in (lists | self.groups).items() for value in values]
         middles = {

@@ -61,7 +61,7 @@ def write_study_page(study: optuna.Study, folder: Path) -> Path:
 
 
 def _leading(study: optuna.Study, objectives: Sequence[str], folder: Path) -> dict[str, Any]:
-    """The top of the page: the results of confirm.py, if it was run, and of the search where it has more trials."""
+    """The top of the page: confirm.py's results, if any, and the best trials, unless confirm.py has run all of them."""
     confirmed = _confirmed(folder)
     rows = confirmed["rows"] if confirmed else []
     best = best_trials(study)

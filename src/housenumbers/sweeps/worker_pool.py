@@ -63,8 +63,7 @@ def launcher_job(
 ) -> TaskFunction:
     """The task function with which a launcher starts a worker in the current working folder.
 
-    The job of that number gets the variables of its entry in `environments`.
-
+    Job number N gets the variables in `environments[N]`.
     A worker ends with its job and, on this machine unless `outlives_this`, with this process.
     """
     starters = [] if outlives_this else [os.getpid()]

@@ -101,7 +101,7 @@ def _is_settled(stamp: Stamp) -> bool:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The entries of an index; none where there is no index, a damaged one, or one that other checks have passed."""
+    """The entries of an index; empty where it is missing or damaged, or another version checked its records."""
     try:
         with open_file(file) as opened:
             content = opened.read()

@@ -111,7 +111,7 @@ def _check_scores(record: Mapping[str, Any], source: str) -> None:
 
 
 def check_calibration(calibration: Any, source: str) -> None:
-    """Raises UserError, which names `source`, where the calibration is not None and no fit gives its temperature."""
+    """Raises UserError, which names `source`, where a calibration is given and its temperature is out of range."""
     if calibration is None:
         return
     _check_scores({"calibration": calibration}, source)

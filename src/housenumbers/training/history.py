@@ -26,7 +26,10 @@ def best_or_last(history: Sequence[Record], by: str) -> Record:
 
 
 def should_stop(history: Sequence[Record], config: EarlyStoppingConfig) -> bool:
-    """Whether the last `patience` epochs were all less than `improvement` percent better than the best one before."""
+    """Whether the last `patience` epochs all improved on the reference by less than `improvement` percent.
+
+    The reference is the value of the last epoch that improved by more; at first, that of `start_epoch`.
+    """
     if not config.enabled:
         return False
     reference, waited = None, 0

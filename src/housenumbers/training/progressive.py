@@ -18,9 +18,9 @@ Entry = TypeVar("Entry")
 
 
 def value_for_epoch(entries: Sequence[Entry], epoch: int, epochs: int) -> Entry:
-    """The entry of an epoch, counted from 1. Each entry has an equal share of the epochs, the last one the last epochs.
+    """The entry of an epoch, counted from 1. The entries have equal shares of the epochs, in their order.
 
-    With fewer epochs than entries, the first entries are left out, since scores are for the last one.
+    With fewer epochs than entries, the first entries are left out, since scores are computed for the last one.
     """
     return entries[-(-epoch * len(entries) // epochs) - 1]
 

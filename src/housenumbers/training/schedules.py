@@ -82,8 +82,8 @@ def scaled_learning_rates(optimizer: Optimizer, factor: float) -> Iterator[None]
     """Multiplies the learning rates by `factor` inside the block. Schedulers, which continue from the last rate, do not
     see it: torch's LinearLR with a cosine that ends above 0 would lead to another rate.
 
-    Raises UserError where a learning rate is negative or not finite. Checked here, since the rate after the last step,
-    which is not used, may be: that of OneCycleLR with anneal_strategy=linear is.
+    Raises UserError where a learning rate is negative or not finite. Checked here, not after the scheduler's step: the
+    rate after the last step is not used, and may be negative, as with OneCycleLR and anneal_strategy=linear.
     """
     rates = [group["lr"] for group in optimizer.param_groups]
     for rate in rates:

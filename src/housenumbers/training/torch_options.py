@@ -25,7 +25,7 @@ _NAMES = {**vars(collections.abc), "Optimizer": Optimizer}
 def check_torch_options(key: str, options: Mapping[str, Any]) -> None:
     """Raises UserError for the first option of a target in torch.optim whose value is not of the declared type.
 
-    `key` is the group of the options. Does not check targets of other modules, and unknown options.
+    `key` is the group of the options. Does not check unknown options, or targets of other modules.
     """
     target = str(options["_target_"])
     for name, hint in _declared(target).items() if target.startswith("torch.optim.") else ():

@@ -34,7 +34,7 @@ _MAY_DIFFER = ("name", "pretrained", "freeze", "input_size", "stem", "features")
 def load_pretrained(model: nn.Module, source: bool | str, options: Mapping[str, Any] | None = None) -> str | None:
     """Loads the weights that the model starts with. Only a head for other classes may keep its initial weights.
 
-    Returns the SHA-256 of the loaded weights: another file of that name is another run. None where none are loaded.
+    Returns the SHA-256 of the loaded weights, since the file may change later. None where none are loaded.
 
     `source` is true for the published weights, `run:DIR` for the best ones of a run, or a file: one of our checkpoints
     or a torchvision network's plain state dict. Raises UserError where they are missing or belong to another model, or
@@ -67,7 +67,7 @@ def load_pretrained(model: nn.Module, source: bool | str, options: Mapping[str, 
 def _check_options(source: bool | str, options: Mapping[str, Any], trained_with: Mapping[str, Any]) -> None:
     """Raises UserError where weights were trained with other options of the same model.
 
-    Those of a custom model are not compared: some, such as dropout, may well be others in a second training.
+    Options of a custom model are not compared: some, such as dropout, may differ in a second training.
     """
     target = str(options.get("_target_"))
     if not target.startswith("housenumbers.") or trained_with.get("_target_") != target:

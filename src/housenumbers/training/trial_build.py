@@ -1,4 +1,4 @@
-"""Builds what a configuration names once, before a run makes its folder, to find options that only it rejects."""
+"""Builds the model, the optimizer and so on before a run makes its folder, to find options that their code rejects."""
 
 import torch
 from torch.optim import Optimizer
