@@ -39,7 +39,7 @@ def test_a_sweep_goes_on_after_its_time_is_over_and_ends_equal(tmp_path: Path) -
     assert stopped.returncode == 0, stopped.stderr
     assert not stopped.stderr
     last = stopped.stdout.splitlines()[-1]
-    assert last == "hydra.sweeper.timeout=100000: the time is over: 1 of 3 trials complete: the same command goes on"
+    assert last == "hydra.sweeper.timeout=100000: the time is over: 1 of 3 trials done: the same command goes on"
     record = json.loads((broken / "multirun/s/trial_0001/run.json").read_text())
     assert record["status"] == "interrupted"
     interrupted = trials(broken)[1]
@@ -58,7 +58,7 @@ def test_a_sweep_goes_on_after_its_time_is_over_and_ends_equal(tmp_path: Path) -
 def test_a_trial_that_reached_its_last_epoch_is_complete(tmp_path: Path) -> None:
     words = (NO_PRUNING, "hydra.sweeper.n_trials=2", "hydra.sweeper.timeout=100000")
     stopped = run_ended(tmp_path, 0, 3, *SWEEP, *words, folder="trial_0000")
-    assert "1 of 2 trials complete" in stopped.stdout.splitlines()[-1]
+    assert "1 of 2 trials done" in stopped.stdout.splitlines()[-1]
     assert trials(tmp_path)[0].state is TrialState.COMPLETE
 
 
@@ -79,7 +79,7 @@ def test_the_workers_end_in_time_and_keep_their_trials(tmp_path: Path, launcher:
         done = sweep(tmp_path, *words, "hydra.sweeper.timeout=20")
         assert done.returncode == 0, done.stderr
         assert launcher == "ray" or not done.stderr  # Ray logs there
-        assert "0 of 2 trials complete" in done.stdout.splitlines()[-1]
+        assert "0 of 2 trials done" in done.stdout.splitlines()[-1]
         kept = trials(tmp_path)
         assert [trial.state for trial in kept].count(TrialState.WAITING) == 2
         assert TrialState.RUNNING not in {trial.state for trial in kept}

@@ -128,7 +128,7 @@ def test_a_trial_is_kept_on_the_server_when_the_time_is_over(server: str, tmp_pa
     for _ in range(4):
         done = sweep(tmp_path, f"hydra.sweeper.storage={server}", *words, "epochs=5000", "hydra.sweeper.timeout=15")
         assert done.returncode == 0, done.stderr
-        assert "the time is over: 0 of 1 trial complete" in done.stdout.splitlines()[-1]
+        assert "the time is over: 0 of 1 trial done" in done.stdout.splitlines()[-1]
         kept = trials(server, "budget")
         assert [trial.state for trial in kept].count(TrialState.WAITING) == 1
         assert TrialState.RUNNING not in {trial.state for trial in kept}

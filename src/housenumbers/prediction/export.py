@@ -121,10 +121,12 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
     with tqdm(total=0, desc="tracing", bar_format="{desc}", leave=False, disable=None) as bar, _one_line(trained.file):
         program = _traced(trained, writer.layout)
         write_atomically(file, write)
+    is_reader = trained.config.data.has_numbers
+    how = "by scaling it to the height of 32 pixels (docs/numbers.md)" if is_reader else "by the lines in docs/use.md"
     checked = (
         f"checked on {crops} in batches of {', '.join(map(str, _BATCHES))}: "
         f"probabilities differ by at most {differences[0]:.1e}\n"
-        "an image of any size and mode becomes such an image by the lines in docs/use.md"
+        f"an image of any size and mode becomes such an image {how}"
     )
     return Exported(file, metadata, checked, writer.snippet.format(file=str(file)))
 

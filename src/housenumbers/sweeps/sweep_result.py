@@ -43,7 +43,7 @@ def print_result(
     if len(trials) < options["n_trials"] and time_is_over:
         print_line(
             f"hydra.sweeper.timeout={options['timeout']}: the time is over: {len(trials)} of "
-            f"{plural(options['n_trials'], 'trial')} complete: the same command goes on"
+            f"{plural(options['n_trials'], 'trial')} done: the same command goes on"
         )
         return
     if len(trials) < options["n_trials"]:
