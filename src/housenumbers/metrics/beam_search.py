@@ -5,14 +5,30 @@ al. 2006 (doi.org/10.1145/1143844.1143891) for the prefix search, and Hannun et 
 search with a beam.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from housenumbers.metrics.classes import CLASSES
 
 BEAM = 8  # prefixes that are kept at each place: with 16 none of 3,020 real numbers was read differently
-_BASE = CLASSES + 1  # prefixes are told apart by an integer of this base, the empty one by 0
+_BASE = CLASSES + 1  # a prefix has an integer of this base as its name; the empty one has 0
 _IMPOSSIBLE = -1e9  # a log probability; infinite ones would make differences nan
+
+
+class _Prefixes(NamedTuple):
+    """The beam: the beginnings of each image's number, `[N, BEAM]`, after some places."""
+
+    ending_blank: Tensor  # the log probability of the prefix's paths that end in a blank
+    ending_digit: Tensor  # of its paths that end in its last digit
+    digits: Tensor  # [N, BEAM, T]
+    length: Tensor
+    last: Tensor  # the last digit, or the blank where there is none
+    name: Tensor
+
+    def log_probability(self) -> Tensor:
+        return torch.logaddexp(self.ending_blank, self.ending_digit)
 
 
 def search_numbers(logits: Tensor, no_digit: int) -> Tensor:
@@ -21,49 +37,58 @@ def search_numbers(logits: Tensor, no_digit: int) -> Tensor:
     `logits` are `[N, T, 11]`, the blank last. The search is not exhaustive: it keeps the most probable prefixes.
     """
     log_probs = logits.double().cpu().log_softmax(dim=2)
-    count, places, symbols = log_probs.shape
-    blank = symbols - 1
-    # Of each prefix: the log probability of its paths that end in a blank, and of those that end in its last digit.
-    ending_blank = torch.full((count, BEAM), _IMPOSSIBLE, dtype=torch.double)
-    ending_digit = ending_blank.clone()
-    ending_blank[:, 0] = 0.0
+    count, places, _ = log_probs.shape
+    impossible = torch.full((count, BEAM), _IMPOSSIBLE, dtype=torch.double)
+    none = torch.zeros(count, BEAM, dtype=torch.long)
     digits = torch.full((count, BEAM, places), no_digit)
-    length = torch.zeros(count, BEAM, dtype=torch.long)
-    last = torch.full((count, BEAM), blank)
-    name = torch.zeros(count, BEAM, dtype=torch.long)
+    prefixes = _Prefixes(impossible.clone(), impossible, digits, none, torch.full_like(none, CLASSES), none)
+    prefixes.ending_blank[:, 0] = 0.0
     for place in range(places):
-        at_place = log_probs[:, place]
-        either = torch.logaddexp(ending_blank, ending_digit)
-        # A prefix that stays as it is, by a blank or by its last digit again.
-        stays_blank = either + at_place[:, blank:]
-        stays_digit = ending_digit + at_place.gather(1, last)
-        # A prefix with one more digit. The same digit again needs a blank before it.
-        longer = either[:, :, None].expand(-1, -1, blank).clone()
-        has_last = last != blank
-        longer.scatter_(
-            2, last.clamp(max=blank - 1)[:, :, None], torch.where(has_last, ending_blank, either)[:, :, None]
-        )
-        longer = longer + at_place[:, None, :blank]
-        names = name[:, :, None] * _BASE + torch.arange(1, blank + 1)
-        # Where that is another prefix of the beam, its probability is added there.
-        same = names.flatten(1)[:, :, None] == name[:, None, :]
-        arriving = torch.where(same, longer.flatten(1)[:, :, None], _IMPOSSIBLE).logsumexp(dim=1)
-        stays_digit = torch.logaddexp(stays_digit, arriving)
-        longer = longer.flatten(1).masked_fill(same.any(dim=2), _IMPOSSIBLE)
-
-        scores = torch.cat([torch.logaddexp(stays_blank, stays_digit), longer], dim=1)
-        kept = scores.topk(BEAM, dim=1).indices
-        grows = kept >= BEAM
-        parent = torch.where(grows, (kept - BEAM) // blank, kept)
-        digit = torch.where(grows, (kept - BEAM) % blank, last.gather(1, parent))
-        ending_blank = torch.where(grows, _IMPOSSIBLE, stays_blank.gather(1, parent))
-        ending_digit = torch.where(grows, scores.gather(1, kept), stays_digit.gather(1, parent))
-        digits = digits.gather(1, parent[:, :, None].expand(-1, -1, places))
-        length = length.gather(1, parent)
-        grown = grows.nonzero(as_tuple=True)
-        digits[(*grown, length[grown])] = digit[grown]
-        length, last = length + grows, digit
-        name = torch.where(grows, names.flatten(1).gather(1, (kept - BEAM).clamp(min=0)), name.gather(1, parent))
-    best = torch.logaddexp(ending_blank, ending_digit).argmax(dim=1)
+        prefixes = _at_next_place(prefixes, log_probs[:, place])
+    best = prefixes.log_probability().argmax(dim=1)
     rows = torch.arange(count)
-    return digits[rows, best, : max(1, int(length[rows, best].max()))] if count else digits[:, 0]
+    longest = int(prefixes.length[rows, best].max()) if count else 0
+    return prefixes.digits[rows, best, :longest]
+
+
+def _at_next_place(old: _Prefixes, log_probs: Tensor) -> _Prefixes:
+    """The most probable prefixes after one more place, whose symbols have these `log_probs`, `[N, 11]`."""
+    # A prefix stays as it is by a blank, or by its last digit again.
+    stays_blank = old.log_probability() + log_probs[:, CLASSES:]
+    stays_digit = old.ending_digit + log_probs.gather(1, old.last)
+    longer, names = _with_one_more_digit(old, log_probs)
+    # Where a longer prefix is another one of the beam, it is counted there.
+    same = names[:, :, None] == old.name[:, None, :]
+    stays_digit = torch.logaddexp(stays_digit, torch.where(same, longer[:, :, None], _IMPOSSIBLE).logsumexp(dim=1))
+    longer = longer.masked_fill(same.any(dim=2), _IMPOSSIBLE)
+
+    scores = torch.cat([torch.logaddexp(stays_blank, stays_digit), longer], dim=1)
+    kept = scores.topk(BEAM, dim=1).indices
+    grows = kept >= BEAM
+    child = (kept - BEAM).clamp(min=0)
+    parent = torch.where(grows, child // CLASSES, kept)
+    last = torch.where(grows, child % CLASSES, old.last.gather(1, parent))
+    length = old.length.gather(1, parent)
+    digits = old.digits.gather(1, parent[:, :, None].expand_as(old.digits))
+    image, prefix = grows.nonzero(as_tuple=True)
+    digits[image, prefix, length[image, prefix]] = last[image, prefix]
+    return _Prefixes(
+        ending_blank=torch.where(grows, _IMPOSSIBLE, stays_blank.gather(1, parent)),
+        ending_digit=torch.where(grows, scores.gather(1, kept), stays_digit.gather(1, parent)),
+        digits=digits,
+        length=length + grows,
+        last=last,
+        name=torch.where(grows, names.gather(1, child), old.name.gather(1, parent)),
+    )
+
+
+def _with_one_more_digit(old: _Prefixes, log_probs: Tensor) -> tuple[Tensor, Tensor]:
+    """The log probabilities and the names of all prefixes with one more digit, `[N, BEAM * 10]`.
+
+    Its last digit again needs a blank before it.
+    """
+    digits = torch.arange(CLASSES)
+    again = old.last[:, :, None] == digits
+    before = torch.where(again, old.ending_blank[:, :, None], old.log_probability()[:, :, None])
+    names = old.name[:, :, None] * _BASE + digits + 1
+    return (before + log_probs[:, None, :CLASSES]).flatten(1), names.flatten(1)
