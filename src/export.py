@@ -49,7 +49,7 @@ def main() -> None:
 
         trained = load_trained_model(choice.path, [*overrides, "device=cpu"])
         choice.print_reason()
-        print(trained.about_temperature, file=sys.stderr)
+        print(trained.temperature_note, file=sys.stderr)
         folder = None if file is None else topmost_missing_folder(file)
         is_checkpoint = arguments.format == "weights"
         exported = export_weights(trained, file) if is_checkpoint else export(trained, arguments.format, file)

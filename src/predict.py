@@ -41,8 +41,8 @@ def main() -> None:
             from housenumbers.prediction.predict_files import format_predictions, predict_files
 
         all_views = command.arguments.views == "all"
-        if not all_views and trained.about_views is not None:
-            print(trained.about_views, file=sys.stderr)
+        if not all_views and trained.views_note is not None:
+            print(trained.views_note, file=sys.stderr)
         predictions = predict_files(trained, command.files, command.report_unreadable, all_views)
         command.print_and_exit(format_predictions(command.with_progress(predictions), command.arguments.format))
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from housenumbers.config.groups import SCHEMAS, TorchvisionConfig
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.sections import DataConfig
-from housenumbers.config.targets import check_allowed, check_importable, custom_code_named
+from housenumbers.config.targets import check_allowed, check_importable, note_failing_target
 from housenumbers.config.validate import validate_composed
 from housenumbers.config.values import option_dict
 from housenumbers.data.class_folders import check_layout
@@ -88,7 +88,7 @@ def check_before_run(config: TrainConfig) -> None:
         return
     with deferred_signals():  # as in check_importable
         from housenumbers.training.trial_build import check_buildable, check_pretrained
-    with custom_code_named(group_targets(config)):
+    with note_failing_target(group_targets(config)):
         if processes.world_size() == 1:
             check_buildable(config)
         elif _is_pretrained(config):

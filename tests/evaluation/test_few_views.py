@@ -179,15 +179,15 @@ def test_a_loaded_model_uses_its_rule_and_all_views_if_told_so(checkpoint: Path)
     assert torch.equal(trained.logits(images), expected)
     mean, _ = all_logits(trained.model, images, 1, True)
     torch.testing.assert_close(trained.logits(images, all_views=True), mean / trained.temperature)
-    assert "1 to 10 views" in str(trained.about_views)
+    assert "1 to 10 views" in str(trained.views_note)
 
 
 def test_a_checkpoint_without_a_rule_or_with_one_for_other_views_uses_all_views(checkpoint: Path) -> None:
     for words, count in ((("tta=0",), "2 views"), (("tta_invert=false",), "5 views")):
         trained = load_trained_model(checkpoint, words)
         assert trained.stopping_rule is None
-        assert count in str(trained.about_views)
-    assert load_trained_model(checkpoint, ("tta=0", "tta_invert=false")).about_views is None
+        assert count in str(trained.views_note)
+    assert load_trained_model(checkpoint, ("tta=0", "tta_invert=false")).views_note is None
     change(checkpoint, stopping_rule=None)  # as in a file of an earlier version
     trained, images = load_trained_model(checkpoint), blurred(5)
     mean, _ = all_logits(trained.model, images, 1, True)

@@ -118,7 +118,7 @@ def instantiate_in_run(folder: Path, key: str, option: Mapping[str, Any]) -> Any
 
 
 @contextmanager
-def custom_code_named(targets: Mapping[str, str]) -> Iterator[None]:
+def note_failing_target(targets: Mapping[str, str]) -> Iterator[None]:
     """Adds the key and the target to an error that a custom target's code raises: the last line of its traceback.
 
     `targets` are those whose code the block calls, by their keys.

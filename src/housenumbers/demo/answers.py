@@ -26,7 +26,7 @@ from housenumbers.tracking.run_index import all_runs, caption
 # A generator key that no run uses for training or test, and a difficulty that is easy for people.
 _EXAMPLES, _DIFFICULTY = (0, 2), 0.4
 _COUNT = 10
-_NO_PHOTO = 64  # pixels: a lower image is a cut number, in which none has to be looked for
+_MAX_CROP_HEIGHT = 64  # pixels: a lower image is a cut number, in which none has to be looked for
 _PRETRAINED = {str(model.file): f"{name}: {model.reads}, comes with the code" for name, model in MODELS.items()}
 
 
@@ -81,7 +81,7 @@ def answer(trained: TrainedModel, content: bytes, drawn: bool) -> dict[str, Any]
         return answer_number(trained, decode_drawing(content, read, square=False))
     image, photo = decode_image(content, read), decode_image(content, read_photo)
     (reading,) = read_images(trained, [image])
-    if photo.pixels.shape[0] > _NO_PHOTO:
+    if photo.pixels.shape[0] > _MAX_CROP_HEIGHT:
         found = find_number(trained, photo)
         if found.confidence > reading.confidence:
             return _shown(trained, found, fit_reader(part_of(photo, found), width))
@@ -100,7 +100,7 @@ def _shown(trained: TrainedModel, reading: Reading, image: Tensor) -> dict[str, 
         "digits": reading.digits,
         "box": reading.box,
         "image": png(image),
-        "about": trained.about_temperature,
+        "about": trained.temperature_note,
     }
 
 
@@ -113,7 +113,7 @@ def answer_image(trained: TrainedModel, image: Tensor) -> dict[str, Any]:
         "probabilities": prediction.probabilities,
         "image": png(image),
         "attention": png(overlay_importance(image, maps[0])),
-        "about": trained.about_temperature,
+        "about": trained.temperature_note,
     }
 
 

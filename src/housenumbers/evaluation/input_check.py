@@ -27,7 +27,7 @@ _checked: ContextVar[bool] = ContextVar("checked", default=False)
 
 
 @contextmanager
-def checked_before() -> Iterator[None]:
+def skip_input_check() -> Iterator[None]:
     """Within the block, calls of models do not check their images: all of them together were checked before."""
     token = _checked.set(True)
     try:

@@ -24,7 +24,7 @@ _AT_ONCE = 250  # corrupted images in memory at once, without effect on their pi
 
 
 def evaluate_corruptions(
-    run: Path, split: str, overrides: Sequence[str], elsewhere: DataConfig | None = None
+    run: Path, split: str, overrides: Sequence[str], other_data: DataConfig | None = None
 ) -> tuple[dict[str, Any], Path]:
     """Scores a run as `evaluate_run` does, and again under each kind of corruption at each strength.
 
@@ -33,7 +33,7 @@ def evaluate_corruptions(
     strength and their `mean`. For `overrides` and errors, see `load_trained_model`.
     """
     trained = load_trained_model(run, overrides)
-    data = load_part_or_other_data(trained, split, elsewhere).data
+    data = load_part_or_other_data(trained, split, other_data).data
     clean, _ = tasks.accuracy_and_loss(*trained.predict(data))
     kinds: dict[str, dict[str, Any]] = {}
     total = len(KINDS) * len(STRENGTHS) * len(data.labels)
@@ -49,7 +49,7 @@ def evaluate_corruptions(
         "mean": sum(kind["mean"] for kind in kinds.values()) / len(kinds),
         "kinds": kinds,
     }
-    file = trained.home / scores_file_name("corruptions", trained, split, elsewhere)
+    file = trained.home / scores_file_name("corruptions", trained, split, other_data)
     try:
         write_json(file, scores)
         figure = corruption_figure(scores, data.images[0])

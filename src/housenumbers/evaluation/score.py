@@ -31,7 +31,7 @@ from housenumbers.training.custom_metrics import custom_metrics
 log = logging.getLogger(__name__)
 
 
-class ScoredPart(NamedTuple):
+class LoadedPart(NamedTuple):
     """The images to score, and the photo that each comes from, int64 `[N]`: None where that is not known."""
 
     data: LabeledImages
@@ -39,17 +39,17 @@ class ScoredPart(NamedTuple):
 
 
 def evaluate_run(
-    run: Path, split: str, overrides: Sequence[str], elsewhere: DataConfig | None = None
+    run: Path, split: str, overrides: Sequence[str], other_data: DataConfig | None = None
 ) -> tuple[dict[str, Any], Path]:
     """Scores the best weights of a run folder, or those in a .pt file, on the `test` or `validation` part.
 
     Returns the scores and their file: `evaluation_SPLIT.json` in the run's folder, or beside a separate .pt file. The
-    name includes the data's name if they are `elsewhere` instead of the run's data.
+    name includes the data's name if they are `other_data` instead of the run's data.
     The model comes only from the checkpoint. The test part needs only its own file. For `overrides` and errors, see
     `load_trained_model`.
     """
     trained = load_trained_model(run, overrides)
-    part = load_part_or_other_data(trained, split, elsewhere)
+    part = load_part_or_other_data(trained, split, other_data)
     logits, labels = trained.predict(part.data)
     scores = {**tasks.scores(logits, labels), **custom_metrics(trained.config.metrics, logits, labels)}
     if part.photos is not None:
@@ -57,7 +57,7 @@ def evaluate_run(
     scores["parameters"] = trained.parameters
     scores["temperature"] = trained.temperature
     scores["calibration_error"] = reliability(logits / trained.temperature, labels).error
-    file = trained.home / scores_file_name("evaluation", trained, split, elsewhere)
+    file = trained.home / scores_file_name("evaluation", trained, split, other_data)
     try:
         write_json(file, {"split": split, "checkpoint": str(trained.file), **scores})
     except OSError as error:
@@ -78,26 +78,26 @@ def whole_number_scores(right: Tensor, photos: Tensor) -> dict[str, Any]:
     return {**scores, "interval": interval and list(interval)}
 
 
-def load_part_or_other_data(trained: TrainedModel, split: str, elsewhere: DataConfig | None) -> ScoredPart:
-    """The part to score: of the model's data, see `load_part`, or the test part of `elsewhere`.
+def load_part_or_other_data(trained: TrainedModel, split: str, other_data: DataConfig | None) -> LoadedPart:
+    """The part to score: of the model's data, see `load_part`, or the test part of `other_data`.
 
-    Raises UserError where `elsewhere` has whole numbers and the model reads single digits, or the reverse.
+    Raises UserError where `other_data` has whole numbers and the model reads single digits, or the reverse.
     """
-    if elsewhere is None:
+    if other_data is None:
         return load_part(trained, split)
-    if elsewhere.has_numbers != trained.config.data.has_numbers:
+    if other_data.has_numbers != trained.config.data.has_numbers:
         kinds = ("single digits", "whole numbers")
-        its, other = kinds if elsewhere.has_numbers else kinds[::-1]
-        raise UserError(f"data={elsewhere.name}: has {other}, and {trained.file} is a model of {its}: take other data")
-    if elsewhere.name == "folder":
-        log_unused_files(elsewhere)
-    return _test_part(elsewhere)
+        its, other = kinds if other_data.has_numbers else kinds[::-1]
+        raise UserError(f"data={other_data.name}: has {other}, and {trained.file} is a model of {its}: take other data")
+    if other_data.name == "folder":
+        log_unused_files(other_data)
+    return _test_part(other_data)
 
 
-def scores_file_name(what: str, trained: TrainedModel, split: str, elsewhere: DataConfig | None) -> str:
+def scores_file_name(what: str, trained: TrainedModel, split: str, other_data: DataConfig | None) -> str:
     """The name of a scores file. It includes the part, the name of other data, and whether the weights are the last."""
     name = f"{what}_{split}"
-    name += f"_on_{elsewhere.name}" if elsewhere else ""
+    name += f"_on_{other_data.name}" if other_data else ""
     return name + ("_last.json" if trained.file.stem == "last" else ".json")
 
 
@@ -125,7 +125,7 @@ def recalibrate(run: Path, overrides: Sequence[str]) -> dict[str, float]:
     return calibration
 
 
-def load_part(trained: TrainedModel, split: str) -> ScoredPart:
+def load_part(trained: TrainedModel, split: str) -> LoadedPart:
     """The `test` or `validation` part of the data that the model was trained on.
 
     Warns where the test part is not the one that the run was tested on. Raises UserError where the other parts are not
@@ -147,9 +147,9 @@ def load_part(trained: TrainedModel, split: str) -> ScoredPart:
     if splits.validation is None:
         raise UserError("split=validation: this run had no validation part (data.val_fraction=0): use split=test")
     photos = split_photos(config, splits)
-    return ScoredPart(splits.validation, photos and photos[1])
+    return LoadedPart(splits.validation, photos and photos[1])
 
 
-def _test_part(config: DataConfig) -> ScoredPart:
+def _test_part(config: DataConfig) -> LoadedPart:
     boxes = boxes_of(config, "test")
-    return ScoredPart(load_test(config), boxes and boxes.photo)
+    return LoadedPart(load_test(config), boxes and boxes.photo)

@@ -14,7 +14,7 @@ from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.calibration import calibration_caveat
 from housenumbers.evaluation.few_views import StoppingRule, predict_with_few_views, stopping_rule_of
-from housenumbers.evaluation.input_check import check_images, checked_before, register_input_check
+from housenumbers.evaluation.input_check import check_images, register_input_check, skip_input_check
 from housenumbers.metrics.views import predict_views, view_count
 from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.pretrained import check_sha256, pretrained_name
@@ -66,7 +66,7 @@ class TrainedModel:
         except ValueError as error:
             raise InputError(str(error)) from None
         batches = eval_batches(data.to(self.device))
-        with one_line_memory_errors(_MORE_MEMORY), checked_before():
+        with one_line_memory_errors(_MORE_MEMORY), skip_input_check():
             logits, labels, views = predict_views(self.model, batches, self.config.tta, self.config.tta_invert)
         self._check_finite(logits)
         return logits, labels, views
@@ -85,7 +85,7 @@ class TrainedModel:
         if self.stopping_rule is None or all_views:
             labels = torch.zeros(len(images), dtype=torch.long)
             return self._predict(LabeledImages(images, labels))[0] / self.temperature
-        with one_line_memory_errors(_MORE_MEMORY), checked_before():
+        with one_line_memory_errors(_MORE_MEMORY), skip_input_check():
             logits = predict_with_few_views(self.model, images.to(self.device), self.stopping_rule).cpu()
         self._check_finite(logits)
         return logits / self.temperature
@@ -105,7 +105,7 @@ class TrainedModel:
         return 1.0 if self.calibration is None else float(self.calibration["temperature"])
 
     @property
-    def about_temperature(self) -> str:
+    def temperature_note(self) -> str:
         """One line on the reliability of the probabilities."""
         if self.calibration is None and self.config.data.val_fraction == 0:
             return f"{self.file}: temperature 1: not calibrated: there is no validation part (data.val_fraction=0)"
@@ -119,7 +119,7 @@ class TrainedModel:
         return f"{text} ({caveat})" if (caveat := calibration_caveat(self.calibration)) else text
 
     @property
-    def about_views(self) -> str | None:
+    def views_note(self) -> str | None:
         """One line on the views of each image. None where there is only one."""
         count = view_count(self.config.tta, self.config.tta_invert)
         if count == 1:

@@ -46,7 +46,7 @@ _APART_IOU = 0.05  # the largest IoU of two numbers that both may be in the phot
 # The digits within the box that a band shows, as means of rendered scenes, in heights of the band: what they take of
 # the height, and how far they go beyond the first and the last place with a digit.
 _DIGITS, _BEFORE, _BEHIND = 0.65, 0.16, 0.07
-_TRIED = 12  # candidates that are cut out and read again
+_MAX_CANDIDATES = 12  # candidates that are cut out and read again
 _CUTS = [(height, shift) for height in (1.1, 1.3, 1.55) for shift in (-0.1, 0.1)]  # in heights of the digits
 _MARGIN = 0.2  # of a cut, on both sides, in heights of the digits
 _FOR_NONE = 2.0  # votes for no number: with them the confidence is calibrated on rendered scenes
@@ -126,17 +126,18 @@ def find_number(trained: TrainedModel, photo: Photo) -> Reading:
     other votes are those of the best candidate elsewhere, and some for no number. Where the confidence is below one
     half, the number is empty, without a box.
     """
-    tried = candidates(detect(trained, photo.pixels))[:_TRIED]
-    if not tried:
+    found = candidates(detect(trained, photo.pixels))[:_MAX_CANDIDATES]
+    if not found:
         return Reading("", "", 0.0, [])
-    cuts = [_cuts(photo.pixels, one.box, trained.config.data.width) for one in tried]
-    logits = trained.logits(torch.cat(cuts), may_be_dark=True).unflatten(0, (len(tried), len(_CUTS)))
-    numbers = [torch.tensor([[int(digit) for digit in one.number]] * len(_CUTS)) for one in tried]
+    cuts = [_cuts(photo.pixels, candidate.box, trained.config.data.width) for candidate in found]
+    logits = trained.logits(torch.cat(cuts), may_be_dark=True).unflatten(0, (len(found), len(_CUTS)))
+    numbers = [torch.tensor([[int(digit) for digit in candidate.number]] * len(_CUTS)) for candidate in found]
     probable = [probability_of(of_one, number) for of_one, number in zip(logits, numbers, strict=True)]
-    scores = [one.votes * float(each.mean()) for one, each in zip(tried, probable, strict=True)]
+    scores = [candidate.votes * float(each.mean()) for candidate, each in zip(found, probable, strict=True)]
     best = int(np.argmax(scores))
-    box = tried[best].box
-    rival = max((score for score, one in zip(scores, tried, strict=True) if iou(one.box, box) < _APART_IOU), default=0)
+    box = found[best].box
+    apart = [score for score, candidate in zip(scores, found, strict=True) if iou(candidate.box, box) < _APART_IOU]
+    rival = max(apart, default=0)
     share = scores[best] / (scores[best] + rival + _FOR_NONE)
     (reading,) = read_images(trained, [cuts[best][int(probable[best].argmax())]])
     sure = rounded(share * float(probable[best].mean()))

@@ -49,7 +49,7 @@ class ImageCommand:
         trained = load_trained_model(choice.path, [*threads, *self._overrides])
         trained.check_reads_numbers(of_numbers)
         choice.print_reason()
-        print(trained.about_temperature, file=sys.stderr)
+        print(trained.temperature_note, file=sys.stderr)
         return trained
 
     def report_unreadable(self, file: Path, why: str) -> None:

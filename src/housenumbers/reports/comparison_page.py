@@ -17,13 +17,13 @@ from housenumbers.config.values import config_to_dict
 from housenumbers.evaluation import figures
 from housenumbers.evaluation.calibration import reliability
 from housenumbers.evaluation.robustness import saved_corruption_scores
-from housenumbers.evaluation.score import ScoredPart, load_part, whole_number_scores
+from housenumbers.evaluation.score import LoadedPart, load_part, whole_number_scores
 from housenumbers.evaluation.significance import holm, mcnemar, wilson
 from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.evaluation.whole_numbers import photo_correctness
 from housenumbers.metrics.tasks import accuracy_and_loss
 from housenumbers.reports.page import as_text, percent, png, render, svg
-from housenumbers.reports.run_page import AT_HAND, read_run_record
+from housenumbers.reports.run_page import NO_DOWNLOAD, read_run_record
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
 from housenumbers.runtime.installation import command
@@ -105,14 +105,14 @@ def write_comparison_page(
 
 def _scored(
     paths: Sequence[Path], records: Sequence[dict[str, Any]], split: str, overrides: Sequence[str]
-) -> tuple[list[_Run], ScoredPart]:
+) -> tuple[list[_Run], LoadedPart]:
     """The runs with their logits, and the images on which all runs are scored."""
     runs: list[_Run] = []
-    common: ScoredPart | None = None
+    common: LoadedPart | None = None
     fingerprint = ""
     for letter, path, record in zip(_LETTERS, paths, records, strict=False):
         folder = RunFolder(path)
-        trained = load_trained_model(folder.best, [AT_HAND, *overrides])
+        trained = load_trained_model(folder.best, [NO_DOWNLOAD, *overrides])
         part = load_part(trained, split)
         if common is None:
             common, fingerprint = part, part.data.sha256()

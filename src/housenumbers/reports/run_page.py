@@ -19,7 +19,7 @@ from housenumbers.evaluation.label_errors import likely_label_errors
 from housenumbers.evaluation.occlusion import occlusion, overlay_importance
 from housenumbers.evaluation.robustness import corruption_rows, saved_corruption_scores
 from housenumbers.evaluation.run_figures import save_curves, save_predictions
-from housenumbers.evaluation.score import ScoredPart, load_part, whole_number_scores
+from housenumbers.evaluation.score import LoadedPart, load_part, whole_number_scores
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics import tasks
@@ -33,7 +33,7 @@ from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.tags import tags_of
 
-AT_HAND = "data.download=false"  # pages do not download data
+NO_DOWNLOAD = "data.download=false"  # pages do not download data
 _MISTAKES, _SUSPECTS, _EXPLAINED = 24, 24, 6
 _HIDDEN = ("config", "best", "test", "error")  # keys of the record that are shown elsewhere on the page
 
@@ -48,7 +48,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     """
     folder = RunFolder(run)
     record = read_run_record(run)
-    trained = load_trained_model(folder.best, [AT_HAND, *overrides])
+    trained = load_trained_model(folder.best, [NO_DOWNLOAD, *overrides])
     history = folder.history()
     # The test part of a sweep's trial is used only on request.
     validates = trained.config.data.val_fraction > 0 or record.get("trial")
@@ -101,7 +101,7 @@ def read_run_record(run: Path) -> dict[str, Any]:
     return record
 
 
-def _of_the_data(trained: TrainedModel, part: ScoredPart, split: str, files: Path | None) -> dict[str, Any]:
+def _of_the_data(trained: TrainedModel, part: LoadedPart, split: str, files: Path | None) -> dict[str, Any]:
     """The page's content about the scored part. Writes its figures into the folder `files`, too, where it is given."""
     logits, labels = trained.predict(part.data)
     images = part.data.images.cpu()

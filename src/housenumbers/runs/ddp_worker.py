@@ -3,7 +3,7 @@
 import logging
 
 from housenumbers.config.schema import TrainConfig
-from housenumbers.config.targets import custom_code_named
+from housenumbers.config.targets import note_failing_target
 from housenumbers.data.batches import steps_per_epoch
 from housenumbers.data.load import load_splits
 from housenumbers.preflight import group_targets
@@ -26,7 +26,7 @@ def run_ddp_worker() -> None:
             return
         device = distributed.setup_device(config)
         disable_malloc_trimming()
-        with custom_code_named(group_targets(config)):
+        with note_failing_target(group_targets(config)):
             splits = load_splits(config.data).to(device)
             if distributed.broadcast_object(None) != splits.sha256:
                 raise UserError(

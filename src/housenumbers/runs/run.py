@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from housenumbers.config.schema import TrainConfig
-from housenumbers.config.targets import custom_code_named
+from housenumbers.config.targets import note_failing_target
 from housenumbers.config.values import option_dict
 from housenumbers.data.batches import smallest_micro_batch, steps_per_epoch
 from housenumbers.data.load import Splits, load_splits, test_part_sha256
@@ -59,7 +59,7 @@ def run(
     observers = LoggersAndCallbacks(config, path)
     with (
         _claimed(folder, resuming), run_log(folder.log_file), _recorded(folder, trial), one_line_memory_errors(),
-        custom_code_named(group_targets(config)), distributed.process_group(),
+        note_failing_target(group_targets(config)), distributed.process_group(),
     ):  # fmt: skip
         prepare()
         log.info("%s", folder.path)

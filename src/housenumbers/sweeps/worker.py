@@ -105,7 +105,7 @@ class Worker:
                 returned = self._launch(trial_overrides, optuna_trial.number)
             if returned.status is JobStatus.FAILED:
                 signals.exit_if_received()  # C code may have converted the interruption to another error
-            if _failed_for_all(returned):
+            if _would_fail_every_trial(returned):
                 raise returned._return_value
         except BaseException:  # the sweep is being stopped
             if optuna_trial is not None:
@@ -256,7 +256,7 @@ def too_many_failed(trials: Sequence[FrozenTrial], max_failure_rate: float) -> b
     return len(trials) >= _JUDGED_FROM and failed > max_failure_rate * len(trials)
 
 
-def _failed_for_all(returned: JobReturn) -> bool:
+def _would_fail_every_trial(returned: JobReturn) -> bool:
     """Whether a trial ended because of a full disk or an unreachable database, which would stop any other trial too."""
     error = returned._return_value
     disk_full = isinstance(error, OSError) and error.errno in _NO_ROOM

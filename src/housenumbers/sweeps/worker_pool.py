@@ -59,14 +59,14 @@ def run_local_workers(command: Sequence[str], environments: Sequence[Mapping[str
 
 
 def launcher_job(
-    command: Sequence[str], environments: Sequence[Mapping[str, str]], outlives_this: bool = False
+    command: Sequence[str], environments: Sequence[Mapping[str, str]], outlives_command: bool = False
 ) -> TaskFunction:
     """The task function with which a launcher starts a worker in the current working folder.
 
     Job number N gets the variables in `environments[N]`.
-    A worker ends with its job and, on this machine unless `outlives_this`, with this process.
+    A worker ends with its job and, on this machine unless `outlives_command`, with this process.
     """
-    starters = [] if outlives_this else [os.getpid()]
+    starters = [] if outlives_command else [os.getpid()]
     return functools.partial(
         _job, command=command, environments=environments, folder=Path.cwd(), host=HOST, starters=starters
     )

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from housenumbers.config.messages import TYPE_NAMES, as_typed, either
 from housenumbers.runtime.errors import UserError
 
-_OF_THE_RUN = ("params", "optimizer")  # set by the run, which refuses them elsewhere
+_SET_BY_RUN = ("params", "optimizer")  # set by the run, which refuses them elsewhere
 _TOO_LARGE = 2**63  # for a number of torch
 # Names that torch's modules import for type checkers only.
 _NAMES = {**vars(collections.abc), "Optimizer": Optimizer}
@@ -46,7 +46,7 @@ def _declared(target: str) -> dict[str, Any]:
         hints = get_type_hints(vars(made)["__init__"], localns=_NAMES) if isinstance(made, type) else {}
     except (ImportError, AttributeError, ValueError, NameError, KeyError):
         return {}
-    return {name: hint for name, hint in hints.items() if name not in _OF_THE_RUN}
+    return {name: hint for name, hint in hints.items() if name not in _SET_BY_RUN}
 
 
 def _fits(value: Any, hint: Any) -> bool:
