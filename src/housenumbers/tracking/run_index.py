@@ -3,6 +3,7 @@
 Runs write no common file, so parallel runs cannot lose or corrupt entries.
 """
 
+import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from housenumbers.config.schema import known_keys
 from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError, os_error_message
 from housenumbers.runtime.fast_process import without_garbage_collection
+from housenumbers.runtime.installation import CONF
 from housenumbers.tracking.record_index import RecordIndex, Stamp, folders_with_record
 from housenumbers.tracking.record_validation import RECORD_KEYS
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
@@ -85,6 +87,7 @@ def check_filters(runs: Sequence[Mapping[str, Any]], filters: Sequence[str]) -> 
         _check_key(runs, key)
         if not any(matches(run, [filter_]) for run in runs):  # records of other versions may have other values
             _check_value(key, value)
+            _check_option(key.removeprefix("config."), value)
 
 
 def _check_key(runs: Sequence[Mapping[str, Any]], key: str) -> None:
@@ -110,6 +113,14 @@ def _check_value(key: str, value: str) -> None:
     kind, _, null = known_keys().get(key, "").partition(", or ")
     if not (null and value == "null") and not _POSSIBLE.get(kind, lambda _: True)(value):
         raise UserError(value_message(key, value, known_keys()))
+
+
+def _check_option(group: str, value: str) -> None:
+    """Raises UserError for an option that does not exist where one of a similar name does. Others may be your own."""
+    options = [file.stem for file in (CONF / group).glob("*.yaml")] if group.isidentifier() else []
+    near = difflib.get_close_matches(value, options, 1, 0.8)
+    if near and value not in options:
+        raise UserError(f"{group}={value}: no run has this option, and there is none: did you mean {near[0]}?")
 
 
 def _is_number(text: str) -> bool:
