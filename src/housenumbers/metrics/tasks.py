@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from housenumbers.metrics.classes import CLASSES, classification_scores
+from housenumbers.metrics.number_scores import number_scores
 from housenumbers.metrics.numbers import (
     SYMBOLS,
     as_strings,
     correct_numbers,
     negative_log_likelihoods,
     number_confidence,
-    number_scores,
     read_numbers,
 )
 

@@ -24,7 +24,8 @@ from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics import tasks
 from housenumbers.metrics.classes import precision_recall
-from housenumbers.metrics.numbers import edit_distance, number_lengths
+from housenumbers.metrics.number_scores import edit_distance
+from housenumbers.metrics.numbers import number_lengths
 from housenumbers.reports.page import as_text, gallery_item, percent, render, svg
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text

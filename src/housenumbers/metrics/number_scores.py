@@ -1,0 +1,85 @@
+"""Scores of whole numbers: how many are read right, and what happened to the digits of the others."""
+
+from typing import Any
+
+from torch import Tensor
+
+from housenumbers.metrics.classes import CLASSES
+from housenumbers.metrics.numbers import (
+    MAX_DIGITS,
+    as_strings,
+    correct_numbers,
+    negative_log_likelihoods,
+    number_lengths,
+    read_numbers,
+)
+
+
+def number_scores(logits: Tensor, numbers: Tensor) -> dict[str, Any]:
+    """`accuracy` (whole numbers right), `loss`, `n`, `digit_error_rate` and, of digits, accuracy and confusion.
+
+    `loss` is the mean over the numbers, in nats. `digit_error_rate` is the sum of edit distances (Levenshtein) over the
+    number of true digits, null without digits. `accuracy_by_length` is the accuracy of numbers of 0, 1, ... digits, and
+    `per_class_accuracy` that of the ten digits, null where there is none. `confusion[i][j]` counts digits i that were
+    read as j, aligned by the least edits; `digits_missed` and `digits_added` count the digits without a partner.
+    """
+    right = correct_numbers(logits, numbers)
+    lengths = number_lengths(numbers)
+    confusion = [[0] * CLASSES for _ in range(CLASSES)]
+    missed = [0] * CLASSES
+    added = 0
+    for true, read in zip(as_strings(numbers), as_strings(read_numbers(logits)), strict=True):
+        for old, new in aligned(true, read):
+            if new is None:
+                missed[int(old or 0)] += 1
+            elif old is None:
+                added += 1
+            else:
+                confusion[int(old)][int(new)] += 1
+    digits = int(lengths.sum())
+    hits = [confusion[digit][digit] for digit in range(CLASSES)]
+    of_digit = [sum(row) + left_out for row, left_out in zip(confusion, missed, strict=True)]
+    return {
+        "accuracy": float(right.double().mean()),
+        "loss": float(negative_log_likelihoods(logits, numbers).double().mean()),
+        "n": len(numbers),
+        "digit_error_rate": (digits - sum(hits) + added) / digits if digits else None,
+        "accuracy_by_length": [_mean(right[lengths == length]) for length in range(MAX_DIGITS + 1)],
+        "per_class_accuracy": [hit / count if count else None for hit, count in zip(hits, of_digit, strict=True)],
+        "confusion": confusion,
+        "digits_missed": sum(missed),
+        "digits_added": added,
+    }
+
+
+def edit_distance(true: str, read: str) -> int:
+    """The least number of digits to replace, add or leave out (Levenshtein 1966)."""
+    return sum(old != new for old, new in aligned(true, read))
+
+
+def aligned(true: str, read: str) -> list[tuple[str | None, str | None]]:
+    """Pairs of a digit of `true` and one of `read`, from the left, with the least edits.
+
+    None stands where a digit has no partner: (digit, None) was missed, (None, digit) was added.
+    """
+    costs = [[i + j for j in range(len(read) + 1)] for i in range(len(true) + 1)]
+    for i, old in enumerate(true, 1):
+        for j, new in enumerate(read, 1):
+            costs[i][j] = min(costs[i - 1][j - 1] + (old != new), costs[i - 1][j] + 1, costs[i][j - 1] + 1)
+    pairs: list[tuple[str | None, str | None]] = []
+    i, j = len(true), len(read)
+    while i or j:
+        if i and j and costs[i][j] == costs[i - 1][j - 1] + (true[i - 1] != read[j - 1]):
+            i, j = i - 1, j - 1
+            pairs.append((true[i], read[j]))
+        elif i and costs[i][j] == costs[i - 1][j] + 1:
+            i -= 1
+            pairs.append((true[i], None))
+        else:
+            j -= 1
+            pairs.append((None, read[j]))
+    return pairs[::-1]
+
+
+def _mean(right: Tensor) -> float | None:
+    return float(right.double().mean()) if len(right) else None
