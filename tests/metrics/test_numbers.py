@@ -40,7 +40,7 @@ def collapsed(path: tuple[int, ...]) -> str:
 def test_a_path_without_repeats_and_blanks_is_the_number(path: str, number: str) -> None:
     logits = logits_of(path)
     assert as_strings(read_numbers(logits)) == [number]
-    assert len(digit_confidences(logits)[0]) == len(number)
+    assert len(digit_confidences(logits, read_numbers(logits))[0]) == len(number)
 
 
 def test_a_number_may_be_longer_than_any_label() -> None:
@@ -79,13 +79,22 @@ def test_the_number_of_the_highest_probability_is_read_and_not_that_of_the_best_
     assert as_strings(read_numbers(logits)) == expected
     of_best_paths = [max(paths, key=lambda text: max(paths[text])) for paths in all_paths]
     assert sum(one != other for one, other in zip(expected, of_best_paths, strict=True)) >= 2
-    for number, confidences in zip(expected, digit_confidences(logits), strict=True):
+    for number, confidences in zip(expected, digit_confidences(logits, read_numbers(logits)), strict=True):
         assert len(confidences) == len(number)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1, 2])
+def test_a_search_never_ends_at_a_less_probable_number_than_that_of_the_best_path(scale: float) -> None:
+    logits = scale * torch.randn(200, 12, 11, generator=torch.Generator().manual_seed(3))
+    best_paths = [collapsed(tuple(path)) for path in logits.argmax(dim=2).tolist()]
+    of_paths = torch.tensor([[int(digit) for digit in text] + [-1] * (12 - len(text)) for text in best_paths])
+    read = number_confidence(logits, read_numbers(logits))
+    assert (read >= number_confidence(logits, of_paths) * (1 - 1e-5)).all()
 
 
 def test_a_digit_s_confidence_is_that_at_the_places_of_its_number_s_best_path() -> None:
     logits = 2 * torch.randn(40, 4, 11, generator=torch.Generator().manual_seed(0))
-    for image, confidences in zip(logits, digit_confidences(logits), strict=True):
+    for image, confidences in zip(logits, digit_confidences(logits, read_numbers(logits)), strict=True):
         (number,) = as_strings(read_numbers(image[None]))
         _, path = max(paths_of(image)[number])
         expected, place = [], 0
@@ -106,7 +115,7 @@ def test_what_is_read_does_not_depend_on_other_images() -> None:
 def test_the_confidence_is_the_probability_of_the_number_that_is_read() -> None:
     logits = torch.randn(5, 7, 11, generator=torch.Generator().manual_seed(1))
     expected = (-negative_log_likelihoods(logits, read_numbers(logits))).exp()
-    assert torch.equal(number_confidence(logits), expected)
+    assert torch.equal(number_confidence(logits, read_numbers(logits)), expected)
     assert torch.equal(tasks.confidence(logits), expected.double())
 
 

@@ -66,7 +66,7 @@ def test_read_numbers_are_the_model_s_own_with_calibrated_probabilities(
         assert image.shape[2] == (160 if number == 2 else 80)
         logits = trained.logits(image[None])
         (text,) = as_strings(read_numbers(logits))
-        sure = number_confidence(logits).item()
+        sure = number_confidence(logits, read_numbers(logits)).item()
         assert found["file"].endswith(f"{number}.png")
         assert found["number"] == text
         assert found["confidence"] == pytest.approx(sure if text else 1 - sure, abs=1e-4)

@@ -173,7 +173,8 @@ def _reason(key: str, target: str, error: Exception) -> str:
 
 
 def _not_allowed(key: str, target: str) -> str:
-    names = ",".join([PERMITTED, target] if PERMITTED else [target])  # an alias needs its own name and the object's
+    # With what is set already: an alias needs its own name and the object's.
+    names = ",".join([*allowed_targets()[len(ALLOWED_TARGETS) :], target])
     return (
         f"{key}: {target}: a configuration may not call this: if you trust it, set {VARIABLE}={names} in the "
         "environment (docs/extend.md)"

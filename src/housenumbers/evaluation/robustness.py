@@ -94,6 +94,6 @@ def _accuracy(trained: TrainedModel, data: LabeledImages, kind: str, strength: i
         chunk = LabeledImages(*(part[first : first + _AT_ONCE] for part in data))
         corrupted = corrupt(chunk.images, kind, strength, first)
         logits, labels = trained.predict(chunk._replace(images=corrupted))
-        right += int(tasks.correct(logits, labels).sum())
+        right += int(tasks.correct(logits / trained.temperature, labels).sum())
         bar.update(len(labels))
     return right / len(data.labels)

@@ -51,7 +51,8 @@ def evaluate_run(
     trained = load_trained_model(run, overrides)
     part = load_part_or_other_data(trained, split, other_data)
     logits, labels = trained.predict(part.data)
-    scores = {**tasks.scores(logits, labels), **custom_metrics(trained.config.metrics, logits, labels)}
+    scores = tasks.scores(logits, labels, trained.temperature)
+    scores |= custom_metrics(trained.config.metrics, logits, labels)
     if part.photos is not None:
         scores["numbers"] = whole_number_scores(tasks.correct(logits, labels), part.photos)
     scores["parameters"] = trained.parameters

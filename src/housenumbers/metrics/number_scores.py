@@ -15,20 +15,22 @@ from housenumbers.metrics.numbers import (
 )
 
 
-def number_scores(logits: Tensor, numbers: Tensor) -> dict[str, Any]:
+def number_scores(logits: Tensor, numbers: Tensor, temperature: float = 1.0) -> dict[str, Any]:
     """`accuracy` (whole numbers right), `loss`, `n`, `digit_error_rate` and, of digits, accuracy and confusion.
 
-    `loss` is the mean over the numbers, in nats. `digit_error_rate` is the sum of edit distances (Levenshtein) over the
-    number of true digits, null without digits. `accuracy_by_length` is the accuracy of numbers of 0, 1, ... digits, and
-    `per_class_accuracy` that of the ten digits, null where there is none. `confusion[i][j]` counts digits i that were
-    read as j, aligned by the least edits; `digits_missed` and `digits_added` count the digits without a partner.
+    Numbers are read at the `temperature`; `loss` is the mean over the numbers, in nats, without it. `digit_error_rate`
+    is the sum of edit distances (Levenshtein) over the number of true digits, null without digits.
+    `accuracy_by_length` is the accuracy of numbers of 0, 1, ... digits, and `per_class_accuracy` that of the ten digits,
+    null where there is none. `confusion[i][j]` counts digits i that were read as j, aligned by the least edits;
+    `digits_missed` and `digits_added` count the digits without a partner.
     """
-    right = correct_numbers(logits, numbers)
+    calibrated = logits / temperature
+    right = correct_numbers(calibrated, numbers)
     lengths = number_lengths(numbers)
     confusion = [[0] * CLASSES for _ in range(CLASSES)]
     missed = [0] * CLASSES
     added = 0
-    for true, read in zip(as_strings(numbers), as_strings(read_numbers(logits)), strict=True):
+    for true, read in zip(as_strings(numbers), as_strings(read_numbers(calibrated)), strict=True):
         for old, new in aligned(true, read):
             if new is None:
                 missed[int(old or 0)] += 1

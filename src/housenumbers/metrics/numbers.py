@@ -41,28 +41,31 @@ def number_lengths(numbers: Tensor) -> Tensor:
 def read_numbers(logits: Tensor) -> Tensor:
     """The most probable number of each image, `[N, L]`: the digits, then NO_DIGIT. L is 6 or more.
 
-    That of the most probable path, where it is more probable than all others together. Else a beam search finds it.
+    That of the most probable path, where it is more probable than all others together. Else the best one that a beam
+    search finds, if that is more probable. Unlike a class, it depends on the scale of the logits, the temperature.
     """
     numbers = _numbers_of_paths(logits.argmax(dim=2))
     if not len(numbers):
         return numbers
-    unsure = ((-negative_log_likelihoods(logits, numbers)).exp() <= 0.5).nonzero()[:, 0]
+    losses = negative_log_likelihoods(logits, numbers)
+    unsure = (losses >= math.log(2)).nonzero()[:, 0]
     if len(unsure):
         found = search_numbers(logits[unsure], NO_DIGIT).to(logits.device)
+        better = negative_log_likelihoods(logits[unsure], found) < losses[unsure]
         width = max(numbers.shape[1], found.shape[1])
         numbers = F.pad(numbers, (0, width - numbers.shape[1]), value=NO_DIGIT)
-        numbers[unsure] = F.pad(found, (0, width - found.shape[1]), value=NO_DIGIT)
+        numbers[unsure[better]] = F.pad(found, (0, width - found.shape[1]), value=NO_DIGIT)[better]
     return numbers
 
 
-def digit_confidences(logits: Tensor) -> list[list[float]]:
-    """The probability of each digit that `read_numbers` returns, per image: its maximum over the digit's places."""
-    numbers, paths = read_numbers(logits), logits.argmax(dim=2)
+def digit_confidences(logits: Tensor, numbers: Tensor) -> list[list[float]]:
+    """The probability of each digit of the `numbers` that `read_numbers` returns: its maximum over its places."""
+    paths = logits.argmax(dim=2)
     of_paths = F.pad(_numbers_of_paths(paths), (0, numbers.shape[1]), value=NO_DIGIT)[:, : numbers.shape[1]]
     for image in (of_paths != numbers).any(dim=1).nonzero()[:, 0].tolist():
         number = [digit for digit in numbers[image].tolist() if digit != NO_DIGIT]
-        paths[image] = torch.tensor(_best_path(logits[image].log_softmax(dim=1).tolist(), number))
-    probabilities = logits.softmax(dim=2).gather(2, paths[:, :, None])[:, :, 0]
+        paths[image] = torch.tensor(_best_path(logits[image].float().log_softmax(dim=1).tolist(), number))
+    probabilities = logits.float().softmax(dim=2).gather(2, paths[:, :, None])[:, :, 0]
     which = _begins_digit(paths).cumsum(dim=1)
     confidences: list[list[float]] = []
     for row, digit, symbol in zip(probabilities.tolist(), which.tolist(), paths.tolist(), strict=True):
@@ -74,16 +77,17 @@ def digit_confidences(logits: Tensor) -> list[list[float]]:
     return confidences
 
 
-def number_confidence(logits: Tensor) -> Tensor:
-    """The probability, `[N]`, of the number that `read_numbers` returns, over all paths."""
-    return (-negative_log_likelihoods(logits, read_numbers(logits))).exp()
+def number_confidence(logits: Tensor, numbers: Tensor) -> Tensor:
+    """The probability, `[N]`, of the `numbers` that `read_numbers` returns, over all paths."""
+    return (-negative_log_likelihoods(logits, numbers)).exp()
 
 
 def correct_numbers(logits: Tensor, numbers: Tensor) -> Tensor:
     """Whether each number is read without a wrong, missed or added digit, bool `[N]`."""
     read = read_numbers(logits)
-    padded = F.pad(numbers, (0, read.shape[1] - numbers.shape[1]), value=NO_DIGIT)
-    return (read == padded).all(dim=1)
+    width = max(read.shape[1], numbers.shape[1])
+    one, other = (F.pad(those, (0, width - those.shape[1]), value=NO_DIGIT) for those in (read, numbers))
+    return (one == other).all(dim=1)
 
 
 def as_strings(numbers: Tensor) -> list[str]:

@@ -53,15 +53,18 @@ def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     return int(correct(logits, labels).sum()) / len(labels), mean_loss(logits, labels).item()
 
 
-def scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """`classification_scores` or `number_scores`. Both have accuracy, loss, n, per_class_accuracy and confusion."""
-    return number_scores(logits, labels) if are_numbers(logits) else classification_scores(logits, labels)
+def scores(logits: Tensor, labels: Tensor, temperature: float = 1.0) -> dict[str, Any]:
+    """`classification_scores` or `number_scores`. Both have accuracy, loss, n, per_class_accuracy and confusion.
+
+    The `temperature` is for reading numbers. Classes and losses do not depend on it.
+    """
+    return number_scores(logits, labels, temperature) if are_numbers(logits) else classification_scores(logits, labels)
 
 
 def confidence(logits: Tensor) -> Tensor:
     """The probability of each prediction, float64 `[N]`."""
     if are_numbers(logits):
-        return number_confidence(logits).double()
+        return number_confidence(logits, read_numbers(logits)).double()
     return logits.double().softmax(dim=1).amax(dim=1)
 
 

@@ -49,7 +49,8 @@ _ABOUT_NUMBERS = {
     "input": "images: uint8 [N, 3, 32, W], RGB, one number that fills most of the image; resized to a height of 32 "
     "(bicubic over all pixels, as Pillow does), both sides continued to a width of 80 or a multiple of 16",
     "output": "probabilities: float32 [N, T, 11], of each class at each place; calibrated by the temperature. The most "
-    "probable classes, without repeats and then without blanks, are the number (CTC)",
+    "probable classes, without repeats and then without blanks, are nearly always the number with the highest "
+    "probability over all paths (CTC), which read.py searches for",
     "classes": json.dumps([*_DIGITS, "blank"]),
 }
 

@@ -238,9 +238,9 @@ def _numbers_in(logits: Tensor) -> list[tuple[int, int, int, str, float]]:
     padded = surely_blank.repeat(len(pieces), max(map(len, pieces)), 1)
     for place, piece in enumerate(pieces):
         padded[place, : len(piece)] = piece
-    numbers = as_strings(read_numbers(padded))
-    sure = number_confidence(padded).tolist()
-    return [(*span, number, value) for span, number, value in zip(spans, numbers, sure, strict=True)]
+    numbers = read_numbers(padded)
+    sure = number_confidence(padded, numbers).tolist()
+    return [(*span, number, value) for span, number, value in zip(spans, as_strings(numbers), sure, strict=True)]
 
 
 def candidates(found: Sequence[Detection]) -> list[Candidate]:

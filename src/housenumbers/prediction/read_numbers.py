@@ -73,10 +73,9 @@ def read_images(trained: TrainedModel, images: Sequence[Tensor]) -> list[Reading
 
 
 def _readings(logits: Tensor) -> Iterator[Reading]:
-    numbers = as_strings(read_numbers(logits))
-    for number, confidence, digits in zip(
-        numbers, number_confidence(logits).tolist(), digit_confidences(logits), strict=True
-    ):
+    numbers = read_numbers(logits)
+    confidences, of_digits = number_confidence(logits, numbers).tolist(), digit_confidences(logits, numbers)
+    for number, confidence, digits in zip(as_strings(numbers), confidences, of_digits, strict=True):
         sure = confidence if number else 1 - confidence
         yield Reading("", number, rounded(sure), [rounded(value) for value in digits])
 

@@ -106,7 +106,7 @@ def _of_the_data(trained: TrainedModel, part: LoadedPart, split: str, files: Pat
     """The page's content about the scored part. Writes its figures into the folder `files`, too, where it is given."""
     logits, labels = trained.predict(part.data)
     images = part.data.images.cpu()
-    scores = tasks.scores(logits, labels)
+    scores = tasks.scores(logits, labels, trained.temperature)
     raw_error = reliability(logits, labels).error
     logits = logits / trained.temperature  # from here on calibrated, as in predict.py
     if files is not None:

@@ -70,12 +70,14 @@ def write_results(
     for part, data in parts.items():
         with skip_input_check():
             logits, labels, views = predict_views(model, eval_batches(data), config.tta, config.tta_invert)
-        scores[part] = {**tasks.scores(logits, labels), **custom_metrics(config.metrics, logits, labels)}
+        if part == "validation":
+            checkpoint["calibration"] = calibrate(logits, labels)
+        temperature = checkpoint["calibration"]["temperature"] if "calibration" in checkpoint else 1.0
+        scores[part] = {**tasks.scores(logits, labels, temperature), **custom_metrics(config.metrics, logits, labels)}
         if (photos := _photos(config.data, splits, part)) is not None:
             scores[part]["numbers"] = photo_correctness(tasks.correct(logits, labels), photos).scores()
         check_finite(scores[part]["loss"], f"{part} loss with the weights of epoch {epoch}")
         if part == "validation":
-            checkpoint["calibration"] = calibrate(logits, labels)
             if caveat := calibration_caveat(checkpoint["calibration"]):
                 log.info("temperature %.3f of the probabilities: %s", checkpoint["calibration"]["temperature"], caveat)
             _add_stopping_rule(config, checkpoint, views, part)
@@ -83,7 +85,6 @@ def write_results(
         if not is_trial:
             from housenumbers.evaluation.run_figures import save_predictions  # slow import
 
-            temperature = checkpoint["calibration"]["temperature"] if "calibration" in checkpoint else 1.0
             images = data.images.cpu()
             save_predictions(folder.figures, part, scores[part], images, labels, logits / temperature)
 

@@ -116,11 +116,11 @@ def _check_value(key: str, value: str) -> None:
 
 
 def _check_option(group: str, value: str) -> None:
-    """Raises UserError for an option that does not exist where one of a similar name does. Others may be your own."""
-    options = [file.stem for file in (CONF / group).glob("*.yaml")] if group.isidentifier() else []
-    near = difflib.get_close_matches(value, options, 1, 0.8)
+    """Raises UserError where the value is probably a misspelt option. Other names may be options of your own."""
+    options = [file.stem for file in (CONF / group).glob("*.yaml")] if f"{group}.name" in known_keys() else []
+    near = difflib.get_close_matches(value.lower(), options, 1, 0.9)
     if near and value not in options:
-        raise UserError(f"{group}={value}: no run has this option, and there is none: did you mean {near[0]}?")
+        raise UserError(f"{group}={value}: no run has it: did you mean {near[0]}?")
 
 
 def _is_number(text: str) -> bool:
