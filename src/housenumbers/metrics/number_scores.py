@@ -20,8 +20,8 @@ def number_scores(logits: Tensor, numbers: Tensor, temperature: float = 1.0) -> 
 
     Numbers are read at the `temperature`; `loss` is the mean over the numbers, in nats, without it. `digit_error_rate`
     is the sum of edit distances (Levenshtein) over the number of true digits, null without digits.
-    `accuracy_by_length` is the accuracy of numbers of 0, 1, ... digits, and `per_class_accuracy` that of the ten digits,
-    null where there is none. `confusion[i][j]` counts digits i that were read as j, aligned by the least edits;
+    `accuracy_by_length` is the accuracy of numbers of 0, 1, ... digits, and `per_class_accuracy` that of the ten
+    digits, null where there is none. `confusion[i][j]` counts digits i that were read as j, aligned by the least edits;
     `digits_missed` and `digits_added` count the digits without a partner.
     """
     calibrated = logits / temperature
