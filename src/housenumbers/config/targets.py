@@ -47,11 +47,15 @@ _MODEL_MODULES = ("housenumbers.models.", "torchvision.models.")  # their ValueE
 
 def allowed_targets() -> tuple[str, ...]:
     """The names of all allowed targets. Raises UserError where the environment variable is malformed."""
+    return (*ALLOWED_TARGETS, *_permitted_targets())
+
+
+def _permitted_targets() -> list[str]:
     permitted = [name for entry in PERMITTED.split(",") if (name := entry.strip())]
     for name in permitted:
         if not _TARGET_NAME.fullmatch(name):
             raise UserError(f"{VARIABLE}={PERMITTED}: must be names, mymodels.Net or mymodels.*, separated by commas")
-    return (*ALLOWED_TARGETS, *permitted)
+    return permitted
 
 
 def check_allowed(key: str, target: Any) -> None:
@@ -174,7 +178,7 @@ def _reason(key: str, target: str, error: Exception) -> str:
 
 def _not_allowed(key: str, target: str) -> str:
     # With what is set already: an alias needs its own name and the object's.
-    names = ",".join([*allowed_targets()[len(ALLOWED_TARGETS) :], target])
+    names = ",".join([*_permitted_targets(), target])
     return (
         f"{key}: {target}: a configuration may not call this: if you trust it, set {VARIABLE}={names} in the "
         "environment (docs/extend.md)"

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,18 +105,27 @@ def _moved(images: Tensor, config: AugmentConfig, moves: Tensor, stretches: Tens
     """Rotates by `moves[:, 0]`, shifts by `moves[:, 1:]`, scales and shears by `stretches`, all from -1 to 1."""
     if not config.moves:
         return images
-    count, _, height, width = images.shape
+    height, width = images.shape[2:]
     angle = moves[:, 0] * math.radians(config.degrees)
     shift = moves[:, 1:] * torch.tensor([2 * config.translate / width, 2 * config.translate / height])
     scale = (1 + config.scale) ** stretches[:, 0]  # enlarges as often as it shrinks
     shear = (stretches[:, 1] * math.radians(config.shear)).tan()
     cos, sin = angle.cos() * scale, angle.sin() * scale
+    matrix = (cos, shear * cos - sin, shift[:, 0], sin, shear * sin + cos, shift[:, 1])
+    return move_pixels(images, matrix, config.padding)
+
+
+def move_pixels(images: Tensor, matrix: Sequence[Tensor], padding: str) -> Tensor:
+    """Resamples images `[N, C, H, W]` at the places to which a matrix of 2x3 entries, each `[N]`, maps the pixels.
+
+    Distances are from the centre and in pixels, but for the last column, shifts in halves of the width and the height.
+    """
     # affine_grid measures in halves of the width and of the height, so that what mixes them depends on their ratio.
-    aspect = width / height
-    rows = [cos, (shear * cos - sin) / aspect, shift[:, 0], sin * aspect, shear * sin + cos, shift[:, 1]]
-    matrix = torch.stack(rows, dim=1)
-    grid = F.affine_grid(matrix.view(count, 2, 3).to(images.device), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode=config.padding, align_corners=False)
+    aspect = images.shape[3] / images.shape[2]
+    a, b, right, c, d, down = matrix
+    theta = torch.stack([a, b / aspect, right, c * aspect, d, down], dim=1).view(-1, 2, 3)
+    grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)
 
 
 def _with_holes(images: Tensor, side: int, holes: Tensor) -> Tensor:

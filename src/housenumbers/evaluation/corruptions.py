@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
+
+from housenumbers.data.augment import move_pixels
 
 STRENGTHS = range(1, 6)  # 0 is the image as it is
 _SEED = 0  # fixed, so that all runs are compared on the same images
@@ -89,10 +90,7 @@ def _rotation(pixels: Tensor, degrees: float, generators: Generators) -> Tensor:
     """Rotates by this angle, to the left or to the right. Repeats the pixels at the border."""
     angles = np.radians(degrees) * (2 * _drawn(generators, lambda generator: generator.integers(2)).float() - 1)
     cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
-    aspect = pixels.shape[3] / pixels.shape[2]  # affine_grid measures in halves of the width and of the height
-    matrix = torch.stack([cos, -sin / aspect, zero, sin * aspect, cos, zero], dim=1).view(-1, 2, 3)
-    grid = F.affine_grid(matrix, list(pixels.shape), align_corners=False)
-    return F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    return move_pixels(pixels, (cos, -sin, zero, sin, cos, zero), "border")
 
 
 def _shift(pixels: Tensor, distance: float, generators: Generators) -> Tensor:

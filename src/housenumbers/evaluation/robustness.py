@@ -34,7 +34,7 @@ def evaluate_corruptions(
     """
     trained = load_trained_model(run, overrides)
     data = load_part_or_other_data(trained, split, other_data).data
-    clean, _ = tasks.accuracy_and_loss(*trained.predict(data))
+    clean = _right(trained, data) / len(data.labels)
     kinds: dict[str, dict[str, Any]] = {}
     total = len(KINDS) * len(STRENGTHS) * len(data.labels)
     with tqdm(total=total, desc="corrupting", unit="crop", leave=False, disable=None, dynamic_ncols=True) as bar:
@@ -93,7 +93,12 @@ def _accuracy(trained: TrainedModel, data: LabeledImages, kind: str, strength: i
     for first in range(0, len(data.labels), _AT_ONCE):
         chunk = LabeledImages(*(part[first : first + _AT_ONCE] for part in data))
         corrupted = corrupt(chunk.images, kind, strength, first)
-        logits, labels = trained.predict(chunk._replace(images=corrupted))
-        right += int(tasks.correct(logits / trained.temperature, labels).sum())
-        bar.update(len(labels))
+        right += _right(trained, chunk._replace(images=corrupted))
+        bar.update(len(chunk.labels))
     return right / len(data.labels)
+
+
+def _right(trained: TrainedModel, data: LabeledImages) -> int:
+    """The number of right predictions."""
+    logits, labels = trained.predict(data)
+    return int(tasks.correct(logits / trained.temperature, labels).sum())

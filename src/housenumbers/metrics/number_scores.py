@@ -2,13 +2,13 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from housenumbers.metrics.classes import CLASSES
 from housenumbers.metrics.numbers import (
     MAX_DIGITS,
     as_strings,
-    correct_numbers,
     negative_log_likelihoods,
     number_lengths,
     read_numbers,
@@ -24,13 +24,13 @@ def number_scores(logits: Tensor, numbers: Tensor, temperature: float = 1.0) -> 
     digits, null where there is none. `confusion[i][j]` counts digits i that were read as j, aligned by the least edits;
     `digits_missed` and `digits_added` count the digits without a partner.
     """
-    calibrated = logits / temperature
-    right = correct_numbers(calibrated, numbers)
-    lengths = number_lengths(numbers)
+    read_texts, true_texts = as_strings(read_numbers(logits / temperature)), as_strings(numbers)
+    right = torch.tensor([true == read for true, read in zip(true_texts, read_texts, strict=True)])
+    lengths = number_lengths(numbers).cpu()
     confusion = [[0] * CLASSES for _ in range(CLASSES)]
     missed = [0] * CLASSES
     added = 0
-    for true, read in zip(as_strings(numbers), as_strings(read_numbers(calibrated)), strict=True):
+    for true, read in zip(true_texts, read_texts, strict=True):
         for old, new in aligned(true, read):
             if new is None:
                 missed[int(old or 0)] += 1

@@ -53,15 +53,15 @@ def read_numbers(logits: Tensor) -> Tensor:
         found = search_numbers(logits[unsure], NO_DIGIT).to(logits.device)
         better = negative_log_likelihoods(logits[unsure], found) < losses[unsure]
         width = max(numbers.shape[1], found.shape[1])
-        numbers = F.pad(numbers, (0, width - numbers.shape[1]), value=NO_DIGIT)
-        numbers[unsure[better]] = F.pad(found, (0, width - found.shape[1]), value=NO_DIGIT)[better]
+        numbers = _widened(numbers, width)
+        numbers[unsure[better]] = _widened(found, width)[better]
     return numbers
 
 
 def digit_confidences(logits: Tensor, numbers: Tensor) -> list[list[float]]:
     """The probability of each digit of the `numbers` that `read_numbers` returns: its maximum over its places."""
     paths = logits.argmax(dim=2)
-    of_paths = F.pad(_numbers_of_paths(paths), (0, numbers.shape[1]), value=NO_DIGIT)[:, : numbers.shape[1]]
+    of_paths = _widened(_numbers_of_paths(paths), numbers.shape[1])
     for image in (of_paths != numbers).any(dim=1).nonzero()[:, 0].tolist():
         number = [digit for digit in numbers[image].tolist() if digit != NO_DIGIT]
         paths[image] = torch.tensor(_best_path(logits[image].float().log_softmax(dim=1).tolist(), number))
@@ -86,13 +86,16 @@ def correct_numbers(logits: Tensor, numbers: Tensor) -> Tensor:
     """Whether each number is read without a wrong, missed or added digit, bool `[N]`."""
     read = read_numbers(logits)
     width = max(read.shape[1], numbers.shape[1])
-    one, other = (F.pad(those, (0, width - those.shape[1]), value=NO_DIGIT) for those in (read, numbers))
-    return (one == other).all(dim=1)
+    return (_widened(read, width) == _widened(numbers, width)).all(dim=1)
 
 
 def as_strings(numbers: Tensor) -> list[str]:
     """Numbers `[N, L]` as text. A number without digits is empty."""
     return ["".join(str(digit) for digit in row if digit != NO_DIGIT) for row in numbers.tolist()]
+
+
+def _widened(numbers: Tensor, width: int) -> Tensor:
+    return F.pad(numbers, (0, width - numbers.shape[1]), value=NO_DIGIT)
 
 
 def _numbers_of_paths(symbols: Tensor) -> Tensor:
