@@ -7,6 +7,7 @@ import pytest
 import torch
 from number_logits import logits_of, numbers
 from torch import Tensor
+from torch.nn.functional import kl_div
 
 from housenumbers.metrics import tasks
 from housenumbers.metrics.number_scores import number_scores
@@ -129,3 +130,14 @@ def test_a_number_that_does_not_fit_has_no_loss_in_training() -> None:
     assert logits.grad is not None
     assert logits.grad[0].abs().sum() == 0
     assert logits.grad[1].abs().sum() > 0
+
+
+def test_label_smoothing_draws_each_place_of_a_number_towards_equal_probabilities() -> None:
+    logits = torch.randn(3, 7, 11, generator=torch.Generator().manual_seed(3))
+    labels = numbers("12", "7", "")
+    divergences = kl_div(logits.log_softmax(dim=2), torch.full_like(logits, 1 / 11), reduction="none").sum(dim=(1, 2))
+    expected = 0.9 * tasks.mean_loss(logits, labels) + 0.1 * divergences.mean()
+    torch.testing.assert_close(tasks.mean_loss(logits, labels, label_smoothing=0.1), expected)
+    equal = torch.zeros(1, 7, 11)
+    expected = 0.9 * tasks.mean_loss(equal, labels[:1])
+    torch.testing.assert_close(tasks.mean_loss(equal, labels[:1], label_smoothing=0.1), expected)

@@ -116,7 +116,6 @@ def test_each_task_has_its_command(numbers_run: Path, plates: Path, finished: Pa
     [
         (["data=synthetic_numbers", "data.size=80"], "data=synthetic_numbers: needs model=number_reader"),
         (["data=digits", "model=number_reader"], "data=digits: needs another model"),
-        ([*NUMBERS, "label_smoothing=0.1"], "label_smoothing=0.1: must be 0"),
         ([*NUMBERS, "augment.mixup=1"], "augment.mixup=1.0: must be 0"),
         ([*NUMBERS, "data.width=50"], "data.width=50: must be a multiple of 4"),
         (["data=digits", "data.width=80"], "data.width=80: must be left out"),

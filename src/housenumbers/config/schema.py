@@ -116,10 +116,8 @@ class TrainConfig:
         if is_ours and reads_numbers != self.data.has_numbers:
             model = "model=number_reader" if self.data.has_numbers else "another model: this one reads whole numbers"
             raise UserError(f"data={self.data.name}: needs {model}")
-        if not self.data.has_numbers:
-            return
-        for key, value in (("label_smoothing", self.label_smoothing), ("augment.mixup", self.augment.mixup)):
-            yield value == 0, key, f"0: data={self.data.name} has whole numbers, which are not classes"
+        no_mixture = f"0: data={self.data.name} has whole numbers, which cannot be mixed as classes can"
+        yield not (self.data.has_numbers and self.augment.mixup), "augment.mixup", no_mixture
 
     @property
     def objectives(self) -> list[str]:

@@ -33,6 +33,14 @@ def negative_log_likelihoods(logits: Tensor, numbers: Tensor, zero_infinity: boo
     return losses.to(logits.device)
 
 
+def divergence_from_uniform(logits: Tensor) -> Tensor:
+    """KL(U || P), `[N]` in nats, summed over the places, of a uniform U and the probabilities P of a place's symbols.
+
+    It is the label smoothing of CTC: Kim et al. 2018 (arXiv:1711.02212).
+    """
+    return (-logits.log_softmax(dim=2).mean(dim=2) - math.log(SYMBOLS)).sum(dim=1)
+
+
 def number_lengths(numbers: Tensor) -> Tensor:
     """The number of digits, `[N]`, of numbers `[N, L]` that have NO_DIGIT after their last one."""
     return (numbers != NO_DIGIT).sum(dim=1)

@@ -15,6 +15,7 @@ from housenumbers.metrics.numbers import (
     SYMBOLS,
     as_strings,
     correct_numbers,
+    divergence_from_uniform,
     negative_log_likelihoods,
     number_confidence,
     read_numbers,
@@ -37,10 +38,14 @@ def mean_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> T
     """The mean loss in nats: cross entropy of classes `[N]` or of their shares `[N, 10]`, or the CTC loss of numbers.
 
     The CTC loss is a mean over numbers, not over digits. A number that needs more places than there are has no loss.
+    `label_smoothing` draws classes, or the symbols at each place, towards a uniform distribution.
     """
     if not are_numbers(logits):
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    return negative_log_likelihoods(logits, labels, zero_infinity=True).mean()
+    loss = negative_log_likelihoods(logits, labels, zero_infinity=True).mean()
+    if label_smoothing == 0:
+        return loss
+    return (1 - label_smoothing) * loss + label_smoothing * divergence_from_uniform(logits).mean()
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
