@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -288,3 +289,33 @@ def test_a_record_that_is_a_folder_is_a_user_error(tmp_path: Path) -> None:
     for name in ("record", "status", "config", "scores"):
         with pytest.raises(housenumbers.UserError, match=r"run\.json: Is a directory"):
             getattr(run, name)
+
+
+@pytest.mark.usefixtures("home")
+def test_threads_that_train_take_turns() -> None:
+    def train(name: str, seed: int) -> None:
+        housenumbers.compose([*TINY, f"seed={seed}"])
+        housenumbers.train([*TINY, f"seed={seed}", f"hydra.run.dir=outputs/{name}"])
+
+    threads = [threading.Thread(target=train, args=(f"thread_{seed}", seed)) for seed in (1, 2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed in (1, 2, 3):
+        train(f"alone_{seed}", seed)
+        alone, beside = (housenumbers.open_run(f"outputs/{name}_{seed}") for name in ("alone", "thread"))
+        assert alone.record["weights_sha256"] == beside.record["weights_sha256"]
+
+
+@pytest.mark.usefixtures("home")
+def test_what_the_program_has_set_in_torch_changes_no_run() -> None:
+    expected = housenumbers.train([*TINY, "hydra.run.dir=outputs/a"]).record["weights_sha256"]
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad():
+            run = housenumbers.train([*TINY, "hydra.run.dir=outputs/b"])
+        assert run.record["weights_sha256"] == expected
+        assert torch.get_default_dtype() is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -1,11 +1,13 @@
 """Composes configurations and trains in Python, as `python src/train.py` does."""
 
 import copy
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -27,6 +29,8 @@ from housenumbers.runtime.installation import CONF, command
 from housenumbers.runtime.signals import raised_as_interrupt
 from housenumbers.tracking.run_folder import RunFolder
 
+# Hydra, the generators of random numbers and PyTorch's settings belong to the whole process, so threads take turns.
+_ONE_AT_A_TIME = threading.RLock()
 _OF_MULTIRUNS = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher", "hydra.mode")
 
 
@@ -37,7 +41,7 @@ def compose(overrides: Sequence[str] = ()) -> TrainConfig:
     Raises UserError, whose message names the key, where one is wrong, and InputError where they are no list of words.
     """
     words = _checked(overrides)
-    with _own_hydra():
+    with _ONE_AT_A_TIME, _own_hydra():
         return compose_config(CONF, words)
 
 
@@ -47,13 +51,40 @@ def train(overrides: Sequence[str] = ()) -> Run:
 
     Does what `python src/train.py OVERRIDES` does: the same folder under outputs/ of the working folder, or in
     `hydra.run.dir=FOLDER`, with the same files, and the same weights to the bit. Seeds and other settings of PyTorch
-    that the run needs (threads, deterministic algorithms) stay as it leaves them.
+    that the run needs (threads, deterministic algorithms) stay as it leaves them. Calls in several threads take turns.
 
     In the main thread an interrupt (Ctrl-C, or Jupyter's button) ends it at a point where nothing is lost, and raises
     KeyboardInterrupt; `Run.resume` goes on. Raises UserError where the configuration or the data are wrong, the
     training diverges, or files cannot be written, and InputError where `overrides` is no list of words.
     """
-    composed, settings = _composed(_checked(overrides))
+    words = _checked(overrides)
+    with _training():
+        return _train(words)
+
+
+@os_errors_as_user_errors()
+def resume(folder: Path, overrides: Sequence[str]) -> None:
+    """Goes on with a run. Raises UserError where that is not possible, and InputError for anything but words."""
+    words = as_words(overrides)
+    with _training(), raised_as_interrupt():
+        resume_run(folder, words)
+        page_after_resume(folder)
+
+
+@contextmanager
+def _training() -> Iterator[None]:
+    """One training at a time, with gradients and in float32, whatever the calling program has set."""
+    with _ONE_AT_A_TIME, torch.inference_mode(False), torch.enable_grad():
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+def _train(words: Sequence[str]) -> Run:
+    composed, settings = _composed(words)
     config = validate_composed(composed)
     check_before_run(config)
     folder = RunFolder(Path(settings.runtime.output_dir))
@@ -69,15 +100,6 @@ def train(overrides: Sequence[str] = ()) -> Run:
         run_training(config, folder.path, prepare=save)
         page_after_training(folder.path)
     return Run(folder.path)
-
-
-@os_errors_as_user_errors()
-def resume(folder: Path, overrides: Sequence[str]) -> None:
-    """Goes on with a run. Raises UserError where that is not possible, and InputError for anything but words."""
-    words = as_words(overrides)
-    with raised_as_interrupt():
-        resume_run(folder, words)
-        page_after_resume(folder)
 
 
 def _checked(overrides: Sequence[str]) -> list[str]:
