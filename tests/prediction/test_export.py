@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from networks import sure
+from networks import sure, used
 from PIL import Image
 from support import MODELS, ROOT, Command, composed, environment, run_in
 from torch import Tensor
@@ -235,6 +235,26 @@ def checkpoint(file: Path, *words: str) -> Path:
     calibration = {"temperature": 1.7, "n": 40, "error_before": 0.0, "error": 0.0}
     save_checkpoint(file, {"config": config_to_dict(config), "model": model.state_dict(), "calibration": calibration})
     return file
+
+
+@pytest.mark.parametrize("input_size", [32, 48])  # of the weights that come with the code, of experiment=numbers
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_reader_of_whole_numbers_takes_images_of_any_width(form: str, input_size: int, tmp_path: Path) -> None:
+    file = tmp_path / "reader.pt"
+    words = ["data=synthetic_numbers", "data.size=100", "model=number_reader", "model.channels=[4,8,8,8]"]
+    config = composed(*words, "threads=1", f"model.input_size={input_size}", "tta_invert=true")
+    torch.manual_seed(0)
+    model = used(build_model(config.model, torch.device("cpu")), colourful()[:40])
+    save_checkpoint(file, {"config": config_to_dict(config), "model": model.state_dict()})
+    trained = load_trained_model(file)
+    done = export(trained, form, tmp_path / f"reader{SUFFIXES[form]}")
+    assert "three widths" in done.checked
+    run, wide = run_file(done.file), torch.cat(list(colourful()[:64].view(4, 16, 3, 32, 32)), dim=3)
+    for width in (32, 36, 80, 128):
+        images = wide[..., :width].contiguous()
+        expected = trained.logits(images, all_views=True).softmax(dim=-1)
+        assert expected.shape == (16, input_size * width // 32 // 4, 11)
+        assert torch.allclose(run(images), expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(

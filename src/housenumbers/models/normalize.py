@@ -75,7 +75,8 @@ def _resized(images: Tensor, size: int) -> Tensor:
 def _scaled(images: Tensor, height: int) -> Tensor:
     if images.shape[-2] == height:
         return images
-    width = max(1, round(images.shape[-1] * height / images.shape[-2]))
+    old_height, old_width = images.shape[-2:]
+    width = max(1, (2 * old_width * height + old_height) // (2 * old_height))  # integers: export has no round()
     return F.interpolate(images, (height, width), mode="bilinear", antialias=True)
 
 
