@@ -27,8 +27,8 @@ from housenumbers.reports.run_page import NO_DOWNLOAD, read_run_record
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
 from housenumbers.runtime.installation import command
+from housenumbers.runtime.text import duration
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import duration
 from housenumbers.tracking.spread import SIGNIFICANT
 
 _LETTERS = "ABCDEF"

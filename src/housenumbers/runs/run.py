@@ -32,7 +32,6 @@ from housenumbers.tracking.run_folder import FINISHED, RunFolder
 from housenumbers.tracking.run_log import run_log
 from housenumbers.training import distributed
 from housenumbers.training.build import check_output, parameter_count
-from housenumbers.training.history import best_record
 from housenumbers.training.loop import TrainingState
 from housenumbers.training.progressive import check_batch_shapes
 from housenumbers.training.reproducibility import environment, seed_everything
@@ -119,7 +118,7 @@ def run(
                 best_sha256=best_sha256,
             )
             observers.scores(scores, epoch=len(state.history))
-        return _objective(config, state)
+        return folder.objective(config.objective)
 
 
 def _start_or_resume(
@@ -143,13 +142,6 @@ def _start_or_resume(
         restore(config, state, last, folder, steps)
         log.info("going on after epoch %d of %d", len(state.history), config.epochs)
     return state
-
-
-def _objective(config: TrainConfig, state: TrainingState) -> Any:
-    """The objective for a sweep: a number or a list of numbers; None without the validation part that it needs."""
-    best = best_record(state.history, config.selection_metric) or {}
-    values = [state.seconds if name == "train_seconds" else best.get(name) for name in config.objectives]
-    return values[0] if isinstance(config.objective, str) else values
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
@@ -145,12 +144,3 @@ def _raise_failures(returned: Sequence[JobReturn], names: Sequence[str]) -> None
     if failed:
         runs = "run" if len(returned) == 1 else "runs"
         raise UserError(f"{len(failed)} of {len(returned)} {runs} failed, {', '.join(failed)}: see their train.log")
-
-
-def run_objective(folder: RunFolder, objective: Any) -> Any:
-    """The objective value of the finished run in `folder`: a number or a list of numbers; None where it has none."""
-    record = folder.record()
-    best = record.get("best") or {}
-    names = [objective] if isinstance(objective, str) else objective
-    values = [record.get(name) if name == "train_seconds" else best.get(name) for name in names]
-    return values[0] if isinstance(objective, str) else values

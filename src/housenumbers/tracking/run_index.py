@@ -3,7 +3,6 @@
 Runs write no common file, so parallel runs cannot lose or corrupt entries.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError, os_error_message
 from housenumbers.runtime.fast_process import without_garbage_collection
 from housenumbers.runtime.installation import CONF
+from housenumbers.runtime.text import closest_ignoring_case
 from housenumbers.tracking.record_index import RecordIndex, Stamp, folders_with_record
 from housenumbers.tracking.record_validation import RECORD_KEYS
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
@@ -118,9 +118,9 @@ def _check_value(key: str, value: str) -> None:
 def _check_option(group: str, value: str) -> None:
     """Raises UserError where the value is probably a misspelt option. Other names may be options of your own."""
     options = [file.stem for file in (CONF / group).glob("*.yaml")] if f"{group}.name" in known_keys() else []
-    near = difflib.get_close_matches(value.lower(), options, 1, 0.9)
+    near = closest_ignoring_case(value, options, 0.9)
     if near and value not in options:
-        raise UserError(f"{group}={value}: no run has it: did you mean {near[0]}?")
+        raise UserError(f"{group}={value}: no run has it: did you mean {near}?")
 
 
 def _is_number(text: str) -> bool:
@@ -190,13 +190,6 @@ def newest_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> Path:
     if not runs:
         raise UserError(f"{wanted}: no run below {' or '.join(map(str, homes))}: name a run's folder")
     return Path(max(runs, key=lambda run: str(run.get("started", "")))["folder"])
-
-
-def duration(seconds: float) -> str:
-    """ "42 s", "3.5 min" or "2.1 h"."""
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _cell(text: str) -> str:

@@ -1,6 +1,5 @@
 """Resolves `run=` in the same way for all commands, and explains the selection in one line."""
 
-import difflib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple
 from housenumbers.pretrained import MODELS
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.installation import command
-from housenumbers.runtime.text import plural
+from housenumbers.runtime.text import closest_ignoring_case, plural
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.run_index import RUN_ROOTS, all_runs, find_value
 
@@ -112,9 +111,8 @@ def _nothing(wanted: str, runs: Sequence[Run], homes: Sequence[Path], names: Ite
     if runs:
         return f"no run of that name has a checkpoint yet: {runs[0]['folder']} is {runs[0]['status']}"
     fixed = ("last", "best", *MODELS)
-    by_lower = {name.lower(): name for name in (*names, *fixed)}
-    near = difflib.get_close_matches(wanted.lower(), by_lower, 1, 0.7)
-    hint = f"did you mean {by_lower[near[0]]}? " if near else ""
+    near = closest_ignoring_case(wanted, (*names, *fixed), 0.7)
+    hint = f"did you mean {near}? " if near else ""
     return (
         f"no such folder, file or name of a run: {hint}use {', '.join(fixed)}, a run's folder or name, or a checkpoint"
     )
