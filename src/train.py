@@ -48,7 +48,10 @@ def train(composed: DictConfig) -> Any:
         if is_resumed and folder.status() in FINISHED:
             print(f"{folder.path}: completed already", flush=True)
             return folder.objective(config.objective)
-        with signals.deferred_signals(), fast_process.imports():  # an interrupted NumPy import leaves torch broken
+        with (
+            signals.deferred_signals(),
+            fast_process.imports_without_gc(),
+        ):  # an interrupted NumPy import leaves torch broken
             from housenumbers.reports.after_training import page_after_training
             from housenumbers.runs.run import run
 

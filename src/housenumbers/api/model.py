@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from housenumbers.api.arguments import as_device, as_place, as_threads, check_flag, check_probability
-from housenumbers.api.images import Images, prepared
+from housenumbers.api.arguments import as_device, as_path_or_name, as_threads, check_flag, check_probability
+from housenumbers.api.images import Images, prepare_batches
 from housenumbers.config.schema import TrainConfig
 from housenumbers.data.folder import read_image, square_image
 from housenumbers.data.number_image import fit_reader, read_number_image
@@ -32,7 +32,7 @@ def load_model(run: str | Path = DIGITS, device: str | None = None, threads: int
     replace those that the run was trained with. Raises UserError where there is no such model, its file is damaged, or
     this machine has no such device, and InputError where an argument is not as described.
     """
-    wanted = as_place("run", run, "a model that comes with the code, a run's folder or name, or a checkpoint")
+    wanted = as_path_or_name("run", run, "a model that comes with the code, a run's folder or name, or a checkpoint")
     given = {"device": as_device(device), "threads": as_threads(threads)}
     overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
     path = find_run(wanted).path
@@ -76,7 +76,7 @@ class Model:
         self._check_reads_numbers(False)
         check_flag("all_views", all_views)
         found: list[Prediction] = []
-        for names, squares in prepared(images, read_image, square_image):
+        for names, squares in prepare_batches(images, read_image, square_image):
             found += predict_images(names, torch.stack(squares), self._trained, all_views)
         return found
 
@@ -95,7 +95,10 @@ class Model:
         check_flag("find", find)
         readings: list[Reading] = []
         for names, read in self._found(images) if find else self._read(images):
-            readings += [one.if_sure(min_confidence)._replace(file=name) for name, one in zip(names, read, strict=True)]
+            readings += [
+                one.with_min_confidence(min_confidence)._replace(file=name)
+                for name, one in zip(names, read, strict=True)
+            ]
         return readings
 
     def _check_reads_numbers(self, wanted: bool) -> None:
@@ -113,14 +116,14 @@ class Model:
         def from_image(image: Image.Image) -> Tensor:
             return fit_reader(np.asarray(image), width)
 
-        for names, fitted in prepared(images, from_file, from_image):
+        for names, fitted in prepare_batches(images, from_file, from_image):
             yield names, read_images(self._trained, fitted)
 
     def _found(self, images: Images) -> Iterator[tuple[list[str], list[Reading]]]:
         def from_image(image: Image.Image) -> Photo:
             return as_photo(image, image.size)
 
-        for names, photos in prepared(images, read_photo, from_image, at_once=1):  # photos are large
+        for names, photos in prepare_batches(images, read_photo, from_image, batch_size=1):  # photos are large
             yield names, [find_number(self._trained, photo) for photo in photos]
 
     def logits(self, images: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ _TO_SKIP = (FileNotFoundError, NotADirectoryError, PermissionError)  # vanished,
 Stamp = list[int]
 
 
-class RecordIndex:
+class RecordCache:
     """The records of the runs below one folder, as they were when the index was written."""
 
     def __init__(self, home: Path) -> None:
