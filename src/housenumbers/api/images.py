@@ -1,4 +1,4 @@
-"""Images as Python programs have them: paths, open files, arrays, and those of Pillow."""
+"""Images as Python programs have them: paths, open files, arrays, and Pillow's images."""
 
 import io
 import os

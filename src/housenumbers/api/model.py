@@ -83,10 +83,10 @@ class Model:
     def read(self, images: Images, min_confidence: float = 0.0, find: bool = False) -> list[Reading]:
         """The whole number in each image, its calibrated probability and that of each digit, as read.py prints it.
 
-        `images` as in `label`. Each is to show the number and little else, and is scaled to a height of 32 pixels; with
-        `find` it may be a larger photo, in which the number is looked for, and the box says where: left, top, width and
-        height in pixels. An image without a number has the empty number; so has one whose number is less sure than
-        `min_confidence` (0 to 1).
+        `images` are as in `label`. An image should show the number and little else. It is scaled to a height of 32
+        pixels. With `find` an image may be a larger photo, in which the model looks for the number. The box is its
+        place there: left, top, width and height in pixels. The number is empty where there is none, or where its
+        confidence is below `min_confidence` (0 to 1).
 
         Raises InputError for anything else, or a file that cannot be read, and UserError where the model labels digits.
         """
@@ -129,8 +129,8 @@ class Model:
     def logits(self, images: Tensor) -> Tensor:
         """The logits whose softmax is the calibrated probabilities, for images that are prepared already.
 
-        Digits: uint8 `[N, 3, 32, 32]`, gives `[N, 10]`. Numbers: uint8 `[N, 3, 32, W]`, gives `[N, T, 11]`, for
-        CTC, as in `metrics.numbers`. Raises InputError where the images are no such tensor.
+        A model of digits maps uint8 `[N, 3, 32, 32]` to `[N, 10]`, a reader of numbers maps uint8 `[N, 3, 32, W]` to
+        `[N, T, 11]`, for CTC, as in `metrics.numbers`. Raises InputError where the images are no such tensor.
         """
         return self._trained.logits(images)
 

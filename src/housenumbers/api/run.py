@@ -115,7 +115,7 @@ def open_run(run: str | Path) -> Run:
 def list_runs(*filters: str) -> list[dict[str, Any]]:
     """All runs below outputs/ and multirun/, the highest validation accuracy first: one flat dictionary for each.
 
-    Its keys are those of `run.json`, with dots (`test.accuracy`, `config.optimizer.lr`), and `folder`. `filters` are
+    Its keys are the keys of `run.json`, with dots (`test.accuracy`, `config.optimizer.lr`), and `folder`. `filters` are
     KEY=VALUE as for runs.py: `list_runs("status=completed", "optimizer.lr=0.001")`. `pandas.DataFrame(list_runs())`
     is a table of them. Raises UserError for a key that no run has, or a value that its key cannot have, and InputError
     for a filter that is not KEY=VALUE.

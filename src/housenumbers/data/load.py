@@ -113,7 +113,7 @@ def load_splits(config: DataConfig) -> Splits:
 
 
 def split_photos(config: DataConfig, splits: Splits) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The photos of the training and the validation crops, without those of extra crops. None where not known."""
+    """The photos of the training crops, without extra crops, and of the validation crops. None where not known."""
     boxes = boxes_of(config, training_parts(config)[0])
     if boxes is None or splits.own_validation:
         return None

@@ -81,7 +81,7 @@ def _rounded(tensor: Tensor) -> Tensor:
 def _without_machine(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with the defaults of what describes the machine that trained."""
     config = {**config, "data": dict(config["data"])}
-    # As written there: a composed configuration has absolute paths. All data options inherit those of svhn.
+    # As written there: a composed configuration has absolute paths. All data options inherit the paths of svhn.
     files = {"": CONF / "train.yaml", "data": CONF / "data" / "svhn.yaml"}
     written: dict[str, Any] = {section: OmegaConf.load(file) for section, file in files.items()}
     for key in _FOLDERS_AND_MACHINE:

@@ -43,8 +43,8 @@ _CONTEXT = 2  # places on both sides that a number is read with
 _MIN_CONFIDENCE = 0.3  # confidence of a reading that counts
 _SAME_MIN_IOU = 0.3  # the least IoU of two boxes of one number
 _APART_MAX_IOU = 0.05  # the largest IoU of two numbers that both may be in the photo
-# The digits within the box that a band shows, as means of rendered scenes, in heights of the band: what they take of
-# the height, and how far they go beyond the first and the last place with a digit.
+# Where the digits are in the box of a detection, as means over rendered scenes, in heights of the band: their height,
+# and how far they extend to the left of the first place with a digit, and to the right of the last one.
 _DIGIT_HEIGHT, _LEFT_MARGIN, _RIGHT_MARGIN = 0.65, 0.16, 0.07
 _MAX_CANDIDATES = 12  # candidates that are cropped and read again
 _CROPS = [(height, shift) for height in (1.1, 1.3, 1.55) for shift in (-0.1, 0.1)]  # in heights of the digits
@@ -123,7 +123,7 @@ def find_number(trained: TrainedModel, photo: Photo) -> Reading:
     """The number that a photo shows, and its box in the file's pixels.
 
     The confidence is the mean probability of the number in several crops around it, times its share of the votes. The
-    other votes are those of the best candidate elsewhere, and some for no number. Where the confidence is below one
+    other votes are for the best candidate elsewhere, and for no number. Where the confidence is below one
     half, the number is empty, without a box.
     """
     found = candidates(detect(trained, photo.pixels))[:_MAX_CANDIDATES]
@@ -147,7 +147,7 @@ def find_number(trained: TrainedModel, photo: Photo) -> Reading:
 
 
 def _crops(pixels: NDArray[np.uint8], box: Box, width: int) -> Tensor:
-    """Crops about the digits, a bit higher and lower, larger and smaller: `[N, 3, 32, width]`."""
+    """Crops around the digits, shifted up and down, of several sizes: `[N, 3, 32, width]`."""
     height, middle = box.bottom - box.top, (box.top + box.bottom) / 2
     crops = []
     for size, shift in _CROPS:

@@ -44,7 +44,7 @@ def read_files(
 ) -> Iterator[Reading]:
     """A reading for each readable file, in their order. Calls `on_unreadable` with the others and the reason.
 
-    A number that is less sure than `min_confidence` is left empty, and keeps its confidence.
+    A number whose confidence is below `min_confidence` is left empty, and keeps its confidence.
     """
     read = partial(read_number_image, width=trained.config.data.width)
     remaining = iter(files)

@@ -45,7 +45,7 @@ def worker_command(threads: int | None) -> list[str]:
 def run_local_workers(command: Sequence[str], environments: Sequence[Mapping[str, str]]) -> None:
     """Runs a process for each of the `environments` in parallel and waits for them. Terminates them if interrupted.
 
-    Each of the `environments` holds variables that the process gets besides those of this process.
+    Each of the `environments` holds variables that the process gets in addition to the variables of this process.
     """
     started = [_start(command, Path.cwd(), variables) for variables in environments]
     try:
