@@ -14,11 +14,8 @@ from typing import Annotated
 import torch
 import yaml
 from notes import Notes
-from rounds import machine
+from rounds import CONF, ROOT, machine
 from tqdm import tqdm
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -149,7 +146,7 @@ def run(job: Job) -> dict[str, float]:
 
     A run whose loss is not finite is as good as chance.
     """
-    config = compose_config(ROOT / "conf", [*job.words, f"seed={job.seed}", f"data.split_seed={job.fold}"])
+    config = compose_config(CONF, [*job.words, f"seed={job.seed}", f"data.split_seed={job.fold}"])
     splits = load_splits(config.data)
     seed_everything(config.seed)
     steps = steps_per_epoch(splits.train, config.data.batch_size)

@@ -16,13 +16,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
 from notes import Notes
 from others import CONTESTANTS, Task, accuracy_of
-from rounds import Turns, machine, median_and_span, ratio_of_rounds, take_turns
+from rounds import CONF, Turns, machine, median_and_span, ratio_of_rounds, take_turns
+from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -33,7 +30,6 @@ from housenumbers.data.load import load_splits, load_test
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 BORDER = 8  # pixels around images for the accuracy, where black corners would cost the others some; speed without
 WORKERS = (0, 2)  # of the others' data loaders; for the accuracy the first one, which was faster on two cores
 

@@ -16,11 +16,9 @@ import torch
 from annotated_types import Ge
 from curve_table import CurveTable
 from notes import Notes
-from rounds import machine
+from rounds import CONF, ROOT, machine
 from settings import sobol_settings
 from tqdm import tqdm
-
-ROOT = Path(__file__).resolve().parents[1]
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -117,7 +115,7 @@ def train(words: tuple[str, ...]) -> dict[str, Any]:
 
     The seconds are the CPU time of the one thread that trains, so other work on the machine does not change them.
     """
-    config = compose_config(ROOT / "conf", words)
+    config = compose_config(CONF, words)
     torch.set_num_threads(1)
     disable_malloc_trimming()
     splits = load_splits(config.data)
@@ -156,7 +154,7 @@ def main() -> None:
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root", "data.reduce", "epochs"])
         task = TASKS[arguments.task]
         fixed = (*_COMMON, *task.fixed, f"data.reduce={task.reduce}", *overrides)
-        compose_config(ROOT / "conf", fixed)  # a mistake ends it here
+        compose_config(CONF, fixed)  # a mistake ends it here
         space, _, _ = read_space({**task.space, "choose": task.groups}, [])
         settings = [dict(task.start), *sobol_settings(space, arguments.settings - 1)]
         wanted = {

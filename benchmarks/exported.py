@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+from rounds import CONF, Turns, data_root, first_images, machine, rates_and_ratios, take_turns
 from torch import Tensor
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
-from rounds import Turns, first_images, machine, rates_and_ratios, take_turns
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -34,7 +31,6 @@ from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
 from housenumbers.training.loop import initialize_from_data
 from housenumbers.training.reproducibility import seed_everything
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")
 
 # How many images a round has, one by one and 250 at a time: about half a second's worth.
@@ -77,8 +73,7 @@ def write_model(name: str, folder: Path, threads: int) -> Path:
 
 
 def batches_of(count: int, size: int, root: str | None) -> tuple[Tensor, ...]:
-    config = None if root is None else compose_config(CONF, [f"data.root={root}", "data.download=false"]).data
-    return first_images(count, config, seed=0).images.contiguous().split(size)
+    return first_images(count, root, seed=0).images.contiguous().split(size)
 
 
 def race(
@@ -111,7 +106,7 @@ def main() -> None:
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root"])
         check_export_format("onnx", None)
         names = [arguments.only] if arguments.only else list(NETWORKS)
-        root = overrides[-1].partition("=")[2] if overrides else None
+        root = data_root(overrides)
         batches_of(1, 1, root)  # a folder that is not there is better found before the first process starts
         torch.set_num_threads(arguments.threads)
         print(f"{machine(torch.get_num_threads())}, onnxruntime {version('onnxruntime')}", flush=True)

@@ -6,16 +6,12 @@
 import sys
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import torch
+from rounds import CONF, Turns, data_root, first_images, machine, rates_and_ratios, take_turns
 from torch import nn
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
-from rounds import Turns, first_images, machine, rates_and_ratios, take_turns
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -29,7 +25,6 @@ from housenumbers.runtime.memory import disable_malloc_trimming
 from housenumbers.training.build import build_model
 from housenumbers.training.reproducibility import seed_everything
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")
 GOAL = 1.5  # ours / plain, at least
 
@@ -69,8 +64,7 @@ def network(name: str) -> nn.Module:
 
 
 def images_of(name: str, root: str | None) -> LabeledImages:
-    config = None if root is None else compose_config(CONF, [f"data.root={root}", "data.download=false"]).data
-    return first_images(NETWORKS[name][1], config, seed=0)
+    return first_images(NETWORKS[name][1], root, seed=0)
 
 
 def race(keeping: bool, folding: bool, name: str, root: str | None, threads: int | None, turns: Turns) -> None:
@@ -102,7 +96,7 @@ def main() -> None:
     with one_line_errors():
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root"])
         names = [arguments.only] if arguments.only else list(NETWORKS)
-        root = overrides[-1].partition("=")[2] if overrides else None
+        root = data_root(overrides)
         if arguments.threads is not None:
             torch.set_num_threads(arguments.threads)
         images_of(names[0], root)  # a folder that is not there is better found before the first process starts

@@ -13,12 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from rounds import ROOT, Seconds, checkout, machine, median_and_span, ratio_of_rounds, rotated, verdict
 from tqdm import tqdm
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "src"))
-
-from rounds import Seconds, checkout, machine, median_and_span, ratio_of_rounds, verdict
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.constraints import Count
@@ -75,8 +71,7 @@ def measure(checkouts: dict[str, Path], words: Sequence[str], n: int) -> Seconds
         names = list(commands)
         seconds: Seconds = {name: [] for name in names}
         for round_ in tqdm(range(n + 1), unit="round", leave=False, disable=None):
-            first = round_ % len(names)
-            for name in names[first:] + names[:first]:
+            for name in rotated(names, round_):
                 took = wall_seconds(commands[name], Path(temporary))
                 if round_ > 0:
                     seconds[name].append(took)

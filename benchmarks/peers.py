@@ -18,12 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from PIL import Image
+from rounds import CONF, ROOT, Seconds, machine, median_and_span, ratio_of_rounds, rotated, verdict
 from tqdm import tqdm
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "src"))
-
-from rounds import Seconds, machine, median_and_span, ratio_of_rounds, verdict
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -149,8 +145,7 @@ def measure(
         labellers = {name: Labeller(each.labeller, env) for name, each in found.items()}
         try:
             for round_ in tqdm(range(rounds + 1), unit="round", leave=False, disable=None):
-                first = round_ % len(found)
-                for name in [*found][first:] + [*found][:first]:
+                for name in rotated(list(found), round_):
                     *words, last = found[name].command
                     alone = [*words, f"{last}{files[0]}"] if last.endswith("=") else [*words, last, files[0]]
                     in_memory, of_files = (
@@ -206,7 +201,7 @@ def main() -> None:
     with one_line_errors():
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root", "tta", "tta_invert"])
         roots = [word for word in overrides if word.startswith("data.")]
-        test = load_test(compose_config(ROOT / "conf", ["data=svhn_6k", *roots]).data)
+        test = load_test(compose_config(CONF, ["data=svhn_6k", *roots]).data)
         found = contestants(arguments, [word for word in overrides if word not in roots])
         env = os.environ | {"OMP_NUM_THREADS": str(arguments.threads)}
         print(machine(arguments.threads))

@@ -19,7 +19,7 @@ import numpy as np
 import optuna
 from curve_table import CurveTable
 from regret import STOCK, Found, compare, draw
-from rounds import machine
+from rounds import ROOT, machine
 from search_peers import PEER_SEARCHERS, installed, prepare
 from searchers import SEARCHERS, Given, Job
 from surrogate import Surrogate, Training
@@ -30,7 +30,6 @@ from housenumbers.config.constraints import Count, some_of
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.runtime.text import plural
 
-ROOT = Path(__file__).resolve().parents[1]
 _ALL = {**SEARCHERS, **PEER_SEARCHERS}
 NAMES: Sequence[str] = tuple(_ALL)
 

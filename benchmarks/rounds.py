@@ -7,7 +7,7 @@ import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # last: src/runs.py must not hide ours
+ROOT = Path(__file__).resolve().parents[1]
+CONF = ROOT / "conf"
+sys.path.append(str(ROOT / "src"))  # last: src/runs.py must not hide ours
 
-from housenumbers.config.sections import DataConfig
+from housenumbers.config.compose import compose_config
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.mat_file import read_mat
 from housenumbers.data.svhn import locate
@@ -77,8 +79,7 @@ def take_turns(
     seconds: Seconds = {name: [] for name in names}
     try:
         for round_ in range(rounds + 1):
-            first = round_ % len(names)
-            for name in names[first:] + names[:first]:
+            for name in rotated(names, round_):
                 on_turn(name)
                 connections[name].send("go")
                 took = connections[name].recv()
@@ -91,18 +92,30 @@ def take_turns(
     return seconds
 
 
+def rotated(names: Sequence[str], round_: int) -> list[str]:
+    """The order of a round: another contestant begins in each."""
+    first = round_ % len(names)
+    return [*names[first:], *names[:first]]
+
+
 def _compete(contestant: Callable[[Turns], None], referee: Connection, count: int) -> None:
     contestant(Turns(referee, count))
 
 
-def first_images(count: int, config: DataConfig | None, seed: int) -> LabeledImages:
-    """As many images as a round takes: the first ones of the training file, again from the start where it holds too
-    few. Random ones where there is no configuration of data."""
-    if config is None:
+def data_root(overrides: Sequence[str]) -> str | None:
+    """The folder in `data.root=FOLDER`. None where it is not given."""
+    return next((word.partition("=")[2] for word in overrides if word.startswith("data.root=")), None)
+
+
+def first_images(count: int, root: str | None, seed: int) -> LabeledImages:
+    """As many images as a round takes: the first ones of the training file in the folder `root`, again from the start
+    where it holds too few. Random ones where there is no folder."""
+    if root is None:
         generator = torch.Generator().manual_seed(seed)
         images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
         return LabeledImages(images, torch.randint(10, (count,), generator=generator))
-    data = read_mat(locate(config, "train"))
+    config = compose_config(CONF, [f"data.root={root}", "data.download=false"])
+    data = read_mat(locate(config.data, "train"))
     return data.subset(torch.arange(count) % len(data.labels))
 
 

@@ -15,12 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rounds import ROOT, machine, verdict
 from tqdm import tqdm
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
-
-from rounds import machine, verdict
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.constraints import Count

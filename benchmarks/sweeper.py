@@ -24,13 +24,8 @@ import optuna
 from annotated_types import Ge
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
+from rounds import ROOT, checkout, machine, verdict
 from tqdm import tqdm
-
-ROOT = Path(__file__).resolve().parents[1]
-TRAIN = ROOT / "src/train.py"
-sys.path.insert(0, str(ROOT / "src"))
-
-from rounds import checkout, machine, verdict
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.constraints import Count
@@ -40,6 +35,7 @@ from housenumbers.sweeps.space import read_space
 from housenumbers.sweeps.study import open_study
 from housenumbers.sweeps.worker import Worker
 
+TRAIN = ROOT / "src/train.py"
 TINY = ("data=digits", "data.reduce=0.3", "model.width=4", "data.batch_size=32", "threads=1")
 OVERHEAD_GOAL, IDLE_GOAL, GROWTH_GOAL = 0.15, 0.05, 1.5
 

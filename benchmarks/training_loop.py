@@ -12,19 +12,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import torch
+from rounds import CONF, Images, Turns, first_images, machine, take_turns, verdict
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
-
-from rounds import Images, Turns, first_images, machine, take_turns, verdict
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -39,7 +35,6 @@ from housenumbers.training.build import build_model, build_optimizer
 from housenumbers.training.loop import TrainingState, batch_loss, train_epoch
 from housenumbers.training.reproducibility import seed_everything
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 CPU = torch.device("cpu")
 
 Contestant = Callable[[], None]  # trains on the round's images once
@@ -167,7 +162,7 @@ def compete(name: str, config: TrainConfig, setting: Setting, real: bool, turns:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
-    train = first_images(setting.images, config.data if real else None, config.seed)
+    train = first_images(setting.images, config.data.root if real else None, config.seed)
     turns.take(CONTESTANTS[name](config, setting, train))
 
 

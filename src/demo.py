@@ -38,14 +38,14 @@ def main() -> None:
         check_installed()
         from housenumbers.tracking.run_selection import find_run
 
-        choice = find_run(arguments.run)
+        selected = find_run(arguments.run)
         with listen(arguments.host, arguments.port) as listener:
             with signals.deferred_signals():  # an interrupted import leaves a partial module or raises another error
                 from housenumbers.demo.answers import Models
                 from housenumbers.demo.server import serve
 
-            models = Models(choice.path, overrides, arguments.trials)
-            choice.print_reason()
+            models = Models(selected.path, overrides, arguments.trials)
+            selected.print_reason()
             print(f"{address(listener)} (Ctrl-C ends it)", flush=True)
             serve(models, listener)
 

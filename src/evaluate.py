@@ -41,7 +41,7 @@ class Arguments:
 
 def main() -> None:
     with one_line_errors():
-        other_data = any(word.startswith("data=") for word in sys.argv[1:])  # then all data keys are accepted
+        other_data = any(override.startswith("data=") for override in sys.argv[1:])  # then all data keys are accepted
         arguments, overrides = parse(Arguments, sys.argv[1:], [*MACHINE_KEYS, "data.*"] if other_data else MACHINE_KEYS)
         if other_data and arguments.split == "validation":
             raise UserError("split=validation: of other data only the test part can be scored")
@@ -49,8 +49,8 @@ def main() -> None:
             raise UserError("calibrate=true: is done on the validation part: add split=validation")
         from housenumbers.tracking.run_selection import find_run
 
-        choice = find_run(arguments.run)
-        folder = choice.path
+        selected = find_run(arguments.run)
+        folder = selected.path
         from housenumbers.evaluation.score import default_split, evaluate_run, recalibrate
 
         if arguments.calibrate:
@@ -58,7 +58,7 @@ def main() -> None:
         other_config = None
         if other_data:
             other_config = compose_data(CONF, str(arguments.data), overrides)
-            overrides = [word for word in overrides if not word.startswith("data.")]
+            overrides = [override for override in overrides if not override.startswith("data.")]
         split = arguments.split or ("test" if other_data else default_split(folder))
         score, print_scores = evaluate_run, _print_scores
         if arguments.corruptions:
@@ -66,7 +66,7 @@ def main() -> None:
 
             score, print_scores = evaluate_corruptions, _print_robustness
         scores, file = score(folder, split, overrides, other_config)
-        choice.print_reason()
+        selected.print_reason()
         print(f"{folder}, {split} part" + (f" of {arguments.data}" if other_data else ""))
         print_scores(scores)
         if file.exists():

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from housenumbers.config.command_line import parse
 from housenumbers.pretrained import DIGITS
@@ -27,7 +28,7 @@ class Arguments:
     validation part. One that disagrees is not kept; the exit code is then 2."""
 
     run: str = DIGITS
-    format: str = "onnx"
+    format: Literal["onnx", "torch", "weights"] = "onnx"
     file: str | None = None
 
 
@@ -42,13 +43,13 @@ def main() -> None:
         check_export_format(arguments.format, file)
         from housenumbers.tracking.run_selection import find_run
 
-        choice = find_run(arguments.run)
+        selected = find_run(arguments.run)
         from housenumbers.evaluation.trained_model import load_trained_model
         from housenumbers.prediction.export import export, summary
         from housenumbers.prediction.export_weights import export_weights
 
-        trained = load_trained_model(choice.path, [*overrides, "device=cpu"])
-        choice.print_reason()
+        trained = load_trained_model(selected.path, [*overrides, "device=cpu"])
+        selected.print_reason()
         print(trained.temperature_note, file=sys.stderr)
         folder = None if file is None else topmost_missing_folder(file)
         is_checkpoint = arguments.format == "weights"

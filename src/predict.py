@@ -37,7 +37,7 @@ def main() -> None:
     with one_line_errors():
         command = ImageCommand(Arguments, ["device", "threads", "tta", "tta_invert"])
         trained = command.load_model(of_numbers=False)
-        with fast_process.imports():
+        with fast_process.imports_without_gc():
             from housenumbers.prediction.predict_files import format_predictions, predict_files
 
         all_views = command.arguments.views == "all"
@@ -48,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    fast_process.end_after(main)
+    fast_process.run_and_exit(main)

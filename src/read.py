@@ -41,7 +41,7 @@ def main() -> None:
     with one_line_errors():
         command = ImageCommand(Arguments, ["device", "threads"])
         trained = command.load_model(of_numbers=True)
-        with fast_process.imports():
+        with fast_process.imports_without_gc():
             from housenumbers.prediction.find_numbers import find_files
             from housenumbers.prediction.read_numbers import format_readings, read_files
 
@@ -52,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    fast_process.end_after(main)
+    fast_process.run_and_exit(main)

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_data
@@ -33,7 +34,7 @@ class Arguments:
     runs: list[str] | None = None
     study: str | None = None
     data: str | None = None
-    split: str | None = None
+    split: Literal["test", "validation"] | None = None
     storage: str | None = None
     folder: str | None = None
 
@@ -57,35 +58,35 @@ def _check(what: str, arguments: Arguments, overrides: list[str]) -> None:
     for key in ("split", "storage", "folder"):
         if getattr(arguments, key) is not None and key not in _OWN[what]:
             raise UserError(f"{key}: does not go with {what}= (--help says more)")
-    for word in overrides:
-        key = word.partition("=")[0]
+    for override in overrides:
+        key = override.partition("=")[0]
         is_valid = {"run": key in MACHINE_KEYS, "runs": key in MACHINE_KEYS, "study": False}
         if not is_valid.get(what, key.startswith("data.") or key == "seed"):
-            raise UserError(f"{word}: does not go with {what}= (--help says more)")
-    if arguments.split not in (None, "test", "validation"):
-        raise UserError(f"split={arguments.split}: must be test or validation")
+            raise UserError(f"{override}: does not go with {what}= (--help says more)")
 
 
 def _run(arguments: Arguments, overrides: list[str]) -> Path:
     from housenumbers.tracking.run_selection import find_run
 
-    choice = find_run(str(arguments.run))
+    selected = find_run(str(arguments.run))
     from housenumbers.reports.run_page import write_run_page
 
-    page = write_run_page(choice.path, arguments.split, overrides)
-    choice.print_reason()
+    page = write_run_page(selected.path, arguments.split, overrides)
+    selected.print_reason()
     return page
 
 
 def _runs(arguments: Arguments, overrides: list[str]) -> Path:
     from housenumbers.tracking.run_selection import find_run
 
-    choices = [find_run(run) for run in arguments.runs or []]
+    selections = [find_run(run) for run in arguments.runs or []]
     from housenumbers.reports.comparison_page import write_comparison_page
 
-    page = write_comparison_page([choice.path for choice in choices], arguments.split, _folder(arguments), overrides)
-    for choice in choices:
-        choice.print_reason()
+    page = write_comparison_page(
+        [selected.path for selected in selections], arguments.split, _folder(arguments), overrides
+    )
+    for selected in selections:
+        selected.print_reason()
     return page
 
 

@@ -43,7 +43,7 @@ def main() -> None:
             _tag(arguments.run, [word for word in sys.argv[1:] if not word.startswith("run=")])
             return
         from housenumbers.tracking.run_deletion import delete_runs
-        from housenumbers.tracking.run_index import all_runs, check_filters, matches, table
+        from housenumbers.tracking.run_list import all_runs, check_filters, matches, table
 
         unfiltered = all_runs()
         check_filters(unfiltered, filters)
@@ -67,10 +67,10 @@ def _tag(wanted: str, words: list[str]) -> None:
     values = parse_tags(words)
     if not values:
         raise UserError(f"run={wanted}: add tags=[A,B] or note=TEXT, which this run gets (folder=FOLDER is a filter)")
-    choice = find_run(wanted)
-    folder = enclosing_run(choice.path) or choice.path
+    selected = find_run(wanted)
+    folder = enclosing_run(selected.path) or selected.path
     given = set_tags(folder, values)
-    choice.print_reason()
+    selected.print_reason()
     print(f"{folder}: tags={','.join(given.get('tags', [])) or 'null'} note={given.get('note', 'null')}")
 
 

@@ -29,7 +29,6 @@ from housenumbers.config.targets import ALLOWED_TARGETS
 from housenumbers.config.validate import validate_config
 from housenumbers.runtime import fast_process, processes, signals
 from housenumbers.runtime.errors import UserError, error_text, one_line_errors
-from housenumbers.sweeps.multirun import run_objective
 from housenumbers.sweeps.trial import current_trial
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
 
@@ -48,8 +47,11 @@ def train(composed: DictConfig) -> Any:
         is_resumed = not is_single_run and trial is None and folder.has_run_of(config)
         if is_resumed and folder.status() in FINISHED:
             print(f"{folder.path}: completed already", flush=True)
-            return run_objective(folder, config.objective)
-        with signals.deferred_signals(), fast_process.imports():  # an interrupted NumPy import leaves torch broken
+            return folder.objective(config.objective)
+        with (
+            signals.deferred_signals(),
+            fast_process.imports_without_gc(),
+        ):  # an interrupted NumPy import leaves torch broken
             from housenumbers.reports.after_training import page_after_training
             from housenumbers.runs.run import run
 

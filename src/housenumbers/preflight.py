@@ -96,7 +96,7 @@ def check_before_run(config: TrainConfig) -> None:
 
 
 def _has_unchecked_options(config: TrainConfig) -> bool:
-    """Whether the schemas cannot check all options: those of custom targets, or those that depend on the model."""
+    """Whether some options have no schema: options of custom targets, and options that depend on the model."""
     model = option_dict(config.model)
     return (
         any(target not in _SHIPPED for target in group_targets(config).values())

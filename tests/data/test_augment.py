@@ -187,7 +187,7 @@ def own(**option: object) -> AugmentConfig:
 
 
 def test_a_transform_of_ones_own_depends_on_its_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("housenumbers.config.targets.PERMITTED", "torchvision.transforms.v2.*")
+    monkeypatch.setattr("housenumbers.config.targets.ALLOW_VALUE", "torchvision.transforms.v2.*")
 
     def batches(config: AugmentConfig, seed: int) -> list[torch.Tensor]:
         torch.manual_seed(seed)
@@ -210,7 +210,7 @@ def test_who_follows_the_advice_about_an_alias_can_use_it(monkeypatch: pytest.Mo
         with pytest.raises(UserError, match="HOUSENUMBERS_ALLOW") as caught:
             next(training_batches(labeled_images(), 16, blur, 1, 1))
         (advised,) = re.findall(r"HOUSENUMBERS_ALLOW=(\S+)", str(caught.value))
-        monkeypatch.setattr("housenumbers.config.targets.PERMITTED", advised)
+        monkeypatch.setattr("housenumbers.config.targets.ALLOW_VALUE", advised)
     assert len(next(training_batches(labeled_images(), 16, blur, 1, 1))[1]) == 16
 
 
@@ -228,6 +228,6 @@ def test_who_follows_the_advice_about_an_alias_can_use_it(monkeypatch: pytest.Mo
 def test_what_a_transform_must_not_give_is_one_line(
     monkeypatch: pytest.MonkeyPatch, option: dict[str, object], said: str
 ) -> None:
-    monkeypatch.setattr("housenumbers.config.targets.PERMITTED", "torchvision.transforms.v2.*")
+    monkeypatch.setattr("housenumbers.config.targets.ALLOW_VALUE", "torchvision.transforms.v2.*")
     with pytest.raises(UserError, match=said):
         next(training_batches(labeled_images(), 16, own(**option), 1, 1))

@@ -34,7 +34,7 @@ from housenumbers.data.load import load_test
 from housenumbers.data.number_image import read_number_image
 from housenumbers.data.render_number import render_number
 from housenumbers.demo.answers import Models, answer, answer_image, examples
-from housenumbers.demo.image_input import MOST_BYTES
+from housenumbers.demo.image_input import MAX_BYTES
 from housenumbers.demo.server import application
 from housenumbers.demo.server_socket import check_installed, listen
 from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model
@@ -105,7 +105,7 @@ def test_a_visit(visit: Callable[[str], Visit], home: Path) -> None:  # one, sin
     write_digit(home / "digit.png")
     (home / "text.png").write_text("not an image")
     with (home / "huge.png").open("wb") as huge:
-        huge.truncate(3 * MOST_BYTES)
+        huge.truncate(3 * MAX_BYTES)
     Image.new("1", (6000, 5000)).save(home / "bomb.png")
     good, other = run_folders(home)
 
@@ -213,7 +213,7 @@ def test_the_process(finished: Path, tmp_path: Path) -> None:
         status, content = ask("POST", f"/answer?run={finished}", digit)
         assert status == 200
         assert sum(json.loads(content)["probabilities"]) == pytest.approx(1, abs=1e-4)
-        assert b"too large" in ask("POST", f"/answer?run={finished}", bytes(5 * MOST_BYTES))[1]
+        assert b"too large" in ask("POST", f"/answer?run={finished}", bytes(5 * MAX_BYTES))[1]
         assert b"no saved run" in ask("POST", "/answer?run=/etc", digit)[1]
         assert ask("POST", f"/answer?run={finished}", digit, Sec_Fetch_Site="cross-site")[0] == 403
         assert ask("GET", "/", Host="elsewhere.example")[0] == 400

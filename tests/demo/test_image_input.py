@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from housenumbers.data.folder import read_image
-from housenumbers.demo.image_input import MOST_BYTES, decode_drawing, decode_image
+from housenumbers.demo.image_input import MAX_BYTES, decode_drawing, decode_image
 from housenumbers.runtime.errors import UserError
 
 
@@ -37,7 +37,7 @@ def test_a_image_is_read_as_files_are(form: str) -> None:
         (b"not an image", "no image"),
         (b"", "no image"),
         (sheet("white", "black")[:150], "damaged"),
-        (bytes(MOST_BYTES + 1), "too large: 10 MB"),
+        (bytes(MAX_BYTES + 1), "too large: 10 MB"),
         (as_file(Image.new("1", (5001, 5000))), "too many pixels: 25 million"),
         (as_file(Image.new("1", (20_000, 20_000))), "too many pixels"),  # which Pillow itself refuses
         (as_file(Image.new("L", (20, 20)), "EPS"), "EPS"),

@@ -18,7 +18,7 @@ from serving import served
 
 from housenumbers.demo import request_checks
 from housenumbers.demo.answers import Models
-from housenumbers.demo.image_input import MOST_BYTES
+from housenumbers.demo.image_input import MAX_BYTES
 from housenumbers.demo.server import application
 
 Ask = Callable[..., tuple[int, bytes]]
@@ -59,7 +59,7 @@ def test_many_large_uploads_at_once_take_little_memory_and_are_all_answered(
 ) -> None:
     assert ask(b"no image")[0] == 200
     _, process = server
-    content, statuses = os.urandom(MOST_BYTES - 1000), []
+    content, statuses = os.urandom(MAX_BYTES - 1000), []
     visitors = [threading.Thread(target=lambda: statuses.append(ask(content)[0])) for _ in range(60)]
     before = most = process.memory_info().rss
     for visitor in visitors:
@@ -86,7 +86,7 @@ def test_a_body_without_an_end_is_read_no_further(server: tuple[int, psutil.Proc
 
 
 def test_who_sends_a_little_too_much_still_gets_an_answer(ask: Ask) -> None:
-    status, told = ask(bytes(3 * MOST_BYTES))
+    status, told = ask(bytes(3 * MAX_BYTES))
     assert status == 413
     assert b"too large: 10 MB at most" in told
 
@@ -135,7 +135,7 @@ def test_an_interruption_beside_slow_uploads_is_one_line(finished: Path, tmp_pat
 
 def test_an_upload_that_does_not_come_to_its_end_is_given_up(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_checks, "_DEADLINE", 0.1)
-    monkeypatch.setattr(request_checks, "_REST_SECONDS", 0.1)
+    monkeypatch.setattr(request_checks, "_DISCARD_SECONDS", 0.1)
     first, told = iter([{"type": "http.request", "body": b"a", "more_body": True}]), []
 
     async def receive() -> Any:

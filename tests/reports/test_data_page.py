@@ -12,7 +12,12 @@ from support import Command, rendered, write_mat
 
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.reports import data_figures
-from housenumbers.reports.data_facts import border_difference, class_statistics, find_duplicates, share_with_neighbours
+from housenumbers.reports.data_statistics import (
+    border_difference,
+    class_statistics,
+    find_duplicates,
+    share_with_neighbours,
+)
 
 
 def random_images(count: int, seed: int = 0) -> torch.Tensor:

@@ -26,7 +26,7 @@ def main():
     print("answer")
     {end}
 
-fast_process.end_after(main)
+fast_process.run_and_exit(main)
 """
 
 
@@ -58,7 +58,7 @@ def test_a_bug_keeps_its_traceback_and_a_message_is_printed() -> None:
 def test_imports_leave_the_garbage_collector_as_it_was() -> None:
     command = (
         "import gc; from housenumbers.runtime import fast_process\n"
-        "with fast_process.imports():\n    assert not gc.isenabled()\n    import csv\n    kept = [[]]\n"
+        "with fast_process.imports_without_gc():\n    assert not gc.isenabled()\n    import csv\n    kept = [[]]\n"
         "assert gc.isenabled()\nassert gc.get_freeze_count() > 0\n"
         "assert all(one is not kept for one in gc.get_objects())"
     )
@@ -70,7 +70,7 @@ def test_a_block_that_imports_nothing_keeps_no_garbage(monkeypatch: pytest.Monke
         raise AssertionError("nothing was imported")
 
     monkeypatch.setattr("gc.freeze", freeze)
-    with fast_process.imports():
+    with fast_process.imports_without_gc():
         import csv  # noqa: F401
 
     assert gc.isenabled()
@@ -81,6 +81,6 @@ def test_a_stopped_garbage_collector_stays_stopped(monkeypatch: pytest.MonkeyPat
     for name in ("enable", "disable", "freeze"):
         monkeypatch.setattr(f"gc.{name}", lambda name=name: called.append(name))
     monkeypatch.setattr("gc.isenabled", lambda: False)
-    with fast_process.imports():
+    with fast_process.imports_without_gc():
         pass
     assert "enable" not in called

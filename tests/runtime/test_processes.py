@@ -14,7 +14,7 @@ from support import ROOT, environment
 
 # A process that begins another one, says its number, and waits.
 STARTER = "import subprocess, sys, time; print(subprocess.Popen(sys.argv[1:]).pid, flush=True); time.sleep(60)"
-# One that ends with its starters as soon as it is told to look, and would go on for a minute without.
+# One that ends with its parents as soon as it is told to look, and would go on for a minute without.
 STARTED = """
 import os, sys, time
 from housenumbers.runtime import processes
@@ -71,8 +71,8 @@ def test_a_number_that_a_later_process_has_is_not_the_starters() -> None:
     from housenumbers.runtime import processes
 
     later = begin("import time; time.sleep(60)")
-    assert processes._began_before(later.pid) is False
-    assert processes._began_before(os.getppid()) is True
+    assert processes._started_before(later.pid) is False
+    assert processes._started_before(os.getppid()) is True
     later.kill()
     later.wait()
-    assert processes._began_before(later.pid) is False
+    assert processes._started_before(later.pid) is False

@@ -137,9 +137,9 @@ def test_a_database_of_another_kind_is_not_written_into(statements: str | None, 
     with sqlite3.connect(database) as connection:
         connection.executescript(statements)
     before = database.read_bytes()
-    for may_be_new in (True, False):
+    for may_be_empty in (True, False):
         with pytest.raises(UserError, match=said):
-            open_storage(f"sqlite:///{database}", 30, may_be_new=may_be_new)
+            open_storage(f"sqlite:///{database}", 30, may_be_empty=may_be_empty)
     assert database.read_bytes() == before
 
 

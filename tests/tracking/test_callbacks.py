@@ -51,7 +51,7 @@ def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the observers of a module outside the package, which is allowed, have heard."""
     (tmp_path / "my_observers.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("housenumbers.config.targets.PERMITTED", "my_observers.*")
+    monkeypatch.setattr("housenumbers.config.targets.ALLOW_VALUE", "my_observers.*")
     import my_observers
 
     my_observers.heard.clear()
@@ -71,9 +71,9 @@ def recorder(**options: Any) -> dict[str, Any]:
 
 def test_loggers_and_callbacks_hear_of_each_epoch_once(heard: list[Any], tmp_path: Path) -> None:
     with LoggersAndCallbacks(config(logger=recorder(), callbacks={"note": NOTE}), tmp_path / "run") as observers:
-        observers.begin([RECORD])
-        observers.after_epoch(record := RECORD | {"epoch": 2})
-        observers.scores({"test_accuracy": 0.5}, epoch=2)
+        observers.log_start([RECORD])
+        observers.on_epoch_end(record := RECORD | {"epoch": 2})
+        observers.log_scores({"test_accuracy": 0.5}, epoch=2)
     assert record["epoch"] == 2  # a callback gets a copy
     loss = {"train_loss": 2.0}
     begin = ("begin", "mine", "run")
@@ -87,9 +87,9 @@ def test_a_logger_that_fails_says_so_once_and_the_run_goes_on(
         caplog.at_level(logging.WARNING),
         LoggersAndCallbacks(config(logger=recorder(fails_at=1)), tmp_path) as observers,
     ):
-        observers.begin([])
+        observers.log_start([])
         for epoch in (1, 2):
-            observers.after_epoch(RECORD | {"epoch": epoch})
+            observers.on_epoch_end(RECORD | {"epoch": epoch})
     (said,) = caplog.messages
     assert said.startswith("logger.mine: log_metrics: ConnectionError: no route to host (")
     assert said.endswith("the run goes on without it")
@@ -106,7 +106,7 @@ def test_a_callback_that_fails_ends_the_run_in_one_line(heard: list[Any], tmp_pa
         ),
         LoggersAndCallbacks(chosen, tmp_path) as observers,
     ):
-        observers.after_epoch(RECORD)
+        observers.on_epoch_end(RECORD)
     assert heard[-1] == "failed"
 
 
@@ -121,7 +121,7 @@ def test_what_cannot_be_called_is_one_line(heard: list[Any], tmp_path: Path) -> 
 
 
 def test_without_permission_nothing_of_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("housenumbers.config.targets.PERMITTED", "")
+    monkeypatch.setattr("housenumbers.config.targets.ALLOW_VALUE", "")
     with pytest.raises(
         UserError, match=r"callbacks\.note: my_observers\.note: .*HOUSENUMBERS_ALLOW=my_observers\.note"
     ):

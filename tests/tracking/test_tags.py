@@ -8,7 +8,7 @@ from filelock import FileLock
 from support import run_in
 
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import all_runs
+from housenumbers.tracking.run_list import all_runs
 
 RUN, OTHER = "outputs/run", "outputs/other"
 

@@ -157,7 +157,7 @@ def test_an_optimizer_of_ones_own_by_the_name_of_one_of_torchs_gets_its_own_keys
         "        super().__init__(params, lr)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("housenumbers.config.targets.PERMITTED", "my_optimizers.Adam")
+    monkeypatch.setattr("housenumbers.config.targets.ALLOW_VALUE", "my_optimizers.Adam")
     optimizer = build_optimizer({"_target_": "my_optimizers.Adam", "lr": 0.5}, torch.nn.Linear(2, 2), CPU)
     assert optimizer.param_groups[0]["lr"] == 0.5
 

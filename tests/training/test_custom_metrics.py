@@ -43,7 +43,7 @@ def five(logits, labels):
 def test_what_fails_is_named(name: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "my_metrics.py").write_text(CODE)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("housenumbers.config.targets.PERMITTED", "my_metrics.*")
+    monkeypatch.setattr("housenumbers.config.targets.ALLOW_VALUE", "my_metrics.*")
     option = {"_target_": f"my_metrics.{name}", "_partial_": True}
     with pytest.raises(UserError, match=said):
         custom_metrics({"m": option}, torch.zeros(2, 10), torch.zeros(2, dtype=torch.long))

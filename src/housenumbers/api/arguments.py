@@ -13,7 +13,7 @@ from housenumbers.config.schema import DEVICES, MAX_THREADS, is_device
 from housenumbers.runtime.errors import InputError
 
 
-def as_place(name: str, value: Any, what: str) -> str:
+def as_path_or_name(name: str, value: Any, what: str) -> str:
     """A folder, or what else names a run, as text. Raises InputError where it is neither text nor a path, or is empty.
 
     pathlib takes the empty text for the working folder. `what` the argument must be, in words.
@@ -53,7 +53,7 @@ def check_probability(name: str, value: Any) -> None:
         raise InputError(f"{name}={value!r}: must be a number from 0 to 1")
 
 
-def as_words(overrides: Any) -> list[str]:
+def as_overrides(overrides: Any) -> list[str]:
     """Overrides as a list. Raises InputError where they are not words in a fixed order, of which the last one wins."""
     if isinstance(overrides, str):
         raise InputError(f"overrides: must be a list of words, such as {overrides.split()}: not {overrides!r}")

@@ -1,4 +1,4 @@
-"""Images as Python programs have them: paths, open files, arrays, and those of Pillow."""
+"""Images as Python programs have them: paths, open files, arrays, and Pillow's images."""
 
 import io
 import os
@@ -20,30 +20,30 @@ OneImage: TypeAlias = "str | os.PathLike[str] | IO[bytes] | Image.Image | NDArra
 Images: TypeAlias = "OneImage | Iterable[OneImage]"
 Prepared = TypeVar("Prepared")
 
-_AT_ONCE = 500
-_NO_NUMBERS = "OSU"  # kinds of arrays of objects and texts, such as paths
+_BATCH = 500
+_NOT_NUMERIC = "OSU"  # kinds of arrays of objects and texts, such as paths
 _KINDS = "must be a path, an image of Pillow, a file opened in binary mode, or a uint8 array [H, W, 3] in RGB"
 
 
-def prepared(
+def prepare_batches(
     images: Images,
     from_file: Callable[[Path | IO[bytes]], Prepared],
     from_image: Callable[[Image.Image], Prepared],
-    at_once: int = _AT_ONCE,
+    batch_size: int = _BATCH,
 ) -> Iterator[tuple[list[str], list[Prepared]]]:
-    """The images, `at_once` at a time, as `from_file` makes them from a path or a file, and `from_image` from an RGB
+    """The images, `batch_size` at a time, as `from_file` makes them from a path or a file, and `from_image` from an RGB
     image.
 
     Each has a name: its path, or its place among the images. Raises InputError for what is no image, and for a file
     that cannot be read.
     """
     numbered = enumerate(_one_by_one(images))
-    while some := list(islice(numbered, at_once)):
+    while some := list(islice(numbered, batch_size)):
         names, made = [], []
         for place, image in some:
             name = str(Path(image)) if _is_path(image) else f"images[{place}]"
             names.append(name)
-            made.append(_prepared(image, name, from_file, from_image))
+            made.append(_prepare(image, name, from_file, from_image))
         yield names, made
 
 
@@ -52,14 +52,14 @@ def _one_by_one(images: Images) -> Iterable[Any]:
     if isinstance(images, str | os.PathLike | Image.Image) or _is_file(images):
         return [images]
     if isinstance(images, np.ndarray | torch.Tensor):
-        has_paths = isinstance(images, np.ndarray) and images.ndim == 1 and images.dtype.kind in _NO_NUMBERS
+        has_paths = isinstance(images, np.ndarray) and images.ndim == 1 and images.dtype.kind in _NOT_NUMERIC
         return images.tolist() if has_paths else list(images) if images.ndim == 4 else [images]
     if isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | Mapping | Set):
         return images
     raise InputError(f"images: {_KINDS}, or a list of them, or one array [N, H, W, 3]; not {type(images).__name__}")
 
 
-def _prepared(
+def _prepare(
     image: Any,
     name: str,
     from_file: Callable[[Path | IO[bytes]], Prepared],
@@ -68,7 +68,7 @@ def _prepared(
     with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
         if _is_path(image) or _is_file(image):
             try:
-                return from_file(Path(image).expanduser() if _is_path(image) else _in_memory(image, name))
+                return from_file(Path(image).expanduser() if _is_path(image) else _read_into_memory(image, name))
             except InputError:
                 raise
             except IsADirectoryError:
@@ -76,8 +76,8 @@ def _prepared(
             except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
                 raise InputError(f"{name}: cannot be read: {error_reason(error)}") from None
         if isinstance(image, Image.Image):
-            return from_image(_in_rgb(image, name))
-        return from_image(Image.fromarray(_checked(image, name)))
+            return from_image(_to_rgb(image, name))
+        return from_image(Image.fromarray(_check_array(image, name)))
 
 
 def _is_path(image: Any) -> bool:
@@ -90,7 +90,7 @@ def _is_file(image: Any) -> bool:
     return not isinstance(image, os.PathLike | Image.Image) and callable(getattr(image, "read", None))
 
 
-def _in_memory(file: Any, name: str) -> IO[bytes]:
+def _read_into_memory(file: Any, name: str) -> IO[bytes]:
     """The whole content of an open file, from its beginning if it can be read again: a download cannot."""
     content = None
     if not isinstance(file, io.TextIOBase):  # which may fail to decode the bytes
@@ -102,7 +102,7 @@ def _in_memory(file: Any, name: str) -> IO[bytes]:
     return io.BytesIO(content)
 
 
-def _in_rgb(image: Image.Image, name: str) -> Image.Image:
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if 0 in image.size:
         raise InputError(f"{name}: has no pixels: {image.width} x {image.height}")
     try:
@@ -111,13 +111,13 @@ def _in_rgb(image: Image.Image, name: str) -> Image.Image:
         raise InputError(f"{name}: cannot be read: {error_reason(error)}") from None
 
 
-def _checked(image: Any, name: str) -> NDArray[np.uint8]:
+def _check_array(image: Any, name: str) -> NDArray[np.uint8]:
     """An array `[H, W, 3]`, contiguous. Raises InputError where it is anything else."""
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu().numpy()
     if not isinstance(image, np.ndarray):
         raise InputError(f"{name}: {_KINDS}, not {'an empty text' if isinstance(image, str) else type(image).__name__}")
-    if image.dtype.kind in _NO_NUMBERS:
+    if image.dtype.kind in _NOT_NUMERIC:
         raise InputError(f"{name}: {_KINDS}, not an array of {image.dtype} {list(image.shape)}")
     if image.dtype != np.uint8:
         raise InputError(f"{name}: must be uint8, on 0..255, not {image.dtype}: {_advice_on_type(image)}")

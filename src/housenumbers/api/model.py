@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from housenumbers.api.arguments import as_device, as_place, as_threads, check_flag, check_probability
-from housenumbers.api.images import Images, prepared
+from housenumbers.api.arguments import as_device, as_path_or_name, as_threads, check_flag, check_probability
+from housenumbers.api.images import Images, prepare_batches
 from housenumbers.config.schema import TrainConfig
 from housenumbers.data.folder import read_image, square_image
 from housenumbers.data.number_image import fit_reader, read_number_image
@@ -32,7 +32,7 @@ def load_model(run: str | Path = DIGITS, device: str | None = None, threads: int
     replace those that the run was trained with. Raises UserError where there is no such model, its file is damaged, or
     this machine has no such device, and InputError where an argument is not as described.
     """
-    wanted = as_place("run", run, "a model that comes with the code, a run's folder or name, or a checkpoint")
+    wanted = as_path_or_name("run", run, "a model that comes with the code, a run's folder or name, or a checkpoint")
     given = {"device": as_device(device), "threads": as_threads(threads)}
     overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
     path = find_run(wanted).path
@@ -76,17 +76,17 @@ class Model:
         self._check_reads_numbers(False)
         check_flag("all_views", all_views)
         found: list[Prediction] = []
-        for names, squares in prepared(images, read_image, square_image):
+        for names, squares in prepare_batches(images, read_image, square_image):
             found += predict_images(names, torch.stack(squares), self._trained, all_views)
         return found
 
     def read(self, images: Images, min_confidence: float = 0.0, find: bool = False) -> list[Reading]:
         """The whole number in each image, its calibrated probability and that of each digit, as read.py prints it.
 
-        `images` as in `label`. Each is to show the number and little else, and is scaled to a height of 32 pixels; with
-        `find` it may be a larger photo, in which the number is looked for, and the box says where: left, top, width and
-        height in pixels. An image without a number has the empty number; so has one whose number is less sure than
-        `min_confidence` (0 to 1).
+        `images` are as in `label`. An image should show the number and little else. It is scaled to a height of 32
+        pixels. With `find` an image may be a larger photo, in which the model looks for the number. The box is its
+        place there: left, top, width and height in pixels. The number is empty where there is none, or where its
+        confidence is below `min_confidence` (0 to 1).
 
         Raises InputError for anything else, or a file that cannot be read, and UserError where the model labels digits.
         """
@@ -95,7 +95,10 @@ class Model:
         check_flag("find", find)
         readings: list[Reading] = []
         for names, read in self._found(images) if find else self._read(images):
-            readings += [one.if_sure(min_confidence)._replace(file=name) for name, one in zip(names, read, strict=True)]
+            readings += [
+                one.with_min_confidence(min_confidence)._replace(file=name)
+                for name, one in zip(names, read, strict=True)
+            ]
         return readings
 
     def _check_reads_numbers(self, wanted: bool) -> None:
@@ -113,21 +116,21 @@ class Model:
         def from_image(image: Image.Image) -> Tensor:
             return fit_reader(np.asarray(image), width)
 
-        for names, fitted in prepared(images, from_file, from_image):
+        for names, fitted in prepare_batches(images, from_file, from_image):
             yield names, read_images(self._trained, fitted)
 
     def _found(self, images: Images) -> Iterator[tuple[list[str], list[Reading]]]:
         def from_image(image: Image.Image) -> Photo:
             return as_photo(image, image.size)
 
-        for names, photos in prepared(images, read_photo, from_image, at_once=1):  # photos are large
+        for names, photos in prepare_batches(images, read_photo, from_image, batch_size=1):  # photos are large
             yield names, [find_number(self._trained, photo) for photo in photos]
 
     def logits(self, images: Tensor) -> Tensor:
         """The logits whose softmax is the calibrated probabilities, for images that are prepared already.
 
-        Digits: uint8 `[N, 3, 32, 32]`, gives `[N, 10]`. Numbers: uint8 `[N, 3, 32, W]`, gives `[N, T, 11]`, for
-        CTC, as in `metrics.numbers`. Raises InputError where the images are no such tensor.
+        A model of digits maps uint8 `[N, 3, 32, 32]` to `[N, 10]`, a reader of numbers maps uint8 `[N, 3, 32, W]` to
+        `[N, T, 11]`, for CTC, as in `metrics.numbers`. Raises InputError where the images are no such tensor.
         """
         return self._trained.logits(images)
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from housenumbers.api.arguments import as_place
+from housenumbers.api.arguments import as_path_or_name
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import InputError, UserError, os_errors_as_user_errors
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import all_runs, check_filters, matches
+from housenumbers.tracking.run_list import all_runs, check_filters, matches
 from housenumbers.tracking.run_selection import find_run, is_run
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Run:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(as_place("folder", folder, "a run's folder"))
+        self.folder = Path(as_path_or_name("folder", folder, "a run's folder"))
         self._files = RunFolder(self.folder)
 
     @property
@@ -100,7 +100,7 @@ def open_run(run: str | Path) -> Run:
     """A run by its folder, its name, "last" or "best". Raises UserError where there is none, and InputError where `run`
     is no text or path, or empty.
     """
-    wanted = as_place("run", run, "a run's folder, its name, last or best")
+    wanted = as_path_or_name("run", run, "a run's folder, its name, last or best")
     if (Path(wanted) / "run.json").exists():
         return Run(wanted)
     path = find_run(wanted).path
@@ -115,7 +115,7 @@ def open_run(run: str | Path) -> Run:
 def list_runs(*filters: str) -> list[dict[str, Any]]:
     """All runs below outputs/ and multirun/, the highest validation accuracy first: one flat dictionary for each.
 
-    Its keys are those of `run.json`, with dots (`test.accuracy`, `config.optimizer.lr`), and `folder`. `filters` are
+    Its keys are the keys of `run.json`, with dots (`test.accuracy`, `config.optimizer.lr`), and `folder`. `filters` are
     KEY=VALUE as for runs.py: `list_runs("status=completed", "optimizer.lr=0.001")`. `pandas.DataFrame(list_runs())`
     is a table of them. Raises UserError for a key that no run has, or a value that its key cannot have, and InputError
     for a filter that is not KEY=VALUE.

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict, read_write
 
-from housenumbers.api.arguments import as_words
+from housenumbers.api.arguments import as_overrides
 from housenumbers.api.run import Run
 from housenumbers.config.compose import compose_config, one_line_hydra_errors, quote_paths
 from housenumbers.config.overrides import check_arguments
@@ -26,12 +26,12 @@ from housenumbers.runs.resume import resume as resume_run
 from housenumbers.runs.run import run as run_training
 from housenumbers.runtime.errors import UserError, os_errors_as_user_errors
 from housenumbers.runtime.installation import CONF, command
-from housenumbers.runtime.signals import raised_as_interrupt
+from housenumbers.runtime.signals import sigint_as_keyboard_interrupt
 from housenumbers.tracking.run_folder import RunFolder
 
 # Hydra, the generators of random numbers and PyTorch's settings belong to the whole process, so threads take turns.
 _ONE_AT_A_TIME = threading.RLock()
-_OF_MULTIRUNS = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher", "hydra.mode")
+_MULTIRUN_PREFIXES = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher", "hydra.mode")
 
 
 @os_errors_as_user_errors()
@@ -40,9 +40,9 @@ def compose(overrides: Sequence[str] = ()) -> TrainConfig:
 
     Raises UserError, whose message names the key, where one is wrong, and InputError where they are no list of words.
     """
-    words = _checked(overrides)
+    overrides = _checked(overrides)
     with _ONE_AT_A_TIME, _own_hydra():
-        return compose_config(CONF, words)
+        return compose_config(CONF, overrides)
 
 
 @os_errors_as_user_errors()
@@ -57,17 +57,17 @@ def train(overrides: Sequence[str] = ()) -> Run:
     KeyboardInterrupt; `Run.resume` goes on. Raises UserError where the configuration or the data are wrong, the
     training diverges, or files cannot be written, and InputError where `overrides` is no list of words.
     """
-    words = _checked(overrides)
+    overrides = _checked(overrides)
     with _training():
-        return _train(words)
+        return _train(overrides)
 
 
 @os_errors_as_user_errors()
 def resume(folder: Path, overrides: Sequence[str]) -> None:
     """Goes on with a run. Raises UserError where that is not possible, and InputError for anything but words."""
-    words = as_words(overrides)
-    with _training(), raised_as_interrupt():
-        resume_run(folder, words)
+    overrides = as_overrides(overrides)
+    with _training(), sigint_as_keyboard_interrupt():
+        resume_run(folder, overrides)
         page_after_resume(folder)
 
 
@@ -83,8 +83,8 @@ def _training() -> Iterator[None]:
             torch.set_default_dtype(before)
 
 
-def _train(words: Sequence[str]) -> Run:
-    composed, settings = _composed(words)
+def _train(overrides: Sequence[str]) -> Run:
+    composed, settings = _composed(overrides)
     config = validate_composed(composed)
     check_before_run(config)
     folder = RunFolder(Path(settings.runtime.output_dir))
@@ -96,33 +96,35 @@ def _train(words: Sequence[str]) -> Run:
             del plain["hydra"]
         folder.save_hydra_config(plain, settings)
 
-    with raised_as_interrupt():
+    with sigint_as_keyboard_interrupt():
         run_training(config, folder.path, prepare=save)
         page_after_training(folder.path)
     return Run(folder.path)
 
 
 def _checked(overrides: Sequence[str]) -> list[str]:
-    words = as_words(overrides)
-    for word in words:
-        key = word.partition("=")[0]
-        if word in ("-m", "--multirun") or key.startswith(_OF_MULTIRUNS):
-            raise UserError(f"{word}: is for {command('train')} -m: here is one run (a multirun is a loop in Python)")
-        if word.startswith("-"):
-            raise UserError(f"{word}: is a flag of {command('train')}: here are settings alone, KEY=VALUE")
+    overrides = as_overrides(overrides)
+    for override in overrides:
+        key = override.partition("=")[0]
+        if override in ("-m", "--multirun") or key.startswith(_MULTIRUN_PREFIXES):
+            raise UserError(
+                f"{override}: is for {command('train')} -m: here is one run (a multirun is a loop in Python)"
+            )
+        if override.startswith("-"):
+            raise UserError(f"{override}: is a flag of {command('train')}: here are settings alone, KEY=VALUE")
         if key == "resume":
-            raise UserError(f"{word}: not here: open_run(FOLDER).resume() goes on with a run")
+            raise UserError(f"{override}: not here: open_run(FOLDER).resume() goes on with a run")
         if key == "repeat":
-            raise UserError(f"{word}: is for {command('train')}: here train anew with the run's words")
-    check_arguments(words)
-    return words
+            raise UserError(f"{override}: is for {command('train')}: here train anew with the run's overrides")
+    check_arguments(overrides)
+    return overrides
 
 
-def _composed(words: Sequence[str]) -> tuple[Any, Any]:
+def _composed(overrides: Sequence[str]) -> tuple[Any, Any]:
     """The composed configuration with Hydra's section, and that section, in which the run's folder is resolved."""
     register_schemas()
     with _own_hydra(), one_line_hydra_errors(), initialize_config_dir(str(CONF), job_name="train"):
-        composed = hydra_compose("train", quote_paths(words), return_hydra_config=True)
+        composed = hydra_compose("train", quote_paths(overrides), return_hydra_config=True)
         HydraConfig.instance().set_config(composed)
         runtime = composed.hydra.runtime
         with read_write(runtime), open_dict(runtime):

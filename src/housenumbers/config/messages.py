@@ -1,6 +1,5 @@
 """Converts errors of Hydra and OmegaConf into messages of one line for the user."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
@@ -11,6 +10,7 @@ from hydra.errors import MissingConfigException
 from omegaconf.errors import ConfigKeyError, ValidationError
 
 from housenumbers.runtime.installation import command
+from housenumbers.runtime.text import closest, closest_ignoring_case
 
 # The names that other programs use for some keys.
 _SYNONYMS = {
@@ -124,16 +124,16 @@ def unknown_key_message(key: str, kinds: Iterable[str], addable: bool = False) -
         return f"{key}: the chosen {group} has no such key: leave it out, or choose another one, {group}=OPTION"
     if addable and section not in ("", "model", "optimizer", "scheduler"):
         return f"{key}: no such key: write +{key}=... to add it"
-    hints = [_SYNONYMS[last]] if last in _SYNONYMS else []
-    hints = hints or [other for other in known if other.rpartition(".")[2].lower() == last.lower()]
-    hints = hints or difflib.get_close_matches(key, known, 1, 0.8)
-    hints = hints or difflib.get_close_matches(key, {other.partition(".")[0] for other in known}, 1, 0.7)
-    if not hints:
-        by_name = {other.rpartition(".")[2]: other for other in known}
-        hints = [by_name[name] for name in difflib.get_close_matches(last, by_name, 1, 0.8)]
-    return f"{key}: no such key: " + (
-        f"did you mean {' or '.join(hints[:3])}?" if hints else f"{command('train')} --help lists all"
+    same_name = [other for other in known if other.rpartition(".")[2].lower() == last.lower()]
+    by_name = {other.rpartition(".")[2]: other for other in known}
+    hint = (
+        _SYNONYMS.get(last)
+        or " or ".join(same_name[:3])
+        or closest(key, known, 0.8)
+        or closest(key, {other.partition(".")[0] for other in known}, 0.7)
+        or by_name.get(closest(last, by_name, 0.8) or "")
     )
+    return f"{key}: no such key: " + (f"did you mean {hint}?" if hint else f"{command('train')} --help lists all")
 
 
 def _no_such_option(error: MissingConfigException) -> str:
@@ -141,9 +141,9 @@ def _no_such_option(error: MissingConfigException) -> str:
     group, _, option = missing.rpartition("/")
     if not options:
         return _joined(error)
-    by_lower = {known.lower(): known for known in options}
-    near = difflib.get_close_matches(option.lower(), by_lower, 1, 0.8)
-    hint = f"did you mean {by_lower[near[0]]}? " if near and (group != "model" or option.lower() in by_lower) else ""
+    # A model's name may be that of a classifier of torchvision, so only the case is corrected.
+    near = closest_ignoring_case(option, options, 1.0 if group == "model" else 0.8)
+    hint = f"did you mean {near}? " if near else ""
     name = option if re.fullmatch(r"[a-z][a-z0-9_]*", option) else "NAME"
     more = (
         f"; or model=torchvision model.architecture={name}, any classifier of torchvision" if group == "model" else ""

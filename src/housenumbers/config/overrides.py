@@ -1,6 +1,5 @@
 """Checks of the command line before Hydra parses it: arguments that Hydra misreads or explains in many lines."""
 
-import difflib
 import itertools
 import re
 import sys
@@ -17,6 +16,7 @@ from housenumbers.config.schema import known_keys
 from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.installation import CONF
+from housenumbers.runtime.text import closest
 
 _VERBS = ("resume", "repeat")
 _NO_OPTION = ("", "null", "none", "true", "false", "yes", "no")
@@ -54,9 +54,8 @@ def _check_flags(arguments: Sequence[str]) -> None:
         if key in _VERBS:
             raise UserError(f"{flag}: no such flag: write {key}=RUN_FOLDER")
         flags = [flag for action in parser._actions for flag in action.option_strings]
-        matches = difflib.get_close_matches(flag, flags, 1, 0.8)
-        if matches:
-            raise UserError(f"{flag}: no such flag: did you mean {matches[0]}?")
+        if near := closest(flag, flags, 0.8):
+            raise UserError(f"{flag}: no such flag: did you mean {near}?")
         known = {**known_keys(), **dict.fromkeys(config_groups(), "")}
         suggestion = f"{key}=VALUE" if key in known else unknown_key_message(key, known).partition("no such key: ")[2]
         raise UserError(f"{flag}: no such flag: settings are words, KEY=VALUE: {suggestion}")

@@ -32,9 +32,9 @@ ALLOWED_TARGETS = (
 )
 
 # An environment variable that allows more targets: comma-separated names such as mymodels.Net or mymodels.*.
-VARIABLE = "HOUSENUMBERS_ALLOW"
+ALLOW_VARIABLE = "HOUSENUMBERS_ALLOW"
 # Read at the start of the process, before a configuration can set it through hydra.job.env_set.
-PERMITTED = os.environ.get(VARIABLE, "")
+ALLOW_VALUE = os.environ.get(ALLOW_VARIABLE, "")
 
 _TARGET_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
 # What torch raises for options that it does not accept.
@@ -47,15 +47,17 @@ _MODEL_MODULES = ("housenumbers.models.", "torchvision.models.")  # their ValueE
 
 def allowed_targets() -> tuple[str, ...]:
     """The names of all allowed targets. Raises UserError where the environment variable is malformed."""
-    return (*ALLOWED_TARGETS, *_permitted_targets())
+    return (*ALLOWED_TARGETS, *_user_allowed_targets())
 
 
-def _permitted_targets() -> list[str]:
-    permitted = [name for entry in PERMITTED.split(",") if (name := entry.strip())]
-    for name in permitted:
+def _user_allowed_targets() -> list[str]:
+    allowed = [name for entry in ALLOW_VALUE.split(",") if (name := entry.strip())]
+    for name in allowed:
         if not _TARGET_NAME.fullmatch(name):
-            raise UserError(f"{VARIABLE}={PERMITTED}: must be names, mymodels.Net or mymodels.*, separated by commas")
-    return permitted
+            raise UserError(
+                f"{ALLOW_VARIABLE}={ALLOW_VALUE}: must be names, mymodels.Net or mymodels.*, separated by commas"
+            )
+    return allowed
 
 
 def check_allowed(key: str, target: Any) -> None:
@@ -178,9 +180,9 @@ def _reason(key: str, target: str, error: Exception) -> str:
 
 def _not_allowed(key: str, target: str) -> str:
     # With what is set already: an alias needs its own name and the object's.
-    names = ",".join([*_permitted_targets(), target])
+    names = ",".join([*_user_allowed_targets(), target])
     return (
-        f"{key}: {target}: a configuration may not call this: if you trust it, set {VARIABLE}={names} in the "
+        f"{key}: {target}: a configuration may not call this: if you trust it, set {ALLOW_VARIABLE}={names} in the "
         "environment (docs/extend.md)"
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from housenumbers.runtime.errors import UserError
 
 # Files and folders that systems and network drives create among images, in lower case.
-_OF_THE_SYSTEM = {
+_SYSTEM_NAMES = {
     "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "picasa.ini",
     "__macosx", "@eadir", "@__thumb", "@recycle", "#recycle", "@tmp", "#snapshot", "@recently-snapshot",
     "$recycle.bin", "recycler", "system volume information", "lost+found",
@@ -18,11 +18,11 @@ _OF_THE_SYSTEM = {
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is hidden or created by the system."""
-    return name.startswith(".") or _of_the_system(name)
+    return name.startswith(".") or _is_system_name(name)
 
 
-def _of_the_system(name: str) -> bool:
-    return name.casefold() in _OF_THE_SYSTEM or name.startswith("~$")
+def _is_system_name(name: str) -> bool:
+    return name.casefold() in _SYSTEM_NAMES or name.startswith("~$")
 
 
 def iter_files(folder: Path) -> Iterator[Path]:
@@ -99,7 +99,7 @@ def _matches(pattern: Path) -> list[Path]:
     """
     paths = [Path(match) for match in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207 (absolute ones too)
     named = {part for part in pattern.parts if not glob.has_magic(part)}
-    return [path for path in paths if not any(_of_the_system(part) for part in path.parts if part not in named)]
+    return [path for path in paths if not any(_is_system_name(part) for part in path.parts if part not in named)]
 
 
 def _from_standard_input() -> Iterator[Path]:

@@ -68,7 +68,7 @@ def load_splits(config: DataConfig) -> Splits:
     own_validation = config.val_fraction > 0 and config.name == "folder" and has_validation(config)
     read_parts = [_read(config, part) for part in parts]
     if config.rendered:
-        read_parts.append(_read(_of_rendered_images(config), "train"))
+        read_parts.append(_read(_rendered_config(config), "train"))
     main = read_parts[0][0]
     trainable = sum(len(data.labels) for data, _ in read_parts)
     if own_validation:
@@ -88,16 +88,16 @@ def load_splits(config: DataConfig) -> Splits:
     joined = torch.cat([train, torch.arange(len(main.labels), trainable)])
     train = stratified_subset(joined, pool.labels, config.reduce, config.split_seed)
 
-    fingerprints = [sha256 for _, sha256 in read_parts]
+    hashes = [sha256 for _, sha256 in read_parts]
     stages = []
     for difficulty in config.curriculum:  # the same crops, so the indices are valid for all
         stage = (
             read_parts[0] if difficulty == config.difficulty else _read(replace(config, difficulty=difficulty), "train")
         )
         stages.append(stage[0])
-        fingerprints.append(stage[1])
+        hashes.append(stage[1])
 
-    digest = hashlib.sha256("".join(fingerprints).encode())
+    digest = hashlib.sha256("".join(hashes).encode())
     for part_indices in (train, validation if validation is not None else torch.empty(0)):
         digest.update(part_indices.numpy().data)
         digest.update(b"|")
@@ -113,7 +113,7 @@ def load_splits(config: DataConfig) -> Splits:
 
 
 def split_photos(config: DataConfig, splits: Splits) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The photos of the training and the validation crops, without those of extra crops. None where not known."""
+    """The photos of the training crops, without extra crops, and of the validation crops. None where not known."""
     boxes = boxes_of(config, training_parts(config)[0])
     if boxes is None or splits.own_validation:
         return None
@@ -143,7 +143,7 @@ def _read(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     return data, sha256
 
 
-def _of_rendered_images(config: DataConfig) -> DataConfig:
+def _rendered_config(config: DataConfig) -> DataConfig:
     """The configuration of the rendered images that join these data."""
     name = "synthetic_numbers" if config.has_numbers else "synthetic"
     return replace(config, name=name, size=config.rendered, fonts=config.fonts or "matplotlib")

@@ -74,7 +74,7 @@ def stratified_split(
 ) -> tuple[Tensor, Tensor]:
     """Splits off a `fraction` of `indices`, stratified by class. Returns the rest, then the fraction, both sorted.
 
-    `labels`, those of the `indices`, are classes or whole numbers, whose length is their class. Of a rare length, all
+    The `labels` of the `indices` are classes or whole numbers, whose length is their class. Of a rare length, all
     numbers may be on one side. Raises UserError that names the `setting` where a class is too small for both parts.
     """
     from sklearn.model_selection import train_test_split  # imported here: it takes a second that blocks do not need

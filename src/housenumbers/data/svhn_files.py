@@ -45,7 +45,7 @@ def check_svhn_files(config: DataConfig) -> None:
 def crops_of_numbers(config: DataConfig) -> DataConfig:
     """The configuration of the crops that whole numbers are put together from.
 
-    data=svhn_numbers takes the official files, or those of SVHN-6k where `data.root` holds them.
+    data=svhn_numbers takes the official files, or the files of SVHN-6k where `data.root` holds them.
     """
     test = Path(config.root) / "test_32x32.mat"
     is_small = test.is_file() and test.stat().st_size < _SMALLEST_OFFICIAL

@@ -21,7 +21,7 @@ from housenumbers.prediction.read_numbers import Reading, read_images
 from housenumbers.pretrained import MODELS
 from housenumbers.reports.page import png
 from housenumbers.runtime.errors import UserError
-from housenumbers.tracking.run_index import all_runs, caption
+from housenumbers.tracking.run_list import all_runs, caption
 
 # A generator key that no run uses for training or test, and a difficulty that is easy for people.
 _EXAMPLES, _DIFFICULTY = (0, 2), 0.4

@@ -10,8 +10,8 @@ from housenumbers.data.folder import error_reason, read_image
 from housenumbers.runtime.errors import UserError
 
 Decoded = TypeVar("Decoded")
-MOST_BYTES = 10_000_000
-MOST_PIXELS = 25_000_000  # a phone's photo has 12 million
+MAX_BYTES = 10_000_000
+MAX_PIXELS = 25_000_000  # a phone's photo has 12 million
 _FAINT = 32  # grey levels: the largest difference from the paper that does not count as ink
 _MARGIN = 0.1  # around the strokes, as a fraction of the crop's height without it
 
@@ -21,11 +21,11 @@ def decode_image(content: bytes, read: Callable[[IO[bytes]], Decoded]) -> Decode
 
     Raises UserError where they are not an image, or it is too large.
     """
-    if len(content) > MOST_BYTES:
-        raise UserError(f"This file is too large: {MOST_BYTES // 10**6} MB at most.")
+    if len(content) > MAX_BYTES:
+        raise UserError(f"This file is too large: {MAX_BYTES // 10**6} MB at most.")
     try:
         with Image.open(io.BytesIO(content)) as opened:  # reads only the header
-            if opened.width * opened.height > MOST_PIXELS:
+            if opened.width * opened.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             if opened.format == "EPS":
                 raise UserError("This is an EPS file, which is a program, and not run here.")
@@ -33,7 +33,7 @@ def decode_image(content: bytes, read: Callable[[IO[bytes]], Decoded]) -> Decode
     except UserError:
         raise
     except Image.DecompressionBombError:
-        raise UserError(f"This image has too many pixels: {MOST_PIXELS // 10**6} million at most.") from None
+        raise UserError(f"This image has too many pixels: {MAX_PIXELS // 10**6} million at most.") from None
     except UnidentifiedImageError:
         raise UserError("This is no image that can be read here. PNG, JPEG, WebP and the like can.") from None
     except Exception as error:  # Pillow's parsers raise many types for damaged bytes

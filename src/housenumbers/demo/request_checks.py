@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from housenumbers.demo.image_input import MOST_BYTES
+from housenumbers.demo.image_input import MAX_BYTES
 
 _DEADLINE = 30.0  # seconds to receive a whole body
 # Limits of the data read and discarded after a refusal: most clients send the whole body before they read a response.
-_REST_BYTES, _REST_SECONDS = 5 * MOST_BYTES, 5.0
+_DISCARD_BYTES, _DISCARD_SECONDS = 5 * MAX_BYTES, 5.0
 
 
 class RefusedError(Exception):
@@ -33,7 +33,7 @@ def check_sender(request: Request) -> None:
 
 def check_length(request: Request) -> None:
     """Raises RefusedError, before the body is read, where its Content-Length is too large."""
-    if int(request.headers.get("content-length", 0)) > MOST_BYTES:
+    if int(request.headers.get("content-length", 0)) > MAX_BYTES:
         raise _too_large()
 
 
@@ -44,14 +44,14 @@ async def read_body(request: Request) -> bytes:
         async with asyncio.timeout(_DEADLINE):
             async for chunk in request.stream():
                 content += chunk
-                if len(content) > MOST_BYTES:
+                if len(content) > MAX_BYTES:
                     raise _too_large()
     except TimeoutError:
         raise RefusedError(408, f"This upload took longer than {_DEADLINE:.0f} seconds.") from None
     return bytes(content)
 
 
-class Refusal(JSONResponse):
+class RefusalResponse(JSONResponse):
     """Sends the reason, then reads the rest of the body within limits, and closes the connection.
 
     A client that is still sending would not read the response if the connection closed at once.
@@ -64,12 +64,12 @@ class Refusal(JSONResponse):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": bytes(self.body), "more_body": True})
         try:
-            await _forget(receive)
+            await _discard_body(receive)
         finally:
             await send({"type": "http.response.body", "body": b""})
 
 
-class EndsQuietly:
+class ShutdownMiddleware:
     """Middleware that answers requests with status 503 where a server shutdown cancels them."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -78,29 +78,29 @@ class EndsQuietly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
-        async def noted(message: Message) -> None:
+        async def send_noted(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
-            await self.app(scope, receive, noted)
+            await self.app(scope, receive, send_noted)
         except asyncio.CancelledError:
             if not started:
                 await JSONResponse({"error": "The server ends."}, 503)(scope, receive, send)
 
 
-async def _forget(receive: Receive) -> None:
-    end, forgotten = time.monotonic() + _REST_SECONDS, 0
-    while forgotten <= _REST_BYTES:
+async def _discard_body(receive: Receive) -> None:
+    end, discarded = time.monotonic() + _DISCARD_SECONDS, 0
+    while discarded <= _DISCARD_BYTES:
         try:
             message = await asyncio.wait_for(receive(), end - time.monotonic())
         except TimeoutError:
             return
         if not message.get("more_body"):  # the end of the body, or of the connection
             return
-        forgotten += len(message["body"])
+        discarded += len(message["body"])
 
 
 def _too_large() -> RefusedError:
-    return RefusedError(413, f"This file is too large: {MOST_BYTES // 10**6} MB at most.")
+    return RefusedError(413, f"This file is too large: {MAX_BYTES // 10**6} MB at most.")

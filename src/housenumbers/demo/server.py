@@ -18,15 +18,22 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 
 from housenumbers.demo.answers import Models, answer, examples
-from housenumbers.demo.image_input import MOST_BYTES
-from housenumbers.demo.request_checks import EndsQuietly, Refusal, RefusedError, check_length, check_sender, read_body
+from housenumbers.demo.image_input import MAX_BYTES
+from housenumbers.demo.request_checks import (
+    RefusalResponse,
+    RefusedError,
+    ShutdownMiddleware,
+    check_length,
+    check_sender,
+    read_body,
+)
 from housenumbers.reports.page import render
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError
 
 _HERE = Path(__file__).parent
-_MOST_BODIES = 8  # in memory at once
-_MOST_CONNECTIONS = 256
+_MAX_BODIES = 8  # in memory at once
+_MAX_CONNECTIONS = 256
 _HEADERS = [
     ("Cache-Control", "no-store"),  # the browser stores nothing either
     ("X-Content-Type-Options", "nosniff"),
@@ -50,7 +57,7 @@ def serve(models: Models, listener: socket.socket) -> None:
         application(models, listener.getsockname()[0]),
         log_config=None,
         log_level="error",  # hides warnings about invalid HTTP requests
-        limit_concurrency=_MOST_CONNECTIONS,
+        limit_concurrency=_MAX_CONNECTIONS,
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -66,8 +73,8 @@ def serve(models: Models, listener: socket.socket) -> None:
 
 def application(models: Models, host: str) -> Starlette:
     """The page as an ASGI application that answers requests for `host`, an IP address."""
-    places = asyncio.Semaphore(_MOST_BODIES)  # other requests wait before their bodies are read
-    at_work = asyncio.Lock()  # one image at a time: a large image takes memory, and a model takes all cores
+    body_slots = asyncio.Semaphore(_MAX_BODIES)  # other requests wait before their bodies are read
+    model_lock = asyncio.Lock()  # one image at a time: a large image takes memory, and a model takes all cores
     rendering = asyncio.Lock()  # rendering the examples takes seconds once, and does not block predictions
 
     def named_model(request: Request) -> str:
@@ -78,14 +85,14 @@ def application(models: Models, host: str) -> Starlette:
 
     async def page(_: Request) -> Response:
         runs = await run_in_threadpool(models.choices)
-        return HTMLResponse(render("demo_page.html", {"runs": runs, "most_bytes": MOST_BYTES}, _HERE))
+        return HTMLResponse(render("demo_page.html", {"runs": runs, "max_bytes": MAX_BYTES}, _HERE))
 
     async def script(_: Request) -> Response:
         return FileResponse(_HERE / "demo_page.js")
 
     async def rendered(request: Request) -> Response:
         run = named_model(request)
-        async with at_work:
+        async with model_lock:
             trained = await run_in_threadpool(models.load, run)
         async with rendering:
             return JSONResponse(await run_in_threadpool(examples, trained))
@@ -94,30 +101,30 @@ def application(models: Models, host: str) -> Starlette:
         check_sender(request)
         run = named_model(request)
         check_length(request)
-        async with places:
+        async with body_slots:
             content = await read_body(request)
-            async with at_work:
+            async with model_lock:
                 if await request.is_disconnected():
                     raise ClientDisconnect
                 trained = await run_in_threadpool(models.load, run)
                 drawn = bool(request.query_params.get("drawn"))
                 return JSONResponse(await run_in_threadpool(answer, trained, content, drawn))
 
-    async def mistaken(_: Request, error: Exception) -> Response:
+    async def user_error(_: Request, error: Exception) -> Response:
         return JSONResponse({"error": str(error)})
 
     async def refused(_: Request, error: Exception) -> Response:
         assert isinstance(error, RefusedError)
-        return Refusal(error)
+        return RefusalResponse(error)
 
-    async def gone(*_: object) -> Response:  # the client has closed the connection
+    async def disconnected(*_: object) -> Response:  # the client has closed the connection
         return Response(status_code=400)
 
     routes = [Route("/", page), Route("/demo_page.js", script), Route("/examples", rendered)]
     return Starlette(
         routes=[*routes, Route("/answer", answers, methods=["POST"])],
-        exception_handlers={ClientDisconnect: gone, UserError: mistaken, RefusedError: refused},
-        middleware=[Middleware(EndsQuietly), Middleware(TrustedHostMiddleware, allowed_hosts=_names(host))],
+        exception_handlers={ClientDisconnect: disconnected, UserError: user_error, RefusedError: refused},
+        middleware=[Middleware(ShutdownMiddleware), Middleware(TrustedHostMiddleware, allowed_hosts=_names(host))],
     )
 
 

@@ -17,11 +17,11 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.record_validation import is_number
 
 _STRIDE = 7  # coprime with 2, 5 and 10 views; of ten, the first five hold each shift once, two of them inverted
-_SAFETY = 1.5  # a factor of the threshold that would have been enough for the images it was chosen on
+_SAFETY_FACTOR = 1.5  # a factor of the threshold that would have been enough for the images it was chosen on
 _MAX_CHANGED_FRACTION = 2e-4  # the fraction of these images whose label may differ
 _MIN_DEPENDENT_LABELS = 10  # labels that other views change: with fewer the largest such margin is uncertain
 _MIN_FRACTION_OF_MEDIAN = 0.5  # of the median margin: the least threshold where there are so few
-_SAMPLE = 500  # training images, where there are no others
+_MAX_SAMPLE = 500  # training images, where there are no others
 _BATCH = 250  # images that go through the network at once
 
 
@@ -92,7 +92,7 @@ def choose_rule(views: Tensor, tta: int, tta_invert: bool, part: str) -> Stoppin
     for factor, mean in means:
         changes = mean.argmax(dim=1) != final.argmax(dim=1)
         needed = needed.maximum(changes * _margins(mean) / factor)
-    threshold = _SAFETY * float(needed.sort(descending=True).values[int(_MAX_CHANGED_FRACTION * len(needed))])
+    threshold = _SAFETY_FACTOR * float(needed.sort(descending=True).values[int(_MAX_CHANGED_FRACTION * len(needed))])
     if part == "train" or int((needed > 0).sum()) < _MIN_DEPENDENT_LABELS:
         threshold = max(threshold, _MIN_FRACTION_OF_MEDIAN * float(_margins(views[0]).median()))
     scales, undecided = [], torch.ones(len(final), dtype=torch.bool)
@@ -105,7 +105,7 @@ def choose_rule(views: Tensor, tta: int, tta_invert: bool, part: str) -> Stoppin
 
 def sample_for_rule(data: LabeledImages) -> LabeledImages:
     """Evenly spaced training images, for `choose_rule`."""
-    return data.subset(torch.arange(0, len(data.labels), max(1, len(data.labels) // _SAMPLE)))
+    return data.subset(torch.arange(0, len(data.labels), max(1, len(data.labels) // _MAX_SAMPLE)))
 
 
 @torch.inference_mode()

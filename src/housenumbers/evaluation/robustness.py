@@ -20,7 +20,7 @@ from housenumbers.runtime.files import read_text, write_atomically, write_json
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 250  # corrupted images in memory at once, without effect on their pixels
+_CHUNK = 250  # corrupted images in memory at once, without effect on their pixels
 
 
 def evaluate_corruptions(
@@ -34,7 +34,7 @@ def evaluate_corruptions(
     """
     trained = load_trained_model(run, overrides)
     data = load_part_or_other_data(trained, split, other_data).data
-    clean = _right(trained, data) / len(data.labels)
+    clean = _count_correct(trained, data) / len(data.labels)
     kinds: dict[str, dict[str, Any]] = {}
     total = len(KINDS) * len(STRENGTHS) * len(data.labels)
     with tqdm(total=total, desc="corrupting", unit="crop", leave=False, disable=None, dynamic_ncols=True) as bar:
@@ -49,7 +49,7 @@ def evaluate_corruptions(
         "mean": sum(kind["mean"] for kind in kinds.values()) / len(kinds),
         "kinds": kinds,
     }
-    file = trained.home / scores_file_name("corruptions", trained, split, other_data)
+    file = trained.output_folder / scores_file_name("corruptions", trained, split, other_data)
     try:
         write_json(file, scores)
         figure = corruption_figure(scores, data.images[0])
@@ -89,16 +89,16 @@ def saved_corruption_scores(run: Path, split: str) -> dict[str, Any] | None:
 
 
 def _accuracy(trained: TrainedModel, data: LabeledImages, kind: str, strength: int, bar: "tqdm[Any]") -> float:
-    right = 0
-    for first in range(0, len(data.labels), _AT_ONCE):
-        chunk = LabeledImages(*(part[first : first + _AT_ONCE] for part in data))
+    correct = 0
+    for first in range(0, len(data.labels), _CHUNK):
+        chunk = LabeledImages(*(part[first : first + _CHUNK] for part in data))
         corrupted = corrupt(chunk.images, kind, strength, first)
-        right += _right(trained, chunk._replace(images=corrupted))
+        correct += _count_correct(trained, chunk._replace(images=corrupted))
         bar.update(len(chunk.labels))
-    return right / len(data.labels)
+    return correct / len(data.labels)
 
 
-def _right(trained: TrainedModel, data: LabeledImages) -> int:
-    """The number of right predictions."""
+def _count_correct(trained: TrainedModel, data: LabeledImages) -> int:
+    """The number of correct predictions."""
     logits, labels = trained.predict(data)
     return int(tasks.correct(logits / trained.temperature, labels).sum())

@@ -58,7 +58,7 @@ def evaluate_run(
     scores["parameters"] = trained.parameters
     scores["temperature"] = trained.temperature
     scores["calibration_error"] = reliability(logits / trained.temperature, labels).error
-    file = trained.home / scores_file_name("evaluation", trained, split, other_data)
+    file = trained.output_folder / scores_file_name("evaluation", trained, split, other_data)
     try:
         write_json(file, {"split": split, "checkpoint": str(trained.file), **scores})
     except OSError as error:

@@ -142,7 +142,7 @@ class TrainedModel:
         raise UserError(f"{self.file}: is a model of {what}: take {advice}")
 
     @property
-    def home(self) -> Path:
+    def output_folder(self) -> Path:
         """The folder for files about the model: the run's folder, or the checkpoint's.
 
         For weights that come with the code it is a folder below outputs/, since the package stays unchanged.

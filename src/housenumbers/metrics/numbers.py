@@ -1,6 +1,6 @@
 """Whole numbers from a reader's logits `[N, T, 11]`: ten digits and the blank at each of T places.
 
-The logits are those of connectionist temporal classification (CTC): a path has one symbol at each place, and its number
+The logits are for connectionist temporal classification (CTC): a path has one symbol at each place, and its number
 is what is left without repeated symbols and blanks (Graves et al. 2006, doi.org/10.1145/1143844.1143891).
 """
 

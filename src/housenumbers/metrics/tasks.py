@@ -23,7 +23,7 @@ from housenumbers.metrics.numbers import (
 
 
 def are_numbers(logits: Tensor) -> bool:
-    """Whether the logits are those of whole numbers."""
+    """Whether the logits are of whole numbers."""
     return logits.ndim == 3
 
 

@@ -22,7 +22,7 @@ class NumberReader(nn.Module):
     """Images `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, T, 11]` for CTC, of ten digits and the blank.
 
     Images are scaled to the height `input_size`. With a width of W pixels then, there are T = W // 4 places.
-    The layers are those of `FastNet`: equal contrast for each image, a whitening layer, and stages of 3x3 convolutions
+    The layers are as in `FastNet`: equal contrast for each image, a whitening layer, and stages of 3x3 convolutions
     with batch norm and `activation`. The second stage halves the resolution, and later ones the height only. The
     maximum over the height of the last stage goes through a convolution along the width, `context` places wide, and
     into a linear layer at each place.

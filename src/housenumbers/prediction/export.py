@@ -135,7 +135,7 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
 def default_file(trained: TrainedModel, form: str) -> Path:
     """Where the model is written as `form` if nothing else is asked for: in its run's folder."""
     last = "_last" if trained.file.stem == "last" else ""
-    return trained.home / f"model{last}{SUFFIXES[form]}"
+    return trained.output_folder / f"model{last}{SUFFIXES[form]}"
 
 
 def describe(trained: TrainedModel) -> dict[str, str]:

@@ -12,10 +12,7 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def check_export_format(form: str, file: Path | None) -> None:
-    """Raises UserError where the format is unknown or its packages are missing, or `file` has another suffix or cannot
-    be written."""
-    if form not in SUFFIXES:
-        raise UserError(f"format={form}: must be {', '.join(list(SUFFIXES)[:-1])} or {list(SUFFIXES)[-1]}")
+    """Raises UserError where the packages of the format are missing, `file` has another suffix or cannot be written."""
     if file is not None and (file.suffix != SUFFIXES[form] or file.is_dir()):
         raise UserError(f"file={file}: must be the name of a file that ends in {SUFFIXES[form]}, as format={form} asks")
     if file is not None and file.parent.name == "checkpoints" and file.name in ("best.pt", "last.pt"):

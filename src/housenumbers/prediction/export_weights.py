@@ -22,8 +22,8 @@ from housenumbers.runtime.text import plural
 from housenumbers.training.checkpoint import checkpoint_bytes, weights_in
 
 _TOLERANCE = 0.02  # of a probability: float16 rounds a weight by 2**-11 of it at most
-_ONE_IN = 500  # labels may differ
-_OF_OTHER_FORMATS = ("input", "output", "classes", "weights_sha256")
+_MAX_CHANGED_ONE_IN = 500  # labels may differ
+_NOT_FOR_WEIGHTS = ("input", "output", "classes", "weights_sha256")
 _FOLDERS_AND_MACHINE = ("device", "threads", "data.root", "data.cache")  # replaced by what conf/ has
 _KEPT = ("config", "calibration", "stopping_rule", "data_sha256")
 
@@ -49,14 +49,14 @@ def export_weights(trained: TrainedModel, file: Path | None = None) -> Exported:
         temporary.flush()
         difference, changed = _compared(trained, load_trained_model(temporary.name, ["device=cpu"]), images)
         found = f"{changed} of {plural(len(images), 'label')} differ, and probabilities by at most {difference:.1e}"
-        if changed > max(1, len(images) // _ONE_IN) or not difference <= _TOLERANCE:  # also refuses NaN
+        if changed > max(1, len(images) // _MAX_CHANGED_ONE_IN) or not difference <= _TOLERANCE:  # also refuses NaN
             raise UserError(f"{file}: not written: weights in float16 are too coarse for it: {found}: use format=onnx")
         checked.append(f"checked on {crops}: {found}")
 
     write_atomically(file, write)
     if name := pretrained_name(file):
         record_sha256(name)
-    facts = {key: value for key, value in describe(trained).items() if key not in _OF_OTHER_FORMATS}
+    facts = {key: value for key, value in describe(trained).items() if key not in _NOT_FOR_WEIGHTS}
     return Exported(file, facts | {"sha256": sha256_of(file)}, checked[0], _usage(trained, file))
 
 
@@ -81,7 +81,7 @@ def _rounded(tensor: Tensor) -> Tensor:
 def _without_machine(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with the defaults of what describes the machine that trained."""
     config = {**config, "data": dict(config["data"])}
-    # As written there: a composed configuration has absolute paths. All data options inherit those of svhn.
+    # As written there: a composed configuration has absolute paths. All data options inherit the paths of svhn.
     files = {"": CONF / "train.yaml", "data": CONF / "data" / "svhn.yaml"}
     written: dict[str, Any] = {section: OmegaConf.load(file) for section, file in files.items()}
     for key in _FOLDERS_AND_MACHINE:

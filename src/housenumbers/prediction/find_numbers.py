@@ -30,27 +30,27 @@ from housenumbers.prediction.predict_files import readable
 from housenumbers.prediction.read_numbers import Reading, read_images, rounded
 from housenumbers.runtime.files import open_file
 
-_LARGEST = 640 * 480  # pixels of a photo: larger ones are shrunk
-_LOWEST = 22  # pixels of the shrunk photo: the height of the lowest bands, for digits of 16 pixels or more
-_TOO_LOW = 8  # pixels: no digits are read in lower photos
-_STEP = 2**0.5  # from one band's height to the next
-_NARROW = 2  # times as high as wide: narrower bands show no number
+_MAX_PIXELS = 640 * 480  # pixels of a photo: larger ones are shrunk
+_MIN_BAND_HEIGHT = 22  # pixels of the shrunk photo: the height of the lowest bands, for digits of 16 pixels or more
+_MIN_PHOTO_HEIGHT = 8  # pixels: no digits are read in lower photos
+_BAND_RATIO = 2**0.5  # from one band's height to the next
+_MAX_HEIGHT_TO_WIDTH = 2  # times as high as wide: narrower bands show no number
 _STRIDE = 8  # pixels between bands, which are 32 high
-_TILE, _OVERLAP = 1024, 256  # pixels: wider bands are cut into tiles
-_AT_ONCE = 8192  # columns of bands that go through the network together
-_GAP = 6  # places without a digit between two numbers
+_TILE_WIDTH, _TILE_OVERLAP = 1024, 256  # pixels: wider bands are cut into tiles
+_MAX_COLUMNS = 8192  # columns of bands that go through the network together
+_MAX_GAP = 6  # places without a digit between two numbers
 _CONTEXT = 2  # places on both sides that a number is read with
-_LEAST = 0.3  # confidence of a reading that counts
-_SAME_IOU = 0.3  # the least IoU of two boxes of one number
-_APART_IOU = 0.05  # the largest IoU of two numbers that both may be in the photo
-# The digits within the box that a band shows, as means of rendered scenes, in heights of the band: what they take of
-# the height, and how far they go beyond the first and the last place with a digit.
-_DIGITS, _BEFORE, _BEHIND = 0.65, 0.16, 0.07
-_MAX_CANDIDATES = 12  # candidates that are cut out and read again
-_CUTS = [(height, shift) for height in (1.1, 1.3, 1.55) for shift in (-0.1, 0.1)]  # in heights of the digits
-_MARGIN = 0.2  # of a cut, on both sides, in heights of the digits
-_FOR_NONE = 2.0  # votes for no number: with them the confidence is calibrated on rendered scenes
-_SURE = 0.5  # a number that is less probable than none is not reported
+_MIN_CONFIDENCE = 0.3  # confidence of a reading that counts
+_SAME_MIN_IOU = 0.3  # the least IoU of two boxes of one number
+_APART_MAX_IOU = 0.05  # the largest IoU of two numbers that both may be in the photo
+# Where the digits are in the box of a detection, as means over rendered scenes, in heights of the band: their height,
+# and how far they extend to the left of the first place with a digit, and to the right of the last one.
+_DIGIT_HEIGHT, _LEFT_MARGIN, _RIGHT_MARGIN = 0.65, 0.16, 0.07
+_MAX_CANDIDATES = 12  # candidates that are cropped and read again
+_CROPS = [(height, shift) for height in (1.1, 1.3, 1.55) for shift in (-0.1, 0.1)]  # in heights of the digits
+_CROP_MARGIN = 0.2  # of a crop, on both sides, in heights of the digits
+_VOTES_FOR_NONE = 2.0  # votes for no number: with them the confidence is calibrated on rendered scenes
+_MIN_REPORTED_CONFIDENCE = 0.5  # a number that is less probable than none is not reported
 
 
 class Box(NamedTuple):
@@ -100,7 +100,7 @@ def as_photo(image: Image.Image, sides: tuple[int, int]) -> Photo:
     """An upright RGB image as a photo. `sides` are the width and height of the file, which boxes refer to."""
     if (sides[0] < sides[1]) != (image.width < image.height):
         sides = sides[::-1]  # it was turned
-    shrink = min(1.0, (_LARGEST / (image.width * image.height)) ** 0.5)
+    shrink = min(1.0, (_MAX_PIXELS / (image.width * image.height)) ** 0.5)
     size = tuple(max(1, round(side * shrink)) for side in image.size)
     if size != image.size:
         image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
@@ -116,48 +116,50 @@ def find_files(
     """As `read_numbers.read_files`, for larger photos, one at a time: a reading of a number has its box."""
     for file in files:
         for _, photo in readable([file], read_photo, on_unreadable):
-            yield find_number(trained, photo).if_sure(min_confidence)._replace(file=str(file))
+            yield find_number(trained, photo).with_min_confidence(min_confidence)._replace(file=str(file))
 
 
 def find_number(trained: TrainedModel, photo: Photo) -> Reading:
     """The number that a photo shows, and its box in the file's pixels.
 
-    The confidence is the mean probability of the number in several cuts around it, times its share of the votes. The
-    other votes are those of the best candidate elsewhere, and some for no number. Where the confidence is below one
+    The confidence is the mean probability of the number in several crops around it, times its share of the votes. The
+    other votes are for the best candidate elsewhere, and for no number. Where the confidence is below one
     half, the number is empty, without a box.
     """
     found = candidates(detect(trained, photo.pixels))[:_MAX_CANDIDATES]
     if not found:
         return Reading("", "", 0.0, [])
-    cuts = [_cuts(photo.pixels, candidate.box, trained.config.data.width) for candidate in found]
-    logits = trained.logits(torch.cat(cuts), may_be_dark=True).unflatten(0, (len(found), len(_CUTS)))
-    numbers = [torch.tensor([[int(digit) for digit in candidate.number]] * len(_CUTS)) for candidate in found]
+    crops = [_crops(photo.pixels, candidate.box, trained.config.data.width) for candidate in found]
+    logits = trained.logits(torch.cat(crops), may_be_dark=True).unflatten(0, (len(found), len(_CROPS)))
+    numbers = [torch.tensor([[int(digit) for digit in candidate.number]] * len(_CROPS)) for candidate in found]
     probable = [probability_of(of_one, number) for of_one, number in zip(logits, numbers, strict=True)]
     scores = [candidate.votes * float(each.mean()) for candidate, each in zip(found, probable, strict=True)]
     best = int(np.argmax(scores))
     box = found[best].box
-    apart = [score for score, candidate in zip(scores, found, strict=True) if iou(candidate.box, box) < _APART_IOU]
+    apart = [score for score, candidate in zip(scores, found, strict=True) if iou(candidate.box, box) < _APART_MAX_IOU]
     rival = max(apart, default=0)
-    share = scores[best] / (scores[best] + rival + _FOR_NONE)
-    (reading,) = read_images(trained, [cuts[best][int(probable[best].argmax())]])
-    sure = rounded(share * float(probable[best].mean()))
-    if sure < _SURE or not reading.number:
-        return Reading("", "", sure, [])
-    return reading._replace(confidence=sure, box=_file_box(box, photo))
+    share = scores[best] / (scores[best] + rival + _VOTES_FOR_NONE)
+    (reading,) = read_images(trained, [crops[best][int(probable[best].argmax())]])
+    confidence = rounded(share * float(probable[best].mean()))
+    if confidence < _MIN_REPORTED_CONFIDENCE or not reading.number:
+        return Reading("", "", confidence, [])
+    return reading._replace(confidence=confidence, box=_file_box(box, photo))
 
 
-def _cuts(pixels: NDArray[np.uint8], box: Box, width: int) -> Tensor:
-    """Cuts about the digits, a bit higher and lower, larger and smaller: `[N, 3, 32, width]`."""
+def _crops(pixels: NDArray[np.uint8], box: Box, width: int) -> Tensor:
+    """Crops around the digits, shifted up and down, of several sizes: `[N, 3, 32, width]`."""
     height, middle = box.bottom - box.top, (box.top + box.bottom) / 2
-    cuts = []
-    for size, shift in _CUTS:
-        rows = _within(middle + (shift - size / 2) * height, middle + (shift + size / 2) * height, pixels.shape[0])
-        columns = _within(box.left - _MARGIN * height, box.right + _MARGIN * height, pixels.shape[1])
-        cuts.append(fit_canvas(pixels[rows, columns], width))
-    return torch.stack(cuts)
+    crops = []
+    for size, shift in _CROPS:
+        rows = _clipped_slice(
+            middle + (shift - size / 2) * height, middle + (shift + size / 2) * height, pixels.shape[0]
+        )
+        columns = _clipped_slice(box.left - _CROP_MARGIN * height, box.right + _CROP_MARGIN * height, pixels.shape[1])
+        crops.append(fit_canvas(pixels[rows, columns], width))
+    return torch.stack(crops)
 
 
-def _within(begin: float, end: float, length: int) -> slice:
+def _clipped_slice(begin: float, end: float, length: int) -> slice:
     first = min(max(0, round(begin)), length - 1)
     return slice(first, max(first + 1, min(length, round(end))))
 
@@ -165,7 +167,7 @@ def _within(begin: float, end: float, length: int) -> slice:
 def _file_box(box: Box, photo: Photo) -> tuple[int, int, int, int]:
     """Left, top, width and height in the file's pixels."""
     height, width = photo.pixels.shape[:2]
-    rows, columns = _within(box.top, box.bottom, height), _within(box.left, box.right, width)
+    rows, columns = _clipped_slice(box.top, box.bottom, height), _clipped_slice(box.left, box.right, width)
     left, right = (round(side * photo.scale[0]) for side in (columns.start, columns.stop))
     top, bottom = (round(side * photo.scale[1]) for side in (rows.start, rows.stop))
     return left, top, right - left, bottom - top
@@ -176,40 +178,40 @@ def part_of(photo: Photo, reading: Reading) -> NDArray[np.uint8]:
     if reading.box is None:
         return photo.pixels
     left, top, width, height = (round(side / photo.scale[place % 2]) for place, side in enumerate(reading.box))
-    border = round(_MARGIN * height)
-    rows = _within(top - border, top + height + border, photo.pixels.shape[0])
-    return photo.pixels[rows, _within(left - border, left + width + border, photo.pixels.shape[1])]
+    border = round(_CROP_MARGIN * height)
+    rows = _clipped_slice(top - border, top + height + border, photo.pixels.shape[0])
+    return photo.pixels[rows, _clipped_slice(left - border, left + width + border, photo.pixels.shape[1])]
 
 
 def detect(trained: TrainedModel, pixels: NDArray[np.uint8]) -> list[Detection]:
     """All numbers that are read in bands of the photo, uint8 `[H, W, 3]`, at several scales."""
-    return [one for band in band_heights(*pixels.shape[:2]) for one in _at_scale(trained, pixels, HEIGHT / band)]
+    return [one for band in band_heights(*pixels.shape[:2]) for one in _detect_at_scale(trained, pixels, HEIGHT / band)]
 
 
 def band_heights(height: int, width: int) -> list[float]:
     """The heights of bands to read, in pixels of a photo. The highest one is the photo's, unless that is narrow."""
     heights: list[float] = []
-    band, highest = float(min(_LOWEST, height)), min(height, _NARROW * width)
-    while _TOO_LOW <= band < highest:
+    band, highest = float(min(_MIN_BAND_HEIGHT, height)), min(height, _MAX_HEIGHT_TO_WIDTH * width)
+    while _MIN_PHOTO_HEIGHT <= band < highest:
         heights.append(band)
-        band *= _STEP
-    return [*heights, float(highest)] if highest >= _TOO_LOW else []
+        band *= _BAND_RATIO
+    return [*heights, float(highest)] if highest >= _MIN_PHOTO_HEIGHT else []
 
 
-def _at_scale(trained: TrainedModel, pixels: NDArray[np.uint8], scale: float) -> Iterator[Detection]:
+def _detect_at_scale(trained: TrainedModel, pixels: NDArray[np.uint8], scale: float) -> Iterator[Detection]:
     size = max(4, round(pixels.shape[1] * scale)), max(HEIGHT, round(pixels.shape[0] * scale))
     scaled = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
     image = torch.from_numpy(np.array(scaled)).permute(2, 0, 1)
     to_photo = pixels.shape[1] / size[0], pixels.shape[0] / size[1]
     tops = _starts(size[1], HEIGHT, _STRIDE)
-    for left in _starts(size[0], _TILE, _TILE - _OVERLAP):
-        tile = image[:, :, left : left + _TILE]
-        many = max(1, _AT_ONCE // tile.shape[2])
+    for left in _starts(size[0], _TILE_WIDTH, _TILE_WIDTH - _TILE_OVERLAP):
+        tile = image[:, :, left : left + _TILE_WIDTH]
+        many = max(1, _MAX_COLUMNS // tile.shape[2])
         for first in range(0, len(tops), many):
             chosen = tops[first : first + many]
             logits = trained.logits(torch.stack([tile[:, top : top + HEIGHT] for top in chosen]), may_be_dark=True)
             step = tile.shape[2] / logits.shape[1]  # pixels of a place
-            for row, begin, end, number, confidence in _numbers_in(logits):
+            for row, begin, end, number, confidence in _split_numbers(logits):
                 box = left + begin * step, chosen[row], left + end * step, chosen[row] + HEIGHT
                 yield Detection(number, confidence, Box(*(a * b for a, b in zip(box, to_photo * 2, strict=True))))
 
@@ -220,7 +222,7 @@ def _starts(length: int, window: int, step: int) -> list[int]:
     return [*range(0, last, step), last]
 
 
-def _numbers_in(logits: Tensor) -> list[tuple[int, int, int, str, float]]:
+def _split_numbers(logits: Tensor) -> list[tuple[int, int, int, str, float]]:
     """For each number in bands `[N, T, 11]`: the band, the first place, the place after the last, number, confidence.
 
     Digits far from each other belong to different numbers.
@@ -229,7 +231,7 @@ def _numbers_in(logits: Tensor) -> list[tuple[int, int, int, str, float]]:
     if not len(rows):
         return []
     begins = torch.ones(len(rows), dtype=torch.bool)
-    begins[1:] = (rows[1:] != rows[:-1]) | (places[1:] - places[:-1] > _GAP + 1)
+    begins[1:] = (rows[1:] != rows[:-1]) | (places[1:] - places[:-1] > _MAX_GAP + 1)
     first = begins.nonzero()[:, 0]
     last = torch.cat([first[1:] - 1, torch.tensor([len(rows) - 1])])
     spans = list(zip(rows[first].tolist(), places[first].tolist(), (places[last] + 1).tolist(), strict=True))
@@ -239,17 +241,17 @@ def _numbers_in(logits: Tensor) -> list[tuple[int, int, int, str, float]]:
     for place, piece in enumerate(pieces):
         padded[place, : len(piece)] = piece
     numbers = read_numbers(padded)
-    sure = number_confidence(padded, numbers).tolist()
-    return [(*span, number, value) for span, number, value in zip(spans, as_strings(numbers), sure, strict=True)]
+    confidence = number_confidence(padded, numbers).tolist()
+    return [(*span, number, value) for span, number, value in zip(spans, as_strings(numbers), confidence, strict=True)]
 
 
 def candidates(found: Sequence[Detection]) -> list[Candidate]:
     """The numbers that detections agree on, the most votes first. A box is a mean, weighted by confidence."""
-    remaining = sorted((one for one in found if one.confidence >= _LEAST), key=lambda one: -one.confidence)
+    remaining = sorted((one for one in found if one.confidence >= _MIN_CONFIDENCE), key=lambda one: -one.confidence)
     agreed: list[Candidate] = []
     while remaining:
         surest = remaining[0]
-        same = [one for one in remaining if one.number == surest.number and iou(one.box, surest.box) > _SAME_IOU]
+        same = [one for one in remaining if one.number == surest.number and iou(one.box, surest.box) > _SAME_MIN_IOU]
         remaining = [one for one in remaining if one not in same]
         weights = np.array([one.confidence for one in same])
         band = Box(*map(float, np.average([one.box for one in same], axis=0, weights=weights)))
@@ -259,8 +261,8 @@ def candidates(found: Sequence[Detection]) -> list[Candidate]:
 
 def _digit_box(band: Box) -> Box:
     height, middle = band.bottom - band.top, (band.top + band.bottom) / 2
-    half = _DIGITS / 2 * height
-    return Box(band.left - _BEFORE * height, middle - half, band.right + _BEHIND * height, middle + half)
+    half = _DIGIT_HEIGHT / 2 * height
+    return Box(band.left - _LEFT_MARGIN * height, middle - half, band.right + _RIGHT_MARGIN * height, middle + half)
 
 
 def iou(one: Box, other: Box) -> float:

@@ -40,15 +40,15 @@ class ImageCommand:
         """The model, announced on standard error. Raises UserError where it is of the other task."""
         from housenumbers.tracking.run_selection import find_run
 
-        choice = find_run(self.arguments.run)
-        with fast_process.imports():
+        selected = find_run(self.arguments.run)
+        with fast_process.imports_without_gc():
             from housenumbers.evaluation.trained_model import load_trained_model
 
         few = isinstance(self.files, list) and len(self.files) <= _FEW
         threads = ["threads=1"] if few and not any(word.startswith("threads=") for word in self._overrides) else []
-        trained = load_trained_model(choice.path, [*threads, *self._overrides])
+        trained = load_trained_model(selected.path, [*threads, *self._overrides])
         trained.check_reads_numbers(of_numbers)
-        choice.print_reason()
+        selected.print_reason()
         print(trained.temperature_note, file=sys.stderr)
         return trained
 

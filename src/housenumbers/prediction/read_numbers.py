@@ -16,8 +16,8 @@ from housenumbers.evaluation.trained_model import TrainedModel
 from housenumbers.metrics.numbers import MAX_DIGITS, as_strings, digit_confidences, number_confidence, read_numbers
 from housenumbers.prediction.predict_files import csv_line, readable
 
-_BATCH = 500  # files at a time
-_AT_ONCE = 100  # images that go through the network at once
+_FILE_BATCH = 500  # files at a time
+_NETWORK_BATCH = 100  # images that go through the network at once
 _DECIMALS = 6
 _BOX = ("left", "top", "width", "height")
 
@@ -31,7 +31,7 @@ class Reading(NamedTuple):
     digits: list[float]  # the probability of each digit
     box: tuple[int, int, int, int] | None = None  # left, top, width and height in the photo, where it was looked for
 
-    def if_sure(self, least: float) -> "Reading":
+    def with_min_confidence(self, least: float) -> "Reading":
         """This reading, without the number where its confidence is below `least`."""
         return self if self.confidence >= least else self._replace(number="", digits=[], box=None)
 
@@ -44,15 +44,15 @@ def read_files(
 ) -> Iterator[Reading]:
     """A reading for each readable file, in their order. Calls `on_unreadable` with the others and the reason.
 
-    A number that is less sure than `min_confidence` is left empty, and keeps its confidence.
+    A number whose confidence is below `min_confidence` is left empty, and keeps its confidence.
     """
     read = partial(read_number_image, width=trained.config.data.width)
     remaining = iter(files)
-    while batch := list(islice(remaining, _BATCH)):
+    while batch := list(islice(remaining, _FILE_BATCH)):
         named = readable(batch, read, on_unreadable)
         readings = read_images(trained, [image for _, image in named])
         for (path, _), reading in zip(named, readings, strict=True):
-            yield reading.if_sure(min_confidence)._replace(file=str(path))
+            yield reading.with_min_confidence(min_confidence)._replace(file=str(path))
 
 
 def read_images(trained: TrainedModel, images: Sequence[Tensor]) -> list[Reading]:
@@ -65,8 +65,8 @@ def read_images(trained: TrainedModel, images: Sequence[Tensor]) -> list[Reading
         places[image.shape[2]].append(place)
     readings: dict[int, Reading] = {}
     for same_width in places.values():
-        for first in range(0, len(same_width), _AT_ONCE):
-            chosen = same_width[first : first + _AT_ONCE]
+        for first in range(0, len(same_width), _NETWORK_BATCH):
+            chosen = same_width[first : first + _NETWORK_BATCH]
             logits = trained.logits(torch.stack([images[place] for place in chosen]), may_be_dark=True)
             readings |= zip(chosen, _readings(logits), strict=True)
     return [readings[place] for place in range(len(images))]
@@ -76,8 +76,8 @@ def _readings(logits: Tensor) -> Iterator[Reading]:
     numbers = read_numbers(logits)
     confidences, of_digits = number_confidence(logits, numbers).tolist(), digit_confidences(logits, numbers)
     for number, confidence, digits in zip(as_strings(numbers), confidences, of_digits, strict=True):
-        sure = confidence if number else 1 - confidence
-        yield Reading("", number, rounded(sure), [rounded(value) for value in digits])
+        answer_confidence = confidence if number else 1 - confidence
+        yield Reading("", number, rounded(answer_confidence), [rounded(value) for value in digits])
 
 
 def rounded(probability: float) -> float:

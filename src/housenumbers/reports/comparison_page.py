@@ -27,8 +27,8 @@ from housenumbers.reports.run_page import NO_DOWNLOAD, read_run_record
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
 from housenumbers.runtime.installation import command
+from housenumbers.runtime.text import duration
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import duration
 from housenumbers.tracking.spread import SIGNIFICANT
 
 _LETTERS = "ABCDEF"
@@ -63,7 +63,7 @@ class _Run:
     def right(self, labels: Tensor) -> Tensor:
         return self.logits.argmax(dim=1) == labels
 
-    def numbers_right(self, labels: Tensor, photos: Tensor) -> Tensor:
+    def numbers_correct(self, labels: Tensor, photos: Tensor) -> Tensor:
         return photo_correctness(self.right(labels), photos).right
 
 
@@ -91,7 +91,7 @@ def write_comparison_page(
         "colors": dict(zip(_LETTERS, figures.RUNS, strict=True)),
         "table": [_row(run, labels, photos, split) for run in runs],
         "pairs": _pairs(runs, [run.right(labels) for run in runs]),
-        "number_pairs": None if photos is None else _pairs(runs, [run.numbers_right(labels, photos) for run in runs]),
+        "number_pairs": None if photos is None else _pairs(runs, [run.numbers_correct(labels, photos) for run in runs]),
         "differing": _differing(runs),
         "curves": _curves(runs),
         "patterns": _patterns(runs, labels),
@@ -153,11 +153,11 @@ def _row(run: _Run, labels: Tensor, photos: Tensor | None, split: str) -> dict[s
     }
 
 
-def _pairs(runs: Sequence[_Run], rights: Sequence[Tensor]) -> list[dict[str, Any]]:
-    """Each pair of runs, and whether the difference in their `rights` (bool `[N]` of each run) is significant."""
+def _pairs(runs: Sequence[_Run], correct_by_run: Sequence[Tensor]) -> list[dict[str, Any]]:
+    """Each pair of runs, and whether they differ significantly in which predictions are correct, bool `[N]` each."""
     pairs = list(combinations(runs, 2))
-    tests = [mcnemar(first, second) for first, second in combinations(rights, 2)]
-    count = max(1, len(rights[0]))
+    tests = [mcnemar(first, second) for first, second in combinations(correct_by_run, 2)]
+    count = max(1, len(correct_by_run[0]))
     rows = []
     for (first, second), test, adjusted in zip(pairs, tests, holm([test.p for test in tests]), strict=True):
         better = first.letter if test.only_first > test.only_second else second.letter
@@ -197,8 +197,8 @@ def _curves(runs: Sequence[_Run]) -> list[Any]:
 
 def _patterns(runs: Sequence[_Run], labels: Tensor) -> list[tuple[list[bool], int]]:
     """The most frequent patterns of correct runs, each with its number of images."""
-    rights = torch.stack([run.right(labels) for run in runs], dim=1).tolist()
-    counts = Counter(map(tuple, rights))
+    correct_by_run = torch.stack([run.right(labels) for run in runs], dim=1).tolist()
+    counts = Counter(map(tuple, correct_by_run))
     return [(list(pattern), count) for pattern, count in counts.most_common(_PATTERNS)]
 
 
@@ -207,13 +207,13 @@ def _disagreements(runs: Sequence[_Run], images: Tensor, labels: Tensor) -> list
 
     Within a pattern, crops are sorted by the largest difference in the true label's probability.
     """
-    rights = torch.stack([run.right(labels) for run in runs])
+    correct_by_run = torch.stack([run.right(labels) for run in runs])
     probabilities = torch.stack([run.calibrated.softmax(dim=1) for run in runs])  # [runs, N, 10]
     true_probabilities = probabilities.gather(2, labels.expand(len(runs), -1)[..., None])[..., 0]
     differences = true_probabilities.amax(dim=0) - true_probabilities.amin(dim=0)
     of_pattern: dict[tuple[bool, ...], list[int]] = {}
     for index in differences.argsort(descending=True).tolist():
-        pattern = tuple(rights[:, index].tolist())
+        pattern = tuple(correct_by_run[:, index].tolist())
         if any(pattern) and not all(pattern):
             of_pattern.setdefault(pattern, []).append(index)
     in_turn = [index for row in zip_longest(*of_pattern.values()) for index in row if index is not None]
@@ -222,7 +222,7 @@ def _disagreements(runs: Sequence[_Run], images: Tensor, labels: Tensor) -> list
         predictions: list[Mapping[str, Any]] = [
             {
                 "letter": run.letter,
-                "right": bool(rights[place, index]),
+                "right": bool(correct_by_run[place, index]),
                 "text": f"{run.logits[index].argmax()}, {percent(float(probabilities[place, index].max()), 0)}",
             }
             for place, run in enumerate(runs)

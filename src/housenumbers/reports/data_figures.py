@@ -15,7 +15,7 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.render import render_many
 from housenumbers.data.render_number import render_numbers
 from housenumbers.evaluation.figures import TEST, TRAINING, VALIDATION, integer_ticks, legend_above
-from housenumbers.reports.data_facts import Pair, class_counts, classes_of, grey
+from housenumbers.reports.data_statistics import Pair, class_counts, classes_of, grey
 
 COLORS = {"train": TRAINING, "validation": VALIDATION, "test": TEST}
 _SAMPLES = 14  # crops of each class

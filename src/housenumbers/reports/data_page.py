@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.load import Splits, load_splits, load_test, split_photos
 from housenumbers.data.splits import NEIGHBOURS
-from housenumbers.reports import data_facts, data_figures
+from housenumbers.reports import data_figures, data_statistics
 from housenumbers.reports.page import data_url, render
 from housenumbers.runtime.files import write_atomically, write_text
 
@@ -26,8 +26,8 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
     parts = {"train": splits.train, "validation": splits.validation, "test": load_test(config)}
     present = {name: data for name, data in parts.items() if data is not None}
     train_places, validation_places = splits.indices
-    apart, any_two = data_facts.border_difference(*_in_the_order_of_the_file(splits))
-    duplicates, pairs = data_facts.find_duplicates(present, _PAIRS)
+    apart, any_two = data_statistics.border_difference(*_in_the_order_of_the_file(splits))
+    duplicates, pairs = data_statistics.find_duplicates(present, _PAIRS)
     groups = "Numbers per length" if config.has_numbers else "Crops per class"
     group = "length" if config.has_numbers else "class"
     figures = {
@@ -38,7 +38,7 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
         },
         "class_images": (
             "Mean and deviation of each class, in the training part",
-            None if config.has_numbers else data_figures.class_images(*data_facts.class_statistics(splits.train)),
+            None if config.has_numbers else data_figures.class_images(*data_statistics.class_statistics(splits.train)),
         ),
         "light": ("Brightness and contrast", data_figures.light(present)),
         # Numbers are of different photos.
@@ -57,18 +57,18 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
     folder = folder or Path("outputs") / "data" / f"{config.name}_{splits.sha256[:8]}"
     shared = None
     if len(validation_places) and not splits.own_validation:
-        shared = data_facts.share_with_neighbours(train_places, validation_places)
+        shared = data_statistics.share_with_neighbours(train_places, validation_places)
     photos = split_photos(config, splits)
     content: dict[str, Any] = {
         "config": config,
         "sha256": splits.sha256,
         "own_validation": splits.own_validation,
-        "counts": {name: data_facts.class_counts(data.labels) for name, data in present.items()},
+        "counts": {name: data_statistics.class_counts(data.labels) for name, data in present.items()},
         "shared": shared,
         "shared_photos": photos and float(torch.isin(photos[1], photos[0]).float().mean()),
         "neighbours": NEIGHBOURS,
         "duplicates": duplicates,
-        "similar": data_facts.SIMILAR,
+        "similar": data_statistics.SIMILAR,
         "figures": [
             (name, title, _save(figure, folder / f"{name}.png")) for name, (title, figure) in figures.items() if figure
         ],

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from housenumbers.config.values import flatten
 from housenumbers.runtime.installation import command
-from housenumbers.tracking.run_index import duration
+from housenumbers.runtime.text import duration
 
 _HERE = Path(__file__).parent
 _TEXT = "#123456"  # a placeholder for the page's text colour, which differs in dark mode

@@ -88,7 +88,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
             raise
         content["problem"] = str(error)
     else:
-        content |= _of_the_data(trained, part, split, folder.figures if record.get("trial") else None)
+        content |= _part_content(trained, part, split, folder.figures if record.get("trial") else None)
     write_text(run / "report.html", render("run_page.html", content))
     return run / "report.html"
 
@@ -102,7 +102,7 @@ def read_run_record(run: Path) -> dict[str, Any]:
     return record
 
 
-def _of_the_data(trained: TrainedModel, part: LoadedPart, split: str, files: Path | None) -> dict[str, Any]:
+def _part_content(trained: TrainedModel, part: LoadedPart, split: str, files: Path | None) -> dict[str, Any]:
     """The page's content about the scored part. Writes its figures into the folder `files`, too, where it is given."""
     logits, labels = trained.predict(part.data)
     images = part.data.images.cpu()
@@ -136,12 +136,12 @@ def _of_the_data(trained: TrainedModel, part: LoadedPart, split: str, files: Pat
         "confidence_verdict": confidence_verdict(confidence, interval),
         "wrong": scores["n"] - right,
         "mistakes": _mistakes(images, logits, labels),
-        "lengths": _of_each_length(scores, labels) if numbers else None,
-        **({} if numbers else _of_classes(trained, images, logits, labels)),
+        "lengths": _accuracy_by_length(scores, labels) if numbers else None,
+        **({} if numbers else _digit_content(trained, images, logits, labels)),
     }
 
 
-def _of_each_length(scores: dict[str, Any], numbers: Tensor) -> list[tuple[int, str, str]]:
+def _accuracy_by_length(scores: dict[str, Any], numbers: Tensor) -> list[tuple[int, str, str]]:
     """Of each length that occurs: the digits, how many numbers have as many, and their accuracy."""
     counts = number_lengths(numbers).bincount(minlength=len(scores["accuracy_by_length"])).tolist()
     return [
@@ -151,7 +151,7 @@ def _of_each_length(scores: dict[str, Any], numbers: Tensor) -> list[tuple[int, 
     ]
 
 
-def _of_classes(trained: TrainedModel, images: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Any]:
+def _digit_content(trained: TrainedModel, images: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Any]:
     """What there is of single digits only: likely label errors, and which regions of an image matter."""
     suspects, suggested = likely_label_errors(logits, labels)
     return {

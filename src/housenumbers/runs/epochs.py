@@ -72,10 +72,10 @@ def train_epochs(
                 save_checkpoint(folder.best, {**common, "model": state.weights(), "record": record})
             _check_not_removed(folder, best["epoch"])
             folder.write_metrics(state.history)
-            if not write_again_if_lost(config, state, splits, folder, writer):
+            if not rewrite_if_lost(config, state, splits, folder, writer):
                 tensorboard.log_epoch(writer, record, images / record["seconds"])
             log.info("%s", _epoch_line(config, record, best is record))
-            observers.after_epoch(record)
+            observers.on_epoch_end(record)
             if trial is not None:
                 trial.report(_objective_value(config, record), record["epoch"])
             if trial is not None and record["epoch"] < config.epochs:
@@ -89,7 +89,7 @@ def train_epochs(
     return False, best_sha256
 
 
-def write_so_far(
+def write_derived_files(
     config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: EventFile
 ) -> None:
     """Writes all files that follow from the configuration and the history so far.
@@ -107,14 +107,14 @@ def write_so_far(
         tensorboard.log_epoch(writer, record, len(splits.train.labels) / record["seconds"], ended)
 
 
-def write_again_if_lost(
+def rewrite_if_lost(
     config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: EventFile
 ) -> bool:
     """Whether another program removed or changed the event file, so that all its data were written again."""
     if not writer.restart_if_lost():
         return False
     log.warning("%s: its event file was removed or changed: written again", folder.path)
-    write_so_far(config, state, splits, folder, writer)
+    write_derived_files(config, state, splits, folder, writer)
     return True
 
 

@@ -30,7 +30,7 @@ def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device
     """
     if not os.path.lexists(folder.last):
         if _is_finished(folder):  # a new start would replace its results
-            lost = f"{folder.last}: is missing: restore it from a backup, {_instead(folder)}"
+            lost = f"{folder.last}: is missing: restore it from a backup, {_remedy(folder)}"
             raise UserError(removal_message(folder.last) or lost)
         return {}
     if not folder.last.exists():  # for example an unmounted volume: the run must not restart
@@ -45,7 +45,7 @@ def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device
         if (best := best_or_last(history, config.selection_metric)) is not history[-1]:
             _check_best(folder.best, best, last)
     except UserError as error:
-        raise UserError(f"{error}; {_instead(folder)}") from None
+        raise UserError(f"{error}; {_remedy(folder)}") from None
     return last
 
 
@@ -58,14 +58,14 @@ def restore(config: TrainConfig, state: TrainingState, last: dict[str, Any], fol
     try:
         state.load_state_dict(last)
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise UserError(f"{misfit} ({error}): restore it from a backup, {_instead(folder)}") from None
-    expected = _after_a_step(config, state, steps)
+        raise UserError(f"{misfit} ({error}): restore it from a backup, {_remedy(folder)}") from None
+    expected = _state_after_step(config, state, steps)
     for name, loaded in state.state_dict().items():
         if not _fits(loaded, expected[name]):
-            raise UserError(f"{misfit} (its {name} has another form): restore it from a backup, {_instead(folder)}")
+            raise UserError(f"{misfit} (its {name} has another form): restore it from a backup, {_remedy(folder)}")
 
 
-def save_best_again(config: TrainConfig, state: TrainingState, last: dict[str, Any], folder: RunFolder) -> None:
+def rewrite_best_checkpoint(config: TrainConfig, state: TrainingState, last: dict[str, Any], folder: RunFolder) -> None:
     """Writes best.pt from a restored state whose last epoch is the best, since a kill may have prevented that."""
     if state.history and (best := best_or_last(state.history, config.selection_metric)) is state.history[-1]:
         origin = {key: last[key] for key in ORIGIN if key in last}
@@ -79,7 +79,7 @@ def best_weights_sha256(config: TrainConfig, state: TrainingState, last: dict[st
     return last.get("best_weights_sha256")
 
 
-def _instead(folder: RunFolder) -> str:
+def _remedy(folder: RunFolder) -> str:
     """Part of a message: what to do without the run's last checkpoint."""
     if _is_finished(folder):
         return "or train anew in another folder"
@@ -90,7 +90,7 @@ def _is_finished(folder: RunFolder) -> bool:
     return folder.record().get("status") in FINISHED
 
 
-def _after_a_step(config: TrainConfig, state: TrainingState, steps: int) -> dict[str, Any]:
+def _state_after_step(config: TrainConfig, state: TrainingState, steps: int) -> dict[str, Any]:
     """The state dict of a fresh state of the run after one step with zero gradients.
 
     Optimizers do not check the shapes that they load: with wrong shapes a fused optimizer accesses foreign memory.

@@ -7,7 +7,7 @@ from housenumbers.config.schema import TrainConfig, setting_tied_to_epochs
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.signals import deferred_signals
 from housenumbers.tracking.run_folder import FINISHED, RunFolder, enclosing_run
-from housenumbers.tracking.run_index import newest_run
+from housenumbers.tracking.run_list import newest_run
 
 OVERRIDABLE = ("device", "threads", "data.root")
 

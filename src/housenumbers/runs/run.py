@@ -17,8 +17,8 @@ from housenumbers.config.values import option_dict
 from housenumbers.data.batches import smallest_micro_batch, steps_per_epoch
 from housenumbers.data.load import Splits, load_splits, test_part_sha256
 from housenumbers.preflight import check_targets, group_targets
-from housenumbers.runs.epochs import Trial, train_epochs, write_again_if_lost, write_so_far
-from housenumbers.runs.restore import best_weights_sha256, last_checkpoint, restore, save_best_again
+from housenumbers.runs.epochs import Trial, rewrite_if_lost, train_epochs, write_derived_files
+from housenumbers.runs.restore import best_weights_sha256, last_checkpoint, restore, rewrite_best_checkpoint
 from housenumbers.runs.results import write_results
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError, error_text
@@ -32,7 +32,6 @@ from housenumbers.tracking.run_folder import FINISHED, RunFolder
 from housenumbers.tracking.run_log import run_log
 from housenumbers.training import distributed
 from housenumbers.training.build import check_output, parameter_count
-from housenumbers.training.history import best_record
 from housenumbers.training.loop import TrainingState
 from housenumbers.training.progressive import check_batch_shapes
 from housenumbers.training.reproducibility import environment, seed_everything
@@ -58,8 +57,8 @@ def run(
     check_targets(config)
     observers = LoggersAndCallbacks(config, path)
     with (
-        _claimed(folder, resuming), run_log(folder.log_file), _recorded(folder, trial), one_line_memory_errors(),
-        note_failing_target(group_targets(config)), distributed.process_group(),
+        _locked_folder(folder, resuming), run_log(folder.log_file), _failures_recorded(folder, trial),
+        one_line_memory_errors(), note_failing_target(group_targets(config)), distributed.process_group(),
     ):  # fmt: skip
         prepare()
         log.info("%s", folder.path)
@@ -71,32 +70,32 @@ def run(
         # A trial that continues an interrupted trial has that trial's checkpoints and no record yet.
         record = folder.record()
         run_id, old_test = last.get("run_id") or record.get("run_id") or uuid.uuid4().hex, record.get("test_sha256")
-        begun = {"run_id": run_id, **conditions, "trial": trial and trial.identity}
+        start_record = {"run_id": run_id, **conditions, "trial": trial and trial.identity}
         if record.get("status") not in FINISHED:
-            folder.record_start(config, **begun)
+            folder.record_start(config, **start_record)
         if trial is None:  # reads the test part before training, to detect errors in it early
-            begun["test_sha256"] = test_part_sha256(config.data)
-            if old_test not in (None, begun["test_sha256"]):
+            start_record["test_sha256"] = test_part_sha256(config.data)
+            if old_test not in (None, start_record["test_sha256"]):
                 raise UserError(f"{path}: the test part in {config.data.root} is not the one that this run began with")
         splits = load_splits(config.data).to(device)
         if last.get("data_sha256", splits.sha256) != splits.sha256:
             raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
         # A run resumed under different conditions may not be repeatable: its record states that.
         mixed = last.get("conditions_mixed", False) or last.get("conditions", conditions) != conditions
-        begun |= {"data_sha256": distributed.broadcast_object(splits.sha256), "conditions_mixed": mixed}
+        start_record |= {"data_sha256": distributed.broadcast_object(splits.sha256), "conditions_mixed": mixed}
 
         state = _start_or_resume(config, folder, splits, device, last)
         best_sha256 = best_weights_sha256(config, state, last)
         distributed.broadcast_state(state, device)
         # Only now, because until here a finished run that cannot be made longer keeps its record.
-        folder.record_start(config, **begun, pretrained_sha256=state.pretrained_sha256)
-        save_best_again(config, state, last, folder)
+        folder.record_start(config, **start_record, pretrained_sha256=state.pretrained_sha256)
+        rewrite_best_checkpoint(config, state, last, folder)
         del last  # else a second copy of the weights and optimizer moments would stay in memory
         # From here on signals are handled between batches: an exception inside matplotlib or a study's database does
         # harm.
         with deferred_signals(), EventFile(path) as writer, observers:
-            write_so_far(config, state, splits, folder, writer)
-            observers.begin(state.history)
+            write_derived_files(config, state, splits, folder, writer)
+            observers.log_start(state.history)
             origin = {
                 "run_id": run_id,
                 "data_sha256": splits.sha256,
@@ -107,7 +106,7 @@ def run(
                 config, state, splits, folder, writer, observers, trial, origin, best_sha256
             )
             distributed.destroy_process_group()  # the worker processes end here
-            write_again_if_lost(config, state, splits, folder, writer)
+            rewrite_if_lost(config, state, splits, folder, writer)
             scores = write_results(
                 config,
                 state,
@@ -118,8 +117,8 @@ def run(
                 is_trial=trial is not None,
                 best_sha256=best_sha256,
             )
-            observers.scores(scores, epoch=len(state.history))
-        return _objective(config, state)
+            observers.log_scores(scores, epoch=len(state.history))
+        return folder.objective(config.objective)
 
 
 def _start_or_resume(
@@ -145,15 +144,8 @@ def _start_or_resume(
     return state
 
 
-def _objective(config: TrainConfig, state: TrainingState) -> Any:
-    """The objective for a sweep: a number or a list of numbers; None without the validation part that it needs."""
-    best = best_record(state.history, config.selection_metric) or {}
-    values = [state.seconds if name == "train_seconds" else best.get(name) for name in config.objectives]
-    return values[0] if isinstance(config.objective, str) else values
-
-
 @contextmanager
-def _claimed(folder: RunFolder, resuming: bool) -> Iterator[None]:
+def _locked_folder(folder: RunFolder, resuming: bool) -> Iterator[None]:
     """Locks the folder. Raises UserError where another process holds it, or a new run finds a run in it."""
     if not resuming:
         folder.check_free()  # before waiting for the lock
@@ -164,7 +156,7 @@ def _claimed(folder: RunFolder, resuming: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _recorded(folder: RunFolder, trial: Trial | None) -> Iterator[None]:
+def _failures_recorded(folder: RunFolder, trial: Trial | None) -> Iterator[None]:
     """Writes a failure or interruption to the run's record and log.
 
     A finished run that was to be made longer, and failed before that began, keeps its record.

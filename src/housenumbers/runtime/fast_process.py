@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def imports() -> Iterator[None]:
+def imports_without_gc() -> Iterator[None]:
     """A block that imports large libraries: the garbage collector does not search their objects, now or later.
 
     Imports make hundreds of thousands of objects that live as long as the process. The collector would go through all
@@ -37,11 +37,11 @@ def without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def end_after(main: Callable[[], None]) -> None:
+def run_and_exit(main: Callable[[], None]) -> None:
     """Calls a command's `main`, and ends the process with its exit code, without the interpreter's own end.
 
-    Exit handlers run and the output is complete. Modules are not taken apart and libraries not unloaded, which takes
-    0.3 s for torch and helps nobody. An exception other than SystemExit passes through.
+    Exit handlers run and the output is complete. The interpreter does not clear modules or unload libraries: that takes
+    0.3 s for torch. An exception other than SystemExit passes through.
     """
     code: object = None
     try:

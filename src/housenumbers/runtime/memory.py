@@ -38,11 +38,13 @@ def is_out_of_memory(error: Exception) -> bool:
     return cpu_error is not None or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
-_TRAINING = "lower data.batch_size or model.input_size, raise micro_batches, or take a smaller model or data.reduce"
+_TRAINING_ADVICE = (
+    "lower data.batch_size or model.input_size, raise micro_batches, or take a smaller model or data.reduce"
+)
 
 
 @contextmanager
-def one_line_memory_errors(advice: str = _TRAINING) -> Iterator[None]:
+def one_line_memory_errors(advice: str = _TRAINING_ADVICE) -> Iterator[None]:
     """Raises UserError where the block needs more memory than the machine, or its GPU, has."""
     try:
         yield

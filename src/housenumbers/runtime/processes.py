@@ -52,8 +52,8 @@ def is_first_to_fail() -> bool:
     return True
 
 
-def terminate_with(starters: Sequence[int]) -> None:
-    """Ends this process by SIGTERM when one of the processes `starters`, which began before it, has ended.
+def terminate_with(parents: Sequence[int]) -> None:
+    """Ends this process by SIGTERM when one of the processes `parents`, which began before it, has ended.
 
     Ends it at once if one has ended already. A new process with the same number is recognized by its later start. The
     system's signal (PR_SET_PDEATHSIG) would come too early: when the parent's thread that started this process ends.
@@ -61,12 +61,12 @@ def terminate_with(starters: Sequence[int]) -> None:
 
     def watch() -> None:
         asleep = threading.Event()
-        while all(map(_began_before, starters)):
+        while all(map(_started_before, parents)):
             asleep.wait(_POLL_INTERVAL)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    if all(map(_began_before, starters)):
-        threading.Thread(target=watch, name="watch starters", daemon=True).start()
+    if all(map(_started_before, parents)):
+        threading.Thread(target=watch, name="watch parents", daemon=True).start()
     else:
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -79,7 +79,7 @@ def terminate_with_torchrun() -> None:
     terminate_with([-1 if _is_subreaper(parent) else parent])
 
 
-def _began_before(process: int) -> bool:
+def _started_before(process: int) -> bool:
     """Whether a process with this number is running and began before this one."""
     import psutil
 

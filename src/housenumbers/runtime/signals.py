@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 _received: int | None = None  # the received signal
-_protected = 0  # how many `deferred_signals` blocks are open
-_postponed = False  # whether it came inside one of them
+_deferred_blocks = 0  # how many `deferred_signals` blocks are open
+_pending = False  # whether it came inside one of them
 
 
 def install_handlers() -> None:
@@ -39,14 +39,14 @@ def deferred_signals() -> Iterator[None]:
 
     For code that an exception at any line would break: a database's transaction stays open, a queue loses count.
     """
-    global _protected, _postponed
-    _protected += 1
+    global _deferred_blocks, _pending
+    _deferred_blocks += 1
     try:
         yield
     finally:
-        _protected -= 1
-        if _postponed and not _protected:
-            _postponed = False
+        _deferred_blocks -= 1
+        if _pending and not _deferred_blocks:
+            _pending = False
             exit_if_received()
 
 
@@ -62,13 +62,13 @@ def one_line_exit() -> Iterator[None]:
 
 
 @contextmanager
-def raised_as_interrupt() -> Iterator[None]:
+def sigint_as_keyboard_interrupt() -> Iterator[None]:
     """Within the block SIGINT waits for the end of blocks that must not be interrupted, then raises KeyboardInterrupt.
 
     For code that another program calls: its own handlers are in place again afterwards. In other threads than the main
     one, which receive no signals, does nothing.
     """
-    global _received, _postponed
+    global _received, _pending
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -82,18 +82,18 @@ def raised_as_interrupt() -> Iterator[None]:
             raise
         raise KeyboardInterrupt from None
     finally:
-        _received, _postponed = None, False
+        _received, _pending = None, False
         signal.signal(signal.SIGINT, handler)
         sys.unraisablehook = hook
 
 
 def _handle(number: int, _: Any) -> None:
-    global _received, _postponed
+    global _received, _pending
     if _received is not None:  # not SIG_IGN: Python reports an error for a signal that was already pending
         return
     _received = number
-    if _protected:
-        _postponed = True
+    if _deferred_blocks:
+        _pending = True
     else:
         exit_if_received()
 

@@ -1,6 +1,27 @@
 """Text helpers for messages."""
 
+import difflib
+from collections.abc import Iterable
+
 
 def plural(count: int, noun: str, several: str | None = None) -> str:
     """ "1 seed", "2 seeds" or "1,000 seeds"; `several` is the plural of a noun that does not take an s."""
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """ "42 s", "3.5 min" or "2.1 h"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def closest(word: str, known: Iterable[str], cutoff: float) -> str | None:
+    """The known word that is most similar to a misspelt one. None where no similarity, on 0..1, reaches `cutoff`."""
+    return next(iter(difflib.get_close_matches(word, list(known), 1, cutoff)), None)
+
+
+def closest_ignoring_case(word: str, known: Iterable[str], cutoff: float) -> str | None:
+    """`closest`, where upper and lower case are equal."""
+    by_lower = {other.lower(): other for other in known}
+    return by_lower.get(closest(word.lower(), by_lower, cutoff) or "")

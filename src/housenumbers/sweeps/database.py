@@ -45,18 +45,18 @@ def storage_name(key: str, url: object) -> str:
 
 
 def open_storage(
-    url: str, heartbeat_seconds: int, name: str = "hydra.sweeper.storage", may_be_new: bool = True
+    url: str, heartbeat_seconds: int, name: str = "hydra.sweeper.storage", may_be_empty: bool = True
 ) -> RDBStorage:
     """Opens the database at `url`, and creates Optuna's tables only in an empty one.
 
     Raises UserError, which names it `name`, where `url` is not a URL, the driver is missing, the server does not
-    answer, the tables are another program's or another Optuna version's, or it is empty and not `may_be_new`.
+    answer, the tables are another program's or another Optuna version's, or it is empty and not `may_be_empty`.
     """
     engine_options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     for attempt in range(1, _TRIES + 1):
         try:
             state = _state(url, name)
-            if state is _State.EMPTY and not may_be_new:
+            if state is _State.EMPTY and not may_be_empty:
                 raise UserError(f"{name}: no studies are there: name the database that a search was given")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats

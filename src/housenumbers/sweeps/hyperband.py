@@ -19,18 +19,18 @@ class SeededHyperbandPruner(HyperbandPruner):
     def __init__(self, seed: int | None, **options: Any) -> None:
         super().__init__(**options)
         self._seed = seed
-        self._places: list[int] = []  # by trial number; entries never change
+        self._positions: list[int] = []  # by trial number; entries never change
 
     def _get_bracket_id(self, study: optuna.Study, trial: FrozenTrial) -> int:
         seeded: Any = SimpleNamespace(study_name=f"seed {self._seed}")
-        placed: Any = SimpleNamespace(number=self._place(study, trial.number))
+        placed: Any = SimpleNamespace(number=self._position(study, trial.number))
         return super()._get_bracket_id(seeded, placed)
 
-    def _place(self, study: optuna.Study, number: int) -> int:
+    def _position(self, study: optuna.Study, number: int) -> int:
         """The trial's number in the same study without interruptions."""
-        if number >= len(self._places):
-            for trial in study._storage.get_all_trials(study._study_id, deepcopy=False)[len(self._places) :]:
+        if number >= len(self._positions):
+            for trial in study._storage.get_all_trials(study._study_id, deepcopy=False)[len(self._positions) :]:
                 continued = trial.user_attrs.get("continues")
-                next_place = max(self._places, default=-1) + 1
-                self._places.append(next_place if continued is None else self._places[continued])
-        return self._places[number]
+                next_position = max(self._positions, default=-1) + 1
+                self._positions.append(next_position if continued is None else self._positions[continued])
+        return self._positions[number]

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
@@ -28,7 +27,7 @@ from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.spread import seed_summary
 
 AUTOMATIC = "auto"  # the value of hydra.sweep.subdir that selects automatic folder names
-_LONGEST = 100  # characters of a folder's name
+_MAX_NAME_LENGTH = 100  # characters of a folder's name
 _Job = Sequence[str]  # the overrides of a run
 
 
@@ -60,7 +59,7 @@ def run_multirun(
         check_for_launcher(checked, type(launcher).__name__)
     home = Path(config.hydra.sweep.dir)
     default_names = _names(jobs, composed, configs)
-    names = _places(home, default_names, configs)
+    names = _subdirs(home, default_names, configs)
     write_text(home / "multirun.yaml", OmegaConf.to_yaml(config))
     returned: list[Sequence[JobReturn]] = []
     first = 0
@@ -100,34 +99,34 @@ def folder_name(number: int, overrides: Sequence[str]) -> str:
     bare = (re.sub(r"[\[\]{}'\" ]", "", override.lstrip("+")) for override in overrides)
     clean = (re.sub(r"[^A-Za-z0-9_.=+-]+", "-", override) for override in bare)
     name = "_".join([str(number), *clean])
-    if len(name) <= _LONGEST:
+    if len(name) <= _MAX_NAME_LENGTH:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: _LONGEST - 9]}_{digest}"
+    return f"{name[: _MAX_NAME_LENGTH - 9]}_{digest}"
 
 
-def _places(home: Path, names: Sequence[str], configs: Sequence[TrainConfig]) -> list[str]:
+def _subdirs(home: Path, names: Sequence[str], configs: Sequence[TrainConfig]) -> list[str]:
     """The folder of each job below `home`: the folder that already holds its run, or the one of its default name."""
     runs = _runs({(home / name).parent for name in names})
     unassigned = {
         os.path.relpath(folder, home): without_machine_keys(config_to_dict(RunFolder(folder).config()))
         for folder in runs
     }
-    places = []
+    subdirs = []
     for name, config in zip(names, configs, strict=True):
         settings = without_machine_keys(config_to_dict(config))
         matching = sorted(
-            (place for place, saved in unassigned.items() if saved == settings), key=lambda place: place != name
+            (subdir for subdir, saved in unassigned.items() if saved == settings), key=lambda subdir: subdir != name
         )
-        places.append(matching[0] if matching else name)
+        subdirs.append(matching[0] if matching else name)
         if matching:
             del unassigned[matching[0]]
-    for place in unassigned:
-        raise UserError(f"hydra.sweep.dir={home}: holds a run of another multirun, {place}: choose another folder")
-    for place in places:
-        if places.count(place) > 1:
-            raise UserError(f"hydra.sweep.subdir: two runs would be in {place}: leave it out, or name what varies")
-    return places
+    for subdir in unassigned:
+        raise UserError(f"hydra.sweep.dir={home}: holds a run of another multirun, {subdir}: choose another folder")
+    for subdir in subdirs:
+        if subdirs.count(subdir) > 1:
+            raise UserError(f"hydra.sweep.subdir: two runs would be in {subdir}: leave it out, or name what varies")
+    return subdirs
 
 
 def _runs(parents: Iterable[Path]) -> list[Path]:
@@ -145,12 +144,3 @@ def _raise_failures(returned: Sequence[JobReturn], names: Sequence[str]) -> None
     if failed:
         runs = "run" if len(returned) == 1 else "runs"
         raise UserError(f"{len(failed)} of {len(returned)} {runs} failed, {', '.join(failed)}: see their train.log")
-
-
-def run_objective(folder: RunFolder, objective: Any) -> Any:
-    """The objective value of the finished run in `folder`: a number or a list of numbers; None where it has none."""
-    record = folder.record()
-    best = record.get("best") or {}
-    names = [objective] if isinstance(objective, str) else objective
-    values = [record.get(name) if name == "train_seconds" else best.get(name) for name in names]
-    return values[0] if isinstance(objective, str) else values

@@ -12,7 +12,7 @@ from housenumbers.config.values import flatten
 
 _PARAMS = "hydra.sweeper.params"
 _SPACE = f"search@{_PARAMS}"
-_OF_THE_SWEEPER = ("hydra.", "+hydra.", "++hydra.", "~hydra.", "hydra/", _SPACE)
+_SWEEPER_PREFIXES = ("hydra.", "+hydra.", "++hydra.", "~hydra.", "hydra/", _SPACE)
 
 
 @dataclass
@@ -37,7 +37,7 @@ def search_params(loader: Any, config: DictConfig) -> Params:
         params = _composed_params(loader, config, [*typed, f"{_SPACE}=none"])
     elif preset_has_space:  # the file selected on the command line, composed without the preset
         params = _composed_params(
-            loader, config, [override for override in typed if override.startswith(_OF_THE_SWEEPER)]
+            loader, config, [override for override in typed if override.startswith(_SWEEPER_PREFIXES)]
         )
     else:
         params = config.hydra.sweeper.params or {}

@@ -196,7 +196,7 @@ def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]
             f"study={wanted}: no {database}: name a study below multirun/ or its folder, or give storage=URL"
         )
     display_name = storage_name("storage", url)
-    storage = open_storage(url or sqlite_url(database.absolute()), 30, display_name, may_be_new=False)
+    storage = open_storage(url or sqlite_url(database.absolute()), 30, display_name, may_be_empty=False)
     with one_line_database_errors(display_name), one_line_study_errors(f"study={wanted}"):
         names = optuna.get_all_study_names(storage)
         name = wanted if wanted in names else folder.name

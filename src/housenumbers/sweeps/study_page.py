@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from housenumbers.config.schema import OBJECTIVES
 from housenumbers.runtime.files import write_text
 from housenumbers.runtime.installation import command
+from housenumbers.runtime.text import duration
 from housenumbers.sweeps.study import (
     best_first,
     best_trials,
@@ -25,7 +26,6 @@ from housenumbers.sweeps.study import (
 )
 from housenumbers.sweeps.study_figures import COLORS, figures, html
 from housenumbers.tracking.removed_checkpoints import sizes
-from housenumbers.tracking.run_index import duration
 from housenumbers.tracking.spread import UNDECIDED, best_mean
 
 _TEMPLATE = Path(__file__).with_name("report_template.html")

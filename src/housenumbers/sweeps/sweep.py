@@ -55,7 +55,7 @@ from housenumbers.sweeps.sweep_result import copied_line, print_result
 from housenumbers.sweeps.unused_parameters import check_ranges, drop_unknown_keys, unused_step_lr_parameters
 from housenumbers.sweeps.worker import Worker, trial_lock
 
-_OF_THE_SWEEP = ("hydra", "~hydra", "search@")  # prefixes of overrides that a single run does not accept
+_SWEEP_PREFIXES = ("hydra", "~hydra", "search@")  # prefixes of overrides that a single run does not accept
 _SUBMITIT_LAUNCHERS = ("LocalLauncher", "SlurmLauncher")  # their jobs outlive the command
 
 
@@ -75,7 +75,7 @@ class Sweep:
 
     def _run(self, arguments: list[str]) -> None:
         if worker_pool.is_worker():
-            worker_pool.terminate_with_starters()
+            worker_pool.terminate_with_parents()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # Hides Optuna's multi-line warning about a retry; if the retry fails too, this project prints one line.
         rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
@@ -168,7 +168,7 @@ class Sweep:
                 "choose another hydra.sweeper.study_name"
             )
         study, is_new = open_study(name, storage, config.objectives, fixed, space)
-        study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_OF_THE_SWEEP)])
+        study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_SWEEP_PREFIXES)])
         study.set_user_attr("objectives", config.objectives)
         sources = self._config.hydra.runtime.config_sources
         config_dirs = [source.path for source in sources if source.provider == "command-line"]

@@ -43,9 +43,9 @@ from housenumbers.sweeps.trial import Trial, set_current_trial
 from housenumbers.tracking.removed_checkpoints import NOTE
 from housenumbers.tracking.run_folder import RunFolder
 
-_JUDGED_FROM = 4  # trials from which the failure rate is checked
+_MIN_JUDGED_TRIALS = 4  # trials from which the failure rate is checked
 _POLL_INTERVAL = 0.5  # seconds between checks while other workers run the last trials
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass
@@ -253,11 +253,11 @@ def _places_taken(trials: Sequence[FrozenTrial]) -> int:
 def too_many_failed(trials: Sequence[FrozenTrial], max_failure_rate: float) -> bool:
     """Whether more than `max_failure_rate` of the counted `trials` failed."""
     failed = sum(trial.state is TrialState.FAIL for trial in trials)
-    return len(trials) >= _JUDGED_FROM and failed > max_failure_rate * len(trials)
+    return len(trials) >= _MIN_JUDGED_TRIALS and failed > max_failure_rate * len(trials)
 
 
 def _would_fail_every_trial(returned: JobReturn) -> bool:
     """Whether a trial ended because of a full disk or an unreachable database, which would stop any other trial too."""
     error = returned._return_value
-    disk_full = isinstance(error, OSError) and error.errno in _NO_ROOM
+    disk_full = isinstance(error, OSError) and error.errno in _DISK_FULL
     return returned.status is JobStatus.FAILED and (disk_full or isinstance(error, DATABASE_ERRORS))

@@ -31,7 +31,7 @@ def is_worker() -> bool:
     return _WORKER in os.environ
 
 
-def terminate_with_starters() -> None:
+def terminate_with_parents() -> None:
     """Shuts this worker down once a process that started it is gone, including one that died before this call."""
     processes.terminate_with([int(number) for number in os.environ[_WORKER].split(",")])
 
@@ -45,7 +45,7 @@ def worker_command(threads: int | None) -> list[str]:
 def run_local_workers(command: Sequence[str], environments: Sequence[Mapping[str, str]]) -> None:
     """Runs a process for each of the `environments` in parallel and waits for them. Terminates them if interrupted.
 
-    Each of the `environments` holds variables that the process gets besides those of this process.
+    Each of the `environments` holds variables that the process gets in addition to the variables of this process.
     """
     started = [_start(command, Path.cwd(), variables) for variables in environments]
     try:
@@ -66,9 +66,9 @@ def launcher_job(
     Job number N gets the variables in `environments[N]`.
     A worker ends with its job and, on this machine unless `outlives_command`, with this process.
     """
-    starters = [] if outlives_command else [os.getpid()]
+    parents = [] if outlives_command else [os.getpid()]
     return functools.partial(
-        _job, command=command, environments=environments, folder=Path.cwd(), host=HOST, starters=starters
+        _job, command=command, environments=environments, folder=Path.cwd(), host=HOST, parents=parents
     )
 
 
@@ -89,23 +89,23 @@ def _job(
     environments: Sequence[Mapping[str, str]],
     folder: Path,
     host: str,
-    starters: Sequence[int],
+    parents: Sequence[int],
 ) -> int:
-    local_starters = starters if host == HOST else ()
-    if local_starters:
-        processes.terminate_with(local_starters)  # the launcher keeps idle processes for minutes
-    return _start(command, folder, environments[HydraConfig.get().job.num], local_starters).wait()
+    local_parents = parents if host == HOST else ()
+    if local_parents:
+        processes.terminate_with(local_parents)  # the launcher keeps idle processes for minutes
+    return _start(command, folder, environments[HydraConfig.get().job.num], local_parents).wait()
 
 
 def _start(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str], starters: Sequence[int] = ()
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], parents: Sequence[int] = ()
 ) -> subprocess.Popen[bytes]:
     # No standard output, since `study_progress` prints the progress of all workers; errors stay visible.
-    # Sets the permitted targets explicitly, so that hydra.job.env_set of a configuration cannot change them.
+    # Sets the allowed targets explicitly, so that hydra.job.env_set of a configuration cannot change them.
     variables = {
-        _WORKER: ",".join(map(str, [os.getpid(), *starters])),
+        _WORKER: ",".join(map(str, [os.getpid(), *parents])),
         "TQDM_DISABLE": "1",
-        targets.VARIABLE: targets.PERMITTED,
+        targets.ALLOW_VARIABLE: targets.ALLOW_VALUE,
         **environment,
     }
     return subprocess.Popen(command, cwd=folder, env=os.environ | variables, stdout=subprocess.DEVNULL)

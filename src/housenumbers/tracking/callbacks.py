@@ -43,13 +43,13 @@ class LoggersAndCallbacks:
         status = "success" if kind is None else "failed"
         self._call_loggers("finalize", lambda logger: logger.finalize(status))
 
-    def begin(self, history: Sequence[Mapping[str, Any]]) -> None:
+    def log_start(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Passes the configuration and, after a resume, the epochs so far to the loggers."""
         self._call_loggers("log_hyperparams", lambda logger: logger.log_hyperparams(self._params))
         for record in history:
             self._log(record, int(record["epoch"]))
 
-    def after_epoch(self, record: Mapping[str, Any]) -> None:
+    def on_epoch_end(self, record: Mapping[str, Any]) -> None:
         """Passes the epoch's record to the loggers and a copy to each callback.
 
         Raises UserError where a callback fails.
@@ -61,7 +61,7 @@ class LoggersAndCallbacks:
             except Exception as error:
                 raise UserError(failure_message(key, error, "called with the epoch's record")) from None
 
-    def scores(self, scores: Mapping[str, Any], epoch: int) -> None:
+    def log_scores(self, scores: Mapping[str, Any], epoch: int) -> None:
         """Passes the final scores to the loggers, at the last epoch."""
         self._log(scores, epoch)
 

@@ -9,9 +9,9 @@ from housenumbers.runtime.errors import UserError
 
 EPOCH_KEYS = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
 _ABSENT = ("val_loss", "val_accuracy")  # null without validation
-_DEEPEST = 50
+_MAX_DEPTH = 50
 TEMPERATURES = (1e-3, 1e3)  # fitted ones lie from 0.05 to 20
-_OF_SCORES = {
+_SCORE_KEYS = {
     "best": ("epoch", "val_accuracy", "val_loss"),
     "test": ("n", "accuracy"),
     "calibration": ("temperature", "n"),
@@ -46,7 +46,7 @@ def is_number(value: Any) -> bool:
 def is_deep(value: Any) -> bool:
     """Whether lists and dictionaries are nested too deeply: the json module may read such values but not write them."""
     level = [value]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         if not level:
             return False
         nested = [item for item in level if isinstance(item, dict | list)]
@@ -97,7 +97,7 @@ def check_record(record: Any, source: str) -> dict[str, Any]:
 def _check_scores(record: Mapping[str, Any], source: str) -> None:
     """Raises UserError, which names `source`, where scores or seconds in a run's record are not numbers."""
     numbers = {"train_seconds": record["train_seconds"]} if record.get("train_seconds") is not None else {}
-    for name, keys in _OF_SCORES.items():
+    for name, keys in _SCORE_KEYS.items():
         scores = record.get(name)
         if scores is not None:
             numbers |= {f"{name}.{key}": scores.get(key) if isinstance(scores, Mapping) else None for key in keys}

@@ -68,6 +68,12 @@ class RunFolder:
         """Sets keys of `run.json` atomically. Only the process that holds the lock may call this."""
         write_json(self.record_file, self.record() | values)
 
+    def objective(self, objective: str | Sequence[str]) -> Any:
+        """The value of a finished run's `objective`: a number or a list of numbers; None without a validation part."""
+        record = self.record()
+        values = {"train_seconds": record.get("train_seconds")} | (record.get("best") or {})
+        return values.get(objective) if isinstance(objective, str) else [values.get(name) for name in objective]
+
     def config(self, overrides: Sequence[str] = ()) -> TrainConfig:
         """The configuration that the run was started with. Raises UserError where there is none."""
         saved = self.record().get("config")

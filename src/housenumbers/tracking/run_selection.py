@@ -1,6 +1,5 @@
 """Resolves `run=` in the same way for all commands, and explains the selection in one line."""
 
-import difflib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any, NamedTuple
 from housenumbers.pretrained import MODELS
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.installation import command
-from housenumbers.runtime.text import plural
+from housenumbers.runtime.text import closest_ignoring_case, plural
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import RUN_ROOTS, all_runs, find_value
+from housenumbers.tracking.run_list import RUN_ROOTS, all_runs, find_value
 
 Run = Mapping[str, Any]
 
@@ -20,17 +19,17 @@ class SelectedRun(NamedTuple):
     """A run's folder or a checkpoint, and the reason for its selection, which is empty where the user named it."""
 
     path: Path
-    why: str = ""
+    reason: str = ""
 
     def print_reason(self) -> None:
         """Prints the selection on standard error. Called after success, so that an error stays a single line."""
-        if self.why:
-            print(self.why, file=sys.stderr)
+        if self.reason:
+            print(self.reason, file=sys.stderr)
 
 
-def find_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
+def find_run(wanted: str, roots: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
     """The run for `wanted`: a folder, a file, `last`, `best`, one of `pretrained.MODELS`, or the `name` of runs below
-    `homes`.
+    `roots`.
 
     Considers only runs with a checkpoint. `last`, and a name that several runs share, selects the newest run: completed
     runs come before others, and single runs before trials of a sweep. `best` selects the highest validation accuracy
@@ -43,7 +42,7 @@ def find_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
     path = Path(wanted)
     if wanted not in ("last", "best") and (path.is_file() or is_run(path)):
         return SelectedRun(path)
-    runs = all_runs(homes)
+    runs = all_runs(roots)
     names = {str(run["name"]) for run in runs if run.get("name")}
     if wanted not in ("last", "best"):
         runs = [run for run in runs if run.get("name") == wanted]
@@ -51,9 +50,9 @@ def find_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
             return SelectedRun(path)  # the caller reports what the path lacks
     saved = [run for run in runs if RunFolder(Path(run["folder"])).best.exists()]
     if wanted == "best":
-        return _best(saved, homes)
+        return _best(saved, roots)
     if not saved:
-        raise UserError(f"run={wanted}: {_nothing(wanted, runs, homes, names)}")
+        raise UserError(f"run={wanted}: {_not_found_message(wanted, runs, roots, names)}")
     return _newest(wanted, saved)
 
 
@@ -79,13 +78,13 @@ def _newest(wanted: str, runs: Sequence[Run]) -> SelectedRun:
     if newest is not None:
         kind = "a sweep's trial" if newest.get("trial") else f"{newest['status']}"
         reason += f"; newer, but {kind}: {newest['folder']}"
-    return _choice(wanted, selected, reason)
+    return _with_reason(wanted, selected, reason)
 
 
-def _best(runs: Sequence[Run], homes: Sequence[Path]) -> SelectedRun:
+def _best(runs: Sequence[Run], roots: Sequence[Path]) -> SelectedRun:
     scored = [run for run in runs if run["status"] == "completed" and run.get("best")]  # the best is first
     if not scored:
-        raise UserError(f"run=best: {_nothing('best', runs, homes)}")
+        raise UserError(f"run=best: {_not_found_message('best', runs, roots)}")
     data = find_value(max(scored, key=_started), "data.name")
     same_data = [run for run in scored if find_value(run, "data.name") == data]
     best, other_count = same_data[0], len(scored) - len(same_data)
@@ -93,17 +92,17 @@ def _best(runs: Sequence[Run], homes: Sequence[Path]) -> SelectedRun:
     reason += f", the data of the newest run; {other_count} on other data not considered" if other_count else ""
     if any(run.get("name") == "best" for run in runs):
         reason += "; one that is named best is asked for by its folder"
-    return _choice("best", best, reason)
+    return _with_reason("best", best, reason)
 
 
-def _choice(wanted: str, run: Run, reason: str) -> SelectedRun:
+def _with_reason(wanted: str, run: Run, reason: str) -> SelectedRun:
     model, data = (find_value(run, key) or "?" for key in ("model.name", "data.name"))
     return SelectedRun(Path(run["folder"]), f"run={wanted}: {run['folder']} ({model} on {data}): {reason}")
 
 
-def _nothing(wanted: str, runs: Sequence[Run], homes: Sequence[Path], names: Iterable[str] = ()) -> str:
+def _not_found_message(wanted: str, runs: Sequence[Run], roots: Sequence[Path], names: Iterable[str] = ()) -> str:
     """The error text where no run matches, with a remedy."""
-    places = " or ".join(map(str, homes))
+    places = " or ".join(map(str, roots))
     if wanted == "best" and runs:
         return f"no completed run with a validation part below {places}: use last, or name a folder"
     if wanted in ("last", "best"):
@@ -112,9 +111,8 @@ def _nothing(wanted: str, runs: Sequence[Run], homes: Sequence[Path], names: Ite
     if runs:
         return f"no run of that name has a checkpoint yet: {runs[0]['folder']} is {runs[0]['status']}"
     fixed = ("last", "best", *MODELS)
-    by_lower = {name.lower(): name for name in (*names, *fixed)}
-    near = difflib.get_close_matches(wanted.lower(), by_lower, 1, 0.7)
-    hint = f"did you mean {by_lower[near[0]]}? " if near else ""
+    near = closest_ignoring_case(wanted, (*names, *fixed), 0.7)
+    hint = f"did you mean {near}? " if near else ""
     return (
         f"no such folder, file or name of a run: {hint}use {', '.join(fixed)}, a run's folder or name, or a checkpoint"
     )

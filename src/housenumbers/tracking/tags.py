@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 FILE = "tags.json"
 KEYS = ("tags", "note")
-_MOST_TAGS, _LONGEST_NOTE = 20, 500
+_MAX_TAGS, _MAX_NOTE_LENGTH = 20, 500
 
 
 def parse_tags(words: Sequence[str]) -> dict[str, Any]:
@@ -53,9 +53,9 @@ def _check(values: dict[str, Any]) -> None:
         isinstance(tag, str) and re.fullmatch(r"[\w.-]{1,40}", tag) for tag in tags
     )
     require(are_tags, "tags", tags, "a list, each tag 1 to 40 letters, digits, '_', '.' or '-'")
-    require(len(tags) <= _MOST_TAGS, "tags", tags, f"{_MOST_TAGS} tags at most")
-    is_note = isinstance(note, str) and len(note) <= _LONGEST_NOTE and note.isprintable()
-    require(is_note, "note", note, f"one line of {_LONGEST_NOTE} characters at most, without control characters")
+    require(len(tags) <= _MAX_TAGS, "tags", tags, f"{_MAX_TAGS} tags at most")
+    is_note = isinstance(note, str) and len(note) <= _MAX_NOTE_LENGTH and note.isprintable()
+    require(is_note, "note", note, f"one line of {_MAX_NOTE_LENGTH} characters at most, without control characters")
 
 
 def set_tags(run: Path, values: dict[str, Any]) -> dict[str, Any]:

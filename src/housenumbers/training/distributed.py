@@ -31,20 +31,20 @@ from housenumbers.training.reproducibility import set_threads
 _TIMEOUT = timedelta(days=1)
 
 
-_has_joined = False
+_was_initialized = False
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
     """Connects the run's processes in the block, or until `destroy_process_group`. Raises UserError if one is lost."""
-    global _has_joined
+    global _was_initialized
     if processes.world_size() == 1:
         yield
         return
     cuda = torch.cuda.is_available() and dist.is_nccl_available()
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_TIMEOUT)
-        _has_joined = True
+        _was_initialized = True
         yield
         destroy_process_group()
     except RuntimeError as error:
@@ -63,7 +63,7 @@ def destroy_process_group() -> None:
 
 def release_other_ranks() -> None:
     """Lets the other processes end where the first one has no run for them, as with `--help`."""
-    if processes.world_size() > 1 and not _has_joined:
+    if processes.world_size() > 1 and not _was_initialized:
         with process_group():
             broadcast_object(None)
 
@@ -165,10 +165,10 @@ def validate(
         accuracy, loss = accuracy_and_loss(logits, labels)
         sums += torch.tensor([round(accuracy * len(rows)), loss * len(rows)], dtype=torch.float64)
     correct, loss = all_reduce_sum(sums).tolist()
-    return correct / len(data.labels), loss / len(data.labels), _of_all_rows(metrics, logits, labels)
+    return correct / len(data.labels), loss / len(data.labels), _metrics_of_all_ranks(metrics, logits, labels)
 
 
-def _of_all_rows(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> dict[str, float | None]:
+def _metrics_of_all_ranks(metrics: Mapping[str, Any], logits: Tensor, labels: Tensor) -> dict[str, float | None]:
     """The metrics over the rows of all processes, in the first one. Empty in the others."""
     if not metrics:
         return {}

@@ -170,10 +170,10 @@ def _from_file(source: str) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         check_owner(content, file)
         options = content["config"].get("model")
         return weights_in(content), options if isinstance(options, dict) else {}
-    return _of_the_network(content), {}
+    return _as_network_weights(content), {}
 
 
-def _of_the_network(state: Mapping[str, Any]) -> dict[str, Tensor]:
+def _as_network_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """A plain state dict under its names in our model, which adds the normalization.
 
     DenseNet's published files have dots in some names, `denselayer1.norm.1`, which torchvision no longer uses.
@@ -200,7 +200,7 @@ def _published(model: nn.Module) -> tuple[Mapping[str, Tensor], Mapping[str, Any
     with file.open("rb") as opened:
         if not hashlib.file_digest(opened, "sha256").hexdigest().startswith(_hash_in(file)):
             raise UserError(f"{file}: damaged: delete it, or put {location} there")
-    return _of_the_network(load_plain_data(file)), {}
+    return _as_network_weights(load_plain_data(file)), {}
 
 
 def _hash_in(file: Path) -> str:

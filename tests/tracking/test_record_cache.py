@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from support import command_line, environment
 
-from housenumbers.tracking import record_index
+from housenumbers.tracking import record_cache
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.tracking.run_index import all_runs
+from housenumbers.tracking.run_list import all_runs
 
-COUNT = record_index._WORTHWHILE + 5
+COUNT = record_cache._WORTHWHILE + 5
 
 
 def write(folder: Path, **values: Any) -> None:
@@ -33,15 +33,15 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def indexed(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(record_index, "_SETTLED", 0.0)  # instead of a wait
+    monkeypatch.setattr(record_cache, "_SETTLED", 0.0)  # instead of a wait
     all_runs([home])
-    assert (home / record_index.FILE).exists()
+    assert (home / record_cache.FILE).exists()
     return home
 
 
 def without_index(home: Path) -> list[dict[str, Any]]:
     bare = home.parent / "bare"
-    shutil.copytree(home, bare, symlinks=True, ignore=shutil.ignore_patterns(record_index.FILE))
+    shutil.copytree(home, bare, symlinks=True, ignore=shutil.ignore_patterns(record_cache.FILE))
     return [run | {"folder": run["folder"].replace(str(bare), str(home))} for run in all_runs([bare])]
 
 
@@ -107,7 +107,7 @@ def test_what_changed_since_is_seen(indexed: Path, change: Callable[[Path], obje
     ],
 )
 def test_a_damaged_index_is_replaced(indexed: Path, damaged: Callable[[bytes], bytes]) -> None:
-    index = indexed / record_index.FILE
+    index = indexed / record_cache.FILE
     expected, good = all_runs([indexed]), index.read_bytes()
     index.write_bytes(damaged(good))
     assert all_runs([indexed]) == expected
@@ -118,8 +118,8 @@ def test_a_damaged_index_is_replaced(indexed: Path, damaged: Callable[[bytes], b
 def test_a_folder_where_no_index_can_be_written_or_read_is_listed(
     home: Path, monkeypatch: pytest.MonkeyPatch, place: Callable[[Path], None]
 ) -> None:
-    monkeypatch.setattr(record_index, "_SETTLED", 0.0)
-    place(home / record_index.FILE)
+    monkeypatch.setattr(record_cache, "_SETTLED", 0.0)
+    place(home / record_cache.FILE)
     assert len(all_runs([home])) == COUNT
     assert not list(home.glob(".*.tmp"))
 
@@ -128,30 +128,30 @@ def test_a_read_only_folder_is_listed(home: Path, monkeypatch: pytest.MonkeyPatc
     def refuse(path: Path, _: object) -> None:
         raise PermissionError(path)
 
-    monkeypatch.setattr(record_index, "_SETTLED", 0.0)
-    monkeypatch.setattr(record_index, "write_atomically", refuse)
+    monkeypatch.setattr(record_cache, "_SETTLED", 0.0)
+    monkeypatch.setattr(record_cache, "write_atomically", refuse)
     assert len(all_runs([home])) == COUNT
 
 
 def test_a_record_that_has_just_been_written_is_not_kept(home: Path) -> None:
     """It may change once more within one step of its time stamp."""
     assert len(all_runs([home])) == COUNT
-    assert not (home / record_index.FILE).exists()
+    assert not (home / record_cache.FILE).exists()
 
 
 def test_few_runs_have_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record_index, "_SETTLED", 0.0)
+    monkeypatch.setattr(record_cache, "_SETTLED", 0.0)
     write(tmp_path / "run")
     assert len(all_runs([tmp_path])) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_an_index_is_for_its_owner_alone(indexed: Path) -> None:
-    assert (indexed / record_index.FILE).stat().st_mode & 0o777 == 0o600
+    assert (indexed / record_cache.FILE).stat().st_mode & 0o777 == 0o600
 
 
 def test_several_calls_at_once_while_runs_change(home: Path) -> None:
-    time.sleep(record_index._SETTLED)
+    time.sleep(record_cache._SETTLED)
     command = command_line("runs", "format=json")
     calls = [
         subprocess.Popen(command, cwd=home.parent, env=environment(), stdout=subprocess.PIPE, text=True)

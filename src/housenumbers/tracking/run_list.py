@@ -3,7 +3,6 @@
 Runs write no common file, so parallel runs cannot lose or corrupt entries.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,39 +14,40 @@ from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError, os_error_message
 from housenumbers.runtime.fast_process import without_garbage_collection
 from housenumbers.runtime.installation import CONF
-from housenumbers.tracking.record_index import RecordIndex, Stamp, folders_with_record
+from housenumbers.runtime.text import closest_ignoring_case
+from housenumbers.tracking.record_cache import RecordCache, Stamp, folders_with_record
 from housenumbers.tracking.record_validation import RECORD_KEYS
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
 from housenumbers.tracking.tags import FILE, KEYS, tags_of
 
 RUN_ROOTS = (Path("outputs"), Path("multirun"))
 STATUSES = (*FINISHED, "running", "interrupted", "failed", "damaged", "unreadable")
-_WIDEST = 40  # characters in a cell of the table
+_MAX_CELL_WIDTH = 40  # characters in a cell of the table
 
 
 @without_garbage_collection()  # halves the time to read many records
-def all_runs(homes: Iterable[Path] = RUN_ROOTS) -> list[dict[str, Any]]:
-    """The records of all runs below `homes`, each with its `folder`, tags and note, best validation accuracy first.
+def all_runs(roots: Iterable[Path] = RUN_ROOTS) -> list[dict[str, Any]]:
+    """The records of all runs below `roots`, each with its `folder`, tags and note, best validation accuracy first.
 
     Damaged records have the status "damaged", and files without read permission the status "unreadable".
     """
     runs = []
-    for home in homes:
-        index = RecordIndex(home)
-        for folder, stamp, names in folders_with_record(home):
+    for root in roots:
+        cache = RecordCache(root)
+        for folder, stamp, names in folders_with_record(root):
             given = tags_of(Path(folder)) if FILE in names else {}
-            runs.append(_run(index, folder, stamp) | given | {"folder": folder})
-        index.save()
+            runs.append(_run(cache, folder, stamp) | given | {"folder": folder})
+        cache.save()
     return sorted(runs, key=lambda run: (-_accuracy(run), str(run["folder"])))
 
 
-def _run(index: RecordIndex, folder: str, stamp: Stamp) -> dict[str, Any]:
-    """The record of a run, from the index where that has it, with the present status."""
+def _run(cache: RecordCache, folder: str, stamp: Stamp) -> dict[str, Any]:
+    """The record of a run, from the cache where that has it, with the present status."""
     try:
-        record = index.get(folder, stamp)
+        record = cache.get(folder, stamp)
         if record is None:
             record = RunFolder(Path(folder)).record()
-            index.add(folder, stamp, record)
+            cache.add(folder, stamp, record)
         status = record.get("status")
         return record if status in FINISHED else record | {"status": RunFolder(Path(folder)).status(record)}
     except UserError as error:
@@ -118,9 +118,9 @@ def _check_value(key: str, value: str) -> None:
 def _check_option(group: str, value: str) -> None:
     """Raises UserError where the value is probably a misspelt option. Other names may be options of your own."""
     options = [file.stem for file in (CONF / group).glob("*.yaml")] if f"{group}.name" in known_keys() else []
-    near = difflib.get_close_matches(value.lower(), options, 1, 0.9)
+    near = closest_ignoring_case(value, options, 0.9)
     if near and value not in options:
-        raise UserError(f"{group}={value}: no run has it: did you mean {near[0]}?")
+        raise UserError(f"{group}={value}: no run has it: did you mean {near}?")
 
 
 def _is_number(text: str) -> bool:
@@ -184,25 +184,18 @@ def caption(run: Mapping[str, Any]) -> str:
     return ", ".join([*map(_cell, texts), _printable(str(run["folder"]))])
 
 
-def newest_run(wanted: str, homes: Sequence[Path] = RUN_ROOTS) -> Path:
+def newest_run(wanted: str, roots: Sequence[Path] = RUN_ROOTS) -> Path:
     """The folder of the most recently started run, without trials of sweeps. Raises UserError where there is none."""
-    runs = [run for run in all_runs(homes) if run.get("trial") is None and "config" in run]
+    runs = [run for run in all_runs(roots) if run.get("trial") is None and "config" in run]
     if not runs:
-        raise UserError(f"{wanted}: no run below {' or '.join(map(str, homes))}: name a run's folder")
+        raise UserError(f"{wanted}: no run below {' or '.join(map(str, roots))}: name a run's folder")
     return Path(max(runs, key=lambda run: str(run.get("started", "")))["folder"])
-
-
-def duration(seconds: float) -> str:
-    """ "42 s", "3.5 min" or "2.1 h"."""
-    if seconds < 120:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _cell(text: str) -> str:
     """The text in one line, truncated to the column width."""
     text = _printable(text)
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+    return text if len(text) <= _MAX_CELL_WIDTH else f"{text[: _MAX_CELL_WIDTH - 1]}…"
 
 
 def _printable(text: str) -> str:

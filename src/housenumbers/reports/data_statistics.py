@@ -19,7 +19,7 @@ from housenumbers.metrics.numbers import MAX_DIGITS, number_lengths
 SIMILAR = 0.98  # the correlation of two thumbnails from which they count as near duplicates
 _THUMBNAIL = 8  # pixels on each side
 _CHUNK = 1000
-_MOST = 120_000  # the maximum number of crops per part in the search for near duplicates
+_MAX_COMPARED = 120_000  # the maximum number of crops per part in the search for near duplicates
 FARTHEST = 20  # places in the file
 
 
@@ -79,7 +79,9 @@ def find_duplicates(parts: Mapping[str, LabeledImages], shown: int) -> tuple[lis
     Near duplicates: the 8x8 grey thumbnails, less their mean, correlate by SIMILAR or more. Uniform crops are not
     compared. Of a part with more than 120,000 crops an evenly spaced subset of at most 120,000 is compared.
     """
-    indices = {name: torch.arange(len(data.labels))[:: -(-len(data.labels) // _MOST)] for name, data in parts.items()}
+    indices = {
+        name: torch.arange(len(data.labels))[:: -(-len(data.labels) // _MAX_COMPARED)] for name, data in parts.items()
+    }
     thumbnails = {name: _thumbnails(data.images[indices[name]]) for name, data in parts.items()}
     digests = {name: _digests(data.images) for name, data in parts.items()}
     duplicates, pairs = [], []

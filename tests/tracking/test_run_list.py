@@ -9,7 +9,7 @@ import pytest
 from support import run_in
 
 from housenumbers.runtime.errors import UserError
-from housenumbers.tracking.run_index import all_runs, caption, check_filters, newest_run, table
+from housenumbers.tracking.run_list import all_runs, caption, check_filters, newest_run, table
 
 GOOD = {"status": "completed", "name": "good", "best": {"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0}}
 

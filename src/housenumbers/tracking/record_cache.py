@@ -25,14 +25,14 @@ _TO_SKIP = (FileNotFoundError, NotADirectoryError, PermissionError)  # vanished,
 Stamp = list[int]
 
 
-class RecordIndex:
-    """The records of the runs below one folder, as they were when the index was written."""
+class RecordCache:
+    """The records of the runs below the folder `root`, as they were when the file was written."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = str(home)
-        self._file = home / FILE
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+        self._file = root / FILE
         self._old = _read(self._file)
-        self._entries: dict[str, Any] = {}  # those of this call
+        self._entries: dict[str, Any] = {}  # found or added by this object
         self._new = 0
 
     def get(self, folder: str, stamp: Stamp) -> dict[str, Any] | None:
@@ -57,7 +57,7 @@ class RecordIndex:
                 write_atomically(self._file, self._write)
 
     def _name(self, folder: str) -> str:
-        return folder[len(self._home) :]  # so that the runs can be moved with their index
+        return folder[len(self._root) :]  # so that the runs can be moved with their cache
 
     def _write(self, file: BinaryIO) -> None:
         if hasattr(os, "fchmod"):
@@ -66,12 +66,12 @@ class RecordIndex:
         file.write(_head(body) + body)
 
 
-def folders_with_record(home: Path) -> Iterator[tuple[str, Stamp, set[str]]]:
-    """The folders at and below `home` with a file `run.json`, its stamp, and the names of all that is in the folder.
+def folders_with_record(root: Path) -> Iterator[tuple[str, Stamp, set[str]]]:
+    """The folders at and below `root` with a file `run.json`, its stamp, and the names of all that is in the folder.
 
     Follows no links to folders. The folders are strings, since a `Path` for each of many runs takes long.
     """
-    folders = [str(home)]
+    folders = [str(root)]
     while folders:
         folder = folders.pop()
         try:
@@ -101,7 +101,7 @@ def _is_settled(stamp: Stamp) -> bool:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The entries of an index; empty where it is missing or damaged, or another version checked its records."""
+    """The entries of a cache; empty where it is missing or damaged, or another version checked its records."""
     try:
         with open_file(file) as opened:
             content = opened.read()
@@ -115,6 +115,6 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _head(body: bytes) -> bytes:
-    """The first line of an index: a checksum of its body, and of the checks that the records have passed."""
+    """The first line of a cache: a checksum of its body, and of the checks that the records have passed."""
     checks = Path(record_validation.__file__).read_bytes()
     return hashlib.sha256(checks + body).hexdigest().encode() + b"\n"
