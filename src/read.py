@@ -23,17 +23,18 @@ class Arguments:
     run=last|best|NAME|FOLDER|FILE   which model, named on standard error; last is the newest completed run. Without it
                                      pretrained_numbers, which comes with the code, trained on rendered images alone
     format=table|jsonl|csv           for people, or for programs: file, number, confidence, and that of each digit
-    min_confidence=0.9               leaves a number empty that is less sure
+    min_confidence=0.2               leaves a number empty that is less sure; 0 tells the most probable one always
     find=true                        looks for the number in larger photos first, and tells its box: left, top, width
                                      and height in pixels
     device=, threads=                replace the run's own; without threads= one thread reads up to eight images
     Without find=true an image is to show the number and little else: it is scaled to a height of 32 pixels. Where there
-    is no number it is empty, and its confidence the probability that there is one after all.
+    is no number it is empty, and its confidence that of the most probable one.
     Files that cannot be read are reported on standard error and skipped; the exit code is then 1."""
 
     run: str = NUMBERS
     format: Literal["table", "jsonl", "csv"] = "table"
-    min_confidence: Annotated[float, Interval(ge=0, le=1)] = 0.0
+    # Equal to read_numbers.MIN_CONFIDENCE, whose module imports torch.
+    min_confidence: Annotated[float, Interval(ge=0, le=1)] = 0.2
     find: bool = False
 
 

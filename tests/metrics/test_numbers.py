@@ -14,6 +14,7 @@ from housenumbers.metrics.number_scores import number_scores
 from housenumbers.metrics.numbers import (
     BLANK,
     as_strings,
+    confidence_with_digits,
     correct_numbers,
     digit_confidences,
     negative_log_likelihoods,
@@ -118,6 +119,16 @@ def test_the_confidence_is_the_probability_of_the_number_that_is_read() -> None:
     expected = (-negative_log_likelihoods(logits, read_numbers(logits))).exp()
     assert torch.equal(number_confidence(logits, read_numbers(logits)), expected)
     assert torch.equal(tasks.confidence(logits), expected.double())
+
+
+def test_where_no_number_is_read_the_most_probable_one_has_a_probability() -> None:
+    logits = torch.randn(20, 4, 11, generator=torch.Generator().manual_seed(4))
+    logits[:, :, BLANK] += 4
+    for image, found in zip(logits, confidence_with_digits(logits).tolist(), strict=True):
+        paths = paths_of(image)
+        likeliest = max(sum(share for share, _ in paths[text]) for text in paths if text)
+        assert found == pytest.approx(likeliest, rel=1e-4)
+        assert found < sum(share for share, _ in paths[""])
 
 
 def test_a_number_that_does_not_fit_has_no_loss_in_training() -> None:

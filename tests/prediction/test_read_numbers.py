@@ -58,7 +58,7 @@ def test_its_page_shows_true_and_read_numbers(numbers_run: Path) -> None:
 def test_read_numbers_are_the_model_s_own_with_calibrated_probabilities(
     numbers_run: Path, plates: Path, command: Command
 ) -> None:
-    done = command("read", f"run={numbers_run}", f"images={plates}", "format=jsonl")
+    done = command("read", f"run={numbers_run}", f"images={plates}", "format=jsonl", "min_confidence=0")
     assert done.returncode == 0, done.stderr
     trained = load_trained_model(numbers_run)
     for number, found in enumerate(readings(done.stdout)):
@@ -69,7 +69,10 @@ def test_read_numbers_are_the_model_s_own_with_calibrated_probabilities(
         sure = number_confidence(logits, read_numbers(logits)).item()
         assert found["file"].endswith(f"{number}.png")
         assert found["number"] == text
-        assert found["confidence"] == pytest.approx(sure if text else 1 - sure, abs=1e-4)
+        if text:
+            assert found["confidence"] == pytest.approx(sure, abs=1e-4)
+        else:
+            assert found["confidence"] <= sure
         assert len(found["digits"]) == len(text)
     assert f"temperature {trained.temperature:.3f}" in done.stderr
 
@@ -82,6 +85,20 @@ def test_an_image_is_read_the_same_alone_and_among_others(numbers_run: Path, pla
         (alone,) = read_images(trained, [image])
         assert alone.number == reading.number
         assert alone.confidence == pytest.approx(reading.confidence, abs=1e-4)
+
+
+def test_images_without_a_number_are_empty_with_a_low_confidence(tmp_path: Path, command: Command) -> None:
+    generator = np.random.default_rng(0)
+    for place in range(8):
+        Image.fromarray(np.full((40, 90, 3), 30 * place, np.uint8)).save(tmp_path / f"plain_{place}.png")
+        Image.fromarray(generator.integers(0, 256, (40, 90, 3), np.uint8)).save(tmp_path / f"noise_{place}.png")
+    done = command("read", f"images={tmp_path}", "format=jsonl")
+    assert done.returncode == 0, done.stderr
+    found = readings(done.stdout)
+    assert [(row["number"], row["digits"]) for row in found] == [("", [])] * 16
+    assert max(row["confidence"] for row in found) < 0.5
+    always = command("read", f"images={tmp_path}", "format=jsonl", "min_confidence=0")
+    assert [row["confidence"] for row in readings(always.stdout)] == [row["confidence"] for row in found]
 
 
 def test_a_number_that_is_not_sure_enough_is_left_empty(numbers_run: Path, plates: Path, command: Command) -> None:

@@ -17,7 +17,7 @@ from housenumbers.data.number_image import fit_reader, read_number_image
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.prediction.find_numbers import Photo, as_photo, find_number, read_photo
 from housenumbers.prediction.predict_files import Prediction, predict_images
-from housenumbers.prediction.read_numbers import Reading, read_images
+from housenumbers.prediction.read_numbers import MIN_CONFIDENCE, Reading, read_images
 from housenumbers.pretrained import DIGITS
 from housenumbers.runtime.errors import UserError, os_errors_as_user_errors
 from housenumbers.tracking.run_selection import find_run, is_run
@@ -80,13 +80,13 @@ class Model:
             found += predict_images(names, torch.stack(squares), self._trained, all_views)
         return found
 
-    def read(self, images: Images, min_confidence: float = 0.0, find: bool = False) -> list[Reading]:
+    def read(self, images: Images, min_confidence: float = MIN_CONFIDENCE, find: bool = False) -> list[Reading]:
         """The whole number in each image, its calibrated probability and that of each digit, as read.py prints it.
 
         `images` are as in `label`. An image should show the number and little else. It is scaled to a height of 32
         pixels. With `find` an image may be a larger photo, in which the model looks for the number. The box is its
         place there: left, top, width and height in pixels. The number is empty where there is none, or where its
-        confidence is below `min_confidence` (0 to 1).
+        confidence is below `min_confidence` (0 to 1); the confidence is then that of the most probable number.
 
         Raises InputError for anything else, or a file that cannot be read, and UserError where the model labels digits.
         """

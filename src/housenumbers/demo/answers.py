@@ -17,7 +17,7 @@ from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path,
 from housenumbers.metrics.numbers import as_strings
 from housenumbers.prediction.find_numbers import find_number, part_of, read_photo
 from housenumbers.prediction.predict_files import predict_images
-from housenumbers.prediction.read_numbers import Reading, read_images
+from housenumbers.prediction.read_numbers import MIN_CONFIDENCE, Reading, read_images
 from housenumbers.pretrained import MODELS
 from housenumbers.reports.page import png
 from housenumbers.runtime.errors import UserError
@@ -94,6 +94,7 @@ def answer_number(trained: TrainedModel, image: Tensor) -> dict[str, Any]:
 
 
 def _shown(trained: TrainedModel, reading: Reading, image: Tensor) -> dict[str, Any]:
+    reading = reading.with_min_confidence(MIN_CONFIDENCE)
     return {
         "number": reading.number,
         "confidence": reading.confidence,

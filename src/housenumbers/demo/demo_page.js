@@ -68,10 +68,10 @@ function show(answer) {
 function showNumber(answer, percent) {
   const number = document.createElement("b");
   number.textContent = answer.number || "no number";
-  const sure = answer.number ? answer.confidence : 1 - answer.confidence;
   const [left, top, width, height] = answer.box ?? [];
   const place = answer.box ? `, found in the photo: ${width} x ${height} pixels at ${left}, ${top}` : "";
-  element("said").replaceChildren(number, `${percent(sure)} sure${place}`);
+  const sure = percent(answer.confidence);
+  element("said").replaceChildren(number, answer.number ? `${sure} sure${place}` : `the likeliest one: ${sure}`);
   element("digits").replaceChildren(
     ...answer.digits.map((probability, place) => {
       const item = document.createElement("li");

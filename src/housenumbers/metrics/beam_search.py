@@ -5,6 +5,7 @@ al. 2006 (doi.org/10.1145/1143844.1143891) for the prefix search, and Hannun et 
 search with a beam.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -31,10 +32,11 @@ class _Prefixes(NamedTuple):
         return torch.logaddexp(self.ending_blank, self.ending_digit)
 
 
-def search_numbers(logits: Tensor, no_digit: int) -> Tensor:
+def search_numbers(logits: Tensor, no_digit: int, least_length: int = 0) -> Tensor:
     """The digits of the most probable numbers, int64 `[N, L]`, with `no_digit` after the last one.
 
     `logits` are `[N, T, 11]`, the blank last. The search is not exhaustive: it keeps the most probable prefixes.
+    Numbers of fewer digits than `least_length` are left out.
     """
     log_probs = logits.double().cpu().log_softmax(dim=2)
     count, places, _ = log_probs.shape
@@ -45,7 +47,7 @@ def search_numbers(logits: Tensor, no_digit: int) -> Tensor:
     prefixes.ending_blank[:, 0] = 0.0
     for place in range(places):
         prefixes = _at_next_place(prefixes, log_probs[:, place])
-    best = prefixes.log_probability().argmax(dim=1)
+    best = prefixes.log_probability().masked_fill(prefixes.length < least_length, -math.inf).argmax(dim=1)
     rows = torch.arange(count)
     longest = int(prefixes.length[rows, best].max()) if count else 0
     return prefixes.digits[rows, best, :longest]

@@ -90,6 +90,11 @@ def number_confidence(logits: Tensor, numbers: Tensor) -> Tensor:
     return (-negative_log_likelihoods(logits, numbers)).exp()
 
 
+def confidence_with_digits(logits: Tensor) -> Tensor:
+    """The probability, `[N]`, of the most probable number that has a digit."""
+    return number_confidence(logits, search_numbers(logits, NO_DIGIT, least_length=1).to(logits.device))
+
+
 def correct_numbers(logits: Tensor, numbers: Tensor) -> Tensor:
     """Whether each number is read without a wrong, missed or added digit, bool `[N]`."""
     read = read_numbers(logits)

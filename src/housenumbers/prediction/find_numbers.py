@@ -27,7 +27,7 @@ from housenumbers.metrics.numbers import (
 )
 from housenumbers.metrics.tasks import probability_of
 from housenumbers.prediction.predict_files import readable
-from housenumbers.prediction.read_numbers import Reading, read_images, rounded
+from housenumbers.prediction.read_numbers import MIN_CONFIDENCE, Reading, read_images, rounded
 from housenumbers.runtime.files import open_file
 
 _MAX_PIXELS = 640 * 480  # pixels of a photo: larger ones are shrunk
@@ -111,7 +111,7 @@ def find_files(
     trained: TrainedModel,
     files: Iterable[Path],
     on_unreadable: Callable[[Path, str], None],
-    min_confidence: float = 0.0,
+    min_confidence: float = MIN_CONFIDENCE,
 ) -> Iterator[Reading]:
     """As `read_numbers.read_files`, for larger photos, one at a time: a reading of a number has its box."""
     for file in files:
