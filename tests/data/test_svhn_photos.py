@@ -45,7 +45,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(root: Path, tmp_path: Path) -> list[str]:
-    return ["data=svhn_photo_numbers", "model=number_reader", f"data.root={root}", f"data.cache={tmp_path}/cache"]
+    return [
+        "data=svhn_photo_numbers", "model=number_reader", "data.download=false", f"data.root={root}",
+        f"data.cache={tmp_path}/cache",
+    ]  # fmt: skip
 
 
 def config(root: Path, tmp_path: Path) -> DataConfig:

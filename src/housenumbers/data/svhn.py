@@ -8,7 +8,7 @@ from pathlib import Path
 
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.cache import decoded
-from housenumbers.data.download import download
+from housenumbers.data.download import download, network_reason
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.mat_file import read_mat
 from housenumbers.data.svhn_files import cache_variant, not_official
@@ -88,7 +88,7 @@ def locate(config: DataConfig, part: str) -> Path:
         download(path, lambda temporary: download_url(url, temporary.parent, temporary.name, md5))
     except (urllib.error.URLError, TimeoutError, RuntimeError, OSError) as error:
         raise UserError(
-            f"{path}: no such file, and {url} could not be downloaded ({_reason(error)}): put the file there, "
+            f"{path}: no such file, and {url} could not be downloaded ({network_reason(error)}): put the file there, "
             "set data.root to its folder, or choose another data (data=digits needs no download)"
         ) from None
     return path
@@ -99,7 +99,3 @@ def _is_official(path: Path, part: str) -> bool:
     from torchvision.datasets.utils import check_integrity
 
     return bool(check_integrity(path, SVHN.split_list[part][2]))
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__

@@ -54,21 +54,37 @@ def crops_of_numbers(config: DataConfig) -> DataConfig:
 
 
 def digit_struct_file(config: DataConfig, part: str) -> Path:
-    """The digitStruct.mat beside the photos of a part. Raises UserError where it is missing."""
-    path = Path(config.root) / part / "digitStruct.mat"
-    if path.is_file():
-        return path
-    archive = path.parent.with_name(f"{part}.tar.gz")
-    where = "unpack it" if archive.is_file() else "fetch it from http://ufldl.stanford.edu/housenumbers/ and unpack it"
-    raise UserError(f"{path}: no such file: it is in {archive.name}: {where} in {config.root}, or set data.root")
+    """The digitStruct.mat beside the photos of a part. Downloads and unpacks the archive of a missing part.
+
+    Raises UserError where it is missing and may not, or cannot, be downloaded.
+    """
+    path = _allowed_digit_struct(config, part)
+    if not path.is_file():
+        from housenumbers.data.photo_archives import fetch_photos  # imported here: only a download needs it
+
+        fetch_photos(Path(config.root), part, config.verify)
+    return _allowed_digit_struct(config, part)
 
 
 def check_photo_files(config: DataConfig) -> None:
-    """Raises UserError where the digitStruct.mat of a part is missing, or the package that reads it."""
+    """Raises UserError where a part is missing and may not be downloaded, or the package that reads it is missing."""
     for part in [*training_parts(config), "test"]:
-        path = digit_struct_file(config, part)
+        path = _allowed_digit_struct(config, part)
         if importlib.util.find_spec("h5py") is None:
             raise UserError(f"{path}: h5py, which reads it, is not installed: {pip_install('photos')}")
+
+
+def _allowed_digit_struct(config: DataConfig, part: str) -> Path:
+    """The place of a part's digitStruct.mat. Raises UserError where it is missing and may not be downloaded."""
+    path = Path(config.root) / part / "digitStruct.mat"
+    folder, archive = path.parent, Path(config.root) / f"{part}.tar.gz"
+    if path.is_file() or (config.download and not folder.exists()):
+        return path
+    where = "unpack it" if archive.is_file() else "fetch it from http://ufldl.stanford.edu/housenumbers/ and unpack it"
+    download = f"move {folder} away and set data.download=true" if folder.exists() else "set data.download=true"
+    raise UserError(
+        f"{path}: no such file: it is in {archive.name}: {where} in {config.root}, {download}, or set data.root"
+    )
 
 
 def cache_variant(config: DataConfig) -> str:
