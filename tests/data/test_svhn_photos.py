@@ -111,6 +111,9 @@ def test_files_that_do_not_belong_together_are_one_line(archive: Path, tmp_path:
     write_digit_struct(root / "test" / "digitStruct.mat", [[(10, 20, 10, 20, 1)] * 7, *NUMBERS[1:3]])
     with pytest.raises(UserError, match=r"has 7 digits in 1\.png"):
         load_test(config(root, tmp_path))
+    write_digit_struct(root / "test" / "digitStruct.mat", [[(10, 20, 10**9, 20, 1)], *NUMBERS[1:3]])
+    with pytest.raises(UserError, match=r"has a box in 1\.png that is far larger than the photo: delete this folder"):
+        load_test(config(root, tmp_path))
 
 
 def test_damaged_files_are_one_line(archive: Path, tmp_path: Path) -> None:
@@ -118,7 +121,7 @@ def test_damaged_files_are_one_line(archive: Path, tmp_path: Path) -> None:
     content = bytearray((root / "test" / "2.png").read_bytes())
     content[len(content) // 2] ^= 255
     (root / "test" / "2.png").write_bytes(content)
-    with pytest.raises(UserError, match=r"cannot be read: .*2\.png \(broken PNG file[^\n]*\): unpack the archive"):
+    with pytest.raises(UserError, match=r"cannot be read: .*2\.png \(broken PNG file[^\n]*\): delete this folder"):
         load_test(config(root, tmp_path))
     (root / "test" / "digitStruct.mat").write_bytes(b"nothing of the kind")
     with pytest.raises(UserError, match=r"digitStruct\.mat: not SVHN's digitStruct\.mat, or damaged[^\n]*$"):

@@ -128,6 +128,13 @@ def test_paths_come_from_standard_input_and_names_may_be_any_bytes(finished: Pat
     assert b"nowhere.png: cannot be read" in done.stderr
 
 
+def test_standard_input_without_a_path_is_an_error(finished: Path) -> None:
+    words = command_line("predict", f"run={finished}", "images=-", "format=jsonl")
+    done = subprocess.run(words, input=b"\n", env=environment(), capture_output=True, timeout=300)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == b"error: images=-: standard input names no files"
+
+
 def test_a_terminal_shows_a_bar_while_the_lines_go_to_a_file(finished: Path, images: Path, tmp_path: Path) -> None:
     terminal, screen = os.openpty()
     termios.tcsetwinsize(screen, (24, 80))
@@ -160,6 +167,7 @@ def test_unreadable_files_are_told_and_skipped(finished: Path, images: Path, com
         (["images=nowhere.png"], "nowhere.png"),
         (["images=nowhere/*.png"], "nowhere/*.png"),
         (["images=[]"], "images"),
+        (["images="], "images=: must name files"),
         (["images=.", "format=xml"], "format=xml"),
         (["images=[-,.]"], "standard input"),
         (["images=.", "run=nowhere"], "run=nowhere"),

@@ -50,6 +50,7 @@ def test_a_sweep_goes_on_after_its_time_is_over_and_ends_equal(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     (heir,) = (trial for trial in trials(broken) if trial.user_attrs.get("continues") == 1)
     assert heir.params == interrupted.params
+    assert heir.datetime_start < trials(broken)[2].datetime_start  # before the trials that wait for their start
     assert "going on after epoch 2" in (broken / f"multirun/s/trial_{heir.number:04d}/train.log").read_text()
     assert weights(broken) == weights(whole)
     assert len(weights(whole)) == 3

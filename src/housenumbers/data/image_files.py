@@ -66,7 +66,7 @@ def split_names(images: str) -> list[str]:
 def find_images(images: Sequence[str]) -> Iterable[Path]:
     """The files that `images` names: files, folders and patterns (`*`, `?`, `**`), or `-`: paths on standard input.
 
-    Raises UserError for a name without files. Reads standard input lazily, one path per line.
+    Raises UserError for a name without files. Reads standard input lazily, one path per line, and raises at its end.
     """
     if "-" in images:
         if len(images) > 1:
@@ -79,6 +79,8 @@ def find_images(images: Sequence[str]) -> Iterable[Path]:
 
 
 def _files_of(word: str) -> list[Path]:
+    if not word:  # as of an unset variable in a script: the empty path would be the working folder
+        raise UserError("images=: must name files, a folder, a pattern, or - for paths on standard input")
     path = Path(word).expanduser()
     if path.exists():
         paths = [path]
@@ -103,7 +105,12 @@ def _matches(pattern: Path) -> list[Path]:
 
 
 def _from_standard_input() -> Iterator[Path]:
+    named = False
     for line in sys.stdin:
         if word := line.rstrip("\r\n"):
             path = Path(word)
-            yield from list_files(path) if path.is_dir() else [path]
+            for file in list_files(path) if path.is_dir() else [path]:
+                named = True
+                yield file
+    if not named:
+        raise UserError("images=-: standard input names no files")

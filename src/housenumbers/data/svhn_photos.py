@@ -32,7 +32,9 @@ from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 
+_REMEDY = "delete this folder and unpack the archive again, or let data.download=true do so"
 _NAMED = 5  # files that a message names
+_LARGEST_BOX = 10  # times the photo's longer side: a larger box is damage, and cut out it would fill the memory
 _MOST_OUTSIDE = 0.01  # the share of photos whose boxes may lie outside: a few could be mistakes of the annotators
 
 
@@ -73,16 +75,18 @@ def _numbers(path: Path, files: Sequence[Path], width: int) -> LabeledImages:
             except Exception as error:  # Pillow's parsers raise many types on damaged bytes
                 failed.append(f"{path.parent / name} ({error_reason(error)})")
                 continue
+            if max(int(boxes.width.amax()), int(boxes.height.amax())) > _LARGEST_BOX * max(photo.size):
+                raise UserError(f"{path}: damaged: it has a box in {name} that is far larger than the photo: {_REMEDY}")
             if _lies_outside(boxes, photo):
                 outside.append(name)
             images[number] = fit_canvas(cut_out(photo, boxes), width)
     if failed:
         more = f", and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-        raise UserError(f"cannot be read: {', '.join(failed[:_NAMED])}{more}: unpack the archive again")
+        raise UserError(f"cannot be read: {', '.join(failed[:_NAMED])}{more}: {_REMEDY}")
     if len(outside) > _MOST_OUTSIDE * len(struct.names):
         raise UserError(
             f"{path}: belongs to other photos: {plural(len(outside), 'photo')} here, such as {outside[0]}, "
-            "are smaller than its boxes: unpack the archive again"
+            f"are smaller than its boxes: {_REMEDY}"
         )
     return LabeledImages(images, labels)
 

@@ -19,6 +19,11 @@ from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError
 
 Distributions = dict[str, BaseDistribution]  # by dotted key
+_FORMS = "give a choice(...), range(...) or interval(...)"
+_REMEDIES = {  # for Optuna's reasons
+    "low > 0": "begin it above 0, or leave out log",
+    "low <= high": "write the lower bound first",
+}
 
 
 @dataclass
@@ -162,8 +167,9 @@ def _parsed(overrides: list[str]) -> tuple[Distributions, dict[str, Any], list[s
     try:
         parsed: tuple[Distributions, dict[str, Any], list[str]] = create_params_from_overrides(overrides)
     except (ValueError, AssertionError) as error:
-        reason = str(error) or "nothing that can be searched"
-        raise UserError(f"{' '.join(overrides)}: {reason}: give a choice(...), range(...) or interval(...)") from None
+        reason = str(error).rstrip(".") or "nothing that can be searched"
+        remedy = next((remedy for part, remedy in _REMEDIES.items() if part in reason), _FORMS)
+        raise UserError(f"{' '.join(overrides)}: {reason}: {remedy}") from None
     return parsed
 
 

@@ -96,7 +96,9 @@ class Sweep:
         check_ranges(space, config)
         notes.append(unused_step_lr_parameters(space, config))
         for trial_overrides in space.samples():  # raises for unknown keys and options and unsuitable overrides
-            self._composed([*overrides, *trial_overrides])
+            sample = self._composed([*overrides, *trial_overrides])
+            if any(override.startswith("+") for override in trial_overrides):  # which Hydra adds, known or not
+                validate_composed(sample)
         sampler_options = self._options["sampler"]
         self._grid_size = grid_size(sampler_options, space)
         if self._grid_size is not None:

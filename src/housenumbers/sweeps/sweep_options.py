@@ -15,7 +15,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     """Raises UserError where an option has an invalid value. Sampler and pruner check theirs themselves."""
     for key in _AT_LEAST_1:
         if not _is_number(options[key], int) or options[key] < 1:
-            raise UserError(f"hydra.sweeper.{key}={options[key]}: must be 1 or more")
+            raise UserError(f"hydra.sweeper.{key}={options[key]}: must be a whole number, 1 or more")
     for key in ("seed", "n_startup_trials"):
         value = options["sampler"].get(key)
         if value is not None and (not _is_number(value, int) or value < 0):

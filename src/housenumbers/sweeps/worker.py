@@ -144,7 +144,7 @@ class Worker:
 
     def _ask(self) -> optuna.Trial | None:
         """The next trial; None where another worker has just taken the last one."""
-        optuna_trial = self.study.ask()
+        optuna_trial = self._claim_requeued() or self.study.ask()
         continued = optuna_trial.user_attrs.get("continues")  # RUNNING if its requeuing was killed
         trials = self.study.get_trials(deepcopy=False)
         before = [trial for trial in trials if trial.number < optuna_trial.number and trial.number != continued]
@@ -154,6 +154,17 @@ class Worker:
         record_owner(optuna_trial)
         self.space.draw(optuna_trial)
         return optuna_trial
+
+    def _claim_requeued(self) -> optuna.Trial | None:
+        """A trial that continues an interrupted one, before those that wait for their start; None without such trials.
+
+        `Study.ask` takes the trial that has waited longest, so first all other trials of the study's start.
+        """
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            is_continued = "continues" in trial.user_attrs
+            if is_continued and self.study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                return optuna.Trial(self.study, trial._trial_id)
+        return None
 
     def _folder_for(self, optuna_trial: optuna.Trial) -> Path:
         """The trial's folder, with the checkpoints of the interrupted trial that it continues, if any."""

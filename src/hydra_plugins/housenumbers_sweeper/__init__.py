@@ -22,15 +22,20 @@ class SweeperConfig(OptunaSweeperConf):
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}])
     direction: Any = None
     pruner: Any = None
-    heartbeat_seconds: int = 30
-    gpus_per_trial: int = 1
+    # Of any type, since sweeps/sweep_options.py names what each must be.
+    n_trials: Any = 20
+    n_jobs: Any = 1
+    heartbeat_seconds: Any = 30
+    gpus_per_trial: Any = 1
     timeout: Any = None
-    keep_checkpoints: str = "all"
+    keep_checkpoints: Any = "all"
     zip: list[str] = field(default_factory=list)  # of plain multiruns; refused where it is not empty
     params: Any = None  # nested like the configuration, so that the command line can override single keys
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="study", node=SweeperConfig, replace=True)
+# The plugin offers it, but Optuna has removed it.
+ConfigStore.instance().repo["hydra"]["sweeper"]["sampler"].pop("motpe.yaml", None)
 # search@hydra.sweeper.params=none: searches only the parameters of the command line or of a preset.
 ConfigStore.instance().store(group="search", name="none", node={}, replace=True)
 
