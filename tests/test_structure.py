@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "config", "data", "evaluation", "preflight", "prediction", "pretrained", "reports", "runs", "runtime",
         "tracking",
     },
-    "__main__": set(),
+    "__main__": {"runtime"},
     "demo": {"data", "evaluation", "metrics", "prediction", "pretrained", "reports", "runtime", "tracking"},
 }  # fmt: skip
 

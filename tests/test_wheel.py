@@ -40,6 +40,8 @@ def test_the_command_starts_a_script_with_its_arguments(tmp_path: Path) -> None:
     unknown = start("fly")
     assert unknown.returncode == 2
     assert unknown.stderr.startswith("error: fly: no such command: use one of train, ")
+    assert start("predikt").stderr == "error: predikt: no such command: did you mean predict?\n"
+    assert start("--version").stdout.startswith("housenumbers 1.")
 
 
 def in_the_wheel(program: str, site: Path, cwd: Path) -> list[str]:

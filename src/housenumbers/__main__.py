@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import housenumbers
+from housenumbers.runtime.text import closest
+
 _PACKAGE = Path(__file__).resolve().parent
 _SCRIPTS = _PACKAGE / "commands" if (_PACKAGE / "commands").is_dir() else _PACKAGE.parent
 COMMANDS = {
@@ -28,8 +31,13 @@ def main() -> None:
         print("Recognises street-view house numbers.\n", *lines, "", sep="\n")
         print("housenumbers COMMAND --help says more; so does docs/ of the source code.")
         return
+    if name == "--version":
+        print(f"housenumbers {housenumbers.__version__}")
+        return
     if name not in COMMANDS:
-        print(f"error: {name}: no such command: use one of {', '.join(COMMANDS)}", file=sys.stderr)
+        near = closest(name, COMMANDS, 0.6)
+        remedy = f"did you mean {near}?" if near else f"use one of {', '.join(COMMANDS)}"
+        print(f"error: {name}: no such command: {remedy}", file=sys.stderr)
         raise SystemExit(2)
     command = [sys.executable, str(_SCRIPTS / f"{name}.py"), *sys.argv[2:]]
     if os.name == "nt":  # there a process cannot replace itself

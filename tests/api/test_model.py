@@ -79,6 +79,7 @@ def test_images_of_several_sizes_and_modes_are_taken_together(pixels: np.ndarray
         (np.zeros((32, 32), np.uint8), r"images\[0\]: must be \[H, W, 3\], not \[32, 32\]"),
         (np.zeros((3, 32, 32), np.uint8), r"not \[3, 32, 32\]: move the channels last"),
         (np.zeros((32, 32, 3), np.float32), "must be uint8, on 0..255, not float32"),
+        (torch.zeros(32, 32, 3), "must be uint8, on 0..255, not torch.float32: scale it, .round"),
         (np.eye(32, dtype=np.uint8)[..., None].repeat(3, 2), "not 0..1: multiply the floats by 255"),
         (np.zeros((0, 32, 3), np.uint8), "must be"),
         ([5], r"images\[0\]: must be a path, .* not int"),

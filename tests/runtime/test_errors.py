@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from housenumbers.runtime.errors import one_line_errors
+from housenumbers.runtime.errors import UserError, one_line_errors
 
 NAMES = [
     "ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "EFBIG", "ENOLCK", "EOPNOTSUPP", "EIO",
@@ -31,6 +31,12 @@ def test_a_refusal_names_the_file_the_reason_and_what_to_do(name: str, capsys: p
     line = told(OSError(number, os.strerror(number), "/some/file"), capsys)
     assert line.startswith(f"error: /some/file: {os.strerror(number)}: ")
     assert "delete" not in line
+
+
+def test_control_characters_in_a_name_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), one_line_errors():
+        raise UserError("run=a\x00b\x1b[31m\nc: no such run: name one")
+    assert capsys.readouterr().err == "error: run=a\\x00b\\x1b[31m c: no such run: name one\n"
 
 
 def test_a_full_disk_needs_no_name_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,6 +114,8 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 def _check_array(image: Any, name: str) -> NDArray[np.uint8]:
     """An array `[H, W, 3]`, contiguous. Raises InputError where it is anything else."""
     if isinstance(image, torch.Tensor):
+        if image.dtype != torch.uint8:
+            raise InputError(f"{name}: must be uint8, on 0..255, not {image.dtype}: scale it, .round().to(torch.uint8)")
         image = image.detach().cpu().numpy()
     if not isinstance(image, np.ndarray):
         raise InputError(f"{name}: {_KINDS}, not {'an empty text' if isinstance(image, str) else type(image).__name__}")

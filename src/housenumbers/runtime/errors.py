@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ _ADVICE = {
 _ADVICE_BY_NUMBER = {
     getattr(errno, name): advice for names, advice in _ADVICE.items() for name in names if hasattr(errno, name)
 }
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal would obey some of them
 _NO_FILE_NEEDED = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EFBIG)
 
 
@@ -42,7 +44,8 @@ class UserError(Exception):
     """An error that a user can fix. The message names the key or file, the fault and what to do, in one line."""
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())  # names of files and other programs' messages may have line breaks
+        line = " ".join(super().__str__().split())  # names of files and other programs' messages may have line breaks
+        return _CONTROL_CHARACTER.sub(lambda found: ascii(found[0])[1:-1], line)
 
 
 class InputError(UserError, ValueError):
