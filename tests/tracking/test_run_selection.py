@@ -29,8 +29,8 @@ def write_run(folder: str, started: int, accuracy: float | None = 0.5, saved: bo
 
 def chosen(wanted: str) -> str:
     choice = find_run(wanted)
-    assert choice.why.startswith(f"run={wanted}: {choice.path} (linear on ")
-    return f"{choice.path.name}: {choice.why.partition('): ')[2]}"
+    assert choice.reason.startswith(f"run={wanted}: {choice.path} (linear on ")
+    return f"{choice.path.name}: {choice.reason.partition('): ')[2]}"
 
 
 def test_last_is_the_newest_completed_one() -> None:
@@ -99,8 +99,8 @@ def test_the_models_that_come_with_the_code_go_before_what_else_has_their_names(
     for name, file in (("pretrained_digits", "digits.pt"), ("pretrained_numbers", "numbers.pt")):
         choice = find_run(name)
         assert choice.path.parts[-2:] == ("pretrained", file)
-        assert choice.why.startswith(f"run={name}: ")
-        assert choice.why.endswith("trained on rendered images alone; run=last takes your newest run")
+        assert choice.reason.startswith(f"run={name}: ")
+        assert choice.reason.endswith("trained on rendered images alone; run=last takes your newest run")
     assert find_run("./pretrained_numbers") == (Path("pretrained_numbers"), "")
 
 
