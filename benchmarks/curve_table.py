@@ -63,7 +63,7 @@ class CurveTable:
         """Raises UserError where the file is missing, or is no such table."""
         try:
             content = json.loads(lzma.decompress(file.read_bytes()))
-            table = cls(**content)
+            table = cls(**content | {"space": _with_options(content["space"])})
             if table.format != FORMAT:
                 raise UserError(f"{file}: a table of format {table.format}: this version reads format {FORMAT}")
             table._check()
@@ -77,6 +77,9 @@ class CurveTable:
         assert len(self.settings) == len(self.curves) > 0, "as many settings as curves, and at least one"
         seeds = {len(one) for one in self.curves}
         assert len(seeds) == 1, f"equally many seeds for each setting, not {seeds}"
+        for number, setting in enumerate(self.settings):
+            missing = {key.partition("=")[0] for key in self.space} - setting.keys()
+            assert not missing, f"settings[{number}] has no {', '.join(sorted(missing))}"
         for one in self.curves:
             for curve in one:
                 lengths = {len(curve[name]) for name in _DIGITS}
@@ -92,6 +95,13 @@ class CurveTable:
             f"last validation accuracy {min(finals):.2%} to {max(finals):.2%}; {diverged} diverged; "
             f"{seconds / 3600:.2f} hours of training"
         )
+
+
+def _with_options(space: Mapping[str, Any]) -> dict[str, Any]:
+    """The space with GROUP=OPTION for each choice of a GROUP that is written as a parameter beside its options."""
+    groups = {key.partition("=")[0] for key in space if "=" in key} & space.keys()
+    options = {f"{group}={choice}": {} for group in groups for choice in space[group]["attributes"]["choices"]}
+    return options | {key: value for key, value in space.items() if key not in groups}
 
 
 def _rounded(curve: Mapping[str, Sequence[float]]) -> Curves:

@@ -6,6 +6,7 @@ and the best of hundreds of noisy records is partly lucky, so that no search cou
 """
 
 import json
+import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from curve_table import CurveTable
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, json_to_distribution
 from settings import sobol_settings
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
@@ -112,7 +114,9 @@ class _Process:
         self._mean, self._scale = targets.mean(axis=0), targets.std(axis=0) + 1e-9
         scales = Matern(np.ones(points.shape[1]), length_scale_bounds=(0.05, 50), nu=2.5)
         kernel = ConstantKernel(1.0, (0.01, 100)) * scales + WhiteKernel(0.05, (1e-4, 1))
-        self._fitted = GaussianProcessRegressor(kernel, alpha=1e-8).fit(points, (targets - self._mean) / self._scale)
+        with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # a scale at its bound will do
+            process = GaussianProcessRegressor(kernel, alpha=1e-8)
+            self._fitted = process.fit(points, (targets - self._mean) / self._scale)
 
     def means(self, points: Floats) -> Floats:
         predicted = self._fitted.predict(points).reshape(len(points), -1)

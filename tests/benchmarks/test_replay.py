@@ -6,6 +6,7 @@ import re
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
         lambda content: content["curves"][0][0]["seconds"].pop(),
         lambda content: content.update(format=2),
         lambda content: content.update(epochs=1),
+        lambda content: content["settings"][3].pop("data.batch_size"),
     ],
 )
 def test_a_damaged_table_is_one_line(change: Any, tmp_path: Path) -> None:
@@ -80,6 +82,20 @@ def test_a_damaged_table_is_one_line(change: Any, tmp_path: Path) -> None:
     file.write_bytes(lzma.compress(json.dumps(content).encode()))
     with pytest.raises(UserError, match=re.escape(str(file))):
         CurveTable.read(file)
+
+
+def test_a_group_may_be_written_as_a_parameter_beside_its_options(tmp_path: Path) -> None:
+    table = made_table()
+    momentum = {"optimizer.momentum": {"name": "FloatDistribution", "attributes": {"low": 0.0, "high": 0.9}}}
+    choices = {"name": "CategoricalDistribution", "attributes": {"choices": ["adam", "sgd"]}}
+    settings = [{**setting, "optimizer": "adam"} for setting in table.settings]
+    whole = replace(table, settings=settings, space=table.space | {"optimizer=sgd": momentum, "optimizer=adam": {}})
+    short = replace(whole, space=table.space | {"optimizer": choices, "optimizer=sgd": momentum})
+    read = []
+    for number, one in enumerate((whole, short)):
+        one.write(file := tmp_path / f"{number}.json.xz")
+        read.append(CurveTable.read(file))
+    assert read[0] == read[1]
 
 
 def test_only_settings_with_all_seeds_are_kept() -> None:
