@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {
         "config", "data", "evaluation", "preflight", "prediction", "pretrained", "reports", "runs", "runtime",
         "tracking",
+        "training",
     },
     "__main__": {"runtime"},
     "demo": {"data", "evaluation", "metrics", "prediction", "pretrained", "reports", "runtime", "tracking"},

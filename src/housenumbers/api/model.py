@@ -21,6 +21,7 @@ from housenumbers.prediction.read_numbers import MIN_CONFIDENCE, Reading, read_i
 from housenumbers.pretrained import DIGITS
 from housenumbers.runtime.errors import UserError, os_errors_as_user_errors
 from housenumbers.tracking.run_selection import find_run, is_run
+from housenumbers.training.reproducibility import float32_by_default
 
 
 @os_errors_as_user_errors()
@@ -38,7 +39,8 @@ def load_model(run: str | Path = DIGITS, device: str | None = None, threads: int
     path = find_run(wanted).path
     if path.is_dir() and not is_run(path):
         raise UserError(f"{path}: not a run's folder: it has no run.json")
-    return Model(load_trained_model(path, overrides))
+    with float32_by_default():
+        return Model(load_trained_model(path, overrides))
 
 
 class Model:

@@ -28,6 +28,7 @@ from housenumbers.runtime.errors import UserError, os_errors_as_user_errors
 from housenumbers.runtime.installation import CONF, command
 from housenumbers.runtime.signals import sigint_as_keyboard_interrupt
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training.reproducibility import float32_by_default
 
 # Hydra, the generators of random numbers and PyTorch's settings belong to the whole process, so threads take turns.
 _ONE_AT_A_TIME = threading.RLock()
@@ -74,13 +75,8 @@ def resume(folder: Path, overrides: Sequence[str]) -> None:
 @contextmanager
 def _training() -> Iterator[None]:
     """One training at a time, with gradients and in float32, whatever the calling program has set."""
-    with _ONE_AT_A_TIME, torch.inference_mode(False), torch.enable_grad():
-        before = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(before)
+    with _ONE_AT_A_TIME, torch.inference_mode(False), torch.enable_grad(), float32_by_default():
+        yield
 
 
 def _train(overrides: Sequence[str]) -> Run:
