@@ -4,13 +4,14 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-import hydra_plugins.hydra_optuna_sweeper.config  # noqa: F401  # which knows its samplers
+import hydra_plugins.hydra_optuna_sweeper.config  # which knows its samplers
 import pytest
 import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 from support import ROOT, run_in, sweep
 
+import hydra_plugins.housenumbers_sweeper  # noqa: F401 (it removes a sampler that Optuna no longer has)
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.samplers import check_sampler, make_pruner
 from housenumbers.sweeps.space import Space, read_space
@@ -39,7 +40,7 @@ def said_of(name: str, searched: Space, directions: list[str]) -> str | None:
 
 
 def test_all_documented_samplers_are_there_and_the_others_documented() -> None:
-    assert set(DOCUMENTED) == set(SAMPLERS) - {"motpe"}
+    assert set(DOCUMENTED) == set(SAMPLERS)
     text = (ROOT / "docs/sweep.md").read_text()
     assert all(f"`{name}`" in text for name in DOCUMENTED)
 
@@ -47,10 +48,7 @@ def test_all_documented_samplers_are_there_and_the_others_documented() -> None:
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_sampler_can_do_it_or_says_what_it_lacks(name: str) -> None:
     said = said_of(name, space(), ["maximize"])
-    if name == "motpe":
-        assert said is not None
-        assert "was removed in Optuna 4.0. Use 'hydra/sweeper/sampler=tpe'" in said
-    elif name == "cmaes" and importlib.util.find_spec("cmaes") is None:
+    if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
         assert said == "hydra/sweeper/sampler=cmaes: needs the package cmaes: pip install -e '.[cmaes]'"
     else:
         assert said is None
