@@ -56,6 +56,13 @@ def test_a_sweep_goes_on_after_its_time_is_over_and_ends_equal(tmp_path: Path) -
     assert len(weights(whole)) == 3
 
 
+def test_a_time_that_is_too_short_for_any_trial_is_named(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "hydra.sweeper.n_trials=2", "hydra.sweeper.timeout=0.001")
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert last.endswith("0 of 2 trials done: no trial has started: give more time than the start of the program takes")
+
+
 def test_a_trial_that_reached_its_last_epoch_is_complete(tmp_path: Path) -> None:
     words = (NO_PRUNING, "hydra.sweeper.n_trials=2", "hydra.sweeper.timeout=100000")
     stopped = run_ended(tmp_path, 0, 3, *SWEEP, *words, folder="trial_0000")

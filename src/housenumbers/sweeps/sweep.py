@@ -51,7 +51,7 @@ from housenumbers.sweeps.study import (
 )
 from housenumbers.sweeps.study_validation import one_line_study_errors
 from housenumbers.sweeps.sweep_options import check_options
-from housenumbers.sweeps.sweep_result import copied_line, print_result
+from housenumbers.sweeps.sweep_result import copied_line, count_started, print_result
 from housenumbers.sweeps.unused_parameters import check_ranges, drop_unknown_keys, unused_step_lr_parameters
 from housenumbers.sweeps.worker import Worker, trial_lock
 
@@ -119,6 +119,7 @@ class Sweep:
             self._print_line(copied)
         total = plural(self._options["n_trials"], "trial")
         self._print_line(f"study {study.study_name}: {len(counted_trials(study))} of {total} done")
+        started_before = count_started(study)
         try:
             if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
                 self._worker(study, space, overrides, config, self._print_line).work()
@@ -130,7 +131,10 @@ class Sweep:
             with suppress(OSError, *DATABASE_ERRORS):  # for example a full disk: the sweep's own error is raised
                 remove_unneeded_checkpoints(study, self._folder, self._options["keep_checkpoints"])  # after a kill
                 self._print_line(f"report: {write_study_page(study, self._folder)}")
-        print_result(study, config.objectives, self._folder, self._options, is_over(self._deadline), self._print_line)
+        time_is_over = is_over(self._deadline)
+        print_result(
+            study, config.objectives, self._folder, self._options, time_is_over, started_before, self._print_line
+        )
 
     def _composed(self, overrides: list[str]) -> DictConfig:
         return self._context.config_loader.load_sweep_config(self._config, overrides)

@@ -30,9 +30,13 @@ def print_result(
     folder: Path,
     options: Mapping[str, Any],
     time_is_over: bool,
+    started_before: int,
     print_line: Callable[[str], None],
 ) -> None:
-    """Prints the result. Raises UserError where too many trials failed, SystemExit(1) where none completed."""
+    """Prints the result. `started_before` is the number of trials that had started before this call.
+
+    Raises UserError where too many trials failed, SystemExit(1) where none completed.
+    """
     trials = counted_trials(study)
     if too_many_failed(trials, options["max_failure_rate"]):
         failed = [trial for trial in trials if trial.state is TrialState.FAIL]
@@ -41,9 +45,12 @@ def print_result(
             f"{options['max_failure_rate']} allows; the last one {describe_trial(failed[-1], objectives)}"
         )
     if len(trials) < options["n_trials"] and time_is_over:
+        remedy = "the same command goes on"
+        if count_started(study) == started_before:
+            remedy = "no trial has started: give more time than the start of the program takes"
         print_line(
             f"hydra.sweeper.timeout={options['timeout']}: the time is over: {len(trials)} of "
-            f"{plural(options['n_trials'], 'trial')} done: the same command goes on"
+            f"{plural(options['n_trials'], 'trial')} done: {remedy}"
         )
         return
     if len(trials) < options["n_trials"]:
@@ -61,6 +68,11 @@ def print_result(
         place = "" if is_copied_trial(best) else f": {trial_folder(folder, best.number)}"
         print_line(f"best: trial {best.number}, {describe_trial(best, objectives)}{place}")
         print_line(f"  {repeat_command(study, best.params)}")
+
+
+def count_started(study: optuna.Study) -> int:
+    """The number of trials that have ever started."""
+    return sum(trial.state is not TrialState.WAITING for trial in study.get_trials(deepcopy=False))
 
 
 def copied_line(study: optuna.Study, n_trials: int) -> str | None:
