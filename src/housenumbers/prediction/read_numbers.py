@@ -69,7 +69,7 @@ def read_files(
 def read_images(trained: TrainedModel, images: Sequence[Tensor]) -> list[Reading]:
     """A reading for each image, uint8 `[3, 32, W]`, of any width. Images of one width go through the network together.
 
-    An image is read the same, whichever others there are.
+    An image is read the same, whichever others there are, but for rounding.
     """
     places: dict[int, list[int]] = defaultdict(list)
     for place, image in enumerate(images):
