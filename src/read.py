@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from housenumbers.prediction.image_command import ImageCommand
+from housenumbers.prediction.image_command import MIN_CONFIDENCE, ImageCommand
 from housenumbers.pretrained import NUMBERS
 from housenumbers.runtime import fast_process
 from housenumbers.runtime.errors import one_line_errors
@@ -33,8 +33,7 @@ class Arguments:
 
     run: str = NUMBERS
     format: Literal["table", "jsonl", "csv"] = "table"
-    # Equal to read_numbers.MIN_CONFIDENCE, whose module imports torch.
-    min_confidence: Annotated[float, Interval(ge=0, le=1)] = 0.2
+    min_confidence: Annotated[float, Interval(ge=0, le=1)] = MIN_CONFIDENCE
     find: bool = False
 
 

@@ -111,9 +111,10 @@ def test_files_that_do_not_belong_together_are_one_line(archive: Path, tmp_path:
     write_digit_struct(root / "test" / "digitStruct.mat", [[(10, 20, 10, 20, 1)] * 7, *NUMBERS[1:3]])
     with pytest.raises(UserError, match=r"has 7 digits in 1\.png"):
         load_test(config(root, tmp_path))
-    write_digit_struct(root / "test" / "digitStruct.mat", [[(10, 20, 10**9, 20, 1)], *NUMBERS[1:3]])
-    with pytest.raises(UserError, match=r"has a box in 1\.png that is far larger than the photo: delete this folder"):
-        load_test(config(root, tmp_path))
+    for far in ((10, 20, 10**9, 20, 1), (10**9, 20, 10, 20, 1), (10, -(10**9), 10, 20, 1)):
+        write_digit_struct(root / "test" / "digitStruct.mat", [[far], *NUMBERS[1:3]])
+        with pytest.raises(UserError, match=r"a box in 1\.png that reaches far beyond the photo: delete this folder"):
+            load_test(config(root, tmp_path))
 
 
 def test_damaged_files_are_one_line(archive: Path, tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ from housenumbers.demo.server import application
 from housenumbers.demo.server_socket import check_installed, listen
 from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model
 from housenumbers.prediction.find_numbers import Photo, find_number, part_of, read_photo
-from housenumbers.prediction.read_numbers import MIN_CONFIDENCE, Reading, read_images
+from housenumbers.prediction.image_command import MIN_CONFIDENCE
+from housenumbers.prediction.read_numbers import Reading, read_images
 from housenumbers.pretrained import DIGITS, MODELS, NUMBERS
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.checkpoint import load_checkpoint

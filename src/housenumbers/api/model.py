@@ -16,8 +16,9 @@ from housenumbers.data.folder import read_image, square_image
 from housenumbers.data.number_image import fit_reader, read_number_image
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.prediction.find_numbers import Photo, as_photo, find_number, read_photo
+from housenumbers.prediction.image_command import MIN_CONFIDENCE
 from housenumbers.prediction.predict_files import Prediction, predict_images
-from housenumbers.prediction.read_numbers import MIN_CONFIDENCE, Reading, read_images
+from housenumbers.prediction.read_numbers import Reading, read_images
 from housenumbers.pretrained import DIGITS
 from housenumbers.runtime.errors import UserError, os_errors_as_user_errors
 from housenumbers.tracking.run_selection import find_run, is_run

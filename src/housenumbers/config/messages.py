@@ -106,9 +106,8 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
         return f"{word}: {several}{point}"
     unparsed = re.match(r"Error when parsing index: \d+, string: (.*?) out of \[", str(error), re.DOTALL)
     if unparsed:
-        if re.search(r"=choice\(.*\bnull\b", unparsed[1]):
-            key, _, values = unparsed[1].partition("=")
-            return f"{unparsed[1]}: Hydra's choice takes no null: write {key}={values[len('choice(') :].rstrip(')')}"
+        if with_null := re.fullmatch(r"(.*?)=choice\((.*\bnull\b.*)\)", unparsed[1]):
+            return f"{unparsed[1]}: Hydra's choice takes no null: write {with_null[1]}={with_null[2]}"
         return f"{unparsed[1]}: cannot be read: write KEY=VALUE; special characters in quotes, 'KEY=\"VALUE\"'"
     if missing := re.search(r"missing mandatory value: (\S+)", _joined(error)):
         key = prefix + str(getattr(cause, "full_key", None) or missing[1])

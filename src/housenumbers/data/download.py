@@ -68,8 +68,10 @@ def download_resumably(url: str, path: Path, size: int) -> None:
             place = file.truncate(0)
         if place == size:
             return
-        name, unit = url.rpartition("/")[2], {"unit": "B", "unit_scale": True}
-        with tqdm(desc=f"downloading {name}", total=size, initial=place, **unit, leave=False, disable=None) as bar:
+        name = url.rpartition("/")[2]
+        with tqdm(
+            desc=f"downloading {name}", total=size, initial=place, unit="B", unit_scale=True, leave=False, disable=None
+        ) as bar:
             for start, piece in _received(url, place, size):
                 signals.exit_if_received()
                 file.seek(start)

@@ -1,7 +1,6 @@
 """Downloads SVHN's photos ("format 1"): an archive for each part, which is checked and then unpacked as a whole."""
 
 import gzip
-import hashlib
 import shutil
 import tarfile
 import zlib
@@ -10,11 +9,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from housenumbers.data.download import download, download_resumably
-from housenumbers.data.svhn_files import not_official
+from housenumbers.data.svhn_files import SITE, not_official
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError, os_error_message
+from housenumbers.runtime.files import sha256_of
 
-SITE = "http://ufldl.stanford.edu/housenumbers/"
 # Bytes and SHA-256 of the archives. SVHN's site has no checksums. docTR lists those of train and test, and Hugging Face
 # (datasets/svhn/dataset_infos.json) the same ones, that of extra, and the sizes.
 ARCHIVES = {
@@ -41,7 +40,7 @@ def fetch_photos(root: Path, part: str, verify: bool) -> None:
 
     def fetch(temporary: Path) -> None:
         if own.is_file():
-            if verify and _sha256(own) != ARCHIVES[part][1]:
+            if verify and sha256_of(own) != ARCHIVES[part][1]:
                 raise not_official(own, "its SHA-256 differs")
             _unpack(own, temporary)
         else:
@@ -76,7 +75,7 @@ def _download_archive(path: Path, part: str) -> None:
     finally:
         if path.is_file() and not path.stat().st_size:
             path.unlink()
-    if _sha256(path) != sha256:
+    if sha256_of(path) != sha256:
         path.unlink()
         raise UserError(
             f"{SITE}{part}.tar.gz: not the official file (its SHA-256 differs), so it was deleted: start again to "
@@ -92,11 +91,6 @@ def _check_space(path: Path, size: int) -> None:
             f"data.root={path.parent}: {free / 1e9:.1f} GB are free, and what is to be downloaded needs "
             f"{needed / 1e9:.1f} GB: make room, or choose a folder on another disk"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unpack(archive: Path, folder: Path) -> None:

@@ -11,6 +11,7 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.installation import pip_install
 from housenumbers.runtime.signals import deferred_signals
 
+SITE = "http://ufldl.stanford.edu/housenumbers/"
 _SMALLEST_OFFICIAL = 60_000_000  # bytes: test_32x32.mat has 61 MiB
 
 
@@ -80,7 +81,7 @@ def _allowed_digit_struct(config: DataConfig, part: str) -> Path:
     folder, archive = path.parent, Path(config.root) / f"{part}.tar.gz"
     if path.is_file() or (config.download and not folder.exists()):
         return path
-    where = "unpack it" if archive.is_file() else "fetch it from http://ufldl.stanford.edu/housenumbers/ and unpack it"
+    where = "unpack it" if archive.is_file() else f"fetch it from {SITE} and unpack it"
     download = f"move {folder} away and set data.download=true" if folder.exists() else "set data.download=true"
     raise UserError(
         f"{path}: no such file: it is in {archive.name}: {where} in {config.root}, {download}, or set data.root"

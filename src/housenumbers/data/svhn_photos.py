@@ -34,7 +34,7 @@ from housenumbers.runtime.text import plural
 
 _REMEDY = "delete this folder and unpack the archive again, or let data.download=true do so"
 _NAMED = 5  # files that a message names
-_LARGEST_BOX = 10  # times the photo's longer side: a larger box is damage, and cut out it would fill the memory
+_FARTHEST = 10  # times the photo's longer side: a box that goes farther is damage, and cut out would fill the memory
 _MOST_OUTSIDE = 0.01  # the share of photos whose boxes may lie outside: a few could be mistakes of the annotators
 
 
@@ -75,8 +75,9 @@ def _numbers(path: Path, files: Sequence[Path], width: int) -> LabeledImages:
             except Exception as error:  # Pillow's parsers raise many types on damaged bytes
                 failed.append(f"{path.parent / name} ({error_reason(error)})")
                 continue
-            if max(int(boxes.width.amax()), int(boxes.height.amax())) > _LARGEST_BOX * max(photo.size):
-                raise UserError(f"{path}: damaged: it has a box in {name} that is far larger than the photo: {_REMEDY}")
+            corners = torch.stack([boxes.left, boxes.top, boxes.left + boxes.width, boxes.top + boxes.height])
+            if int(corners.abs().max()) > _FARTHEST * max(photo.size):
+                raise UserError(f"{path}: damaged: it has a box in {name} that reaches far beyond the photo: {_REMEDY}")
             if _lies_outside(boxes, photo):
                 outside.append(name)
             images[number] = fit_canvas(cut_out(photo, boxes), width)

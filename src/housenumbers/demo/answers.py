@@ -16,8 +16,9 @@ from housenumbers.evaluation.occlusion import occlusion, overlay_importance
 from housenumbers.evaluation.trained_model import TrainedModel, checkpoint_path, load_trained_model
 from housenumbers.metrics.numbers import as_strings
 from housenumbers.prediction.find_numbers import find_number, part_of, read_photo
+from housenumbers.prediction.image_command import MIN_CONFIDENCE
 from housenumbers.prediction.predict_files import predict_images
-from housenumbers.prediction.read_numbers import MIN_CONFIDENCE, Reading, read_images
+from housenumbers.prediction.read_numbers import Reading, read_images
 from housenumbers.pretrained import MODELS
 from housenumbers.reports.page import png
 from housenumbers.runtime.errors import UserError

@@ -14,10 +14,10 @@ async function ask(content, drawn) {
   asked?.abort();
   const request = (asked = new AbortController());
   shown = { content, drawn };
-  const most = Number(element("file").dataset.mostBytes);
-  if (content.size > most) {
+  const max = Number(element("file").dataset.maxBytes);
+  if (content.size > max) {
     element("answer").ariaBusy = "false";
-    show({ error: `This file is too large: ${most / 1e6} MB at most.` });
+    show({ error: `This file is too large: ${max / 1e6} MB at most.` });
     return;
   }
   element("answer").ariaBusy = "true";

@@ -101,7 +101,7 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
     """
     file = file or default_file(trained, form)
     writer, metadata = _FORMATS[form], describe(trained)
-    images_name, batches = check_batches(trained)
+    images_name, batches = _check_batches(trained)
     expected = [trained.logits(batch, all_views=True).softmax(dim=-1) for batch in batches]
     differences: list[float] = []
 
@@ -205,7 +205,7 @@ def check_images(trained: TrainedModel) -> tuple[str, Tensor]:
     return f"{count} test crops", images[places]
 
 
-def check_batches(trained: TrainedModel) -> tuple[str, list[Tensor]]:
+def _check_batches(trained: TrainedModel) -> tuple[str, list[Tensor]]:
     """The images of the check in batches, those of whole numbers in several widths, and a description."""
     name, images = check_images(trained)
     batches = [batch.contiguous() for batch in images.split(_BATCHES)]

@@ -14,9 +14,9 @@ from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics import tasks
 from housenumbers.prediction.export import Exported, check_images, default_file, describe
-from housenumbers.pretrained import pretrained_name, record_sha256, sha256_of
+from housenumbers.pretrained import pretrained_name, record_sha256
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.files import write_atomically
+from housenumbers.runtime.files import sha256_of, write_atomically
 from housenumbers.runtime.installation import CONF, command
 from housenumbers.runtime.text import plural
 from housenumbers.training.checkpoint import checkpoint_bytes, weights_in

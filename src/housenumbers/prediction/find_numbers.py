@@ -26,8 +26,9 @@ from housenumbers.metrics.numbers import (
     read_numbers,
 )
 from housenumbers.metrics.tasks import probability_of
+from housenumbers.prediction.image_command import MIN_CONFIDENCE
 from housenumbers.prediction.predict_files import readable
-from housenumbers.prediction.read_numbers import MIN_CONFIDENCE, Reading, read_images, rounded
+from housenumbers.prediction.read_numbers import Reading, read_images, rounded
 from housenumbers.runtime.files import open_file
 
 _MAX_PIXELS = 640 * 480  # pixels of a photo: larger ones are shrunk
@@ -40,7 +41,7 @@ _TILE_WIDTH, _TILE_OVERLAP = 1024, 256  # pixels: wider bands are cut into tiles
 _MAX_COLUMNS = 8192  # columns of bands that go through the network together
 _MAX_GAP = 6  # places without a digit between two numbers
 _CONTEXT = 2  # places on both sides that a number is read with
-_MIN_CONFIDENCE = 0.3  # confidence of a reading that counts
+_MIN_VOTING_CONFIDENCE = 0.3  # of a reading that counts
 _SAME_MIN_IOU = 0.3  # the least IoU of two boxes of one number
 _APART_MAX_IOU = 0.05  # the largest IoU of two numbers that both may be in the photo
 # Where the digits are in the box of a detection, as means over rendered scenes, in heights of the band: their height,
@@ -247,7 +248,9 @@ def _split_numbers(logits: Tensor) -> list[tuple[int, int, int, str, float]]:
 
 def candidates(found: Sequence[Detection]) -> list[Candidate]:
     """The numbers that detections agree on, the most votes first. A box is a mean, weighted by confidence."""
-    remaining = sorted((one for one in found if one.confidence >= _MIN_CONFIDENCE), key=lambda one: -one.confidence)
+    remaining = sorted(
+        (one for one in found if one.confidence >= _MIN_VOTING_CONFIDENCE), key=lambda one: -one.confidence
+    )
     agreed: list[Candidate] = []
     while remaining:
         surest = remaining[0]

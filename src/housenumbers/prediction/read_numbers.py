@@ -22,11 +22,9 @@ from housenumbers.metrics.numbers import (
     number_lengths,
     read_numbers,
 )
+from housenumbers.prediction.image_command import MIN_CONFIDENCE
 from housenumbers.prediction.predict_files import csv_line, readable
 
-# Below it a number is not told. Of 400 parts of photos without a number, 237 have a most probable number, and 30 one
-# above this; of 3,020 real numbers, 6 are read right with less (docs/numbers.md).
-MIN_CONFIDENCE = 0.2
 _FILE_BATCH = 500  # files at a time
 _NETWORK_BATCH = 100  # images that go through the network at once
 _DECIMALS = 6

@@ -3,12 +3,11 @@
 Beside each checkpoint lie its model card (`.md`) and, in `SHA256SUMS`, its hash.
 """
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.files import open_file, read_text, write_text
+from housenumbers.runtime.files import read_text, sha256_of, write_text
 
 FOLDER = Path(__file__).resolve().parent
 SUMS = FOLDER / "SHA256SUMS"  # as sha256sum writes it
@@ -31,12 +30,6 @@ MODELS = {
 def pretrained_name(file: Path) -> str | None:
     """The value of `run=` that means this file. None where it is not of this package."""
     return next((name for name, model in MODELS.items() if model.file == file.resolve()), None)
-
-
-def sha256_of(file: Path) -> str:
-    """The SHA-256 of a file's bytes. Raises OSError where it cannot be read."""
-    with open_file(file) as opened:
-        return hashlib.sha256(opened.read()).hexdigest()
 
 
 def check_sha256(file: Path) -> None:

@@ -1,6 +1,7 @@
 """Atomic writes: a kill at any moment leaves the old file or the new one, never a partial one."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -92,7 +94,7 @@ def _lock(file: BinaryIO) -> bool:
     return True
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """Opens a file to read its bytes, without blocking on a writer.
 
     Raises UserError for a pipe, socket or device, and OSError as `open` does, also for a folder.
@@ -108,6 +110,12 @@ def open_file(path: Path) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal. Raises what `open_file` raises."""
+    with open_file(file) as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def read_text(path: Path) -> str:

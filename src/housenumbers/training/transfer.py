@@ -1,6 +1,5 @@
 """Transfer learning: pretrained weights, frozen parts of a model, and cached features of a frozen model."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.metrics.views import predict_logits
 from housenumbers.pretrained import check_sha256
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import sha256_of
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import classifier_head
@@ -197,9 +197,8 @@ def _published(model: nn.Module) -> tuple[Mapping[str, Tensor], Mapping[str, Any
             raise UserError(
                 f"model.pretrained=true: {location} cannot be downloaded ({error}): put it at {file}"
             ) from None
-    with file.open("rb") as opened:
-        if not hashlib.file_digest(opened, "sha256").hexdigest().startswith(_hash_in(file)):
-            raise UserError(f"{file}: damaged: delete it, or put {location} there")
+    if not sha256_of(file).startswith(_hash_in(file)):
+        raise UserError(f"{file}: damaged: delete it, or put {location} there")
     return _as_network_weights(load_plain_data(file)), {}
 
 
