@@ -36,6 +36,7 @@ _SYNONYMS = {
     "dataset": "data",
     "lr_scheduler": "scheduler",
 }
+_GROUPS = ("data", "model", "optimizer", "scheduler", "augment", "averaging")
 _NOTHING = ("none", "nil", "nan", "null", "~", "undefined")  # other spellings of null
 TYPE_NAMES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _LISTS: dict[Any, str] = {
@@ -110,17 +111,23 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
             return f"{unparsed[1]}: Hydra's choice takes no null: write {with_null[1]}={with_null[2]}"
         return f"{unparsed[1]}: cannot be read: write KEY=VALUE; special characters in quotes, 'KEY=\"VALUE\"'"
     if missing := re.search(r"missing mandatory value: (\S+)", _joined(error)):
-        key = prefix + str(getattr(cause, "full_key", None) or missing[1])
-        return f"{key}: must be given: {key}={'VALUE' if '.' in key else 'OPTION'}"
+        return missing_key_message(prefix + str(getattr(cause, "full_key", None) or missing[1]))
     if "does not support deletion" in str(cause):
         return f"{prefix}{getattr(cause, 'full_key', None) or ''}: cannot be left out: give it another value"
     return prefix + _joined(error)
+
+
+def missing_key_message(key: str) -> str:
+    """The message for a key that has no value."""
+    return f"{key}: must be given: {key}={'OPTION' if key in _GROUPS else 'VALUE'}"
 
 
 def unknown_key_message(key: str, kinds: Iterable[str], addable: bool = False) -> str:
     """The message for a key that does not exist, with suggestions."""
     known = list(kinds)
     section, _, last = key.rpartition(".")
+    if key in known and not section:  # ~KEY deleted it
+        return missing_key_message(key)
     if key in known:
         group = key.partition(".")[0]
         return f"{key}: the chosen {group} has no such key: leave it out, or choose another one, {group}=OPTION"

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from housenumbers.config.constraints import check_constraints
 from housenumbers.config.groups import COMMON, SCHEMAS
-from housenumbers.config.messages import one_line, unknown_key_message
+from housenumbers.config.messages import missing_key_message, one_line, unknown_key_message
 from housenumbers.config.schema import TrainConfig, known_keys
 from housenumbers.runtime.errors import UserError
 
@@ -26,6 +26,7 @@ def validate_config(composed: Any) -> TrainConfig:
             composed = copy.deepcopy(composed)
         else:  # from a run's .hydra folder, not from conf/train.yaml
             composed = OmegaConf.merge(OmegaConf.structured(TrainConfig), composed)
+        _check_no_key_missing(composed)
         with read_write(composed), open_dict(composed):
             for group in SCHEMAS:
                 _apply_schema(composed, group)
@@ -38,6 +39,13 @@ def validate_config(composed: Any) -> TrainConfig:
     _check_no_key_added(config)
     _make_paths_absolute(config)
     return config
+
+
+def _check_no_key_missing(composed: DictConfig) -> None:
+    """Raises UserError for a key that is absent, since `~KEY` deleted it, or has no value."""
+    for item in fields(TrainConfig):
+        if item.name not in composed:
+            raise UserError(missing_key_message(item.name))
 
 
 def validate_composed(composed: DictConfig) -> TrainConfig:

@@ -105,7 +105,7 @@ def open_file(path: Path) -> BufferedReader:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
-            raise UserError(f"{path}: not an ordinary file but a pipe or a device: move it away")
+            raise UserError(f"{path}: not an ordinary file but a pipe or a device: remove it, or name another file")
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)

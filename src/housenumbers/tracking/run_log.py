@@ -20,7 +20,7 @@ def run_log(file: Path) -> Iterator[None]:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists() and not file.is_dir() and not file.is_file():
-        raise UserError(f"{file}: not an ordinary file but a pipe or a device: move it away")
+        raise UserError(f"{file}: not an ordinary file but a pipe or a device: remove it, or name another file")
     console = logging.StreamHandler(sys.stdout)
     console.setFormatter(logging.Formatter("%(message)s"))
     console.addFilter(lambda record: record.levelno < logging.ERROR)
