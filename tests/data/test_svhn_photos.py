@@ -129,7 +129,7 @@ def test_damaged_files_are_one_line(archive: Path, tmp_path: Path) -> None:
         load_test(config(root, tmp_path))
 
 
-def test_a_missing_part_is_one_line_before_a_folder_is_made(archive: Path, tmp_path: Path, command: Command) -> None:
+def test_a_missing_or_damaged_part_is_one_line_before_a_folder_is_made(archive: Path, tmp_path: Path, command: Command) -> None:
     root = damaged(tmp_path, archive)
     shutil.rmtree(root / "test")
     done = command("train", *words(root, tmp_path), "hydra.run.dir=never")
@@ -137,6 +137,16 @@ def test_a_missing_part_is_one_line_before_a_folder_is_made(archive: Path, tmp_p
     (line,) = done.stderr.splitlines()
     assert "test/digitStruct.mat: no such file: it is in test.tar.gz: fetch it from http://ufldl" in line
     assert not list(tmp_path.rglob("never"))
+
+    (root / "test").mkdir()
+    (root / "test" / "digitStruct.mat").write_bytes((root / "train" / "digitStruct.mat").read_bytes()[:2000])
+    done = command("train", *words(root, tmp_path), "hydra.run.dir=never")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "test/digitStruct.mat: not SVHN's digitStruct.mat, or damaged" in line
+    assert not list(tmp_path.rglob("never"))
+
+    shutil.rmtree(root / "test")
     (root / "test.tar.gz").touch()
     with pytest.raises(UserError, match=r"test\.tar\.gz: unpack it in"):
         load_test(config(root, tmp_path))

@@ -68,11 +68,18 @@ def digit_struct_file(config: DataConfig, part: str) -> Path:
 
 
 def check_photo_files(config: DataConfig) -> None:
-    """Raises UserError where a part is missing and may not be downloaded, or the package that reads it is missing."""
+    """Raises UserError where a part's digitStruct.mat is missing and may not be downloaded, or is another kind of file.
+
+    Also where the package that reads it is not installed. The photos themselves are left to the reader.
+    """
     for part in [*training_parts(config), "test"]:
         path = _allowed_digit_struct(config, part)
         if importlib.util.find_spec("h5py") is None:
             raise UserError(f"{path}: h5py, which reads it, is not installed: {pip_install('photos')}")
+        if path.is_file():
+            with deferred_signals():  # an interrupted import leaves NumPy broken
+                from housenumbers.data.digit_struct import check_digit_struct
+            check_digit_struct(path)
 
 
 def _allowed_digit_struct(config: DataConfig, part: str) -> Path:
