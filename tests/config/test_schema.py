@@ -201,9 +201,10 @@ def test_a_saved_configuration_comes_back_equal() -> None:
 
 
 def test_the_best_epoch_is_that_of_the_first_objective_that_an_epoch_has() -> None:
-    assert composed("objective=[train_seconds,val_loss]").selection_metric == "val_loss"
-    assert composed("objective=[val_accuracy,val_loss]").selection_metric == "val_accuracy"
-    assert composed("objective=train_seconds").selection_metric == "val_accuracy"
+    assert composed("objective=[train_seconds,val_loss]").selected_by == "val_loss"
+    assert composed("objective=[val_accuracy,val_loss]").selected_by == "val_accuracy"
+    assert composed("objective=train_seconds").selected_by == "val_accuracy"
+    assert composed("objective=val_loss", "keep_epoch=last").selected_by == "last"
 
 
 def test_a_saved_configuration_of_another_kind_is_refused() -> None:

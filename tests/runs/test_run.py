@@ -218,6 +218,23 @@ def test_every_option_of_every_group_trains(command: Command, tmp_path: Path) ->
         shutil.rmtree(tmp_path / "outputs")
 
 
+def test_the_last_epochs_weights_can_be_kept(command: Command, tmp_path: Path) -> None:
+    # A learning rate of almost nothing: by validation the first epoch would be the best one.
+    words = (*TINY, "optimizer.lr=1e-12", "epochs=3")
+    for kept, epoch in ("best", 1), ("last", 3):
+        folder = tmp_path / kept
+        done = command("train", *words, f"keep_epoch={kept}", f"hydra.run.dir={folder}")
+        assert done.returncode == 0, done.stderr
+        run, checkpoint = record(folder), torch.load(folder / "checkpoints/best.pt", weights_only=True)
+        assert run["best"]["epoch"] == checkpoint["record"]["epoch"] == epoch
+        assert run["best"]["val_loss"] == history(folder)[epoch - 1]["val_loss"]
+        assert "temperature" in checkpoint["calibration"]
+    assert command("report", f"run={tmp_path / 'last'}").returncode == 0
+    page = (tmp_path / "last/report.html").read_text()
+    assert "epoch 3, the last of 3<" in page
+    assert "chose the best epoch" not in page
+
+
 def tampered_run(folder: Path, monkeypatch: pytest.MonkeyPatch, tamper: Callable[[Path], object]) -> None:
     """A run of three epochs, in whose folder somebody changes something after the second one."""
     epoch_line = epochs._epoch_line

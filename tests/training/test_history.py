@@ -43,7 +43,10 @@ def test_the_best_epoch_is_the_first_of_equals() -> None:
     records = history([0.5, 0.4, 0.3, 0.4], [0.8, 0.9, 0.7, 0.9])
     assert best_record(records, "val_accuracy") is records[1]
     assert best_record(records, "val_loss") is records[2]
+    assert best_record(records, "last") is records[3]
 
 
 def test_without_validation_no_epoch_is_best() -> None:
-    assert best_record([{"epoch": 1, "val_loss": None, "val_accuracy": None}], "val_accuracy") is None
+    records = [{"epoch": 1, "val_loss": None, "val_accuracy": None}]
+    assert best_record(records, "val_accuracy") is None
+    assert best_record(records, "last") is None

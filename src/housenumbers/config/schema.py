@@ -76,6 +76,8 @@ class TrainConfig:
     logger: NamedTargets = field(default_factory=dict)
     metrics: NamedTargets = field(default_factory=dict)
     callbacks: NamedTargets = field(default_factory=dict)
+    # The epoch whose weights are kept, scored and used: the best by validation, or the last.
+    keep_epoch: Literal["best", "last"] = "best"
     # The values that a sweep optimizes.
     objective: Annotated[Any, Predicate(_are_objectives, f"{', '.join(OBJECTIVES)} or a list of these")] = MISSING
     device: Annotated[str, Predicate(is_device, DEVICES)] = MISSING
@@ -124,8 +126,10 @@ class TrainConfig:
         return [self.objective] if isinstance(self.objective, str) else list(self.objective)
 
     @property
-    def selection_metric(self) -> str:
-        """The metric that selects the best epoch: the first objective that is computed in each epoch."""
+    def selected_by(self) -> str:
+        """What selects the epoch whose weights are kept: "last", or a metric, the first objective of each epoch."""
+        if self.keep_epoch == "last":
+            return "last"
         return next((name for name in self.objectives if name != "train_seconds"), "val_accuracy")
 
 

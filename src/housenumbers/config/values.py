@@ -10,7 +10,7 @@ MACHINE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download",
 
 # Keys that earlier versions did not have, and the values that mean the same as their absence. Where configurations are
 # compared or hashed, such a pair is left out, so that earlier runs and studies can be continued.
-_ADDED = {"data.width": 0, "data.rendered": 0}
+_ADDED = {"data.width": 0, "data.rendered": 0, "keep_epoch": "best"}
 
 
 def option_dict(group: Any) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def _curves(title: str) -> tuple[Figure, Axes]:
 
 def _mark_best(axes: Axes, best_epoch: int | None) -> None:
     if best_epoch is not None:
-        axes.axvline(best_epoch, color=MARK, ls=":", lw=1, label=f"best: epoch {best_epoch}")
+        axes.axvline(best_epoch, color=MARK, ls=":", lw=1, label=f"weights kept: epoch {best_epoch}")
     legend_above(axes)
 
 

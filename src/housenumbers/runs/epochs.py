@@ -62,7 +62,7 @@ def train_epochs(
         config.epochs, steps_per_epoch(splits.train, config.data.batch_size), len(state.history)
     ) as progress:
         for record in fit(config, state, splits.stages, splits.validation, progress.step):
-            best = best_or_last(state.history, config.selection_metric)
+            best = best_or_last(state.history, config.selected_by)
             # In reverse order, a kill in between could leave best.pt with an epoch that a run resumed elsewhere does
             # not reproduce.
             if best is record:

@@ -42,7 +42,7 @@ def last_checkpoint(folder: RunFolder, config: TrainConfig, device: torch.device
         if len(history) > config.epochs:
             raise UserError(f"{folder.last}: holds {len(history)} epochs, the run has {config.epochs}: use its own")
         check_same_run(last, folder.last, run_id, config, ignored=[] if setting_tied_to_epochs(config) else ["epochs"])
-        if (best := best_or_last(history, config.selection_metric)) is not history[-1]:
+        if (best := best_or_last(history, config.selected_by)) is not history[-1]:
             _check_best(folder.best, best, last)
     except UserError as error:
         raise UserError(f"{error}; {_remedy(folder)}") from None
@@ -67,14 +67,14 @@ def restore(config: TrainConfig, state: TrainingState, last: dict[str, Any], fol
 
 def rewrite_best_checkpoint(config: TrainConfig, state: TrainingState, last: dict[str, Any], folder: RunFolder) -> None:
     """Writes best.pt from a restored state whose last epoch is the best, since a kill may have prevented that."""
-    if state.history and (best := best_or_last(state.history, config.selection_metric)) is state.history[-1]:
+    if state.history and (best := best_or_last(state.history, config.selected_by)) is state.history[-1]:
         origin = {key: last[key] for key in ORIGIN if key in last}
         save_checkpoint(folder.best, {**origin, "model": state.weights(), "record": best})
 
 
 def best_weights_sha256(config: TrainConfig, state: TrainingState, last: dict[str, Any]) -> str | None:
     """The `weights_sha256` of the best weights so far. None where there are none, or an earlier version saved them."""
-    if state.history and best_or_last(state.history, config.selection_metric) is state.history[-1]:
+    if state.history and best_or_last(state.history, config.selected_by) is state.history[-1]:
         return weights_sha256(state.weights())
     return last.get("best_weights_sha256")
 

@@ -55,7 +55,7 @@ def write_results(
     Raises DivergedError where a loss is not finite: without validation the last step's weights were never scored.
     """
     device = splits.train.images.device
-    best = best_record(state.history, config.selection_metric)
+    best = best_record(state.history, config.selected_by)
     epoch = (best or state.history[-1])["epoch"]
     checkpoint = _best_checkpoint(config, folder, epoch, device)
     check_weights(checkpoint, best_sha256, folder.best)

@@ -11,10 +11,12 @@ Record = dict[str, Any]  # epoch, train_loss, val_loss, val_accuracy (both null 
 def best_record(history: Sequence[Record], by: str) -> Record | None:
     """The epoch with the highest `val_accuracy` (then the lowest `val_loss`), or by "val_loss" the lowest loss.
 
-    The first of equal epochs. None without validation.
+    The first of equal epochs. By "last" the last one. None without validation.
     """
     if not history or history[0]["val_loss"] is None:
         return None
+    if by == "last":
+        return history[-1]
     if by == "val_loss":
         return min(history, key=lambda record: record["val_loss"])
     return max(history, key=lambda record: (record["val_accuracy"], -record["val_loss"]))
