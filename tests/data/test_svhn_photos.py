@@ -129,7 +129,7 @@ def test_damaged_files_are_one_line(archive: Path, tmp_path: Path) -> None:
         load_test(config(root, tmp_path))
 
 
-def test_a_missing_or_damaged_part_is_one_line_before_a_folder_is_made(archive: Path, tmp_path: Path, command: Command) -> None:
+def test_a_missing_or_damaged_part_is_one_line_before_training(archive: Path, tmp_path: Path, command: Command) -> None:
     root = damaged(tmp_path, archive)
     shutil.rmtree(root / "test")
     done = command("train", *words(root, tmp_path), "hydra.run.dir=never")
