@@ -1,6 +1,6 @@
 """A contestant of peers.py: loads its model, then labels what each line of standard input names, and prints a line.
 
-`PYTHON labellers.py ours RUN KEY=VALUE ...` or `PYTHON labellers.py ccexam`: it imports nothing of the other one.
+`PYTHON labellers.py ours RUN PRECISION KEY=VALUE ...` or `PYTHON labellers.py ccexam`; neither imports the other one.
 A line is JSON, {"files": [PATH, ...]} or {"images": FILE.npy} with uint8 `[N, 3, 32, 32]`. So is the answer: the
 seconds from the paths, or the images in memory, to the labels.
 """
@@ -19,13 +19,13 @@ Labeller = Callable[[Any], list[int]]
 _BATCH = 250
 
 
-def ours(run: str, *overrides: str) -> dict[str, Labeller]:
-    """As `src/predict.py run=RUN` labels."""
+def ours(run: str, precision: str, *overrides: str) -> dict[str, Labeller]:
+    """As `src/predict.py run=RUN precision=PRECISION` labels."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
     from housenumbers.evaluation.trained_model import load_trained_model
     from housenumbers.prediction.predict_files import predict_files
 
-    trained = load_trained_model(run, overrides)
+    trained = load_trained_model(run, overrides, precision == "bfloat16")
 
     def label_files(files: list[str]) -> list[int]:
         return [

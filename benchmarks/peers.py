@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -49,12 +49,14 @@ class Arguments:
     peer=outputs/peer   where ccexam is installed, in a virtual environment; it is used again if it is there
     rounds=10           how often each is measured
     threads=1           of torch
-    tta=0 tta_invert=false   one view of each crop for all of ours, as with predict.py"""
+    tta=0 tta_invert=false   one view of each crop for all of ours, as with predict.py
+    precision=bfloat16       for all of ours, as with predict.py"""
 
     runs: list[str] = field(default_factory=lambda: ["pretrained_digits"])
     peer: str = "outputs/peer"
     rounds: Count = 10
     threads: Count = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class Contestant(NamedTuple):
@@ -94,8 +96,9 @@ def contestants(arguments: Arguments, views: Sequence[str]) -> dict[str, Contest
     for run in arguments.runs:
         weights = checkpoint_path(find_run(run).path).absolute()
         words = [f"threads={arguments.threads}", *views]
-        predict = [sys.executable, str(ROOT / "src" / "predict.py"), f"run={weights}", *words, "images="]
-        labeller = [sys.executable, script, "ours", str(weights), *words]
+        precise = f"precision={arguments.precision}"
+        predict = [sys.executable, str(ROOT / "src" / "predict.py"), f"run={weights}", precise, *words, "images="]
+        labeller = [sys.executable, script, "ours", str(weights), arguments.precision, *words]
         found[run] = Contestant(labeller, predict, package, weights)
     return found
 

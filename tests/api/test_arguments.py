@@ -39,6 +39,8 @@ def test_threads_are_a_whole_number(given: Any) -> None:
 
 
 def test_what_numpy_and_torch_have_of_them_is_taken() -> None:
+    with pytest.raises(housenumbers.InputError, match=r"^precision='half': must be float32 or bfloat16$"):
+        housenumbers.load_model(precision="half")  # type: ignore[arg-type]
     assert housenumbers.load_model(device=torch.device("cpu"), threads=np.int64(1))  # type: ignore[arg-type]
 
 

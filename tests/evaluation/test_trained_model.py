@@ -15,6 +15,7 @@ from housenumbers.evaluation.occlusion import occlusion
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model, rebuild_model
 from housenumbers.prediction.predict_files import predict_files
 from housenumbers.runtime.errors import InputError, UserError
+from housenumbers.training import reproducibility
 from housenumbers.training.build import build_model
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -43,6 +44,19 @@ def test_floats_on_the_same_scale_give_the_same(trained: TrainedModel) -> None:
     dark = torch.ones(1, 3, 32, 32, dtype=torch.uint8)  # of bytes there is but one scale
     maps, _ = occlusion(trained.logits, dark, torch.tensor([3]))
     assert maps.isfinite().all()
+
+
+def test_bfloat16_where_the_device_has_it(trained: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = trained.logits(IMAGES)
+    monkeypatch.setattr(reproducibility, "_cpu_has_bfloat16", lambda: False)
+    without = load_trained_model(trained.file, bfloat16=True)
+    assert not without.bfloat16
+    assert torch.equal(without.logits(IMAGES), exact)
+    monkeypatch.setattr(reproducibility, "_cpu_has_bfloat16", lambda: True)  # else torch emulates it
+    rounded = load_trained_model(trained.file, bfloat16=True).logits(IMAGES)
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(rounded, exact)
+    torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.05 * float(exact.abs().max()))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from housenumbers.evaluation.few_views import StoppingRule
 from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.metrics.views import predict_logits
 from housenumbers.runtime.errors import UserError
+from housenumbers.training.reproducibility import uses_bfloat16
 
 
 @pytest.fixture
@@ -63,6 +64,25 @@ def test_probabilities_are_the_models_own_divided_by_its_temperature(
     assert all(row["confidence"] == row["probabilities"][row["label"]] for row in found)
     assert [row["file"] for row in found] == list(map(str, in_order(images)))
     assert f"temperature {trained.temperature:.3f}" in done.stderr
+
+
+def test_precision_is_told_and_close(finished: Path, images: Path, command: Command) -> None:
+    exact, rounded = (
+        command(
+            "predict", f"run={finished}", f"images={images}", "format=jsonl", "device=cpu", f"precision={precision}"
+        )
+        for precision in ("float32", "bfloat16")
+    )
+    assert exact.returncode == rounded.returncode == 0, rounded.stderr
+    pairs = list(zip(rows(exact.stdout), rows(rounded.stdout), strict=True))
+    assert all(one["probabilities"] == pytest.approx(other["probabilities"], abs=0.1) for one, other in pairs)
+    if uses_bfloat16(True, torch.device("cpu")):
+        assert exact.stdout != rounded.stdout
+    else:
+        assert exact.stdout == rounded.stdout
+        assert "precision=bfloat16: cpu has no instructions for it: float32" in rounded.stderr
+    wrong = command("predict", f"images={images}", "precision=half")
+    assert wrong.stderr == "error: precision=half: must be float32 or bfloat16\n"
 
 
 def test_a_run_with_several_views_can_be_asked_for_one_or_all(finished: Path, images: Path, tmp_path: Path) -> None:
@@ -240,7 +260,8 @@ def overrides_of_the_model(run: Path, folder: Path, monkeypatch: pytest.MonkeyPa
     """The keys that `predict.py` replaces in the run's configuration."""
     given: list[str] = []
 
-    def load(_: Path, overrides: Sequence[str]) -> None:
+    def load(_: Path, overrides: Sequence[str], *others: object) -> None:
+        assert others == (False,)
         given.extend(overrides)
         raise UserError("enough")
 

@@ -1,7 +1,7 @@
 """Checks of the arguments of Python calls."""
 
 import os
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from io import IOBase
 from numbers import Integral, Real
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from housenumbers.config.messages import either
 from housenumbers.config.schema import DEVICES, MAX_THREADS, is_device
 from housenumbers.runtime.errors import InputError
 
@@ -45,6 +46,12 @@ def check_flag(name: str, value: Any) -> None:
     """Raises InputError where the value is neither True nor False: any text, such as "false", would count as true."""
     if not isinstance(value, bool | np.bool_):
         raise InputError(f"{name}={value!r}: must be True or False")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raises InputError where the value is none of the choices."""
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"{name}={value!r}: must be {either(choices)}")
 
 
 def check_probability(name: str, value: Any) -> None:

@@ -2,14 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from housenumbers.api.arguments import as_device, as_path_or_name, as_threads, check_flag, check_probability
+from housenumbers.api.arguments import (
+    as_device,
+    as_path_or_name,
+    as_threads,
+    check_choice,
+    check_flag,
+    check_probability,
+)
 from housenumbers.api.images import Images, prepare_batches
 from housenumbers.config.schema import TrainConfig
 from housenumbers.data.folder import read_image, square_image
@@ -26,22 +33,31 @@ from housenumbers.training.reproducibility import float32_by_default
 
 
 @os_errors_as_user_errors()
-def load_model(run: str | Path = DIGITS, device: str | None = None, threads: int | None = None) -> "Model":
+def load_model(
+    run: str | Path = DIGITS,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
+) -> "Model":
     """A trained model: "pretrained_digits" or "pretrained_numbers", which come with the code; a run's folder, its name,
     "last" or "best", as for `run=` of the commands; or a checkpoint.
 
     `device` ("auto", "cpu", "cuda", "cuda:N" or "mps") and `threads` (of PyTorch, for the whole process; 1 or more)
-    replace those that the run was trained with. Raises UserError where there is no such model, its file is damaged, or
-    this machine has no such device, and InputError where an argument is not as described.
+    replace those that the run was trained with. With `precision="bfloat16"` the model computes in bfloat16 where the
+    device has instructions for it, else in float32: sooner, with slightly other probabilities.
+
+    Raises UserError where there is no such model, its file is damaged, or this machine has no such device, and
+    InputError where an argument is not as described.
     """
     wanted = as_path_or_name("run", run, "a model that comes with the code, a run's folder or name, or a checkpoint")
     given = {"device": as_device(device), "threads": as_threads(threads)}
+    check_choice("precision", precision, ("float32", "bfloat16"))
     overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
     path = find_run(wanted).path
     if path.is_dir() and not is_run(path):
         raise UserError(f"{path}: not a run's folder: it has no run.json")
     with float32_by_default():
-        return Model(load_trained_model(path, overrides))
+        return Model(load_trained_model(path, overrides, precision == "bfloat16"))
 
 
 class Model:

@@ -27,7 +27,7 @@ from housenumbers.tracking.run_folder import RunFolder, enclosing_run
 from housenumbers.training.build import build_model, parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, load_weights, weights_in
 from housenumbers.training.checkpoint_owner import check_owner
-from housenumbers.training.reproducibility import set_threads
+from housenumbers.training.reproducibility import set_threads, uses_bfloat16
 
 _MORE_MEMORY = "end other programs, or take another device (device=cpu)"
 
@@ -43,6 +43,7 @@ class TrainedModel:
     content: dict[str, Any]  # the checkpoint's
     parameters: int  # before batch norms are folded
     stopping_rule: StoppingRule | None = None  # of the views of an image. None: all are used, or there is only one
+    bfloat16: bool = False  # the convolutions compute in it; else in float32
 
     def predict(self, data: LabeledImages) -> tuple[Tensor, Tensor]:
         """Logits and labels, on the CPU, computed as for the run's final scores: from all views.
@@ -66,7 +67,7 @@ class TrainedModel:
         except ValueError as error:
             raise InputError(str(error)) from None
         batches = eval_batches(data.to(self.device))
-        with one_line_memory_errors(_MORE_MEMORY), skip_input_check():
+        with one_line_memory_errors(_MORE_MEMORY), skip_input_check(), self._autocast():
             logits, labels, views = predict_views(self.model, batches, self.config.tta, self.config.tta_invert)
         self._check_finite(logits)
         return logits, labels, views
@@ -85,10 +86,13 @@ class TrainedModel:
         if self.stopping_rule is None or all_views:
             labels = torch.zeros(len(images), dtype=torch.long)
             return self._predict(LabeledImages(images, labels))[0] / self.temperature
-        with one_line_memory_errors(_MORE_MEMORY), skip_input_check():
+        with one_line_memory_errors(_MORE_MEMORY), skip_input_check(), self._autocast():
             logits = predict_with_few_views(self.model, images.to(self.device), self.stopping_rule).cpu()
         self._check_finite(logits)
         return logits / self.temperature
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def _check_finite(self, logits: Tensor) -> None:
         if not logits.isfinite().all():
@@ -158,11 +162,12 @@ def checkpoint_path(run: Path) -> Path:
     return run if is_file else RunFolder(run).best
 
 
-def load_trained_model(run: Path | str, overrides: Sequence[str] = ()) -> TrainedModel:
+def load_trained_model(run: Path | str, overrides: Sequence[str] = (), bfloat16: bool = False) -> TrainedModel:
     """The best weights of a run folder, or the weights in a checkpoint, as a model for inference.
 
     The model comes only from the checkpoint. `overrides` are keys of the saved configuration that change no result:
-    `device`, `threads`, and the location of the data. Raises UserError for errors that a user can fix.
+    `device`, `threads`, and the location of the data. With `bfloat16` it computes in bfloat16 where the device has
+    instructions for it. Raises UserError for errors that a user can fix.
     """
     file = checkpoint_path(Path(run))
     check_sha256(file)
@@ -177,7 +182,8 @@ def load_trained_model(run: Path | str, overrides: Sequence[str] = ()) -> Traine
     model = fold_batch_norms(unfolded).requires_grad_(False)
     register_input_check(model)  # again, since folding makes another module
     rule = stopping_rule_of(content, config.tta, config.tta_invert, file)
-    return TrainedModel(model, config, device, file, content, parameter_count(unfolded), rule)
+    bfloat16 = bfloat16 and uses_bfloat16(True, device)
+    return TrainedModel(model, config, device, file, content, parameter_count(unfolded), rule, bfloat16)
 
 
 def rebuild_model(content: Mapping[str, Any], path: Path, device: torch.device) -> nn.Module:

@@ -49,9 +49,12 @@ class ImageCommand:
 
         few = isinstance(self.files, list) and len(self.files) <= _FEW
         threads = ["threads=1"] if few and not any(word.startswith("threads=") for word in self._overrides) else []
-        trained = load_trained_model(selected.path, [*threads, *self._overrides])
+        bfloat16 = self.arguments.precision == "bfloat16"
+        trained = load_trained_model(selected.path, [*threads, *self._overrides], bfloat16)
         trained.check_reads_numbers(of_numbers)
         selected.print_reason()
+        if bfloat16 and not trained.bfloat16:
+            print(f"precision=bfloat16: {trained.device} has no instructions for it: float32", file=sys.stderr)
         print(trained.temperature_note, file=sys.stderr)
         return trained
 
