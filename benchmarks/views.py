@@ -25,12 +25,14 @@ from housenumbers.metrics.tasks import accuracy_and_loss
 from housenumbers.runtime.errors import one_line_errors
 
 ALL, FEW, ONE = "all views", "views where needed", "one view"
+ROUNDED = "views where needed, bfloat16"  # precision=bfloat16 of predict.py
 _BATCH = 500  # images at a time, as in predict.py
 
 
 @dataclass
 class Arguments:
-    """Trains `experiment=fast` and labels its test crops: all ten views of each, as many as needed, or one.
+    """Trains `experiment=fast` and labels its test crops: all ten views of each, as many as needed, as many in bfloat16
+    (in float32 where the CPU has no instructions for it), or one.
 
     python benchmarks/views.py data.root=FOLDER                  SVHN-6k
     python benchmarks/views.py data=synthetic data.size=6000     rendered crops
@@ -55,24 +57,27 @@ def predict(trained: TrainedModel, images: Tensor, how: str) -> Tensor:
 
 def race(how: str, run: Path, count: int, threads: int, turns: Turns) -> None:
     """What a contestant's process does: it predicts the round's images."""
-    trained = load_trained_model(run, [f"threads={threads}", *(["tta=0", "tta_invert=false"] if how == ONE else [])])
+    words = [f"threads={threads}", *(["tta=0", "tta_invert=false"] if how == ONE else [])]
+    trained = load_trained_model(run, words, bfloat16=how == ROUNDED)
     images = load_part(trained, "test").data.images
     images = images[torch.arange(count) % len(images)]
     turns.take(lambda: predict(trained, images, how))
 
 
-def compare(run: Path, threads: int) -> tuple[str, int, int]:
-    """A line about a run's test crops, the number of labels that differ from those of all views, and of crops."""
-    trained = load_trained_model(run, [f"threads={threads}"])
+def compare(run: Path, threads: int) -> tuple[str, dict[str, int], int]:
+    """A line about a run's test crops, the labels of each contestant that differ from those of all views, and crops."""
+    trained, rounded = (load_trained_model(run, [f"threads={threads}"], bfloat16) for bfloat16 in (False, True))
     test = load_part(trained, "test").data
-    logits = {how: predict(trained, test.images, how) for how in (ALL, FEW)}
-    differ = int((logits[ALL].argmax(dim=1) != logits[FEW].argmax(dim=1)).sum())
+    models = {ALL: trained, FEW: trained, ROUNDED: rounded}
+    logits = {how: predict(model, test.images, how) for how, model in models.items()}
+    labels = {how: each.argmax(dim=1) for how, each in logits.items()}
+    differ = {how: int((labels[ALL] != labels[how]).sum()) for how in (FEW, ROUNDED)}
     scores = [
         f"{how}: accuracy {accuracy:.2%}, loss {loss:.4f}, calibration error {reliability(each, test.labels).error:.2%}"
         for how, each in logits.items()
         for accuracy, loss in [accuracy_and_loss(each, test.labels)]
     ]
-    views = f"{differ} of {len(test.labels):,} labels differ; {views_of(trained, test):.2f} views of a crop"
+    views = f"{differ[FEW]} of {len(test.labels):,} labels differ; {views_of(trained, test):.2f} views of a crop"
     return "; ".join([f"  {run.name}", views, *scores]), differ, len(test.labels)
 
 
@@ -104,13 +109,16 @@ def main() -> None:
         print(machine(arguments.threads), flush=True)
         compared = [compare(run, arguments.threads) for run in runs]
         print(*(line for line, _, _ in compared), sep="\n")
-        differ, count = (sum(numbers) for numbers in zip(*((each[1], each[2]) for each in compared), strict=True))
-        print(f"  equal labels: {1 - differ / count:.3%} of {count:,}", flush=True)
-        contestants = {how: partial(race, how, runs[0], arguments.n, arguments.threads) for how in (ALL, FEW, ONE)}
+        count = sum(crops for *_, crops in compared)
+        for how in (FEW, ROUNDED):
+            equal = 1 - sum(differ[how] for _, differ, _ in compared) / count
+            print(f"  equal labels, {how}: {equal:.3%} of {count:,}", flush=True)
+        kinds = (ALL, FEW, ROUNDED, ONE)
+        contestants = {how: partial(race, how, runs[0], arguments.n, arguments.threads) for how in kinds}
         with tqdm(total=(arguments.rounds + 1) * len(contestants), unit="turn", leave=False, disable=None) as bar:
             seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
         print(f"{arguments.n:,} images a round, n={arguments.rounds} rounds")
-        print(*rates_and_ratios(seconds, arguments.n, FEW, {ALL: 4.0, ONE: None}), sep="\n")
+        print(*rates_and_ratios(seconds, arguments.n, FEW, {ALL: 4.0, ONE: None, ROUNDED: None}), sep="\n")
 
 
 if __name__ == "__main__":

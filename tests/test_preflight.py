@@ -42,7 +42,7 @@ def test_missing_data_and_weights_leave_no_folder(
 
 
 _DIGITS = str(pretrained.MODELS[pretrained.DIGITS].file)
-_FASTNET = ("data=digits", "model=fastnet", "model.channels=[32,64,128]")
+_FASTNET = ("data=digits", "model=fastnet", "model.channels=[32,64,104]", "model.convolutions=[2,3,2]")
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,13 @@ def test_views_prints_equal_labels_and_ratios_and_does_not_train_twice(tmp_path:
     weights = (tmp_path / "seed=1/checkpoints/best.pt").read_bytes()
     done = bench("views", *words)
     assert done.returncode == 0, done.stderr
-    for line in ("of 100 labels differ", "equal labels: ", "calibration error", "views where needed / all views"):
+    for line in (
+        "of 100 labels differ",
+        "equal labels, views where needed: ",
+        "bfloat16, images/s",
+        "calibration error",
+        "views where needed / all views",
+    ):
         assert line in done.stdout
     assert (tmp_path / "seed=1/checkpoints/best.pt").read_bytes() == weights
 

@@ -104,7 +104,7 @@ def test_a_killed_run_goes_on_though_the_weights_that_it_began_with_are_gone(com
 
 @pytest.mark.parametrize(
     ("model", "name"),
-    [(NumberReader(), "numbers"), (FastNet(channels=(32, 64, 128)), "digits")],
+    [(NumberReader(), "numbers"), (FastNet(channels=(32, 64, 104), convolutions=(2, 3, 2)), "digits")],
     ids=["numbers", "digits"],
 )
 def test_the_published_weights_are_those_that_come_with_the_code(model: Any, name: str) -> None:
@@ -124,7 +124,7 @@ def test_other_channels_than_those_of_the_weights_are_one_line_with_the_remedy()
     ("word", "said"),
     [
         ("model.activation=relu", r"was trained with model\.activation=gelu, not relu: set model\.activation=gelu, or"),
-        ("model.convolutions=[1,1,1]", r"was trained with model\.convolutions=\[1,2,2\], not \[1,1,1\]: set "),
+        ("model.convolutions=[1,1,1]", r"was trained with model\.convolutions=\[2,3,2\], not \[1,1,1\]: set "),
     ],
 )
 def test_other_options_than_those_of_the_weights_are_refused_whatever_their_source(
@@ -134,7 +134,7 @@ def test_other_options_than_those_of_the_weights_are_refused_whatever_their_sour
     best.parent.mkdir(parents=True)
     shutil.copyfile(pretrained.MODELS[pretrained.DIGITS].file, best)
     (tmp_path / "file.pt").hardlink_to(best)
-    words = ("model=fastnet", "model.channels=[32,64,128]")
+    words = ("model=fastnet", "model.channels=[32,64,104]", "model.convolutions=[2,3,2]")
     for source in ("true", f"run:{tmp_path / 'run'}", str(tmp_path / "file.pt")):
         with pytest.raises(UserError, match=rf"^model\.pretrained={source}: {said}"):
             TrainingState.initial(composed(*words, word, f"model.pretrained={source}"), 1, CPU)

@@ -64,7 +64,7 @@ class FastNet(nn.Module):
         return [[stage] for stage in self.stages]
 
     def published_weights(self) -> str:
-        """The file that comes with the code, trained on rendered crops: of the channels 32, 64 and 128."""
+        """The file that comes with the code, trained on rendered crops: 32, 64 and 104 channels, 2, 3 and 2 convolutions."""
         return str(MODELS[DIGITS].file)
 
     def forward(self, images: Tensor) -> Tensor:
