@@ -1,7 +1,7 @@
 """Statistics of a data set without a model: counts, means, lightness, duplicates, similarity of neighbours."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
@@ -148,7 +148,5 @@ def _digests(images: Tensor) -> list[bytes]:
 
 
 def _exact(first: list[bytes], second: list[bytes], same: bool) -> int:
-    counts: dict[bytes, int] = defaultdict(int)
-    for digest in first:
-        counts[digest] += 1
-    return sum(counts[digest] > (1 if same else 0) for digest in second)
+    counts = Counter(first)
+    return sum(counts[digest] > same for digest in second)  # of the same part, each crop counts itself
