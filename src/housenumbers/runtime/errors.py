@@ -86,14 +86,6 @@ def error_text(error: BaseException) -> str:
     return " ".join((str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}{notes}").split())
 
 
-def exit_with_error(message: str) -> None:
-    """Prints one line to standard error, once if torchrun started several processes, and exits with code 2."""
-    sys.stdout.flush()
-    if processes.is_first_to_fail():
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(2)
-
-
 @contextmanager
 def os_errors_as_user_errors() -> Iterator[None]:
     """Raises UserError where the operating system refuses something that a user can mend. Bugs stay as they are."""
@@ -107,12 +99,18 @@ def os_errors_as_user_errors() -> Iterator[None]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Reports user errors in one line, and exits with code 2. Bugs keep their traceback."""
+    """Reports user errors in one line, once if torchrun started several processes, and exits with code 2.
+
+    Bugs keep their traceback.
+    """
     try:
         with os_errors_as_user_errors():
             yield
     except UserError as error:
-        exit_with_error(str(error))
+        sys.stdout.flush()
+        if processes.is_first_to_fail():
+            print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
