@@ -49,6 +49,14 @@ _SUBMITIT_LAUNCHERS = ("LocalLauncher", "SlurmLauncher")  # their jobs outlive t
 print_line = partial(print, flush=True)
 
 
+def _silence_optuna() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Hides Optuna's multi-line warning about a retry; if the retry fails too, this project prints one line.
+    rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
+    rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
+    warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py uses them
+
+
 class Sweep:
     """Reads the search space, opens the study, runs its trials, and prints the result."""
 
@@ -66,11 +74,7 @@ class Sweep:
     def _run(self, arguments: list[str]) -> None:
         if worker_pool.is_worker():
             worker_pool.terminate_with_parents()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # Hides Optuna's multi-line warning about a retry; if the retry fails too, this project prints one line.
-        rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
-        rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
-        warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py uses them
+        _silence_optuna()
         check_options(self._options)
         timeout = self._options["timeout"]
         self._deadline = inherited_deadline() if worker_pool.is_worker() else deadline_after(timeout)
@@ -102,7 +106,11 @@ class Sweep:
         study = self._open(config, fixed, space, overrides)
         if worker_pool.is_worker():
             self._worker(study, space, overrides, config, lambda _: None).work()
-            return
+        else:
+            self._search(study, space, overrides, config)
+
+    def _search(self, study: optuna.Study, space: Space, overrides: list[str], config: TrainConfig) -> None:
+        """Runs the study's trials in this process or in workers, and prints the result."""
         if len(config.objectives) > 1:
             print_line("several objectives: no trial is pruned")
         if copied := copied_line(study, self._options["n_trials"]):
