@@ -13,13 +13,14 @@ from typing import Annotated
 
 import torch
 import yaml
+from choices import some_of
 from notes import Notes
 from rounds import CONF, ROOT, machine
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
-from housenumbers.config.constraints import Count, some_of
+from housenumbers.config.constraints import Count
 from housenumbers.data.batches import eval_batches, steps_per_epoch
 from housenumbers.data.load import load_splits
 from housenumbers.metrics.tasks import accuracy_and_loss

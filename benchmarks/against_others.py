@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
+from choices import one_of
 from notes import Notes
 from others import CONTESTANTS, Task, accuracy_of
 from rounds import CONF, Turns, machine, median_and_span, ratio_of_rounds, take_turns
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
-from housenumbers.config.constraints import Count, one_of
+from housenumbers.config.constraints import Count
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import config_to_dict
 from housenumbers.data.load import load_splits, load_test

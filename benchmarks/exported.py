@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+from choices import one_of
 from rounds import CONF, Turns, data_root, first_images, machine, rates_and_ratios, take_turns
 from torch import Tensor
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
-from housenumbers.config.constraints import Count, one_of
+from housenumbers.config.constraints import Count
 from housenumbers.config.values import config_to_dict
 from housenumbers.data.load import load_splits
 from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model

@@ -9,13 +9,14 @@ from functools import partial
 from typing import Annotated
 
 import torch
+from choices import one_of
 from rounds import CONF, Turns, data_root, first_images, machine, rates_and_ratios, take_turns
 from torch import nn
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
-from housenumbers.config.constraints import Count, one_of
+from housenumbers.config.constraints import Count
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.metrics.views import predict_logits

@@ -4,6 +4,9 @@
 """
 
 import gzip
+import hashlib
+import io
+import lzma
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from housenumbers.config.command_line import parse
 from housenumbers.data.digit_struct import read_digit_struct
-from housenumbers.data.photos import Official, official_boxes, write_table
+from housenumbers.data.photos import Official, official_boxes
 from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.files import write_atomically
 
 
 @dataclass
@@ -43,6 +47,19 @@ def rows(folder: Path, part: Official) -> NDArray[np.int64]:
         with gzip.open(csv, "rt") as file:
             return np.loadtxt(file, delimiter=",", skiprows=1, dtype=np.int64)
     raise UserError(f"source={folder}: has neither {digit_struct.relative_to(folder)} nor {csv.name}")
+
+
+def write_table(path: Path, rows: dict[Official, NDArray[np.int64]]) -> str:
+    """Writes the table of `rows` (`[N, 6]` for each part, in the order of Boxes) and returns its checksum."""
+    content = io.BytesIO()
+    for part in ("train", "test"):
+        # The number of a photo as the difference from the one before: mostly 0, so that it takes few bytes.
+        columns = np.ascontiguousarray(rows[part].T)
+        columns[0] = np.diff(columns[0], prepend=0)
+        np.save(content, columns.astype("<i2"), allow_pickle=False)
+    compressed = lzma.compress(content.getvalue(), preset=9 | lzma.PRESET_EXTREME)
+    write_atomically(path, lambda file: file.write(compressed))
+    return hashlib.sha256(content.getvalue()).hexdigest()
 
 
 def main() -> None:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+from choices import one_of
 from ocr_readers import PEERS, digits_only, letters_to_digits, missing, version
 from rounds import Turns, machine, median_and_span, take_turns
 from torch import Tensor
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.constraints import Count, one_of
+from housenumbers.config.constraints import Count
 from housenumbers.config.schema import TrainConfig
 from housenumbers.data.image_files import split_names
 from housenumbers.data.labeled_images import LabeledImages

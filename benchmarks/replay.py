@@ -17,6 +17,7 @@ from typing import Annotated
 import joblib
 import numpy as np
 import optuna
+from choices import some_of
 from curve_table import CurveTable
 from regret import STOCK, Found, compare, draw
 from rounds import ROOT, machine
@@ -26,7 +27,7 @@ from surrogate import Surrogate, Training
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.constraints import Count, some_of
+from housenumbers.config.constraints import Count
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.runtime.text import plural
 

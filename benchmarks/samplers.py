@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import optuna
 from annotated_types import Ge
+from choices import some_of
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
@@ -22,7 +23,7 @@ from sweeper_options import default_space, sweeper_options
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.constraints import Count, Positive, some_of
+from housenumbers.config.constraints import Count, Positive
 from housenumbers.runtime.errors import one_line_errors
 from housenumbers.sweeps.samplers import make_pruner, make_sampler
 from housenumbers.sweeps.space import Space

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from choices import some_of
 from rounds import machine
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
-from housenumbers.config.constraints import Count, some_of
+from housenumbers.config.constraints import Count
 from housenumbers.runtime.errors import one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
 from runs import completed_run

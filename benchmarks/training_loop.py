@@ -15,6 +15,7 @@ from functools import partial
 from typing import Annotated
 
 import torch
+from choices import one_of
 from rounds import CONF, Images, Turns, first_images, machine, take_turns, verdict
 from torch import nn
 from torch.nn import functional as F
@@ -24,7 +25,7 @@ from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
-from housenumbers.config.constraints import Count, one_of
+from housenumbers.config.constraints import Count
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import option_dict
 from housenumbers.data.labeled_images import LabeledImages

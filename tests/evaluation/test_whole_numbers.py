@@ -12,6 +12,7 @@ from networks import always, as_if_it_had_learnt
 from support import REAL_SVHN, Command, composed
 
 from housenumbers.config.sections import DataConfig
+from housenumbers.data import load
 from housenumbers.data.photos import Boxes, boxes_of, digits_of_photos
 from housenumbers.evaluation import score
 from housenumbers.evaluation.trained_model import load_trained_model
@@ -62,7 +63,7 @@ def photographed(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert boxes is not None
         return boxes.subset(slice(360)) if part == "test" else None
 
-    monkeypatch.setattr(score, "boxes_of", first_boxes)
+    monkeypatch.setattr(load, "boxes_of", first_boxes)
     shutil.copytree(finished.parents[1], tmp_path / "outputs")
     runs = []
     for label, name in ((0, "zero"), (1, "one")):

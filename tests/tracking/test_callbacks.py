@@ -73,7 +73,7 @@ def test_loggers_and_callbacks_hear_of_each_epoch_once(heard: list[Any], tmp_pat
     with LoggersAndCallbacks(config(logger=recorder(), callbacks={"note": NOTE}), tmp_path / "run") as observers:
         observers.log_start([RECORD])
         observers.on_epoch_end(record := RECORD | {"epoch": 2})
-        observers.log_scores({"test_accuracy": 0.5}, epoch=2)
+        observers.log_metrics({"test_accuracy": 0.5}, step=2)
     assert record["epoch"] == 2  # a callback gets a copy
     loss = {"train_loss": 2.0}
     begin = ("begin", "mine", "run")

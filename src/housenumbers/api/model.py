@@ -1,12 +1,12 @@
 """A trained model that labels images, or reads numbers in them, in Python."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from housenumbers.api.arguments import (
@@ -22,7 +22,7 @@ from housenumbers.config.schema import TrainConfig
 from housenumbers.data.folder import read_image, square_image
 from housenumbers.data.number_image import fit_reader, read_number_image
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
-from housenumbers.prediction.find_numbers import Photo, as_photo, find_number, read_photo
+from housenumbers.prediction.find_numbers import as_photo, find_number, read_photo
 from housenumbers.prediction.image_command import MIN_CONFIDENCE
 from housenumbers.prediction.predict_files import Prediction, predict_images
 from housenumbers.prediction.read_numbers import Reading, read_images
@@ -92,7 +92,7 @@ class Model:
         Raises InputError for anything else, or a file that cannot be read, and UserError where the model reads whole
         numbers.
         """
-        self._check_reads_numbers(False)
+        self._trained.check_reads_numbers(False, "call read, or load a model of single digits")
         check_flag("all_views", all_views)
         found: list[Prediction] = []
         for names, squares in prepare_batches(images, read_image, square_image):
@@ -109,40 +109,24 @@ class Model:
 
         Raises InputError for anything else, or a file that cannot be read, and UserError where the model labels digits.
         """
-        self._check_reads_numbers(True)
+        self._trained.check_reads_numbers(True, "call label, or load a model of whole numbers")
         check_probability("min_confidence", min_confidence)
         check_flag("find", find)
-        readings: list[Reading] = []
-        for names, read in self._found(images) if find else self._read(images):
-            readings += [
-                one.with_min_confidence(min_confidence)._replace(file=name)
-                for name, one in zip(names, read, strict=True)
-            ]
-        return readings
-
-    def _check_reads_numbers(self, wanted: bool) -> None:
-        if self.reads_numbers != wanted:
-            what, other = ("single digits", "label") if wanted else ("whole numbers", "read")
-            task = "whole numbers" if wanted else "single digits"
-            raise UserError(f"{self.file}: is a model of {what}: call {other}, or load a model of {task}")
+        return [
+            reading.with_min_confidence(min_confidence)._replace(file=name)
+            for names, readings in (self._find(images) if find else self._read(images))
+            for name, reading in zip(names, readings, strict=True)
+        ]
 
     def _read(self, images: Images) -> Iterator[tuple[list[str], list[Reading]]]:
         width = self.config.data.width
-
-        def from_file(file: Path | IO[bytes]) -> Tensor:
-            return read_number_image(file, width)
-
-        def from_image(image: Image.Image) -> Tensor:
-            return fit_reader(np.asarray(image), width)
-
-        for names, fitted in prepare_batches(images, from_file, from_image):
+        from_file = partial(read_number_image, width=width)
+        for names, fitted in prepare_batches(images, from_file, lambda image: fit_reader(np.asarray(image), width)):
             yield names, read_images(self._trained, fitted)
 
-    def _found(self, images: Images) -> Iterator[tuple[list[str], list[Reading]]]:
-        def from_image(image: Image.Image) -> Photo:
-            return as_photo(image, image.size)
-
-        for names, photos in prepare_batches(images, read_photo, from_image, batch_size=1):  # photos are large
+    def _find(self, images: Images) -> Iterator[tuple[list[str], list[Reading]]]:
+        batches = prepare_batches(images, read_photo, lambda image: as_photo(image, image.size), batch_size=1)
+        for names, photos in batches:  # one at a time: photos are large
             yield names, [find_number(self._trained, photo) for photo in photos]
 
     def logits(self, images: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class Run:
 
     @property
     def scores(self) -> dict[str, dict[str, Any]]:
-        """What the best epoch's weights reached: "validation" as in `history`, and all final scores on the "test" part.
+        """The scores of the best weights: "validation" as in `history`, and all final scores on the "test" part.
 
         Empty before the run's end. Accuracies lie on 0..1.
         """

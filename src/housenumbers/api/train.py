@@ -37,7 +37,7 @@ _MULTIRUN_PREFIXES = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra
 
 @os_errors_as_user_errors()
 def compose(overrides: Sequence[str] = ()) -> TrainConfig:
-    """The configuration that these overrides give, checked, as `python src/train.py OVERRIDES` composes it.
+    """The checked configuration that these overrides result in, as `python src/train.py OVERRIDES` composes it.
 
     Raises UserError, whose message names the key, where one is wrong, and InputError where they are no list of words.
     """
@@ -60,7 +60,22 @@ def train(overrides: Sequence[str] = ()) -> Run:
     """
     overrides = _checked(overrides)
     with _training():
-        return _train(overrides)
+        composed, settings = _composed(overrides)
+        config = validate_composed(composed)
+        check_before_run(config)
+        folder = RunFolder(Path(settings.runtime.output_dir))
+        folder.check_free()
+
+        def save() -> None:
+            plain = copy.deepcopy(composed)
+            with read_write(plain), open_dict(plain):
+                del plain["hydra"]
+            folder.save_hydra_config(plain, settings)
+
+        with sigint_as_keyboard_interrupt():
+            run_training(config, folder.path, prepare=save)
+            page_after_training(folder.path)
+        return Run(folder.path)
 
 
 @os_errors_as_user_errors()
@@ -77,25 +92,6 @@ def _training() -> Iterator[None]:
     """One training at a time, with gradients and in float32, whatever the calling program has set."""
     with _ONE_AT_A_TIME, torch.inference_mode(False), torch.enable_grad(), float32_by_default():
         yield
-
-
-def _train(overrides: Sequence[str]) -> Run:
-    composed, settings = _composed(overrides)
-    config = validate_composed(composed)
-    check_before_run(config)
-    folder = RunFolder(Path(settings.runtime.output_dir))
-    folder.check_free()
-
-    def save() -> None:
-        plain = copy.deepcopy(composed)
-        with read_write(plain), open_dict(plain):
-            del plain["hydra"]
-        folder.save_hydra_config(plain, settings)
-
-    with sigint_as_keyboard_interrupt():
-        run_training(config, folder.path, prepare=save)
-        page_after_training(folder.path)
-    return Run(folder.path)
 
 
 def _checked(overrides: Sequence[str]) -> list[str]:

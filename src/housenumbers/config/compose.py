@@ -11,6 +11,7 @@ from typing import NoReturn
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -35,7 +36,7 @@ def compose_config(conf: Path, arguments: Sequence[str], config_dir: Path | None
     Raises UserError where the configuration is invalid.
     """
     register_schemas()
-    search_path = [] if config_dir is None else [f"hydra.searchpath=[{_in_quotes(f'file://{config_dir}')}]"]
+    search_path = [] if config_dir is None else [f"hydra.searchpath=[{quote_value(f'file://{config_dir}')}]"]
     with one_line_hydra_errors(), initialize_config_dir(str(conf)):
         return validate_config(compose("train", [*search_path, *quote_paths(arguments)]))
 
@@ -152,12 +153,16 @@ def _check_completion(arguments: Sequence[str]) -> None:
 
 def _sweeps(argument: str) -> bool:
     """Whether the argument gives a key several values. `--cfg` and `--info` accept one value for each key."""
-    if is_zip(argument):
-        return True
+    override = _parsed(argument)
+    return is_zip(argument) or (override is not None and override.is_sweep_override())
+
+
+def _parsed(argument: str) -> Override | None:
+    """The argument as Hydra parses it. None where its grammar does not accept it."""
     try:
-        return OverridesParser.create().parse_override(argument).is_sweep_override()
+        return OverridesParser.create().parse_override(argument)
     except HydraException:
-        return False
+        return None
 
 
 def _refuse(message: str) -> NoReturn:
@@ -166,30 +171,14 @@ def _refuse(message: str) -> NoReturn:
 
 def quote_value(text: object) -> str:
     """The text as a quoted value for an override; escapes quotes."""
-    escaped = str(text).replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def _in_quotes(text: str) -> str:
-    escaped = text.replace('"', r"\"")
-    return f'"{escaped}"'
+    return QuotedString(str(text), Quote.single).with_quotes()
 
 
 def quote_paths(arguments: Sequence[str]) -> list[str]:
     """Quotes the paths that Hydra's grammar does not accept: paths with non-ASCII letters, `(` or `=`."""
-    parser = OverridesParser.create()
-
-    def parses(argument: str) -> bool:
-        try:
-            parser.parse_override(argument)
-        except HydraException:
-            return False
-        return True
-
-    def in_quotes(argument: str) -> str:
+    quoted = []
+    for argument in arguments:
         key, _, path = argument.partition("=")
-        if key not in _PATH_KEYS or parses(argument):
-            return argument
-        return f"{key}={_in_quotes(path)}"
-
-    return [in_quotes(argument) for argument in arguments]
+        is_readable = key not in _PATH_KEYS or _parsed(argument) is not None
+        quoted.append(argument if is_readable else f"{key}={quote_value(path)}")
+    return quoted

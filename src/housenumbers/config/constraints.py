@@ -5,7 +5,7 @@ The method `rules` holds constraints on several fields. OmegaConf has already re
 """
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from math import inf
@@ -37,18 +37,6 @@ class Predicate:
 
     holds: Callable[[Any], bool]
     description: str
-
-
-def one_of(names: Iterable[str]) -> Predicate:
-    """The constraint of a text that is one of the names."""
-    known = list(names)
-    return Predicate(lambda text: text in known, f"one of {', '.join(known)}")
-
-
-def some_of(names: Iterable[str]) -> Predicate:
-    """The constraint of a text that is some of the names, with commas between them."""
-    known = list(names)
-    return Predicate(lambda text: set(text.split(",")) <= set(known), f"some of {','.join(known)}")
 
 
 _HOLDS: dict[type, Callable[[Any, Any], bool]] = {

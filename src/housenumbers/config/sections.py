@@ -39,7 +39,7 @@ NamedTargets = dict[
 class AugmentConfig:
     degrees: Annotated[float, Interval(ge=0, le=180)] = 0.0  # rotate by a uniform angle from -degrees to +degrees
     translate: NonNegative = 0.0  # shift each axis by a uniform number of pixels, -translate to +translate
-    # How pixels beyond the border are filled. border: with the nearest pixel.
+    # The values of pixels beyond the border. border: those of the nearest pixel.
     padding: Literal["zeros", "border", "reflection"] = "zeros"
     scale: Annotated[float, Interval(ge=0, lt=10)] = 0.0  # enlarge or shrink by a factor of up to 1 + scale
     shear: Annotated[float, Interval(ge=0, le=60), Unit("degrees")] = 0.0  # slant by a uniform angle, -shear to +shear

@@ -37,7 +37,7 @@ ALLOW_VARIABLE = "HOUSENUMBERS_ALLOW"
 ALLOW_VALUE = os.environ.get(ALLOW_VARIABLE, "")
 
 _TARGET_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\.\*)?")
-# What torch raises for options that it does not accept.
+# The errors that torch raises for options that it does not accept.
 _OPTION_ERRORS = (
     ValueError, RuntimeError, KeyError, TypeError, AttributeError, IndexError, AssertionError, OverflowError,
 )  # fmt: skip

@@ -41,12 +41,12 @@ def without_added_keys(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def differing_keys(one: Any, other: Any, ignored: Sequence[str] = ()) -> list[str]:
     """The dotted keys whose values differ, except MACHINE_KEYS and the keys in `ignored`."""
-    first, second = (without_added_keys(flatten(config_to_dict(config))) for config in (one, other))
+    first, second = map(without_machine_keys, (one, other))
     absent = object()
-    keys = [key for key in first | second if key not in (*MACHINE_KEYS, *ignored)]
-    return [key for key in keys if first.get(key, absent) != second.get(key, absent)]
+    return [key for key in first | second if key not in ignored and first.get(key, absent) != second.get(key, absent)]
 
 
-def without_machine_keys(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The dotted keys of a configuration that affect results: all except MACHINE_KEYS."""
-    return {key: value for key, value in without_added_keys(flatten(config)).items() if key not in MACHINE_KEYS}
+def without_machine_keys(config: Any) -> dict[str, Any]:
+    """The dotted keys of a configuration that affect results, and their values: all except MACHINE_KEYS."""
+    flat = without_added_keys(flatten(config_to_dict(config)))
+    return {key: value for key, value in flat.items() if key not in MACHINE_KEYS}

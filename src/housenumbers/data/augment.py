@@ -76,18 +76,16 @@ def apply_transforms(images: Tensor, transforms: Mapping[str, Callable[[Tensor],
         np.random.seed(seed % 2**32)
         try:
             for key, transform in transforms.items():
-                images = _checked(key, images, _applied(key, transform, images))
+                try:
+                    output = transform(images)
+                except Exception as error:
+                    call = f"called with images {list(images.shape)}"
+                    raise UserError(failure_message(key, error, call)) from None
+                images = _checked(key, images, output)
         finally:
             random.setstate(states[0])
             np.random.set_state(states[1])
     return images
-
-
-def _applied(key: str, transform: Callable[[Tensor], Any], images: Tensor) -> Any:
-    try:
-        return transform(images)
-    except Exception as error:
-        raise UserError(failure_message(key, error, f"called with images {list(images.shape)}")) from None
 
 
 def _checked(key: str, images: Tensor, output: Any) -> Tensor:

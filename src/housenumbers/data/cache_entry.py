@@ -22,15 +22,13 @@ def source_key(path: Path, variant: str) -> str:
     return f"{path.resolve()} {file_state(path)} {variant}"
 
 
-def cache_folder(folder: str | None) -> Path:
-    """The folder of all entries. `folder` null is the user's cache folder."""
-    return Path(folder).expanduser() if folder else Path(user_cache_dir("housenumbers"))
-
-
 def entry_and_key(name: str, key: str, folder: str | None) -> tuple[Path, str]:
-    """The path of an entry, and the key that is stored in it. `name` makes the file's name readable."""
+    """The path of an entry, and the key that is stored in it. `name` makes the file's name readable.
+
+    `folder` null is the user's cache folder.
+    """
     key = hashlib.sha256(f"{_FORMAT} {key}".encode()).hexdigest()
-    return cache_folder(folder) / f"{name}-{key[:16]}.pt", key
+    return Path(folder or user_cache_dir("housenumbers")).expanduser() / f"{name}-{key[:16]}.pt", key
 
 
 def is_cached(path: Path, folder: str | None, variant: str) -> bool:

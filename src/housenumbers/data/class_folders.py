@@ -118,14 +118,11 @@ def _warn_of_others(folder: Path, used: Sequence[str]) -> None:
     """Logs unused folders and images in the folder."""
     others = sorted(path for path in folder.iterdir() if path.name not in used and not is_hidden(path.name))
     folders = [f"{path.name}/" for path in others if path.is_dir()]
-    images = [path.name for path in others if path.is_file() and _is_image_file(path)]
+    kinds = {path: mimetypes.guess_type(path.name)[0] or "" for path in others if path.is_file()}
+    images = [path.name for path, kind in kinds.items() if kind.startswith("image/")]
     if names := folders + images:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         log.warning("%s: not used: %s%s (used are %s)", folder, ", ".join(names[:_NAMED]), more, ", ".join(used))
-
-
-def _is_image_file(path: Path) -> bool:
-    return (mimetypes.guess_type(path.name)[0] or "").startswith("image/")
 
 
 def _parts_in(root: Path) -> list[str]:

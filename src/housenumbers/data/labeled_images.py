@@ -22,7 +22,7 @@ class LabeledImages(NamedTuple):
     images: Tensor
     labels: Tensor
 
-    def subset(self, indices: Tensor) -> "LabeledImages":
+    def subset(self, indices: Tensor | slice) -> "LabeledImages":
         return LabeledImages(self.images[indices], self.labels[indices])
 
     def split(self, *parts: Tensor) -> list["LabeledImages"]:

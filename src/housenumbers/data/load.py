@@ -97,12 +97,11 @@ def load_splits(config: DataConfig) -> Splits:
         stages.append(stage[0])
         hashes.append(stage[1])
 
+    indices = train, torch.empty(0, dtype=torch.long) if validation is None else validation
     digest = hashlib.sha256("".join(hashes).encode())
-    for part_indices in (train, validation if validation is not None else torch.empty(0)):
+    for part_indices in indices:
         digest.update(part_indices.numpy().data)
         digest.update(b"|")
-    no_indices = torch.empty(0, dtype=torch.long)
-    indices = (train, no_indices if validation is None else validation)
     if stages:
         train_parts, validation_part = [stage.subset(train) for stage in stages], pool.subset(indices[1])
     else:
@@ -119,6 +118,15 @@ def split_photos(config: DataConfig, splits: Splits) -> tuple[torch.Tensor, torc
         return None
     train, validation = splits.indices
     return boxes.photo[train[train < len(boxes.photo)]], boxes.photo[validation]
+
+
+def scored_photos(config: DataConfig, splits: Splits | None = None) -> torch.Tensor | None:
+    """The photos of the test crops or, with `splits`, of the validation crops. None where not known."""
+    if splits is not None:
+        photos = split_photos(config, splits)
+        return photos and photos[1]
+    boxes = boxes_of(config, "test")
+    return boxes and boxes.photo
 
 
 def load_test(config: DataConfig) -> LabeledImages:

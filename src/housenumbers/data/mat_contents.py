@@ -1,4 +1,4 @@
-"""What a MATLAB file has to hold to be in SVHN's format: shapes and labels. Does not import torch."""
+"""Checks of shapes and labels in MATLAB files, which have to be in SVHN's format. Does not import torch."""
 
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def checked_pixels(path: Path, array: Any) -> NDArray[np.uint8]:
 
 
 def _fault_of_pixels(array: NDArray[Any]) -> str:
-    """What is wrong with the values of X, and what to do. Empty where they are whole numbers from 0 to 255."""
+    """The fault in the values of X, and its remedy. Empty where they are whole numbers from 0 to 255."""
     if array.dtype.kind == "c":
         return "of complex numbers, not of whole numbers up to 255: X = uint8(real(X)) if the imaginary parts are 0"
     if array.dtype.kind not in "iuf":

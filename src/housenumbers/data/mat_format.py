@@ -1,4 +1,4 @@
-"""The formats of files in the place of SVHN's .mat files, told by their first bytes. Does not import torch."""
+"""The formats of files in the place of SVHN's .mat files, recognized by their first bytes. Does not import torch."""
 
 import re
 from pathlib import Path

@@ -39,13 +39,12 @@ def fetch_photos(root: Path, part: str, verify: bool) -> None:
         )
 
     def fetch(temporary: Path) -> None:
-        if own.is_file():
-            if verify and sha256_of(own) != ARCHIVES[part][1]:
-                raise not_official(own, "its SHA-256 differs")
-            _unpack(own, temporary)
-        else:
+        archive = own if own.is_file() else partial
+        if archive is partial:
             _download_archive(partial, part)
-            _unpack(partial, temporary)
+        elif verify and sha256_of(own) != ARCHIVES[part][1]:
+            raise not_official(own, "its SHA-256 differs")
+        _unpack(archive, temporary)
 
     try:
         download(folder, fetch)

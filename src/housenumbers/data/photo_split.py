@@ -42,7 +42,7 @@ def _members(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> list[list[
 
 
 def _filled(members: list[list[int]], count: int, seed: int) -> NDArray[np.bool_]:
-    """Which photos to choose for `count` crops with every class's share."""
+    """The chosen photos, with `count` crops and every class's share of them. Bool, one for each photo."""
     sizes = np.array([len(digits) for digits in members], dtype=np.int64)
     need = _shares(np.bincount([digit for digits in members for digit in digits]), count)
     photos_of_size = _shares(np.bincount(sizes), round(count / max(1, sizes.sum()) * len(sizes)))

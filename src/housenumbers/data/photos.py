@@ -13,13 +13,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.svhn import SVHN_6K_CUTS
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.files import write_atomically
 
 TABLE = Path(__file__).with_name("photos.xz")
 _SHA256 = "d7a9e2aaae31da049338e83b034c2588e1d04650c0ce1078b885b3f70dc0cb6e"  # of the decompressed table
@@ -67,21 +65,8 @@ def boxes_of(config: DataConfig, part: str) -> Boxes | None:
 
 
 def digits_of_photos() -> Tensor:
-    """How many digits each photo of the training and the test part has, int64, by its number in `boxes_of`."""
+    """The number of digits of each photo of the training and the test part, int64, by its number in `boxes_of`."""
     return torch.cat([_uniquely_numbered(part).photo for part in ("train", "test")]).bincount()
-
-
-def write_table(path: Path, rows: dict[Official, NDArray[np.int64]]) -> str:
-    """Writes the table of `rows` (`[N, 6]` for each part, in the order of Boxes) and returns its checksum."""
-    content = io.BytesIO()
-    for part in ("train", "test"):
-        # The number of a photo as the difference from the one before: mostly 0, so that it takes few bytes.
-        columns = np.ascontiguousarray(rows[part].T)
-        columns[0] = np.diff(columns[0], prepend=0)
-        np.save(content, columns.astype("<i2"), allow_pickle=False)
-    compressed = lzma.compress(content.getvalue(), preset=9 | lzma.PRESET_EXTREME)
-    write_atomically(path, lambda file: file.write(compressed))
-    return hashlib.sha256(content.getvalue()).hexdigest()
 
 
 def _uniquely_numbered(part: str) -> Boxes:
@@ -101,6 +86,6 @@ def _table() -> dict[str, Boxes]:
     parts = {}
     for part in ("train", "test"):
         columns = np.load(file, allow_pickle=False).astype(np.int64)
-        columns[0] = columns[0].cumsum()
+        columns[0] = columns[0].cumsum()  # a photo's number is stored as the difference from the one before
         parts[part] = Boxes(*torch.from_numpy(columns))
     return parts

@@ -94,7 +94,7 @@ def stratified_split(
 
 
 def _lengths(numbers: Tensor) -> Tensor:
-    """How many digits each number has, `[N]`. Numbers of a rare length count as numbers of the most common one."""
+    """The number of digits of each number, `[N]`. Numbers of a rare length count as numbers of the most common one."""
     lengths = number_lengths(numbers)
     counts = lengths.bincount()
     return torch.where(counts[lengths] < _RARE, counts.argmax(), lengths)

@@ -57,8 +57,8 @@ def read_svhn_6k(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
     path, data, sha256 = read("test")
     if len(data.labels) != 1001:  # then it is the official file
         official, cut = SVHN_6K_CUTS[part]
-        path, data, _ = read(official)
-        data = LabeledImages(data.images[cut], data.labels[cut])
+        path, everything, _ = read(official)
+        data = everything.subset(cut)
         sha256 = data.sha256()
     elif part != "test":
         path, data, sha256 = read(part)

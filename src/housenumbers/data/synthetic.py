@@ -53,7 +53,7 @@ def read_synthetic_numbers(config: DataConfig, part: str) -> tuple[LabeledImages
 def _read(
     config: DataConfig, part: str, marks: str, code: tuple[ModuleType, ...], render_many: Render
 ) -> tuple[LabeledImages, str]:
-    """What `render_many`, with its own modules `code`, renders with fonts that have these `marks`."""
+    """The images that `render_many`, with its own modules `code`, renders with fonts that have these `marks`."""
     if part == "extra":
         raise UserError(f"data.use_extra: data={config.name} has no extra part: make data.size larger instead")
     count = config.size if part == "train" else -(-config.size // _TEST_SHARE)
@@ -87,7 +87,7 @@ def _render(render_chunk: Callable[[range], LabeledImages], part: str, count: in
     with tqdm(total=count, desc=f"rendering the {part} part", unit="image", leave=False, disable=None) as bar:
         for chunk, piece in zip(chunks, workers(joblib.delayed(render_chunk)(chunk) for chunk in chunks), strict=True):
             signals.exit_if_received()
-            if not chunk.start:  # the first says what shapes they have
+            if not chunk.start:  # the first has the shapes of all
                 whole = LabeledImages(*(torch.empty(count, *one.shape[1:], dtype=one.dtype) for one in piece))
             for target, source in zip(whole, piece, strict=True):
                 target[chunk.start : chunk.stop] = source

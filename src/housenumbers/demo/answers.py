@@ -42,8 +42,8 @@ class Models:
     def __init__(self, first: Path, overrides: Sequence[str], trials: bool = False) -> None:
         self._first = first
         self._trials = trials
-        self._overrides = overrides
-        self._load = lru_cache(maxsize=4)(self._load_version)
+        # The second argument, the file's time of change, makes a changed file another one.
+        self._load = lru_cache(maxsize=4)(lambda file, _: load_trained_model(file, overrides))
         self._offered: set[str] = set()
         self.load(next(iter(self.choices())))
 
@@ -67,19 +67,17 @@ class Models:
         file = checkpoint_path(Path(run))
         return self._load(file, file.stat().st_mtime_ns if file.exists() else 0)
 
-    def _load_version(self, file: Path, _: int) -> TrainedModel:
-        return load_trained_model(file, self._overrides)
-
 
 def answer(trained: TrainedModel, content: bytes, drawn: bool) -> dict[str, Any]:
-    """What the model says about an image's bytes, or a drawing's. Raises UserError where they are not an image."""
+    """The prediction for the bytes of an image or a drawing. Raises UserError where they are not an image."""
     if not trained.config.data.has_numbers:
         image = decode_drawing(content, read_image, square=True) if drawn else decode_image(content, read_image)
         return answer_image(trained, image)
     width = trained.config.data.width
     read = partial(read_number_image, width=width)
     if drawn:
-        return answer_number(trained, decode_drawing(content, read, square=False))
+        image = decode_drawing(content, read, square=False)
+        return _shown(trained, read_images(trained, [image])[0], image)
     image, photo = decode_image(content, read), decode_image(content, read_photo)
     (reading,) = read_images(trained, [image])
     if photo.pixels.shape[0] > _MAX_CROP_HEIGHT:
@@ -89,12 +87,8 @@ def answer(trained: TrainedModel, content: bytes, drawn: bool) -> dict[str, Any]
     return _shown(trained, reading, image)
 
 
-def answer_number(trained: TrainedModel, image: Tensor) -> dict[str, Any]:
-    """The number in an image, uint8 `[3, 32, W]`, as in read.py."""
-    return _shown(trained, read_images(trained, [image])[0], image)
-
-
 def _shown(trained: TrainedModel, reading: Reading, image: Tensor) -> dict[str, Any]:
+    """The number that was read in an image, uint8 `[3, 32, W]`, as read.py reports it."""
     reading = reading.with_min_confidence(MIN_CONFIDENCE)
     return {
         "number": reading.number,

@@ -86,7 +86,8 @@ def choose_rule(views: Tensor, tta: int, tta_invert: bool, part: str) -> Stoppin
     """
     if len(views) == 1 or are_numbers(views[0]) or not views.isfinite().all():
         return None
-    means = [(_margin_factor(stop, len(views)), _mean_of_first(views, stop)) for stop in stops(len(views))]
+    ordered = views[view_order(len(views))]
+    means = [(_margin_factor(stop, len(views)), ordered[:stop].mean(dim=0)) for stop in stops(len(views))]
     final = views.mean(dim=0)
     needed = torch.zeros(len(final))
     for factor, mean in means:
@@ -145,10 +146,6 @@ def _margins(logits: Tensor) -> Tensor:
 def _margin_factor(stop: int, count: int) -> float:
     """The standard error of a mean of `stop` of `count` values, drawn without replacement, relative to that of one."""
     return math.sqrt((1 / stop - 1 / count) / (1 - 1 / count))
-
-
-def _mean_of_first(views: Tensor, stop: int) -> Tensor:
-    return views[view_order(len(views))[:stop]].mean(dim=0)
 
 
 def _scale(mean: Tensor, final: Tensor) -> float:

@@ -1,6 +1,10 @@
-"""Figures from metrics, drawn without a display. Colours are Okabe and Ito's, suitable for colour-blind readers."""
+"""Figures from metrics, drawn without a display, and their files in a run's folder.
+
+Colours are Okabe and Ito's, suitable for colour-blind readers. Imports matplotlib, which takes half a second.
+"""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,23 +15,47 @@ from torch import Tensor
 
 from housenumbers.evaluation.calibration import Reliability
 from housenumbers.metrics import tasks
+from housenumbers.runtime.files import write_atomically
 
 TRAINING, VALIDATION, TEST, MARK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
 RIGHT, WRONG = "#009E73", "#D55E00"
 # Colours of compared runs, which also differ in line style and marker. Black is for marks.
 RUNS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _LINES, _MARKERS = ("-", "--", "-.", ":"), "osD^vP"
+_SAMPLES = 16  # of wrong predictions, and of correct ones
 _COLUMNS = 8  # of sample images, and half as many of wide ones
 _WIDTH = 9.2  # of their figure, in inches
+
+
+def save_curves(folder: Path, history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> None:
+    """Writes loss.png and, with a validation part, accuracy.png into `folder`."""
+    save_figure(folder / "loss.png", loss_curves(history, best_epoch))
+    if best_epoch is not None:
+        save_figure(folder / "accuracy.png", accuracy_curve(history, best_epoch))
+
+
+def save_predictions(
+    folder: Path, part: str, scores: Mapping[str, Any], images: Tensor, labels: Tensor, calibrated_logits: Tensor
+) -> None:
+    """Writes confusion_PART.png and predictions_PART.png into `folder`.
+
+    `scores` are `classification_scores`, `images` are `[N, 3, H, W]` on the CPU, the logits `[N, 10]`.
+    """
+    save_figure(folder / f"confusion_{part}.png", confusion_matrix(scores, part.capitalize()))
+    save_figure(folder / f"predictions_{part}.png", sample_predictions(images, labels, calibrated_logits))
+
+
+def save_figure(file: Path, figure: Figure) -> None:
+    """Writes the figure to a PNG file, atomically."""
+    write_atomically(file, lambda opened: figure.savefig(opened, format="png", dpi=120))
 
 
 def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> Figure:
     """Training loss, and validation loss where there is one, over the epochs."""
     figure, axes = _curves("Loss (nats)")
-    epochs = [record["epoch"] for record in history]
-    axes.plot(epochs, [record["train_loss"] for record in history], "o-", ms=4, color=TRAINING, label="training")
+    _plot(axes, history, "train_loss", "o-", TRAINING, "training")
     if history[0]["val_loss"] is not None:
-        axes.plot(epochs, [record["val_loss"] for record in history], "s-", ms=4, color=VALIDATION, label="validation")
+        _plot(axes, history, "val_loss", "s-", VALIDATION, "validation")
     axes.set_ylim(0, 1.1 * axes.dataLim.y1)
     _mark_best(axes, best_epoch)
     return figure
@@ -36,9 +64,7 @@ def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) ->
 def accuracy_curve(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> Figure:
     """Validation accuracy over the epochs."""
     figure, axes = _curves("Validation accuracy")
-    epochs = [record["epoch"] for record in history]
-    values = [record["val_accuracy"] for record in history]
-    axes.plot(epochs, values, "s-", ms=4, color=VALIDATION, label="validation")
+    _plot(axes, history, "val_accuracy", "s-", VALIDATION, "validation")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     _mark_best(axes, best_epoch)
     return figure
@@ -47,8 +73,7 @@ def accuracy_curve(history: Sequence[Mapping[str, Any]], best_epoch: int | None)
 def lr_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
     """The learning rate at the start of each epoch."""
     figure, axes = _curves("Learning rate at the epoch's beginning")
-    epochs = [record["epoch"] for record in history]
-    axes.plot(epochs, [record["lr"] for record in history], "o-", ms=4, color=TRAINING)
+    _plot(axes, history, "lr", "o-", TRAINING)
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="y", scilimits=(-3, 3))
     return figure
@@ -59,9 +84,8 @@ def overlaid_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], key: s
     figure, axes = _curves(title)
     for place, (label, history) in enumerate(histories.items()):
         if history and history[0][key] is not None:
-            epochs, values = zip(*((record["epoch"], record[key]) for record in history), strict=True)
             style = _MARKERS[place % len(_MARKERS)] + _LINES[place % len(_LINES)]
-            axes.plot(epochs, values, style, ms=4, color=RUNS[place % len(RUNS)], label=label)
+            _plot(axes, history, key, style, RUNS[place % len(RUNS)], label)
     if key == "val_accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     legend_above(axes)
@@ -111,15 +135,15 @@ def confusion_matrix(scores: Mapping[str, Any], title: str) -> Figure:
     return figure
 
 
-def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor, mistakes: int = 16, others: int = 16) -> Figure:
+def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor) -> Figure:
     """Images, uint8 `[N, 3, H, W]`, with their true label, the predicted one and its probability.
 
-    Up to `mistakes` wrong ones, the most confident first, then up to `others` correct ones.
+    Up to 16 wrong ones, the most confident first, then up to 16 correct ones.
     """
     confidence, is_right = tasks.confidence(logits).tolist(), tasks.correct(logits, labels)
     true, predicted = tasks.label_texts(labels), tasks.predicted_texts(logits)
-    wrong = tasks.confident_mistakes(logits, labels)[:mistakes].tolist()
-    right = is_right.nonzero().view(-1)[:others].tolist()
+    wrong = tasks.confident_mistakes(logits, labels)[:_SAMPLES].tolist()
+    right = is_right.nonzero().view(-1)[:_SAMPLES].tolist()
     height, width = images.shape[2:]
     columns = _COLUMNS if width < 1.5 * height else _COLUMNS // 2
     ordered = [*wrong, *([None] * (-len(wrong) % columns)), *right]  # the correct ones start a new row
@@ -166,6 +190,14 @@ def _curves(title: str) -> tuple[Figure, Axes]:
     axes.grid(alpha=0.3)
     axes.margins(y=0.1)
     return figure, axes
+
+
+def _plot(
+    axes: Axes, history: Sequence[Mapping[str, Any]], key: str, style: str, color: str, label: str | None = None
+) -> None:
+    """One quantity of the history over the epochs."""
+    epochs, values = zip(*((record["epoch"], record[key]) for record in history), strict=True)
+    axes.plot(epochs, values, style, ms=4, color=color, label=label)
 
 
 def _mark_best(axes: Axes, best_epoch: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Occlusion maps: how much worse a model does with a square of the image covered."""
+"""Occlusion maps: the effect of a covered square of the image on the prediction."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ _WINDOW, _STRIDE = 8, 4  # in 32nds of the image's side
 
 @torch.inference_mode()
 def occlusion(logits: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """How much the log-probability of `labels` falls where a square is covered, and the lowest probability.
+    """The decrease of the log-probability of `labels` where a square is covered, and the lowest probability.
 
     `logits` maps images, uint8 `[M, 3, H, W]`, to logits `[M, 10]`. `images` are uint8 `[N, 3, H, W]`. Returns maps
     `[N, H, W]` in nats and probabilities `[N]`. A pixel's value is the mean over the squares, a quarter of the image

@@ -12,11 +12,12 @@ from housenumbers.config.sections import DataConfig
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.corruption_figure import corruption_figure
 from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupt
+from housenumbers.evaluation.figures import save_figure
 from housenumbers.evaluation.score import load_part_or_other_data, scores_file_name
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics import tasks
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.files import read_text, write_atomically, write_json
+from housenumbers.runtime.files import read_text, write_json
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,7 @@ def evaluate_corruptions(
     file = trained.output_folder / scores_file_name("corruptions", trained, split, other_data)
     try:
         write_json(file, scores)
-        figure = corruption_figure(scores, data.images[0])
-        image = file.parent / "figures" / f"{file.stem}.png"
-        write_atomically(image, lambda stream: figure.savefig(stream, format="png", dpi=120))
+        save_figure(file.parent / "figures" / f"{file.stem}.png", corruption_figure(scores, data.images[0]))
     except OSError as error:
         log.warning("%s: not written: %s", error.filename, error.strerror)
     return scores, file
@@ -91,7 +90,7 @@ def saved_corruption_scores(run: Path, split: str) -> dict[str, Any] | None:
 def _accuracy(trained: TrainedModel, data: LabeledImages, kind: str, strength: int, bar: "tqdm[Any]") -> float:
     correct = 0
     for first in range(0, len(data.labels), _CHUNK):
-        chunk = LabeledImages(*(part[first : first + _CHUNK] for part in data))
+        chunk = data.subset(slice(first, first + _CHUNK))
         corrupted = corrupt(chunk.images, kind, strength, first)
         correct += _count_correct(trained, chunk._replace(images=corrupted))
         bar.update(len(chunk.labels))

@@ -12,8 +12,7 @@ from torch import Tensor
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.class_folders import log_unused_files
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.load import load_splits, load_test, split_photos
-from housenumbers.data.photos import boxes_of
+from housenumbers.data.load import load_splits, load_test, scored_photos
 from housenumbers.evaluation.calibration import calibrate, calibration_caveat, reliability
 from housenumbers.evaluation.few_views import choose_rule
 from housenumbers.evaluation.significance import wilson
@@ -92,7 +91,7 @@ def load_part_or_other_data(trained: TrainedModel, split: str, other_data: DataC
         raise UserError(f"data={other_data.name}: has {other}, and {trained.file} is a model of {its}: take other data")
     if other_data.name == "folder":
         log_unused_files(other_data)
-    return _test_part(other_data)
+    return LoadedPart(load_test(other_data), scored_photos(other_data))
 
 
 def scores_file_name(what: str, trained: TrainedModel, split: str, other_data: DataConfig | None) -> str:
@@ -134,11 +133,11 @@ def load_part(trained: TrainedModel, split: str) -> LoadedPart:
     """
     config = trained.config.data
     if split == "test":
-        test, folder = _test_part(config), enclosing_run(trained.file)
+        test, folder = load_test(config), enclosing_run(trained.file)
         recorded = RunFolder(folder).record().get("test_sha256") if folder else None
-        if recorded not in (None, test.data.sha256()):
+        if recorded not in (None, test.sha256()):
             log.warning("%s: holds another test part than the run was tested on: scores differ", config.root)
-        return test
+        return LoadedPart(test, scored_photos(config))
     splits = load_splits(config)
     if splits.sha256 != trained.content.get("data_sha256"):
         raise UserError(
@@ -147,10 +146,4 @@ def load_part(trained: TrainedModel, split: str) -> LoadedPart:
         )
     if splits.validation is None:
         raise UserError("split=validation: this run had no validation part (data.val_fraction=0): use split=test")
-    photos = split_photos(config, splits)
-    return LoadedPart(splits.validation, photos and photos[1])
-
-
-def _test_part(config: DataConfig) -> LoadedPart:
-    boxes = boxes_of(config, "test")
-    return LoadedPart(load_test(config), boxes and boxes.photo)
+    return LoadedPart(splits.validation, scored_photos(config, splits))

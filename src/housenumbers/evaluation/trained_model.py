@@ -133,17 +133,16 @@ class TrainedModel:
         images = f"{rule.n:,} validation crops" if rule.part == "validation" else f"{rule.n:,} training crops"
         return f"{self.file}: 1 to {count} views of each image: stops at a margin of {rule.threshold:.2f} ({images})"
 
-    def check_reads_numbers(self, wanted: bool) -> None:
+    def check_reads_numbers(self, wanted: bool, remedy: str | None = None) -> None:
         """Raises UserError where the model reads whole numbers and single digits are `wanted`, or the reverse."""
         if self.config.data.has_numbers == wanted:
             return
-        advice = (
-            f"a run of single digits, or {command('read')}"
+        what, default = (
+            ("whole numbers", f"take a run of single digits, or {command('read')}")
             if self.config.data.has_numbers
-            else f"a run of whole numbers (experiment=numbers), or {command('predict')}"
+            else ("single digits", f"take a run of whole numbers (experiment=numbers), or {command('predict')}")
         )
-        what = "whole numbers" if self.config.data.has_numbers else "single digits"
-        raise UserError(f"{self.file}: is a model of {what}: take {advice}")
+        raise UserError(f"{self.file}: is a model of {what}: {remedy or default}")
 
     @property
     def output_folder(self) -> Path:

@@ -1,4 +1,4 @@
-"""How many whole numbers a classifier of digits gets right: all digits of a photo, where the photos are known."""
+"""The accuracy of a classifier of digits on whole numbers: all digits of a photo, where the photos are known."""
 
 from typing import Any, NamedTuple
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from housenumbers.data.photos import digits_of_photos
+from housenumbers.metrics.classes import fraction
 
 
 class PhotoCorrectness(NamedTuple):
@@ -20,11 +21,11 @@ class PhotoCorrectness(NamedTuple):
     def scores(self) -> dict[str, Any]:
         """`accuracy` (null without a whole photo), `right` and `n` of whole photos, and `partial`."""
         right, count = int(self.right.sum()), len(self.right)
-        return {"accuracy": right / count if count else None, "right": right, "n": count, "partial": self.partial}
+        return {"accuracy": fraction(right, count), "right": right, "n": count, "partial": self.partial}
 
 
 def photo_correctness(right: Tensor, photos: Tensor) -> PhotoCorrectness:
-    """`right` tells whether each digit is right, bool `[N]`; `photos` has the numbers of `boxes_of`, int64 `[N]`."""
+    """`right` is true for each digit that is right, bool `[N]`; `photos` has the numbers of `boxes_of`, int64 `[N]`."""
     numbers, of_digit, scored = photos.unique(return_inverse=True, return_counts=True)
     is_whole = scored == digits_of_photos()[numbers]
     wrong = torch.zeros(len(numbers), dtype=torch.int64).index_add_(0, of_digit, (~right.cpu()).long())

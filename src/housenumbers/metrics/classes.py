@@ -8,6 +8,11 @@ from torch.nn import functional as F
 CLASSES = 10
 
 
+def fraction(part: int, whole: int) -> float | None:
+    """`part` / `whole`, or None where there is nothing to divide by."""
+    return part / whole if whole else None
+
+
 def classification_scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
     """`accuracy`, `loss`, `n`, `per_class_accuracy` (null for a class with no image) and `confusion`.
 
@@ -16,7 +21,7 @@ def classification_scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
     correct = int((logits.argmax(dim=1) == labels).sum())
     pairs = labels * CLASSES + logits.argmax(dim=1)
     confusion = pairs.bincount(minlength=CLASSES**2).view(CLASSES, CLASSES).tolist()
-    per_class = [row[label] / sum(row) if sum(row) else None for label, row in enumerate(confusion)]
+    per_class = [fraction(row[label], sum(row)) for label, row in enumerate(confusion)]
     return {
         "accuracy": correct / len(labels),
         "loss": F.cross_entropy(logits, labels).item(),
@@ -28,12 +33,8 @@ def classification_scores(logits: Tensor, labels: Tensor) -> dict[str, Any]:
 
 def precision_recall(confusion: list[list[int]]) -> list[tuple[float | None, float | None]]:
     """The precision (None where never predicted) and recall (None where there is no image) of each class."""
-    predicted = [sum(column) for column in zip(*confusion, strict=True)]
-    present = [sum(row) for row in confusion]
+    columns = zip(*confusion, strict=True)
     return [
-        (
-            confusion[label][label] / predicted[label] if predicted[label] else None,
-            confusion[label][label] / present[label] if present[label] else None,
-        )
-        for label in range(len(confusion))
+        (fraction(row[label], sum(column)), fraction(row[label], sum(row)))
+        for label, (row, column) in enumerate(zip(confusion, columns, strict=True))
     ]

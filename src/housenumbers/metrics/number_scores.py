@@ -1,18 +1,13 @@
 """Scores of whole numbers: how many are read right, and what happened to the digits of the others."""
 
+from collections import Counter
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from housenumbers.metrics.classes import CLASSES
-from housenumbers.metrics.numbers import (
-    MAX_DIGITS,
-    as_strings,
-    negative_log_likelihoods,
-    number_lengths,
-    read_numbers,
-)
+from housenumbers.metrics.classes import CLASSES, fraction
+from housenumbers.metrics.numbers import MAX_DIGITS, as_strings, negative_log_likelihoods, number_lengths, read_numbers
 
 
 def number_scores(logits: Tensor, numbers: Tensor, temperature: float = 1.0) -> dict[str, Any]:
@@ -27,27 +22,21 @@ def number_scores(logits: Tensor, numbers: Tensor, temperature: float = 1.0) -> 
     read_texts, true_texts = as_strings(read_numbers(logits / temperature)), as_strings(numbers)
     right = torch.tensor([true == read for true, read in zip(true_texts, read_texts, strict=True)])
     lengths = number_lengths(numbers).cpu()
-    confusion = [[0] * CLASSES for _ in range(CLASSES)]
-    missed = [0] * CLASSES
-    added = 0
-    for true, read in zip(true_texts, read_texts, strict=True):
-        for old, new in aligned(true, read):
-            if new is None:
-                missed[int(old or 0)] += 1
-            elif old is None:
-                added += 1
-            else:
-                confusion[int(old)][int(new)] += 1
+    pairs = Counter(pair for texts in zip(true_texts, read_texts, strict=True) for pair in aligned(*texts))
+    names = [str(digit) for digit in range(CLASSES)]
+    confusion = [[pairs[true, read] for read in names] for true in names]
+    missed, added = [pairs[name, None] for name in names], sum(pairs[None, name] for name in names)
     digits = int(lengths.sum())
-    hits = [confusion[digit][digit] for digit in range(CLASSES)]
-    of_digit = [sum(row) + left_out for row, left_out in zip(confusion, missed, strict=True)]
+    hits = [pairs[name, name] for name in names]
     return {
         "accuracy": float(right.double().mean()),
         "loss": float(negative_log_likelihoods(logits, numbers).double().mean()),
         "n": len(numbers),
-        "digit_error_rate": (digits - sum(hits) + added) / digits if digits else None,
+        "digit_error_rate": fraction(digits - sum(hits) + added, digits),
         "accuracy_by_length": [_mean(right[lengths == length]) for length in range(MAX_DIGITS + 1)],
-        "per_class_accuracy": [hit / count if count else None for hit, count in zip(hits, of_digit, strict=True)],
+        "per_class_accuracy": [
+            fraction(hit, sum(row) + left_out) for hit, row, left_out in zip(hits, confusion, missed, strict=True)
+        ],
         "confusion": confusion,
         "digits_missed": sum(missed),
         "digits_added": added,

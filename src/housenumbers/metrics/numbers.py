@@ -141,7 +141,7 @@ def _best_path(log_probs: Sequence[Sequence[float]], number: Sequence[int]) -> l
 
 
 def _best_step(totals: Sequence[float], symbols: Sequence[int], here: int) -> int:
-    """Which symbol a path to this one was at before: at it, at the one before, or a blank ago at another digit."""
+    """The symbol before this one on the best path: itself, the one before it, or the digit before a skipped blank."""
     may_skip = here > 1 and symbols[here] not in (BLANK, symbols[here - 2])
     return max(range(max(0, here - 1 - may_skip), here + 1), key=lambda step: totals[step])
 

@@ -1,4 +1,4 @@
-"""What differs between the two tasks: one digit in an image, with logits `[N, 10]`, or a whole number, `[N, T, 11]`.
+"""The differences between the two tasks: one digit in an image, with logits `[N, 10]`, or a whole number, `[N, T, 11]`.
 
 All functions tell the task by the shape of the logits. Labels are classes `[N]`, or numbers `[N, 6]`.
 """

@@ -1,6 +1,6 @@
 """Logits of whole splits: means over the test-time views of each image."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,6 @@ from torch import Tensor, nn
 _DIRECTIONS = ((2, -1), (2, 1), (3, -1), (3, 1))  # of shifts: dimension and sign
 
 
-@torch.inference_mode()
 def predict_logits(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], shift: int = 0, invert: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -16,8 +15,8 @@ def predict_logits(
 
     Logits are means over the `test_time_views` of each image. Leaves the model in eval mode.
     """
-    logits, labels = zip(*_view_logits(model, batches, shift, invert), strict=True)
-    return torch.cat([views.mean(dim=0) for views in logits]).cpu(), torch.cat(labels).cpu()
+    logits, labels, _ = predict_views(model, batches, shift, invert)
+    return logits, labels
 
 
 @torch.inference_mode()
@@ -25,19 +24,15 @@ def predict_views(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], shift: int = 0, invert: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `predict_logits`, and last also the logits of each view, `[V, N, 10]`."""
-    logits, labels = zip(*_view_logits(model, batches, shift, invert), strict=True)
+    model.eval()
+    logits, labels = [], []
+    for images, labels_of_batch in batches:
+        views = test_time_views(images, shift, invert)
+        outputs = [model(view.contiguous(memory_format=torch.channels_last)).float() for view in views]
+        logits.append(torch.stack(outputs))  # [V, B, 10]
+        labels.append(labels_of_batch)
     means = torch.cat([views.mean(dim=0) for views in logits])
     return means.cpu(), torch.cat(labels).cpu(), torch.cat(logits, dim=1).cpu()
-
-
-def _view_logits(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], shift: int, invert: bool
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of each batch the logits `[V, B, 10]` of the `test_time_views`, and the labels `[B]`."""
-    model.eval()
-    for images, labels in batches:
-        views = test_time_views(images, shift, invert)
-        yield torch.stack([model(view.contiguous(memory_format=torch.channels_last)).float() for view in views]), labels
 
 
 def test_time_views(images: Tensor, shift: int, invert: bool) -> list[Tensor]:

@@ -64,7 +64,7 @@ class FastNet(nn.Module):
         return [[stage] for stage in self.stages]
 
     def published_weights(self) -> str:
-        """The file that comes with the code, trained on rendered crops: 32, 64 and 104 channels, 2, 3 and 2 convolutions."""
+        """The file that comes with the code, trained on rendered crops by `experiment=pretrained_digits`."""
         return str(MODELS[DIGITS].file)
 
     def forward(self, images: Tensor) -> Tensor:

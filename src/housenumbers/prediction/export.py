@@ -133,7 +133,7 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
 
 
 def default_file(trained: TrainedModel, form: str) -> Path:
-    """Where the model is written as `form` if nothing else is asked for: in its run's folder."""
+    """The default file of a model exported as `form`, in its run's folder."""
     last = "_last" if trained.file.stem == "last" else ""
     return trained.output_folder / f"model{last}{SUFFIXES[form]}"
 

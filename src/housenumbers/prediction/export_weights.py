@@ -57,7 +57,8 @@ def export_weights(trained: TrainedModel, file: Path | None = None) -> Exported:
     if name := pretrained_name(file):
         record_sha256(name)
     facts = {key: value for key, value in describe(trained).items() if key not in _NOT_FOR_WEIGHTS}
-    return Exported(file, facts | {"sha256": sha256_of(file)}, checked[0], _usage(trained, file))
+    usage = f"{command('read' if trained.config.data.has_numbers else 'predict')} run={file} images=IMAGES"
+    return Exported(file, facts | {"sha256": sha256_of(file)}, checked[0], usage)
 
 
 def small_checkpoint(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,8 +108,3 @@ def _compared(trained: TrainedModel, other: TrainedModel, images: Tensor) -> tup
     difference = (one.softmax(dim=-1) - two.softmax(dim=-1)).abs().max().item()
     labels = zip(tasks.predicted_texts(one), tasks.predicted_texts(two), strict=True)
     return difference, sum(label != other_label for label, other_label in labels)
-
-
-def _usage(trained: TrainedModel, file: Path) -> str:
-    verb = "read" if trained.config.data.has_numbers else "predict"
-    return f"{command(verb)} run={file} images=IMAGES"

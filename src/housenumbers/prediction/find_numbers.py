@@ -19,16 +19,10 @@ from torch.nn import functional as F
 from housenumbers.data.folder import check_sums, upright_rgb
 from housenumbers.data.number_image import HEIGHT, fit_canvas
 from housenumbers.evaluation.trained_model import TrainedModel
-from housenumbers.metrics.numbers import (
-    BLANK,
-    as_strings,
-    number_confidence,
-    read_numbers,
-)
+from housenumbers.metrics.numbers import BLANK, as_strings, number_confidence, read_numbers
 from housenumbers.metrics.tasks import probability_of
-from housenumbers.prediction.image_command import MIN_CONFIDENCE
-from housenumbers.prediction.predict_files import readable
-from housenumbers.prediction.read_numbers import Reading, read_images, rounded
+from housenumbers.prediction.predict_files import readable_batches, rounded
+from housenumbers.prediction.read_numbers import Reading, read_images
 from housenumbers.runtime.files import open_file
 
 _MAX_PIXELS = 640 * 480  # pixels of a photo: larger ones are shrunk
@@ -44,8 +38,8 @@ _CONTEXT = 2  # places on both sides that a number is read with
 _MIN_VOTING_CONFIDENCE = 0.3  # of a reading that counts
 _SAME_MIN_IOU = 0.3  # the least IoU of two boxes of one number
 _APART_MAX_IOU = 0.05  # the largest IoU of two numbers that both may be in the photo
-# Where the digits are in the box of a detection, as means over rendered scenes, in heights of the band: their height,
-# and how far they extend to the left of the first place with a digit, and to the right of the last one.
+# The extent of the digits in the box of a detection, as means over rendered scenes, in heights of the band: their
+# height, and their parts to the left of the first place with a digit and to the right of the last one.
 _DIGIT_HEIGHT, _LEFT_MARGIN, _RIGHT_MARGIN = 0.65, 0.16, 0.07
 _MAX_CANDIDATES = 12  # candidates that are cropped and read again
 _CROPS = [(height, shift) for height in (1.1, 1.3, 1.55) for shift in (-0.1, 0.1)]  # in heights of the digits
@@ -109,15 +103,11 @@ def as_photo(image: Image.Image, sides: tuple[int, int]) -> Photo:
 
 
 def find_files(
-    trained: TrainedModel,
-    files: Iterable[Path],
-    on_unreadable: Callable[[Path, str], None],
-    min_confidence: float = MIN_CONFIDENCE,
+    trained: TrainedModel, files: Iterable[Path], on_unreadable: Callable[[Path, str], None], min_confidence: float
 ) -> Iterator[Reading]:
     """As `read_numbers.read_files`, for larger photos, one at a time: a reading of a number has its box."""
-    for file in files:
-        for _, photo in readable([file], read_photo, on_unreadable):
-            yield find_number(trained, photo).with_min_confidence(min_confidence)._replace(file=str(file))
+    for ((path, photo),) in readable_batches(files, read_photo, on_unreadable, batch_size=1):
+        yield find_number(trained, photo).with_min_confidence(min_confidence)._replace(file=str(path))
 
 
 def find_number(trained: TrainedModel, photo: Photo) -> Reading:
@@ -218,7 +208,7 @@ def _detect_at_scale(trained: TrainedModel, pixels: NDArray[np.uint8], scale: fl
 
 
 def _starts(length: int, window: int, step: int) -> list[int]:
-    """Where windows begin that cover the length, the last one at its end."""
+    """The beginnings of windows that cover the length, the last one at its end."""
     last = max(0, length - window)
     return [*range(0, last, step), last]
 

@@ -1,4 +1,7 @@
-"""What predict.py and read.py share: from the command line to lines about image files. Imports torch late."""
+"""The steps that predict.py and read.py share: from the command line to lines about image files.
+
+Imports torch late.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,8 +17,8 @@ from housenumbers.runtime.errors import UserError
 if TYPE_CHECKING:
     from housenumbers.evaluation.trained_model import TrainedModel
 
-# Of read.py: below it a number is not told. Of 400 parts of photos without a number, 237 have a most probable number,
-# and 30 one above this; of 3,020 real numbers, 6 are read right with less (docs/numbers.md).
+# Of read.py: below it a number is not reported. Of 400 parts of photos without a number, 237 have a most probable
+# number, and 30 one above this; of 3,020 real numbers, 6 are read right with less (docs/numbers.md).
 MIN_CONFIDENCE = 0.2
 _FEW = 8  # images: one thread labels them as fast as several, and much faster where another process is busy
 

@@ -32,17 +32,12 @@ class Prediction(NamedTuple):
 
 
 def predict_files(
-    trained: TrainedModel,
-    files: Iterable[Path],
-    on_unreadable: Callable[[Path, str], None],
-    all_views: bool = False,
+    trained: TrainedModel, files: Iterable[Path], on_unreadable: Callable[[Path, str], None], all_views: bool = False
 ) -> Iterator[Prediction]:
     """A prediction for each readable file, in their order. Calls `on_unreadable` with the others and the reason."""
-    remaining = iter(files)
-    while batch := list(islice(remaining, _BATCH)):
-        if read := readable(batch, read_image, on_unreadable):
-            paths, images = zip(*read, strict=True)
-            yield from predict_images(list(map(str, paths)), torch.stack(images), trained, all_views)
+    for batch in readable_batches(files, read_image, on_unreadable):
+        paths, images = zip(*batch, strict=True)
+        yield from predict_images(list(map(str, paths)), torch.stack(images), trained, all_views)
 
 
 def format_predictions(predictions: Iterable[Prediction], form: str) -> Iterator[str]:
@@ -68,25 +63,36 @@ def predict_images(
     """The predictions for images, uint8 `[N, 3, 32, 32]`, with these names."""
     probabilities = trained.logits(images, may_be_dark=True, all_views=all_views).softmax(dim=1).double()
     for name, row, label in zip(names, probabilities.tolist(), probabilities.argmax(dim=1).tolist(), strict=True):
-        rounded = [round(probability, _DECIMALS) for probability in row]
-        yield Prediction(name, label, rounded[label], rounded)
+        probabilities_of_image = [rounded(probability) for probability in row]
+        yield Prediction(name, label, probabilities_of_image[label], probabilities_of_image)
 
 
-def readable(
-    paths: Sequence[Path], read: Callable[[Path], Image], on_unreadable: Callable[[Path, str], None]
-) -> list[tuple[Path, Image]]:
+def rounded(probability: float) -> float:
+    """A probability as predictions and readings have it."""
+    return round(probability, _DECIMALS)
+
+
+def readable_batches(
+    files: Iterable[Path],
+    read: Callable[[Path], Image],
+    on_unreadable: Callable[[Path, str], None],
+    batch_size: int = _BATCH,
+) -> Iterator[list[tuple[Path, Image]]]:
     """The readable files, with their images as `read` returns them. Calls `on_unreadable` with the others and why.
 
     Not in threads: they wait for the interpreter lock, which halves the rate for small images.
     """
-    images = []
-    with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
-        for path in paths:
-            try:
-                images.append((path, read(path)))
-            except Exception as error:  # whatever Pillow's many parsers meet in damaged bytes
-                on_unreadable(path, error_reason(error))
-    return images
+    remaining = iter(files)
+    while paths := list(islice(remaining, batch_size)):
+        images = []
+        with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd files
+            for path in paths:
+                try:
+                    images.append((path, read(path)))
+                except Exception as error:  # Pillow's parsers raise many types for damaged bytes
+                    on_unreadable(path, error_reason(error))
+        if images:
+            yield images
 
 
 def csv_line(values: Sequence[object]) -> str:

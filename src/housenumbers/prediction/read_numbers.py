@@ -4,7 +4,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,17 +21,14 @@ from housenumbers.metrics.numbers import (
     number_lengths,
     read_numbers,
 )
-from housenumbers.prediction.image_command import MIN_CONFIDENCE
-from housenumbers.prediction.predict_files import csv_line, readable
+from housenumbers.prediction.predict_files import csv_line, readable_batches, rounded
 
-_FILE_BATCH = 500  # files at a time
 _NETWORK_BATCH = 100  # images that go through the network at once
-_DECIMALS = 6
 _BOX = ("left", "top", "width", "height")
 
 
 class Reading(NamedTuple):
-    """What the model reads in one file."""
+    """The number that the model reads in one file."""
 
     file: str
     number: str  # empty where there is none, or its confidence is too low
@@ -46,21 +42,16 @@ class Reading(NamedTuple):
 
 
 def read_files(
-    trained: TrainedModel,
-    files: Iterable[Path],
-    on_unreadable: Callable[[Path, str], None],
-    min_confidence: float = MIN_CONFIDENCE,
+    trained: TrainedModel, files: Iterable[Path], on_unreadable: Callable[[Path, str], None], min_confidence: float
 ) -> Iterator[Reading]:
     """A reading for each readable file, in their order. Calls `on_unreadable` with the others and the reason.
 
     A number whose confidence is below `min_confidence` is left empty, and keeps its confidence.
     """
     read = partial(read_number_image, width=trained.config.data.width)
-    remaining = iter(files)
-    while batch := list(islice(remaining, _FILE_BATCH)):
-        named = readable(batch, read, on_unreadable)
-        readings = read_images(trained, [image for _, image in named])
-        for (path, _), reading in zip(named, readings, strict=True):
+    for batch in readable_batches(files, read, on_unreadable):
+        readings = read_images(trained, [image for _, image in batch])
+        for (path, _), reading in zip(batch, readings, strict=True):
             yield reading.with_min_confidence(min_confidence)._replace(file=str(path))
 
 
@@ -89,11 +80,6 @@ def _readings(logits: Tensor) -> Iterator[Reading]:
         confidences[empty] = confidence_with_digits(logits[empty])
     for number, confidence, digits in zip(as_strings(numbers), confidences.tolist(), of_digits, strict=True):
         yield Reading("", number, rounded(confidence), [rounded(value) for value in digits])
-
-
-def rounded(probability: float) -> float:
-    """A probability as readings have it."""
-    return round(probability, _DECIMALS)
 
 
 def format_readings(readings: Iterable[Reading], form: str, with_box: bool = False) -> Iterator[str]:

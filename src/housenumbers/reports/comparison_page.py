@@ -63,9 +63,6 @@ class _Run:
     def right(self, labels: Tensor) -> Tensor:
         return self.logits.argmax(dim=1) == labels
 
-    def numbers_correct(self, labels: Tensor, photos: Tensor) -> Tensor:
-        return photo_correctness(self.right(labels), photos).right
-
 
 def write_comparison_page(
     paths: Sequence[Path], split: str | None = None, folder: Path | None = None, overrides: Sequence[str] = ()
@@ -84,14 +81,16 @@ def write_comparison_page(
     split = split or ("validation" if any(record.get("trial") for record in records) else "test")
     runs, (data, photos) = _scored(paths, records, split, overrides)
     labels = data.labels.cpu()
+    correct_by_run = [run.right(labels) for run in runs]
+    numbers_by_run = [photo_correctness(right, photos).right for right in correct_by_run] if photos is not None else []
     content = {
         "split": split,
         "crops": len(labels),
         "runs": runs,
         "colors": dict(zip(_LETTERS, figures.RUNS, strict=True)),
         "table": [_row(run, labels, photos, split) for run in runs],
-        "pairs": _pairs(runs, [run.right(labels) for run in runs]),
-        "number_pairs": None if photos is None else _pairs(runs, [run.numbers_correct(labels, photos) for run in runs]),
+        "pairs": _pairs(runs, correct_by_run),
+        "number_pairs": _pairs(runs, numbers_by_run) if numbers_by_run else None,
         "differing": _differing(runs),
         "curves": _curves(runs),
         "patterns": _patterns(runs, labels),

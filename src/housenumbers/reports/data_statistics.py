@@ -1,7 +1,7 @@
 """Statistics of a data set without a model: counts, means, lightness, duplicates, similarity of neighbours."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
@@ -101,7 +101,8 @@ def find_duplicates(parts: Mapping[str, LabeledImages], shown: int) -> tuple[lis
                     places = (int(indices[first][place[row]]), int(indices[second][begin + row]))
                     pairs.append(Pair((first, second), places, float(best[row])))
                 bar.update()
-            exact = _exact(digests[first], digests[second], first == second)
+            counts, own = Counter(digests[first]), first == second  # of the same part, each crop counts itself
+            exact = sum(counts[digest] > own for digest in digests[second])
             duplicates.append(DuplicateCounts((first, second), exact, near, len(indices[second])))
     unique: dict[object, Pair] = {}  # within a part each pair occurs twice
     for pair in sorted(pairs, key=lambda pair: -pair.similarity):
@@ -145,10 +146,3 @@ def _thumbnails(images: Tensor) -> Tensor:
 
 def _digests(images: Tensor) -> list[bytes]:
     return [hashlib.blake2b(image.contiguous().numpy().data, digest_size=16).digest() for image in images]
-
-
-def _exact(first: list[bytes], second: list[bytes], same: bool) -> int:
-    counts: dict[bytes, int] = defaultdict(int)
-    for digest in first:
-        counts[digest] += 1
-    return sum(counts[digest] > (1 if same else 0) for digest in second)

@@ -18,7 +18,6 @@ from housenumbers.evaluation.corruption_figure import corruption_figure
 from housenumbers.evaluation.label_errors import likely_label_errors
 from housenumbers.evaluation.occlusion import occlusion, overlay_importance
 from housenumbers.evaluation.robustness import corruption_rows, saved_corruption_scores
-from housenumbers.evaluation.run_figures import save_curves, save_predictions
 from housenumbers.evaluation.score import LoadedPart, load_part, whole_number_scores
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
@@ -80,7 +79,7 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
         content["curves"].append(svg(figures.accuracy_curve, history, best_epoch))
     content["curves"].append(svg(figures.lr_curve, history))
     if record.get("trial"):
-        save_curves(folder.figures, history, best_epoch)
+        figures.save_curves(folder.figures, history, best_epoch)
     try:
         part = load_part(trained, split)
     except UserError as error:
@@ -110,7 +109,7 @@ def _part_content(trained: TrainedModel, part: LoadedPart, split: str, files: Pa
     raw_error = reliability(logits, labels).error
     logits = logits / trained.temperature  # from here on calibrated, as in predict.py
     if files is not None:
-        save_predictions(files, split, scores, images, labels, logits)
+        figures.save_predictions(files, split, scores, images, labels, logits)
     bins = reliability(logits, labels)
     color = figures.TEST if split == "test" else figures.VALIDATION
     right = round(scores["accuracy"] * scores["n"])
@@ -152,7 +151,7 @@ def _accuracy_by_length(scores: dict[str, Any], numbers: Tensor) -> list[tuple[i
 
 
 def _digit_content(trained: TrainedModel, images: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Any]:
-    """What there is of single digits only: likely label errors, and which regions of an image matter."""
+    """The content about single digits only: likely label errors, and the regions of images that matter."""
     suspects, suggested = likely_label_errors(logits, labels)
     return {
         "suspects": _suspects(images, logits, labels, suspects[:_SUSPECTS], suggested),

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from housenumbers.config.schema import TrainConfig
@@ -36,12 +37,19 @@ class Trial(Protocol):
     def exit_after_deadline(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class RunContext:
+    """The parts of a run that all its steps use: configuration, state, data, and files to write."""
+
+    config: TrainConfig
+    state: TrainingState
+    splits: Splits
+    folder: RunFolder
+    writer: EventFile
+
+
 def train_epochs(
-    config: TrainConfig,
-    state: TrainingState,
-    splits: Splits,
-    folder: RunFolder,
-    writer: EventFile,
+    run: RunContext,
     observers: LoggersAndCallbacks,
     trial: Trial | None,
     origin: dict[str, Any],
@@ -52,16 +60,16 @@ def train_epochs(
     Also returns the `weights_sha256` of the best weights, which is `best_sha256` at the start. last.pt holds it, so
     that a resumed run notices another best.pt. Checkpoints hold the configuration and `origin`.
     """
+    config, state, folder = run.config, run.state, run.folder
     common = {"config": config_to_dict(config), **origin}
     first_drop = epochs_before_first_drop(config.scheduler, config.epochs)
-    images = len(splits.train.labels)
+    images = len(run.splits.train.labels)
     if trial is not None:
         for record in state.history:  # of the interrupted trial that this trial continues
             trial.report(_objective_value(config, record), record["epoch"])
-    with ProgressBar(
-        config.epochs, steps_per_epoch(splits.train, config.data.batch_size), len(state.history)
-    ) as progress:
-        for record in fit(config, state, splits.stages, splits.validation, progress.step):
+    steps = steps_per_epoch(run.splits.train, config.data.batch_size)
+    with ProgressBar(config.epochs, steps, len(state.history)) as progress:
+        for record in fit(config, state, run.splits.stages, run.splits.validation, progress.step):
             best = best_or_last(state.history, config.selected_by)
             # In reverse order, a kill in between could leave best.pt with an epoch that a run resumed elsewhere does
             # not reproduce.
@@ -72,8 +80,8 @@ def train_epochs(
                 save_checkpoint(folder.best, {**common, "model": state.weights(), "record": record})
             _check_not_removed(folder, best["epoch"])
             folder.write_metrics(state.history)
-            if not rewrite_if_lost(config, state, splits, folder, writer):
-                tensorboard.log_epoch(writer, record, images / record["seconds"])
+            if not rewrite_if_lost(run):
+                tensorboard.log_epoch(run.writer, record, images / record["seconds"])
             log.info("%s", _epoch_line(config, record, best is record))
             observers.on_epoch_end(record)
             if trial is not None:
@@ -89,32 +97,29 @@ def train_epochs(
     return False, best_sha256
 
 
-def write_derived_files(
-    config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: EventFile
-) -> None:
+def write_derived_files(run: RunContext) -> None:
     """Writes all files that follow from the configuration and the history so far.
 
     A resumed run writes them again, since a kill may have come between the checkpoint and the other files.
     """
-    tensorboard.log_configuration(writer, config_to_dict(config))
+    config, train, history = run.config, run.splits.train, run.state.history
+    tensorboard.log_configuration(run.writer, config_to_dict(config))
     for epoch in (1, 2):  # two epochs show the effect of augmentation
-        images, _ = next(training_batches(splits.train, config.data.batch_size, config.augment, config.seed, epoch))
-        tensorboard.log_sample_batch(writer, images, epoch)
-    folder.write_metrics(state.history)
-    ended = time.time() - sum(record["seconds"] for record in state.history)
-    for record in state.history:
+        images, _ = next(training_batches(train, config.data.batch_size, config.augment, config.seed, epoch))
+        tensorboard.log_sample_batch(run.writer, images, epoch)
+    run.folder.write_metrics(history)
+    ended = time.time() - sum(record["seconds"] for record in history)
+    for record in history:
         ended += record["seconds"]
-        tensorboard.log_epoch(writer, record, len(splits.train.labels) / record["seconds"], ended)
+        tensorboard.log_epoch(run.writer, record, len(train.labels) / record["seconds"], ended)
 
 
-def rewrite_if_lost(
-    config: TrainConfig, state: TrainingState, splits: Splits, folder: RunFolder, writer: EventFile
-) -> bool:
+def rewrite_if_lost(run: RunContext) -> bool:
     """Whether another program removed or changed the event file, so that all its data were written again."""
-    if not writer.restart_if_lost():
+    if not run.writer.restart_if_lost():
         return False
-    log.warning("%s: its event file was removed or changed: written again", folder.path)
-    write_derived_files(config, state, splits, folder, writer)
+    log.warning("%s: its event file was removed or changed: written again", run.folder.path)
+    write_derived_files(run)
     return True
 
 

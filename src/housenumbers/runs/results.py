@@ -6,15 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from housenumbers.config.schema import TrainConfig
-from housenumbers.config.sections import DataConfig
 from housenumbers.config.values import config_to_dict
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.load import Splits, load_test, split_photos
-from housenumbers.data.photos import boxes_of
+from housenumbers.data.load import load_test, scored_photos
 from housenumbers.evaluation.calibration import calibrate, calibration_caveat
 from housenumbers.evaluation.few_views import choose_rule, sample_for_rule
 from housenumbers.evaluation.input_check import skip_input_check
@@ -23,6 +20,7 @@ from housenumbers.evaluation.whole_numbers import photo_correctness
 from housenumbers.metrics import tasks
 from housenumbers.metrics.views import predict_views, view_count
 from housenumbers.models.fold_batch_norm import fold_batch_norms
+from housenumbers.runs.epochs import RunContext
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking import tensorboard
 from housenumbers.tracking.run_folder import RunFolder
@@ -31,21 +29,12 @@ from housenumbers.training.checkpoint import check_weights, load_checkpoint, sav
 from housenumbers.training.checkpoint_owner import check_same_run
 from housenumbers.training.custom_metrics import custom_metrics
 from housenumbers.training.history import best_record
-from housenumbers.training.loop import TrainingState, check_finite
+from housenumbers.training.loop import check_finite
 
 log = logging.getLogger(__name__)
 
 
-def write_results(
-    config: TrainConfig,
-    state: TrainingState,
-    splits: Splits,
-    folder: RunFolder,
-    writer: SummaryWriter,
-    status: str,
-    is_trial: bool,
-    best_sha256: str | None,
-) -> dict[str, float]:
+def write_results(run: RunContext, status: str, is_trial: bool, best_sha256: str | None) -> dict[str, float]:
     """Scores the best weights, draws the figures, and completes the record.
 
     A sweep's trial is not scored on the test part, and its figures, which would take longer than all else that follows
@@ -54,6 +43,7 @@ def write_results(
     best.pt, and the stopping rule of the views. Returns the scores, for example test_accuracy.
     Raises DivergedError where a loss is not finite: without validation the last step's weights were never scored.
     """
+    config, state, splits, folder = run.config, run.state, run.splits, run.folder
     device = splits.train.images.device
     best = best_record(state.history, config.selected_by)
     epoch = (best or state.history[-1])["epoch"]
@@ -74,7 +64,7 @@ def write_results(
             checkpoint["calibration"] = calibrate(logits, labels)
         temperature = checkpoint["calibration"]["temperature"] if "calibration" in checkpoint else 1.0
         scores[part] = {**tasks.scores(logits, labels, temperature), **custom_metrics(config.metrics, logits, labels)}
-        if (photos := _photos(config.data, splits, part)) is not None:
+        if (photos := scored_photos(config.data, splits if part == "validation" else None)) is not None:
             scores[part]["numbers"] = photo_correctness(tasks.correct(logits, labels), photos).scores()
         check_finite(scores[part]["loss"], f"{part} loss with the weights of epoch {epoch}")
         if part == "validation":
@@ -83,7 +73,7 @@ def write_results(
             _add_stopping_rule(config, checkpoint, views, part)
             save_checkpoint(folder.best, checkpoint)
         if not is_trial:
-            from housenumbers.evaluation.run_figures import save_predictions  # slow import
+            from housenumbers.evaluation.figures import save_predictions  # slow import
 
             images = data.images.cpu()
             save_predictions(folder.figures, part, scores[part], images, labels, logits / temperature)
@@ -95,18 +85,18 @@ def write_results(
         _add_stopping_rule(config, checkpoint, views, "train")
         save_checkpoint(folder.best, checkpoint)
     if scores:
-        tensorboard.log_scores(writer, scores, epoch)
+        tensorboard.log_scores(run.writer, scores, epoch)
     if outdated := folder.remove_derived_files():
         log.info("removed, as of earlier weights: %s", ", ".join(file.name for file in outdated))
     if not is_trial:
-        from housenumbers.evaluation.run_figures import save_curves
+        from housenumbers.evaluation.figures import save_curves
 
         save_curves(folder.figures, state.history, None if best is None else epoch)
     names = ("accuracy", "loss", *config.metrics)
     values = {f"{part}_{name}": scores[part][name] for part in scores for name in names}
     values |= {f"{part}_numbers": scores[part]["numbers"]["accuracy"] for part in scores if "numbers" in scores[part]}
     final = {key: value for key, value in values.items() if value is not None} | {"train_seconds": state.seconds}
-    tensorboard.log_hyperparameters(writer, config_to_dict(config), final)
+    tensorboard.log_hyperparameters(run.writer, config_to_dict(config), final)
 
     test = {name: scores["test"][name] for name in (*names, "n")} if "test" in scores else None
     if test is not None and "numbers" in scores["test"]:
@@ -129,15 +119,6 @@ def write_results(
             log.info("test: of %d whole numbers %.2f %% right", numbers["n"], 100 * numbers["accuracy"])
     log.info("trained in %.1f s; all results in %s", state.seconds, folder.path)
     return final
-
-
-def _photos(config: DataConfig, splits: Splits, part: str) -> Tensor | None:
-    """The photo of each image of the validation or the test part. None where they are not known."""
-    if part == "test":
-        boxes = boxes_of(config, "test")
-        return boxes and boxes.photo
-    photos = split_photos(config, splits)
-    return photos and photos[1]
 
 
 def _add_stopping_rule(config: TrainConfig, checkpoint: dict[str, Any], views: Tensor, part: str) -> None:

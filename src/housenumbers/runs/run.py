@@ -17,7 +17,7 @@ from housenumbers.config.values import option_dict
 from housenumbers.data.batches import smallest_micro_batch, steps_per_epoch
 from housenumbers.data.load import Splits, load_splits, test_part_sha256
 from housenumbers.preflight import check_targets, group_targets
-from housenumbers.runs.epochs import Trial, rewrite_if_lost, train_epochs, write_derived_files
+from housenumbers.runs.epochs import RunContext, Trial, rewrite_if_lost, train_epochs, write_derived_files
 from housenumbers.runs.restore import best_weights_sha256, last_checkpoint, restore, rewrite_best_checkpoint
 from housenumbers.runs.results import write_results
 from housenumbers.runtime import processes
@@ -94,7 +94,8 @@ def run(
         # From here on signals are handled between batches: an exception inside matplotlib or a study's database does
         # harm.
         with deferred_signals(), EventFile(path) as writer, observers:
-            write_derived_files(config, state, splits, folder, writer)
+            context = RunContext(config, state, splits, folder, writer)
+            write_derived_files(context)
             observers.log_start(state.history)
             origin = {
                 "run_id": run_id,
@@ -102,22 +103,12 @@ def run(
                 "conditions": conditions,
                 "conditions_mixed": mixed,
             }
-            pruned, best_sha256 = train_epochs(
-                config, state, splits, folder, writer, observers, trial, origin, best_sha256
-            )
+            pruned, best_sha256 = train_epochs(context, observers, trial, origin, best_sha256)
             distributed.destroy_process_group()  # the worker processes end here
-            rewrite_if_lost(config, state, splits, folder, writer)
-            scores = write_results(
-                config,
-                state,
-                splits,
-                folder,
-                writer,
-                status="pruned" if pruned else "completed",
-                is_trial=trial is not None,
-                best_sha256=best_sha256,
-            )
-            observers.log_scores(scores, epoch=len(state.history))
+            rewrite_if_lost(context)
+            status = "pruned" if pruned else "completed"
+            scores = write_results(context, status, is_trial=trial is not None, best_sha256=best_sha256)
+            observers.log_metrics(scores, step=len(state.history))
         return folder.objective(config.objective)
 
 

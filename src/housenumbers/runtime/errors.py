@@ -19,12 +19,7 @@ _ADVICE = {
     ("EMFILE", "ENFILE"): "too many files are open at once: raise the limit (ulimit -n)",
     ("EFBIG",): "raise the limit on the size of files (ulimit -f), or choose another disk",
     ("ENOLCK", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EINVAL"): "its file system cannot do this: choose another folder",
-    (
-        "EIO",
-        "ENXIO",
-        "ENODEV",
-        "EREMOTEIO",
-    ): "the disk or its connection fails: check it, and back up its files",
+    ("EIO", "ENXIO", "ENODEV", "EREMOTEIO"): "the disk or its connection fails: check it, and back up its files",
     ("ESTALE", "ENOTCONN", "ENOLINK", "EHOSTDOWN", "ETIMEDOUT"): "the network folder is gone: mount it again",
     ("ENAMETOOLONG",): "choose a shorter name",
     ("ELOOP",): "a link refers to itself: correct it",
@@ -91,14 +86,6 @@ def error_text(error: BaseException) -> str:
     return " ".join((str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}{notes}").split())
 
 
-def exit_with_error(message: str) -> None:
-    """Prints one line to standard error, once if torchrun started several processes, and exits with code 2."""
-    sys.stdout.flush()
-    if processes.is_first_to_fail():
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(2)
-
-
 @contextmanager
 def os_errors_as_user_errors() -> Iterator[None]:
     """Raises UserError where the operating system refuses something that a user can mend. Bugs stay as they are."""
@@ -112,17 +99,20 @@ def os_errors_as_user_errors() -> Iterator[None]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Reports user errors in one line, and exits with code 2. Bugs keep their traceback."""
+    """Reports user errors in one line, once if torchrun started several processes, and exits with code 2.
+
+    Bugs keep their traceback.
+    """
     try:
-        yield
+        with os_errors_as_user_errors():
+            yield
     except UserError as error:
-        exit_with_error(str(error))
+        sys.stdout.flush()
+        if processes.is_first_to_fail():
+            print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if (explanation := os_error_message(error)) is None:
-            raise
-        exit_with_error(explanation)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None

@@ -118,6 +118,15 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+def read_dict(path: Path) -> dict[str, Any] | None:
+    """The dictionary in a JSON file. None where the file is missing, cannot be read or holds something else."""
+    try:
+        content = json.loads(read_text(path))
+    except (OSError, UserError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def read_text(path: Path) -> str:
     """The text (UTF-8) of a file. Raises as `open_file` does, and ValueError where it is not UTF-8."""
     with open_file(path) as file:

@@ -10,10 +10,10 @@ CONF = (CHECKOUT or _PACKAGE) / "conf"
 
 
 def command(name: str) -> str:
-    """How a user starts a command: "python src/train.py", or "housenumbers train" where there is no checkout."""
+    """The words that start a command: "python src/train.py", or "housenumbers train" where there is no checkout."""
     return f"python src/{name}.py" if CHECKOUT else f"housenumbers {name}"
 
 
 def pip_install(extra: str) -> str:
-    """How a user installs an optional dependency of pyproject.toml."""
+    """The command that installs an optional dependency of pyproject.toml."""
     return f"pip install -e '.[{extra}]'" if CHECKOUT else f"pip install 'housenumbers[{extra}]'"

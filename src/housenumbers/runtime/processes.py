@@ -37,7 +37,7 @@ def available_cores() -> int:
 
 
 def is_first_to_fail() -> bool:
-    """Whether this is the first of this machine's processes to call this. It knows why all of them end.
+    """Whether this is the first of this machine's processes to call this: its error is the cause of the others.
 
     They agree through a file in the folder that torchrun makes for the errors of each restart.
     """

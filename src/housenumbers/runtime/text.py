@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Iterable
 
 
-def plural(count: int, noun: str, several: str | None = None) -> str:
-    """ "1 seed", "2 seeds" or "1,000 seeds"; `several` is the plural of a noun that does not take an s."""
-    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+def plural(count: int, noun: str) -> str:
+    """ "1 seed", "2 seeds" or "1,000 seeds"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -30,7 +30,7 @@ def lock_sha256() -> str | None:
 
 
 def how_to_install(lock: str | None, commit: str | None) -> str | None:
-    """How to install the versions of a run whose record has this `lock_sha256`; None where that is not known."""
+    """Advice on installing the versions of a run whose record has this `lock_sha256`; None where that is not known."""
     if lock is None:
         return None
     if LOCK is not None and LOCK.exists() and lock == hashlib.sha256(LOCK.read_bytes()).hexdigest():

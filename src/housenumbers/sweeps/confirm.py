@@ -9,7 +9,6 @@ from optuna.trial import FrozenTrial
 
 from housenumbers.config.compose import compose_config
 from housenumbers.config.schema import TrainConfig
-from housenumbers.config.values import config_to_dict, without_machine_keys
 from housenumbers.runtime.errors import DivergedError, UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import plural
@@ -80,10 +79,7 @@ def _candidates(study: optuna.Study) -> list[FrozenTrial]:
 
 def _run_unless_finished(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any] | None:
     """Starts or resumes the run in `folder`. Returns its record, or None where it diverges."""
-    saved = folder.record()
-    if saved and without_machine_keys(saved["config"]) != without_machine_keys(config_to_dict(config)):
-        raise UserError(f"{folder.path}: holds a run of another configuration: move it away")
-    if folder.status() not in FINISHED:
+    if not folder.has_run_of(config) or folder.status() not in FINISHED:
         folder.save_config(config)
         try:
             run(config, folder.path, resuming=True)

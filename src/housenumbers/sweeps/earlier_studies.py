@@ -13,23 +13,17 @@ from optuna.trial import FrozenTrial, TrialState
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.database import has_optuna_tables, one_line_database_errors, open_storage, sqlite_url
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS
-from housenumbers.sweeps.space import Space
+from housenumbers.sweeps.space import Space, contains
 from housenumbers.sweeps.study import COPIED_FROM, digest, is_ours
 from housenumbers.sweeps.study_validation import one_line_study_errors, read_trials
 
 
-def default_study_name(base: str, space: Space, stored_space: Any) -> str:
-    """The study's name: `base`, or `base` with a hash of the space where a study with another space has that name."""
-    if stored_space in (None, space.identity()):
-        return base
-    return f"{base}_{digest(space.identity())[:6]}"
-
-
-def stored_space(name: str, storage: RDBStorage | None) -> Any:
-    """The search space of the study `name`; None where there is no such study or it has no space yet."""
+def name_with_space(name: str, space: Space, storage: RDBStorage | None) -> str:
+    """The `name`, with a hash of the space where a study with another space has that name in `storage`."""
     if storage is None or name not in optuna.get_all_study_names(storage):
-        return None
-    return optuna.load_study(study_name=name, storage=storage).user_attrs.get("space")
+        return name
+    stored = optuna.load_study(study_name=name, storage=storage).user_attrs.get("space")
+    return name if stored in (None, space.identity()) else f"{name}_{digest(space.identity())[:6]}"
 
 
 def sweep_storage(folder: Path) -> RDBStorage | None:
@@ -86,10 +80,7 @@ def _value(value: Any, distribution: BaseDistribution) -> Any:
     """The value as the distribution represents it; None where the distribution lacks it. (`null` is never searched.)"""
     if hasattr(distribution, "choices"):
         return next((choice for choice in distribution.choices if _text(choice) == _text(value)), None)
-    try:
-        return value if distribution._contains(distribution.to_internal_repr(value)) else None
-    except (TypeError, ValueError):
-        return None
+    return value if contains(distribution, value) else None
 
 
 def _text(value: Any) -> str:

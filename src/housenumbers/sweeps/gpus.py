@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError
@@ -61,9 +62,4 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
         with signals.deferred_signals():  # an interrupted import leaves torch broken
             import torch
         return [str(index) for index in range(torch.cuda.device_count())]
-    gpus = []
-    for name in map(str.strip, named.split(",")):
-        if not _GPU.fullmatch(name):
-            break
-        gpus.append(name)
-    return gpus
+    return list(takewhile(_GPU.fullmatch, map(str.strip, named.split(","))))

@@ -19,7 +19,7 @@ from housenumbers.config.compose import quote_value
 from housenumbers.config.paired_values import check_separate, paired_overrides
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.validate import validate_composed
-from housenumbers.config.values import config_to_dict, without_machine_keys
+from housenumbers.config.values import without_machine_keys
 from housenumbers.preflight import check_for_launcher
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
@@ -108,13 +108,10 @@ def folder_name(number: int, overrides: Sequence[str]) -> str:
 def _subdirs(home: Path, names: Sequence[str], configs: Sequence[TrainConfig]) -> list[str]:
     """The folder of each job below `home`: the folder that already holds its run, or the one of its default name."""
     runs = _runs({(home / name).parent for name in names})
-    unassigned = {
-        os.path.relpath(folder, home): without_machine_keys(config_to_dict(RunFolder(folder).config()))
-        for folder in runs
-    }
+    unassigned = {os.path.relpath(folder, home): without_machine_keys(RunFolder(folder).config()) for folder in runs}
     subdirs = []
     for name, config in zip(names, configs, strict=True):
-        settings = without_machine_keys(config_to_dict(config))
+        settings = without_machine_keys(config)
         matching = sorted(
             (subdir for subdir, saved in unassigned.items() if saved == settings), key=lambda subdir: subdir != name
         )

@@ -45,7 +45,8 @@ def search_params(loader: Any, config: DictConfig) -> Params:
     conditions, choose = plain.pop("where", None) or {}, plain.pop("choose", None) or {}
     flat = flatten(plain)
     for key in flat.keys() - {override.lstrip("+").partition("=")[0].removeprefix(f"{_PARAMS}.") for override in typed}:
-        preset_wins = from_file and _is_value(flat[key]) and key in preset
+        is_range = "(" in str(flat[key])
+        preset_wins = from_file and not is_range and key in preset
         if preset_wins or not _holds(conditions.get(key), config, choose):
             del flat[key]
     return Params(flat | ({"choose": choose} if choose else {}), from_file)
@@ -82,8 +83,3 @@ def _holds(condition: str | None, config: DictConfig, choose: Mapping[str, Any])
     typed = [override.partition("=") for override in config.hydra.overrides.task]
     searched = {*choose, *(key for key, _, value in typed if set(value) & set("(,"))}
     return group not in searched and config.hydra.runtime.choices.get(group) == option
-
-
-def _is_value(override: Any) -> bool:
-    """Whether the override is a single value, not a range to search."""
-    return "(" not in str(override)

@@ -68,7 +68,7 @@ class Space:
         if not all(values.get(group) in options for group, options in self.options.items()):
             return None
         distributions = self.distributions({group: values[group] for group in self.options})
-        if not all(key in values and _contains(distributions[key], values[key]) for key in distributions):
+        if not all(key in values and contains(distributions[key], values[key]) for key in distributions):
             return None
         return {key: values[key] for key in distributions}
 
@@ -128,10 +128,11 @@ class Space:
                 yield group, option, space
 
 
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether the distribution can yield the value."""
     try:
         return distribution._contains(distribution.to_internal_repr(value))
-    except ValueError:  # no choice, or no number
+    except (TypeError, ValueError):  # no choice, or no number
         return False
 
 

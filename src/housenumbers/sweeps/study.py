@@ -62,11 +62,7 @@ def digest(values: Mapping[str, Any]) -> str:
 
 
 def open_study(
-    name: str,
-    storage: RDBStorage,
-    objectives: Sequence[str],
-    fixed: Mapping[str, Any],
-    space: Space,
+    name: str, storage: RDBStorage, objectives: Sequence[str], fixed: Mapping[str, Any], space: Space
 ) -> tuple[optuna.Study, bool]:
     """Creates or opens the study. Also returns whether this process created it; exactly one process does.
 
@@ -133,7 +129,7 @@ def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def describe_trial(trial: FrozenTrial, objectives: Sequence[str]) -> str:
-    """How a trial ended, in words."""
+    """The end of a trial, in words."""
     if trial.state is TrialState.COMPLETE:
         source = (
             " of trial {1} of {0}, which is equal".format(*trial.user_attrs[COPIED_FROM])

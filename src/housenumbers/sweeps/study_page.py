@@ -1,6 +1,5 @@
 """A sweep's report: one self-contained page, built from the study alone."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.offline import get_plotlyjs
 
 from housenumbers.config.schema import OBJECTIVES
-from housenumbers.runtime.files import write_text
+from housenumbers.runtime.files import read_dict, write_text
 from housenumbers.runtime.installation import command
 from housenumbers.runtime.text import duration
 from housenumbers.sweeps.study import (
@@ -62,7 +61,7 @@ def write_study_page(study: optuna.Study, folder: Path) -> Path:
 
 def _leading(study: optuna.Study, objectives: Sequence[str], folder: Path) -> dict[str, Any]:
     """The top of the page: confirm.py's results, if any, and the best trials, unless confirm.py has run all of them."""
-    confirmed = _confirmed(folder)
+    confirmed = read_dict(folder / "confirmed.json")
     rows = confirmed["rows"] if confirmed else []
     best = best_trials(study)
     if confirmed and {trial.number for trial in best} <= {row["trial"] for row in rows}:
@@ -116,11 +115,3 @@ def _row(trial: FrozenTrial, objectives: Sequence[str], folder: Path) -> dict[st
         "time": duration(_seconds(trial)),
         "folder": relative_folder if (folder / relative_folder).exists() else None,  # it may be on another machine
     }
-
-
-def _confirmed(folder: Path) -> dict[str, Any] | None:
-    """The content of confirmed.json; None where it is missing or unreadable."""
-    try:
-        return dict(json.loads((folder / "confirmed.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError):
-        return None

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -38,18 +37,14 @@ def read_trials(study: optuna.Study) -> list[FrozenTrial]:
         if not all(isinstance(value, float) for value in values):
             raise ValueError(f"trial {number}: a value that is no number")
         if trial.state is TrialState.COMPLETE:
-            _check_objectives(trial, len(study.directions))
+            count, objectives = len(study.directions), trial.values or []
+            if len(objectives) != count or not all(map(math.isfinite, objectives)):
+                raise ValueError(f"trial {number}: values {trial.values}, where {count} finite numbers belong")
         for key, kind in _ATTRIBUTES.items():
             if not isinstance(trial.user_attrs.get(key, kind()), kind):
                 raise ValueError(f"trial {number}: {key}={trial.user_attrs[key]}")
         _check_owner(trial)
     return trials
-
-
-def _check_objectives(trial: FrozenTrial, count: int) -> None:
-    values: Any = trial.values
-    if len(values) != count or not all(map(math.isfinite, values)):
-        raise ValueError(f"trial {trial.number}: values {values}, where {count} finite numbers belong")
 
 
 def _check_owner(trial: FrozenTrial) -> None:

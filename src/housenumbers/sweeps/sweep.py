@@ -28,13 +28,7 @@ from housenumbers.sweeps import worker_pool
 from housenumbers.sweeps.composition import CachingLoader
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
 from housenumbers.sweeps.deadline import deadline_after, deadline_variable, inherited_deadline, is_over
-from housenumbers.sweeps.earlier_studies import (
-    default_study_name,
-    earlier_studies,
-    reusable_trials,
-    stored_space,
-    sweep_storage,
-)
+from housenumbers.sweeps.earlier_studies import earlier_studies, name_with_space, reusable_trials, sweep_storage
 from housenumbers.sweeps.first_trials import enqueue_first_trials
 from housenumbers.sweeps.gpus import gpus_of_workers
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, requeue_dead_trials
@@ -42,13 +36,7 @@ from housenumbers.sweeps.keep_checkpoints import remove_unneeded_checkpoints
 from housenumbers.sweeps.presets import search_params
 from housenumbers.sweeps.samplers import check_sampler, grid_size, make_pruner, make_sampler
 from housenumbers.sweeps.space import Space, read_space
-from housenumbers.sweeps.study import (
-    counted_trials,
-    default_name,
-    default_prefix,
-    fixed_config,
-    open_study,
-)
+from housenumbers.sweeps.study import counted_trials, default_name, default_prefix, fixed_config, open_study
 from housenumbers.sweeps.study_validation import one_line_study_errors
 from housenumbers.sweeps.sweep_options import check_options
 from housenumbers.sweeps.sweep_result import copied_line, count_started, print_result
@@ -57,6 +45,16 @@ from housenumbers.sweeps.worker import Worker, trial_lock
 
 _SWEEP_PREFIXES = ("hydra", "~hydra", "search@")  # prefixes of overrides that a single run does not accept
 _SUBMITIT_LAUNCHERS = ("LocalLauncher", "SlurmLauncher")  # their jobs outlive the command
+
+print_line = partial(print, flush=True)
+
+
+def _silence_optuna() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Hides Optuna's multi-line warning about a retry; if the retry fails too, this project prints one line.
+    rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
+    rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
+    warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py uses them
 
 
 class Sweep:
@@ -76,11 +74,7 @@ class Sweep:
     def _run(self, arguments: list[str]) -> None:
         if worker_pool.is_worker():
             worker_pool.terminate_with_parents()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # Hides Optuna's multi-line warning about a retry; if the retry fails too, this project prints one line.
-        rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
-        rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
-        warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py uses them
+        _silence_optuna()
         check_options(self._options)
         timeout = self._options["timeout"]
         self._deadline = inherited_deadline() if worker_pool.is_worker() else deadline_after(timeout)
@@ -108,21 +102,25 @@ class Sweep:
             name = self._config.hydra.runtime.choices["hydra/sweeper/sampler"]
             check_sampler(sampler_options, name, space, [OBJECTIVES[objective] for objective in config.objectives])
             for line in filter(None, notes):
-                self._print_line(line)
+                print_line(line)
         study = self._open(config, fixed, space, overrides)
         if worker_pool.is_worker():
-            self._worker(study, space, overrides, config, print_line=lambda _: None).work()
-            return
+            self._worker(study, space, overrides, config, lambda _: None).work()
+        else:
+            self._search(study, space, overrides, config)
+
+    def _search(self, study: optuna.Study, space: Space, overrides: list[str], config: TrainConfig) -> None:
+        """Runs the study's trials in this process or in workers, and prints the result."""
         if len(config.objectives) > 1:
-            self._print_line("several objectives: no trial is pruned")
+            print_line("several objectives: no trial is pruned")
         if copied := copied_line(study, self._options["n_trials"]):
-            self._print_line(copied)
+            print_line(copied)
         total = plural(self._options["n_trials"], "trial")
-        self._print_line(f"study {study.study_name}: {len(counted_trials(study))} of {total} done")
+        print_line(f"study {study.study_name}: {len(counted_trials(study))} of {total} done")
         started_before = count_started(study)
         try:
             if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
-                self._worker(study, space, overrides, config, self._print_line).work()
+                self._worker(study, space, overrides, config, print_line).work()
             elif len(counted_trials(study)) < self._options["n_trials"]:
                 self._start_workers(study, config)
         finally:
@@ -130,11 +128,9 @@ class Sweep:
 
             with suppress(OSError, *DATABASE_ERRORS):  # for example a full disk: the sweep's own error is raised
                 remove_unneeded_checkpoints(study, self._folder, self._options["keep_checkpoints"])  # after a kill
-                self._print_line(f"report: {write_study_page(study, self._folder)}")
+                print_line(f"report: {write_study_page(study, self._folder)}")
         time_is_over = is_over(self._deadline)
-        print_result(
-            study, config.objectives, self._folder, self._options, time_is_over, started_before, self._print_line
-        )
+        print_result(study, config.objectives, self._folder, self._options, time_is_over, started_before)
 
     def _composed(self, overrides: list[str]) -> DictConfig:
         return self._context.config_loader.load_sweep_config(self._config, overrides)
@@ -200,8 +196,7 @@ class Sweep:
     def _automatic_name(self, base: str, space: Space, shared: RDBStorage | None) -> str:
         """The default study name; with a suffix where a study with another space has that name."""
         with one_line_study_errors(self._storage_name):
-            stored = stored_space(base, shared or sweep_storage(self._folder_of(base)))
-        return default_study_name(base, space, stored)
+            return name_with_space(base, space, shared or sweep_storage(self._folder_of(base)))
 
     def _folder_of(self, name: str) -> Path:
         """The sweep's folder for a study of that name."""
@@ -227,10 +222,10 @@ class Sweep:
         per_trial = self._options["gpus_per_trial"]
         gpus, note = gpus_of_workers(config.device, self._launcher_name(), workers, per_trial)
         if note:
-            self._print_line(note)
+            print_line(note)
         environments = [deadline_variable(self._deadline) | variables for variables in gpus]
         command = worker_pool.worker_command(self._threads(config))
-        with worker_pool.study_progress(study, config.objectives, self._options["n_trials"], self._print_line):
+        with worker_pool.study_progress(study, config.objectives, self._options["n_trials"], print_line):
             if self._launcher_name() == "BasicLauncher":
                 worker_pool.run_local_workers(command, environments)
             else:
@@ -245,12 +240,7 @@ class Sweep:
             requeue_dead_trials(study)
 
     def _worker(
-        self,
-        study: optuna.Study,
-        space: Space,
-        overrides: list[str],
-        config: TrainConfig,
-        print_line: Any,
+        self, study: optuna.Study, space: Space, overrides: list[str], config: TrainConfig, print_line: Any
     ) -> Worker:
         context = copy.copy(self._context)
         context.config_loader = CachingLoader.of(context.config_loader)
@@ -267,7 +257,3 @@ class Sweep:
         if config.threads is not None or self._launcher_name() not in LOCAL_LAUNCHERS:
             return None
         return max(1, processes.available_cores() // self._options["n_jobs"])
-
-    @staticmethod
-    def _print_line(line: str) -> None:
-        print(line, flush=True)

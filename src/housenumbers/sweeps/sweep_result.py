@@ -1,7 +1,7 @@
-"""What a sweep prints at its end, and about the trials that it takes over."""
+"""The lines that a sweep prints at its end, and about trials copied from other studies."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ def print_result(
     options: Mapping[str, Any],
     time_is_over: bool,
     started_before: int,
-    print_line: Callable[[str], None],
 ) -> None:
     """Prints the result. `started_before` is the number of trials that had started before this call.
 
@@ -48,7 +47,7 @@ def print_result(
         remedy = "the same command goes on"
         if count_started(study) == started_before:
             remedy = "no trial has started: give more time than the start of the program takes"
-        print_line(
+        print(
             f"hydra.sweeper.timeout={options['timeout']}: the time is over: {len(trials)} of "
             f"{plural(options['n_trials'], 'trial')} done: {remedy}"
         )
@@ -63,11 +62,11 @@ def print_result(
     if not count[TrialState.COMPLETE]:
         print(f"error: no trial of {study.study_name} completed: see {folder}", file=sys.stderr)
         raise SystemExit(1)
-    print_line(", ".join(f"{number} {_ENDED[state]}" for state, number in count.items() if number))
+    print(", ".join(f"{number} {_ENDED[state]}" for state, number in count.items() if number))
     for best in best_trials(study):
         place = "" if is_copied_trial(best) else f": {trial_folder(folder, best.number)}"
-        print_line(f"best: trial {best.number}, {describe_trial(best, objectives)}{place}")
-        print_line(f"  {repeat_command(study, best.params)}")
+        print(f"best: trial {best.number}, {describe_trial(best, objectives)}{place}")
+        print(f"  {repeat_command(study, best.params)}", flush=True)
 
 
 def count_started(study: optuna.Study) -> int:
@@ -76,7 +75,7 @@ def count_started(study: optuna.Study) -> int:
 
 
 def copied_line(study: optuna.Study, n_trials: int) -> str | None:
-    """How many trials the study copied from which other studies; None where it copied none."""
+    """The number of trials that the study copied, and the studies they are from; None where it copied none."""
     names = [trial.user_attrs[COPIED_FROM][0] for trial in counted_trials(study) if is_copied_trial(trial)]
     others = sorted(set(names) - {study.study_name})
     if not others:

@@ -47,25 +47,22 @@ class LoggersAndCallbacks:
         """Passes the configuration and, after a resume, the epochs so far to the loggers."""
         self._call_loggers("log_hyperparams", lambda logger: logger.log_hyperparams(self._params))
         for record in history:
-            self._log(record, int(record["epoch"]))
+            self.log_metrics(record, int(record["epoch"]))
 
     def on_epoch_end(self, record: Mapping[str, Any]) -> None:
         """Passes the epoch's record to the loggers and a copy to each callback.
 
         Raises UserError where a callback fails.
         """
-        self._log(record, int(record["epoch"]))
+        self.log_metrics(record, int(record["epoch"]))
         for key, callback in self._callbacks.items():
             try:
                 callback(dict(record))
             except Exception as error:
                 raise UserError(failure_message(key, error, "called with the epoch's record")) from None
 
-    def log_scores(self, scores: Mapping[str, Any], epoch: int) -> None:
-        """Passes the final scores to the loggers, at the last epoch."""
-        self._log(scores, epoch)
-
-    def _log(self, values: Mapping[str, Any], step: int) -> None:
+    def log_metrics(self, values: Mapping[str, Any], step: int) -> None:
+        """Passes an epoch's record, or at the last epoch the final scores, to the loggers."""
         metrics = {key: float(value) for key, value in values.items() if key != "epoch" and value is not None}
         self._call_loggers("log_metrics", lambda logger: logger.log_metrics(metrics, step=step))
 

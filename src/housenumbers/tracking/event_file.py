@@ -68,7 +68,6 @@ class _Records:
                 os.truncate(file, 0)  # not removed: a running loader of --load_fast=false would stay on it forever
             else:
                 file.unlink()
-        self._folder = folder
         self._path = folder / f"{EVENTS}{stamp:010d}.{socket.gethostname()}.{os.getpid()}.0"
         self._file = self._path.open("xb", buffering=0)
         self._records = RecordWriter(self)
@@ -93,14 +92,8 @@ class _Records:
             return False
         return os.path.samestat(status, os.fstat(self._file.fileno())) and status.st_size == self._file.tell()
 
-    def get_logdir(self) -> str:
-        return str(self._folder)
-
     def flush(self) -> None:
         pass
 
     def close(self) -> None:
         self._file.close()
-
-    def reopen(self) -> None:
-        pass

@@ -3,11 +3,10 @@
 The note is written first, so that a kill at any time leaves the files whole, or a note that explains what is missing.
 """
 
-import json
 from contextlib import suppress
 from pathlib import Path
 
-from housenumbers.runtime.files import write_json
+from housenumbers.runtime.files import read_dict, write_json
 
 NOTE = "removed.json"  # in a run's folder checkpoints/
 
@@ -37,7 +36,7 @@ def remove_checkpoints(folder: Path, setting: str, command: str) -> None:
 
 def removal_message(file: Path) -> str | None:
     """Why the checkpoint `file` is missing, if it was removed by a setting."""
-    note = _note(file.parent)
+    note = read_dict(file.parent / NOTE)
     if note is None:
         return None
     return f"{file}: was removed by {note.get('setting')}: to have it again, train again: {note.get('command')}"
@@ -50,14 +49,6 @@ def sizes(folder: Path) -> tuple[int, int]:
         for file in checkpoints.glob("*.pt"):
             with suppress(FileNotFoundError):  # another worker has just removed it
                 kept += file.stat().st_size
-        size = (_note(checkpoints) or {}).get("bytes")
+        size = (read_dict(checkpoints / NOTE) or {}).get("bytes")
         removed += size if isinstance(size, int) else 0
     return kept, removed
-
-
-def _note(checkpoints: Path) -> dict[str, object] | None:
-    try:
-        note = json.loads((checkpoints / NOTE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return note if isinstance(note, dict) else None

@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.validate import load_saved_config
-from housenumbers.config.values import config_to_dict, without_machine_keys
+from housenumbers.config.values import config_to_dict, differing_keys
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import read_text, remove_temporary_files, write_json, write_text
 from housenumbers.tracking.record_validation import check_record, checked_history
@@ -107,8 +107,8 @@ class RunFolder:
         """
         if not self.record() and not (self.path / ".hydra" / "config.yaml").exists():
             return False
-        if without_machine_keys(config_to_dict(self.config())) != without_machine_keys(config_to_dict(config)):
-            raise UserError(f"{self.path}: holds a run of another configuration: choose another folder")
+        if differing_keys(self.config(), config):
+            raise UserError(f"{self.path}: holds a run of another configuration: move it away or choose another folder")
         return True
 
     def save_config(self, config: TrainConfig) -> None:

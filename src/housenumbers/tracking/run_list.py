@@ -23,6 +23,7 @@ from housenumbers.tracking.tags import FILE, KEYS, tags_of
 RUN_ROOTS = (Path("outputs"), Path("multirun"))
 STATUSES = (*FINISHED, "running", "interrupted", "failed", "damaged", "unreadable")
 _MAX_CELL_WIDTH = 40  # characters in a cell of the table
+_ABSENT = object()
 
 
 @without_garbage_collection()  # halves the time to read many records
@@ -94,16 +95,12 @@ def _check_key(runs: Sequence[Mapping[str, Any]], key: str) -> None:
     known = {*known_keys(), *KEYS, *RECORD_KEYS, "folder"}
     # The keys below a section are not known while no run has it: `best` before an epoch has ended.
     section = key.partition(".")[0]
-    below_unknown = _is_among(section, known) if not runs else section in RECORD_KEYS - _keys_with_values(runs)
+    with_values = {key for run in runs for key, value in run.items() if value is not None}
+    below_unknown = _is_among(section, known) if not runs else section in RECORD_KEYS - with_values
     if not below_unknown and not _is_among(key, known) and not any(_has_key(run, key) for run in runs):
         for run in runs:
             known.update(flatten(run), flatten(run.get("config") or {}))
         raise UserError(unknown_key_message(key, known))
-
-
-def _keys_with_values(runs: Sequence[Mapping[str, Any]]) -> set[str]:
-    """The keys of the record that are not null in every run."""
-    return {key for run in runs for key, value in run.items() if value is not None}
 
 
 def _check_value(key: str, value: str) -> None:
@@ -143,14 +140,8 @@ def _is_among(key: str, known: Iterable[str]) -> bool:
 
 
 def _has_key(run: Mapping[str, Any], key: str) -> bool:
-    """Whether a dotted key is in the record or in its configuration."""
-    *sections, last = key.split(".")
-    for values in (run, run.get("config")):
-        for section in sections:
-            values = values.get(section) if isinstance(values, Mapping) else None
-        if isinstance(values, Mapping) and last in values:
-            return True
-    return False
+    """Whether a dotted key is in the record or in its configuration, perhaps with the value null."""
+    return any(_select(values, key) is not _ABSENT for values in (run, run.get("config")))
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -212,12 +203,15 @@ def _accuracy(run: Mapping[str, Any]) -> float:
 
 def find_value(run: Mapping[str, Any], key: str) -> Any:
     """The value of a dotted key in the record or, if absent, in its configuration."""
-    for value in (run, run.get("config", {})):
-        for word in key.split("."):
-            value = value.get(word) if isinstance(value, Mapping) else None
-        if value is not None:
-            return value
-    return None
+    values = (_select(values, key) for values in (run, run.get("config")))
+    return next((value for value in values if value is not None and value is not _ABSENT), None)
+
+
+def _select(values: Any, key: str) -> Any:
+    """The value of a dotted key in nested values, or _ABSENT."""
+    for word in key.split("."):
+        values = values.get(word, _ABSENT) if isinstance(values, Mapping) else _ABSENT
+    return values
 
 
 def _equal(text: str, wanted: str) -> bool:

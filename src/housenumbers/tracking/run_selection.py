@@ -27,9 +27,8 @@ class SelectedRun(NamedTuple):
             print(self.reason, file=sys.stderr)
 
 
-def find_run(wanted: str, roots: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
-    """The run for `wanted`: a folder, a file, `last`, `best`, one of `pretrained.MODELS`, or the `name` of runs below
-    `roots`.
+def find_run(wanted: str) -> SelectedRun:
+    """The run for `wanted`: a folder, a file, `last`, `best`, one of `pretrained.MODELS`, or the `name` of runs.
 
     Considers only runs with a checkpoint. `last`, and a name that several runs share, selects the newest run: completed
     runs come before others, and single runs before trials of a sweep. `best` selects the highest validation accuracy
@@ -38,11 +37,13 @@ def find_run(wanted: str, roots: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
     if not wanted.strip():  # would be the working folder
         raise UserError("run=: must be a run's folder, its name, last or best, or a checkpoint")
     if wanted in MODELS:
-        return _pretrained(wanted)
+        file, reads = MODELS[wanted]
+        about = f"{reads}, a model that comes with the code, trained on rendered images alone"
+        return SelectedRun(file, f"run={wanted}: {about}; run=last takes your newest run")
     path = Path(wanted)
     if wanted not in ("last", "best") and (path.is_file() or is_run(path)):
         return SelectedRun(path)
-    runs = all_runs(roots)
+    runs = all_runs()
     names = {str(run["name"]) for run in runs if run.get("name")}
     if wanted not in ("last", "best"):
         runs = [run for run in runs if run.get("name") == wanted]
@@ -50,16 +51,10 @@ def find_run(wanted: str, roots: Sequence[Path] = RUN_ROOTS) -> SelectedRun:
             return SelectedRun(path)  # the caller reports what the path lacks
     saved = [run for run in runs if RunFolder(Path(run["folder"])).best.exists()]
     if wanted == "best":
-        return _best(saved, roots)
+        return _best(saved)
     if not saved:
-        raise UserError(f"run={wanted}: {_not_found_message(wanted, runs, roots, names)}")
+        raise UserError(f"run={wanted}: {_not_found_message(wanted, runs, names)}")
     return _newest(wanted, saved)
-
-
-def _pretrained(wanted: str) -> SelectedRun:
-    file, reads = MODELS[wanted]
-    about = f"{reads}, a model that comes with the code, trained on rendered images alone"
-    return SelectedRun(file, f"run={wanted}: {about}; run=last takes your newest run")
 
 
 def is_run(path: Path) -> bool:
@@ -81,10 +76,10 @@ def _newest(wanted: str, runs: Sequence[Run]) -> SelectedRun:
     return _with_reason(wanted, selected, reason)
 
 
-def _best(runs: Sequence[Run], roots: Sequence[Path]) -> SelectedRun:
+def _best(runs: Sequence[Run]) -> SelectedRun:
     scored = [run for run in runs if run["status"] == "completed" and run.get("best")]  # the best is first
     if not scored:
-        raise UserError(f"run=best: {_not_found_message('best', runs, roots)}")
+        raise UserError(f"run=best: {_not_found_message('best', runs)}")
     data = find_value(max(scored, key=_started), "data.name")
     same_data = [run for run in scored if find_value(run, "data.name") == data]
     best, other_count = same_data[0], len(scored) - len(same_data)
@@ -100,9 +95,9 @@ def _with_reason(wanted: str, run: Run, reason: str) -> SelectedRun:
     return SelectedRun(Path(run["folder"]), f"run={wanted}: {run['folder']} ({model} on {data}): {reason}")
 
 
-def _not_found_message(wanted: str, runs: Sequence[Run], roots: Sequence[Path], names: Iterable[str] = ()) -> str:
+def _not_found_message(wanted: str, runs: Sequence[Run], names: Iterable[str] = ()) -> str:
     """The error text where no run matches, with a remedy."""
-    places = " or ".join(map(str, roots))
+    places = " or ".join(map(str, RUN_ROOTS))
     if wanted == "best" and runs:
         return f"no completed run with a validation part below {places}: use last, or name a folder"
     if wanted in ("last", "best"):

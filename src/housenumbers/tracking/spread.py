@@ -99,7 +99,8 @@ def _table(groups: Mapping[str, "_Group"]) -> list[str]:
     if not all(run["best"] for run in every_run):  # only test scores, which are not used to rank
         lines = [f"  {name}: {tests[name]}, {count[name]}" for name in completed]
         return ["the spread over seeds (test accuracy; mean ± standard deviation):", *lines, *lost]
-    objective = _first_objective(every_run[0])
+    objectives = every_run[0]["config"]["objective"]
+    objective = objectives if isinstance(objectives, str) else objectives[0]
     scores = {name: [score(run, objective) for run in runs] for name, runs in completed.items()}
     best, others = compare_means(scores, objective)
     lines = [f"the spread over seeds ({objective} of the best epoch, then test accuracy; mean ± standard deviation):"]
@@ -153,11 +154,6 @@ def _is_whole(record: Mapping[str, Any]) -> bool:
         and "split_seed" in config["data"]
         and (record["status"] == "failed" or record["test"] is not None)
     )
-
-
-def _first_objective(record: Mapping[str, Any]) -> str:
-    objective = record["config"]["objective"]
-    return str(objective if isinstance(objective, str) else objective[0])
 
 
 def _without_seeds(config: Mapping[str, Any]) -> str:

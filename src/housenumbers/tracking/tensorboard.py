@@ -1,10 +1,7 @@
 """Writes to TensorBoard. The four per-epoch tags are the original study's, so that old and new runs overlay."""
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass
-from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from omegaconf import OmegaConf
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb  # `api`, which exports it, imports TensorFlow
@@ -12,9 +9,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from housenumbers.config.groups import SCHEMAS
-from housenumbers.config.messages import as_typed
-from housenumbers.config.schema import TrainConfig
+from housenumbers.config.messages import TYPE_NAMES, as_typed
+from housenumbers.config.schema import known_keys
 from housenumbers.config.values import flatten
 from housenumbers.tracking.record_validation import EPOCH_KEYS, is_number
 
@@ -84,12 +80,11 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, bool | float | str]:
     TensorBoard responds with HTTP 500 to sorting a column of several types or with a number that is not finite. So null
     values are left out, and the type follows from the schemas, not from the value.
     """
-    kinds = _kinds()
     parameters: dict[str, bool | float | str] = {}
     for key, value in flatten(config).items():
         if value is None or key in _NO_HYPERPARAMETERS:
             continue
-        kind = kinds.get(key, float)  # keys without a schema, such as a custom model's, are usually numbers
+        kind = _declared_type(key)
         if kind is float and is_number(value):
             parameters[key] = float(value)
         elif kind is bool and isinstance(value, bool):
@@ -99,23 +94,9 @@ def hyperparameters(config: dict[str, Any]) -> dict[str, bool | float | str]:
     return parameters
 
 
-@cache
-def _kinds() -> dict[str, type]:
-    """The type of each key that a schema declares: bool, float (any number), or str (all other types)."""
-    kinds = _kinds_in(TrainConfig, "")
-    for group, schemas in SCHEMAS.items():
-        for schema, _ in schemas.values():
-            for key, kind in _kinds_in(schema, f"{group}.").items():
-                kinds[key] = kind if kinds.get(key, kind) is kind else str
-    return kinds
-
-
-def _kinds_in(schema: type, prefix: str) -> dict[str, type]:
-    kinds: dict[str, type] = {}
-    for key, hint in get_type_hints(schema).items():
-        if is_dataclass(hint):
-            kinds |= _kinds_in(hint, f"{prefix}{key}.")  # type: ignore[arg-type]  # it is a class
-        else:
-            types = {*get_args(hint)} - {NoneType} if get_origin(hint) in (Union, UnionType) else {hint}
-            kinds[f"{prefix}{key}"] = bool if types == {bool} else float if types <= {int, float} else str
-    return kinds
+def _declared_type(key: str) -> type:
+    """The type of the key's column: bool, float (any number), or str (all other types)."""
+    words = known_keys().get(key, TYPE_NAMES[float])  # keys without a schema, as of a custom model, are usually numbers
+    if words.startswith(TYPE_NAMES[bool]):
+        return bool
+    return float if words.startswith((TYPE_NAMES[int], TYPE_NAMES[float])) else str

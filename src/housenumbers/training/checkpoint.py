@@ -60,8 +60,7 @@ def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str,
     """
     try:
         with open_file(path) as file:
-            _check_kind(file, path)
-            _check_sums(file, path)
+            _check_archive(file, path)
             with warnings.catch_warnings(action="ignore"):  # torch's warnings about foreign files take many lines
                 content = torch.load(file, map_location=device, weights_only=True)
     except (FileNotFoundError, NotADirectoryError):
@@ -88,20 +87,17 @@ def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str,
     return content
 
 
-def _check_kind(file: BinaryIO, path: Path) -> None:
-    """Raises UserError where the file is neither a zip archive nor a pickle, the formats of `torch.save`."""
+def _check_archive(file: BinaryIO, path: Path) -> None:
+    """Raises UserError where the file is neither a zip archive nor a pickle, the formats of `torch.save`.
+
+    Also where an archive has changed since it was written: torch does not verify checksums.
+    """
     beginning = file.read(2)
-    file.seek(0)
-    if beginning != b"PK" and beginning[:1] not in (b"\x80", b"") and not zipfile.is_zipfile(file):
-        raise UserError(f"{path}: is no checkpoint: name a run's folder or its checkpoints/best.pt")
-    file.seek(0)
-
-
-def _check_sums(file: BinaryIO, path: Path) -> None:
-    """Raises UserError where the archive has changed since it was written. torch does not verify checksums."""
     is_archive = zipfile.is_zipfile(file)
     file.seek(0)
-    if not is_archive:  # such as a truncated file: torch reports it
+    if not is_archive:
+        if beginning != b"PK" and beginning[:1] not in (b"\x80", b""):  # such as a truncated file: torch reports it
+            raise UserError(f"{path}: is no checkpoint: name a run's folder or its checkpoints/best.pt")
         return
     try:
         with zipfile.ZipFile(file) as archive:

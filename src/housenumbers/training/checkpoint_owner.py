@@ -1,4 +1,4 @@
-"""Checks which run wrote a checkpoint. In another run's folder it would give that run wrong results."""
+"""Checks which run wrote a checkpoint. In another run's folder it would lead to wrong results."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -160,8 +160,7 @@ def validate(
     sums = torch.zeros(2, dtype=torch.float64)
     logits, labels = torch.empty(0), torch.empty(0)
     if rows:
-        shard = LabeledImages(data.images[rows.start : rows.stop], data.labels[rows.start : rows.stop])
-        logits, labels = predict_logits(network, eval_batches(shard))
+        logits, labels = predict_logits(network, eval_batches(data.subset(slice(rows.start, rows.stop))))
         accuracy, loss = accuracy_and_loss(logits, labels)
         sums += torch.tensor([round(accuracy * len(rows)), loss * len(rows)], dtype=torch.float64)
     correct, loss = all_reduce_sum(sums).tolist()

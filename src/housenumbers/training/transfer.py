@@ -125,17 +125,17 @@ def cache_frozen_features(
     before the head does not act on them.
     """
     head = getattr(model, "head", None)
+    unchanged = model, train, validation
+    # Images of other sizes, as in progressive training, have other features.
+    if not (isinstance(head, nn.Linear) and config.augment.does_nothing and config.progressive.does_nothing):
+        return unchanged
     trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     all_trained = len(trained) == len(list(model.parameters()))
-    if not isinstance(head, nn.Linear) or all_trained or not config.augment.does_nothing:
-        return model, train, validation
-    if not config.progressive.does_nothing:  # images of other sizes have other features
-        return model, train, validation
-    if trained != {id(parameter) for parameter in head.parameters()}:
-        return model, train, validation
+    if all_trained or trained != {id(parameter) for parameter in head.parameters()}:
+        return unchanged
     train_features = _features(model, head, train)
     if train_features is None:
-        return model, train, validation
+        return unchanged
     validation_features = None if validation is None else _features(model, head, validation)
     return nn.Sequential(nn.Flatten(), head), train_features, validation_features
 
