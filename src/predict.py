@@ -26,7 +26,7 @@ class Arguments:
     views=unsure|all                 with test-time augmentation: further views only of images whose label they could
                                      change, or all views of each, as for scores: exact, and several times slower
     tta=0 tta_invert=false           one view of each image: sooner still, and a little worse
-    precision=float32|bfloat16       bfloat16 is sooner (some 1.6 times on CPUs with AVX-512 and bfloat16) where the
+    precision=float32|bfloat16       bfloat16 is sooner (some 1.5 times on CPUs with AVX-512 and bfloat16) where the
                                      device has it; nearly all answers are equal, probabilities differ a little
     Files that cannot be read are reported on standard error and skipped; the exit code is then 1."""
 

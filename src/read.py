@@ -27,7 +27,7 @@ class Arguments:
     find=true                        looks for the number in larger photos first, and tells its box: left, top, width
                                      and height in pixels
     device=, threads=                replace the run's own; without threads= one thread reads up to eight images
-    precision=float32|bfloat16       bfloat16 is sooner (some 1.6 times on CPUs with AVX-512 and bfloat16) where the
+    precision=float32|bfloat16       bfloat16 is sooner (some 1.5 times on CPUs with AVX-512 and bfloat16) where the
                                      device has it; nearly all answers are equal, probabilities differ a little
     Without find=true an image is to show the number and little else: it is scaled to a height of 32 pixels. Where there
     is no number it is empty, and its confidence that of the most probable one.
