@@ -66,13 +66,13 @@ read: images-are-named $(VENV)/.installed  ## the same for whole numbers
 	@$(IN_VENV)python src/read.py 'images=$(IMAGES)' $(if $(RUN),'run=$(RUN)')
 
 images-are-named:
-	@test -n '$(IMAGES)' || { echo "error: IMAGES: must be given: make $(MAKECMDGOALS) IMAGES=photo.png, or a folder"; exit 1; }
+	@test -n '$(IMAGES)' || { echo "error: IMAGES: must be given: make $(MAKECMDGOALS) IMAGES=photo.png, or a folder" >&2; exit 1; }
 
 tensorboard: $(VENV)/.installed  ## TensorBoard on all runs, at http://localhost:6006
 	$(IN_VENV)tensorboard --logdir_spec outputs:outputs,multirun:multirun --host localhost
 
 dashboard: $(VENV)/.installed-dashboard  ## optuna-dashboard on the newest study, or STUDY=NAME, at http://localhost:8080
-	@test -f "$(DATABASE)" || { echo "error: no study $(STUDY) in multirun/: begin one with python src/train.py -m hydra/sweeper=optuna"; exit 1; }
+	@test -f "$(DATABASE)" || { echo "error: no study $(STUDY) in multirun/: begin one with python src/train.py -m hydra/sweeper=optuna" >&2; exit 1; }
 	$(IN_VENV)optuna-dashboard "sqlite:///$(DATABASE)" --host 127.0.0.1 --port 8080
 
 clean:  ## remove .venv and caches; runs stay
@@ -80,7 +80,7 @@ clean:  ## remove .venv and caches; runs stay
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-		{ echo "error: $(PYTHON) is not Python 3.11 to 3.13: make $(MAKECMDGOALS) PYTHON=python3.12, say"; exit 1; }
+		{ echo "error: $(PYTHON) is not Python 3.11 to 3.13: make $(MAKECMDGOALS) PYTHON=python3.12, say" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml

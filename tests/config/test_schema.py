@@ -245,6 +245,8 @@ def test_early_stopping_needs_a_validation_part() -> None:
         (["~tta"], "tta: must be given: tta=VALUE"),
         (["~seed"], "seed: must be given: seed=VALUE"),
         (["~early_stopping"], "early_stopping: must be given: early_stopping=VALUE"),
+        (["~epoch"], "epoch: no such key: did you mean epochs\\?"),
+        (["~epochs=3"], "~epochs: cannot be left out: give it another value"),
         (["~optimizer.lr"], "optimizer.lr: cannot be left out"),
         (["lr=0.001"], "lr: no such key: did you mean optimizer.lr\\?"),
         (["+lr=0.001"], "lr: no such key: did you mean optimizer.lr\\?"),
@@ -288,6 +290,8 @@ def test_a_message_says_what_to_type(words: list[str], said: str) -> None:
         (["--multirn"], "did you mean --multirun\\?"),
         (["--config-dir"], "--hydra-help"),
         (["resume", "RUN"], "write resume=RUN_FOLDER"),
+        (["~hydra/sweeper"], "~hydra/sweeper: cannot be left out: choose another one, hydra/sweeper=OPTION"),
+        (["-m", "~hydra/launcher"], "~hydra/launcher: cannot be left out"),
         (["augment=true"], "augment=true: must be one of the options digits, none"),
     ],
 )

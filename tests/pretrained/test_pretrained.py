@@ -106,6 +106,9 @@ def test_a_file_that_is_not_the_one_of_the_table_is_refused(tmp_path: Path, monk
     torch.save(content, copy)
     with pytest.raises(UserError, match=r"digits\.pt: damaged: its SHA-256 is not the one in SHA256SUMS: restore it"):
         load_trained_model(copy)
+    (tmp_path / "SHA256SUMS").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"SHA256SUMS: damaged: restore it"):
+        load_trained_model(copy)
 
 
 def test_a_damaged_file_is_one_line(tmp_path: Path, image: Path) -> None:
@@ -225,7 +228,8 @@ def test_make_labels_images_without_a_training(tmp_path: Path, image: Path) -> N
         assert done.stderr.startswith(TOLD[name])
         unnamed = make(target)
         assert unnamed.returncode == 2
-        assert unnamed.stdout == f"error: IMAGES: must be given: make {target} IMAGES=photo.png, or a folder\n"
+        line = f"error: IMAGES: must be given: make {target} IMAGES=photo.png, or a folder"
+        assert unnamed.stderr.splitlines()[0] == line
     asked_for = make("predict", f"IMAGES={image}", "RUN=nowhere")
     assert "run=nowhere: no such folder" in asked_for.stderr
 

@@ -229,6 +229,9 @@ def test_the_last_epochs_weights_can_be_kept(command: Command, tmp_path: Path) -
         assert run["best"]["epoch"] == checkpoint["record"]["epoch"] == epoch
         assert run["best"]["val_loss"] == history(folder)[epoch - 1]["val_loss"]
         assert "temperature" in checkpoint["calibration"]
+        assert [line.partition("  ")[0] for line in done.stdout.splitlines() if "% *" in line] == (
+            ["epoch 1/3"] if kept == "best" else []
+        )
     assert command("report", f"run={tmp_path / 'last'}").returncode == 0
     page = (tmp_path / "last/report.html").read_text()
     assert "epoch 3, the last of 3<" in page

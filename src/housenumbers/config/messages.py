@@ -95,6 +95,10 @@ def one_line(error: BaseException, kinds: Mapping[str, str] | None = None, prefi
         message = value_message(prefix + re.sub(r"\[\d+\]$", "", str(cause.full_key)), cause.value, kinds)
         if message:
             return message
+    if deleted := re.match(r"Could not delete from config\. '(.*?)' does not exist", str(error)):
+        return unknown_key_message(deleted[1], kinds or {})
+    if deleted := re.match(r"Could not delete from config\. The value of '(.*?)' is", str(error)):
+        return f"~{deleted[1]}: cannot be left out: give it another value"
     ambiguous = re.match(r"Ambiguous value for argument '((.*?)=(.*))'", str(error))
     if ambiguous:
         word, key, values = ambiguous.groups()

@@ -69,6 +69,8 @@ def _check_setting(argument: str, following: Sequence[str]) -> None:
     key, equals, value = argument.partition("=")
     if not key:
         raise UserError(f"{argument or repr(argument)}: has no key: write KEY=VALUE")
+    if key in ("~hydra/launcher", "~hydra/sweeper"):
+        raise UserError(f"{argument}: cannot be left out: choose another one, {key[1:]}=OPTION")
     if key in _VERBS and not equals:
         raise UserError(f"{argument}: write {key}=RUN_FOLDER, without spaces")
     if key in ("hydra.run.dir", "hydra.sweep.dir") and equals and not value.strip("'\" "):

@@ -41,6 +41,8 @@ def check_sha256(file: Path) -> None:
     try:
         if sha256_of(file) != _sums().get(file.name):
             raise UserError(f"{file}: damaged: its SHA-256 is not the one in {SUMS.name}: {mend}")
+    except UnicodeDecodeError:
+        raise UserError(f"{SUMS}: damaged: {mend}") from None
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: is missing: {mend}") from None
 

@@ -82,7 +82,7 @@ def train_epochs(
             folder.write_metrics(state.history)
             if not rewrite_if_lost(run):
                 tensorboard.log_epoch(run.writer, record, images / record["seconds"])
-            log.info("%s", _epoch_line(config, record, best is record))
+            log.info("%s", _epoch_line(config, record, best is record and config.keep_epoch == "best"))
             observers.on_epoch_end(record)
             if trial is not None:
                 trial.report(_objective_value(config, record), record["epoch"])
