@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.load import load_test
 from housenumbers.evaluation.significance import mcnemar, wilson
 from housenumbers.evaluation.trained_model import checkpoint_path
+from housenumbers.prediction.image_command import Precision
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.tracking.run_selection import find_run
 
@@ -56,7 +57,7 @@ class Arguments:
     peer: str = "outputs/peer"
     rounds: Count = 10
     threads: Count = 1
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
 
 
 class Contestant(NamedTuple):

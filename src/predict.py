@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from typing import Literal
 
-from housenumbers.prediction.image_command import ImageCommand
+from housenumbers.prediction.image_command import ImageCommand, Precision
 from housenumbers.pretrained import DIGITS
 from housenumbers.runtime import fast_process
 from housenumbers.runtime.errors import one_line_errors
@@ -33,7 +33,7 @@ class Arguments:
     run: str = DIGITS
     format: Literal["table", "jsonl", "csv"] = "table"
     views: Literal["unsure", "all"] = "unsure"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
 
 
 def main() -> None:

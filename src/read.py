@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from housenumbers.prediction.image_command import MIN_CONFIDENCE, ImageCommand
+from housenumbers.prediction.image_command import MIN_CONFIDENCE, ImageCommand, Precision
 from housenumbers.pretrained import NUMBERS
 from housenumbers.runtime import fast_process
 from housenumbers.runtime.errors import one_line_errors
@@ -37,7 +37,7 @@ class Arguments:
     format: Literal["table", "jsonl", "csv"] = "table"
     min_confidence: Annotated[float, Interval(ge=0, le=1)] = MIN_CONFIDENCE
     find: bool = False
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
 
 
 def main() -> None:

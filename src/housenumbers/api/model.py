@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from housenumbers.data.folder import read_image, square_image
 from housenumbers.data.number_image import fit_reader, read_number_image
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.prediction.find_numbers import as_photo, find_number, read_photo
-from housenumbers.prediction.image_command import MIN_CONFIDENCE
+from housenumbers.prediction.image_command import MIN_CONFIDENCE, Precision
 from housenumbers.prediction.predict_files import Prediction, predict_images
 from housenumbers.prediction.read_numbers import Reading, read_images
 from housenumbers.pretrained import DIGITS
@@ -37,7 +37,7 @@ def load_model(
     run: str | Path = DIGITS,
     device: str | None = None,
     threads: int | None = None,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
 ) -> "Model":
     """A trained model: "pretrained_digits" or "pretrained_numbers", which come with the code; a run's folder, its name,
     "last" or "best", as for `run=` of the commands; or a checkpoint.
@@ -51,7 +51,7 @@ def load_model(
     """
     wanted = as_path_or_name("run", run, "a model that comes with the code, a run's folder or name, or a checkpoint")
     given = {"device": as_device(device), "threads": as_threads(threads)}
-    check_choice("precision", precision, ("float32", "bfloat16"))
+    check_choice("precision", precision, get_args(Precision))
     overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
     path = find_run(wanted).path
     if path.is_dir() and not is_run(path):

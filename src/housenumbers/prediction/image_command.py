@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from housenumbers.config.command_line import parse
 from housenumbers.data.image_files import find_images, split_names
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Of read.py: below it a number is not reported. Of 400 parts of photos without a number, 237 have a most probable
 # number, and 30 one above this; of 3,020 real numbers, 6 are read right with less (docs/numbers.md).
 MIN_CONFIDENCE = 0.2
+Precision = Literal["float32", "bfloat16"]  # of a trained model's arithmetic
 _FEW = 8  # images: one thread labels them as fast as several, and much faster where another process is busy
 
 
