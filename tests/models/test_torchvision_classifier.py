@@ -15,6 +15,8 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_option_learns_from_a_batch_of_images(name: str) -> None:
+    if name == "efficientnet_lite0":
+        pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra .[lite]")
     more = ["model.architecture=shufflenet_v2_x0_5"] if name == "torchvision" else []
     torch.manual_seed(0)
     model = build_model(composed(f"model={name}", *more).model, CPU)

@@ -84,7 +84,7 @@ class Run:
         Returns this run. Raises UserError where that is not possible, and InputError where `overrides` is no list of
         words.
         """
-        from housenumbers.api.train import resume
+        from housenumbers.api.resume import resume
 
         resume(self.folder, overrides)
         return self

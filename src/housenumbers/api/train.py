@@ -1,13 +1,11 @@
 """Composes configurations and trains in Python, as `python src/train.py` does."""
 
 import copy
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -15,23 +13,20 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict, read_write
 
 from housenumbers.api.arguments import as_overrides
+from housenumbers.api.resume import ONE_AT_A_TIME, one_training_at_a_time
 from housenumbers.api.run import Run
 from housenumbers.config.compose import compose_config, one_line_hydra_errors, quote_paths
 from housenumbers.config.overrides import check_arguments
 from housenumbers.config.schema import TrainConfig, register_schemas
 from housenumbers.config.validate import validate_composed
 from housenumbers.preflight import check_before_run
-from housenumbers.reports.after_training import page_after_resume, page_after_training
-from housenumbers.runs.resume import resume as resume_run
+from housenumbers.reports.after_training import page_after_training
 from housenumbers.runs.run import run as run_training
 from housenumbers.runtime.errors import UserError, os_errors_as_user_errors
 from housenumbers.runtime.installation import CONF, command
 from housenumbers.runtime.signals import sigint_as_keyboard_interrupt
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.training.reproducibility import float32_by_default
 
-# Hydra, the generators of random numbers and PyTorch's settings belong to the whole process, so threads take turns.
-_ONE_AT_A_TIME = threading.RLock()
 _MULTIRUN_PREFIXES = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher", "hydra.mode")
 
 
@@ -42,7 +37,7 @@ def compose(overrides: Sequence[str] = ()) -> TrainConfig:
     Raises UserError, whose message names the key, where one is wrong, and InputError where they are no list of words.
     """
     overrides = _checked(overrides)
-    with _ONE_AT_A_TIME, _own_hydra():
+    with ONE_AT_A_TIME, _own_hydra():
         return compose_config(CONF, overrides)
 
 
@@ -59,7 +54,7 @@ def train(overrides: Sequence[str] = ()) -> Run:
     training diverges, or files cannot be written, and InputError where `overrides` is no list of words.
     """
     overrides = _checked(overrides)
-    with _training():
+    with one_training_at_a_time():
         composed, settings = _composed(overrides)
         config = validate_composed(composed)
         check_before_run(config)
@@ -76,22 +71,6 @@ def train(overrides: Sequence[str] = ()) -> Run:
             run_training(config, folder.path, prepare=save)
             page_after_training(folder.path)
         return Run(folder.path)
-
-
-@os_errors_as_user_errors()
-def resume(folder: Path, overrides: Sequence[str]) -> None:
-    """Goes on with a run. Raises UserError where that is not possible, and InputError for anything but words."""
-    overrides = as_overrides(overrides)
-    with _training(), sigint_as_keyboard_interrupt():
-        resume_run(folder, overrides)
-        page_after_resume(folder)
-
-
-@contextmanager
-def _training() -> Iterator[None]:
-    """One training at a time, with gradients and in float32, whatever the calling program has set."""
-    with _ONE_AT_A_TIME, torch.inference_mode(False), torch.enable_grad(), float32_by_default():
-        yield
 
 
 def _checked(overrides: Sequence[str]) -> list[str]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from housenumbers.config.sections import DataConfig
 from housenumbers.data.download import download, download_resumably
-from housenumbers.data.svhn_files import SITE, not_official
+from housenumbers.data.svhn_files import SITE, allowed_digit_struct, not_official
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError, os_error_message
 from housenumbers.runtime.files import sha256_of
@@ -21,6 +22,17 @@ ARCHIVES = {
     "test": (276_555_967, "57ac9ceb530e4aa85b55d991be8fc49c695b3d71c6f6a88afea86549efde7fb5"),
     "extra": (1_955_489_752, "e857e27d1e65bd1e7d3959b094061777f6506bbc39889a0df3bba6a729d60f9c"),
 }
+
+
+def digit_struct_file(config: DataConfig, part: str) -> Path:
+    """The digitStruct.mat beside the photos of a part. Downloads and unpacks the archive of a missing part.
+
+    Raises UserError where it is missing and may not, or cannot, be downloaded.
+    """
+    path = allowed_digit_struct(config, part)
+    if not path.is_file():
+        fetch_photos(Path(config.root), part, config.verify)
+    return allowed_digit_struct(config, part)
 
 
 def fetch_photos(root: Path, part: str, verify: bool) -> None:

@@ -54,26 +54,13 @@ def crops_of_numbers(config: DataConfig) -> DataConfig:
     return replace(config, name=name, width=0)
 
 
-def digit_struct_file(config: DataConfig, part: str) -> Path:
-    """The digitStruct.mat beside the photos of a part. Downloads and unpacks the archive of a missing part.
-
-    Raises UserError where it is missing and may not, or cannot, be downloaded.
-    """
-    path = _allowed_digit_struct(config, part)
-    if not path.is_file():
-        from housenumbers.data.photo_archives import fetch_photos  # imported here: only a download needs it
-
-        fetch_photos(Path(config.root), part, config.verify)
-    return _allowed_digit_struct(config, part)
-
-
 def check_photo_files(config: DataConfig) -> None:
     """Raises UserError where a part's digitStruct.mat is missing and may not be downloaded, or is another kind of file.
 
     Also where the package that reads it is not installed. The photos themselves are left to the reader.
     """
     for part in [*training_parts(config), "test"]:
-        path = _allowed_digit_struct(config, part)
+        path = allowed_digit_struct(config, part)
         if importlib.util.find_spec("h5py") is None:
             raise UserError(f"{path}: h5py, which reads it, is not installed: {pip_install('photos')}")
         if path.is_file():
@@ -82,7 +69,7 @@ def check_photo_files(config: DataConfig) -> None:
             check_digit_struct(path)
 
 
-def _allowed_digit_struct(config: DataConfig, part: str) -> Path:
+def allowed_digit_struct(config: DataConfig, part: str) -> Path:
     """The place of a part's digitStruct.mat. Raises UserError where it is missing and may not be downloaded."""
     path = Path(config.root) / part / "digitStruct.mat"
     folder, archive = path.parent, Path(config.root) / f"{part}.tar.gz"

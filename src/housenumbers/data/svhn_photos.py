@@ -24,8 +24,8 @@ from housenumbers.data.digit_struct import DigitStruct, read_digit_struct
 from housenumbers.data.folder import check_sums, error_reason, upright_rgb
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.number_image import HEIGHT, fit_canvas
+from housenumbers.data.photo_archives import digit_struct_file
 from housenumbers.data.photos import Boxes
-from housenumbers.data.svhn_files import digit_struct_file
 from housenumbers.data.svhn_numbers import squares
 from housenumbers.metrics.numbers import MAX_DIGITS, NO_DIGIT
 from housenumbers.runtime import signals

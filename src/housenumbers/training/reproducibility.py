@@ -3,6 +3,7 @@
 import os
 import platform
 import random
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -91,9 +92,11 @@ def _arithmetic() -> dict[str, Any]:
     torch's kernels use `cpu_capability`, which ATEN_CPU_CAPABILITY lowers. For oneDNN and MKL only the variables are
     visible.
     """
+    with warnings.catch_warnings(action="ignore"):  # torch 2.9 warns that the function is old
+        precision = torch.get_float32_matmul_precision()
     return {
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "float32_matmul_precision": precision,
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "onednn": torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled(),
     } | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
