@@ -15,11 +15,14 @@ from housenumbers import pretrained
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_data
 from housenumbers.config.sections import DataConfig
+from housenumbers.data.load import load_test
 from housenumbers.evaluation.corruptions import KINDS
 from housenumbers.evaluation.robustness import evaluate_corruptions
 from housenumbers.evaluation.score import evaluate_run
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
+from housenumbers.metrics.numbers import as_strings
+from housenumbers.prediction.read_numbers import read_images
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.runtime.files import read_text, write_text
 from runs import ROOT
@@ -74,12 +77,21 @@ def _scores(name: str, trained: TrainedModel, data: DataConfig, overrides: list[
     what = f"SVHN-6k's {_DATA[name][1]}"
     scores, _ = evaluate_run(trained.file, "test", overrides, data)
     rows = {f"accuracy on {what}": _of(scores)}
+    if trained.config.data.has_numbers:
+        rows["the same by `read.py`, which reads unsure images at five scales"] = _of(_read(trained, data))
     if numbers := scores.get("numbers"):
         rows["whole numbers put together from them"] = _of(numbers)
     if "digit_error_rate" in scores:
         rows["digit error rate on them"] = _percent(scores["digit_error_rate"])
     rows["expected calibration error on them"] = _percent(scores["calibration_error"])
     return rows
+
+
+def _read(trained: TrainedModel, data: DataConfig) -> dict[str, Any]:
+    numbers = load_test(data)
+    read = [reading.number for reading in read_images(trained, list(numbers.images))]
+    right = sum(text == true for text, true in zip(read, as_strings(numbers.labels), strict=True))
+    return {"accuracy": right / len(read), "n": len(read)}
 
 
 def _under_corruptions(trained: TrainedModel, data: DataConfig, overrides: list[str]) -> str:
@@ -119,6 +131,10 @@ def main() -> None:
             option, _ = _DATA[name]
             data = compose_data(ROOT / "conf", option, words)
             card = Path(arguments.folder) / pretrained.MODELS[name].file.with_suffix(".md").name
+            if not card.is_file():
+                raise UserError(
+                    f"folder={arguments.folder}: has no {card.name}: copy the cards there from {pretrained.FOLDER}"
+                )
             measured = table(name, data, of_model, arguments.corruptions)
             write_card(card, measured)
             print(f"{card}\n{measured}", flush=True)

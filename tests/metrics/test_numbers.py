@@ -19,6 +19,7 @@ from housenumbers.metrics.numbers import (
     digit_confidences,
     negative_log_likelihoods,
     number_confidence,
+    pooled_numbers,
     read_numbers,
 )
 
@@ -152,3 +153,27 @@ def test_label_smoothing_draws_each_place_of_a_number_towards_equal_probabilitie
     equal = torch.zeros(1, 7, 11)
     expected = 0.9 * tasks.mean_loss(equal, labels[:1])
     torch.testing.assert_close(tasks.mean_loss(equal, labels[:1], label_smoothing=0.1), expected)
+
+
+def test_views_of_any_length_agree_on_the_number_with_the_highest_mean_probability() -> None:
+    hardly = logits_of("1-2-") * 0.3
+    surely = logits_of("--1-3-")
+    found, confidences, views = pooled_numbers([hardly, surely])
+    assert as_strings(found) == ["13"]
+    assert views.tolist() == [1]
+    expected = [number_confidence(view, numbers("13")) for view in (hardly, surely)]
+    torch.testing.assert_close(confidences, torch.stack(expected).mean(dim=0))
+
+
+def test_no_view_s_number_has_a_higher_mean_probability_than_the_pooled_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    views = [3 * torch.randn(50, places, 11, generator=generator) for places in (5, 8, 6)]
+    found, confidences, best = pooled_numbers(views)
+    of_found = torch.stack([number_confidence(view, found) for view in views])
+    torch.testing.assert_close(of_found.mean(dim=0), confidences)
+    assert of_found.argmax(dim=0).equal(best)
+    for view in views:
+        means = torch.stack([number_confidence(other, read_numbers(view)) for other in views]).mean(dim=0)
+        assert (means <= confidences + 1e-6).all()
+    alone = pooled_numbers(views[:1])
+    assert as_strings(alone[0]) == as_strings(read_numbers(views[0]))

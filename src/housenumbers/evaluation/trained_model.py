@@ -59,33 +59,36 @@ class TrainedModel:
     def predict_views(self, data: LabeledImages) -> tuple[Tensor, Tensor, Tensor]:
         """As `predict`, and last also the logits of each view, `[V, N, 10]`."""
         check_images(data.images)
-        return self._predict(data)
+        return self._predict(data, self.config.tta, self.config.tta_invert)
 
-    def _predict(self, data: LabeledImages) -> tuple[Tensor, Tensor, Tensor]:
+    def _predict(self, data: LabeledImages, tta: int, tta_invert: bool) -> tuple[Tensor, Tensor, Tensor]:
         try:
             data.check_labels()
         except ValueError as error:
             raise InputError(str(error)) from None
         batches = eval_batches(data.to(self.device))
         with one_line_memory_errors(_MORE_MEMORY), skip_input_check(), self._autocast():
-            logits, labels, views = predict_views(self.model, batches, self.config.tta, self.config.tta_invert)
+            logits, labels, views = predict_views(self.model, batches, tta, tta_invert)
         self._check_finite(logits)
         return logits, labels, views
 
-    def logits(self, images: Tensor, may_be_dark: bool = False, all_views: bool = False) -> Tensor:
+    def logits(
+        self, images: Tensor, may_be_dark: bool = False, all_views: bool = False, single_view: bool = False
+    ) -> Tensor:
         """Logits `[N, 10]` of images `[N, 3, H, W]`, on the CPU, whose softmax is the calibrated probabilities.
 
         A reader of whole numbers returns `[N, T, 11]`: see `metrics.numbers`.
         Images are uint8, or float on 0..255. Images of other sizes than 32x32 are stretched, unlike in `read_image`; a
         reader scales them to its height.
         With test-time augmentation an image gets only as many views as the `stopping_rule` demands; with `all_views`
-        it gets all, as for the run's final scores. Raises as `predict` does, but takes uint8 images of zeros and ones
-        only where they `may_be_dark`, as in files.
+        it gets all, as for the run's final scores, with `single_view` only itself. Raises as `predict` does, but takes
+        uint8 images of zeros and ones only where they `may_be_dark`, as in files.
         """
         check_images(images, may_be_dark)
-        if self.stopping_rule is None or all_views:
-            labels = torch.zeros(len(images), dtype=torch.long)
-            return self._predict(LabeledImages(images, labels))[0] / self.temperature
+        if self.stopping_rule is None or all_views or single_view:
+            data = LabeledImages(images, torch.zeros(len(images), dtype=torch.long))
+            tta, tta_invert = (0, False) if single_view else (self.config.tta, self.config.tta_invert)
+            return self._predict(data, tta, tta_invert)[0] / self.temperature
         with one_line_memory_errors(_MORE_MEMORY), skip_input_check(), self._autocast():
             logits = predict_with_few_views(self.model, images.to(self.device), self.stopping_rule).cpu()
         self._check_finite(logits)

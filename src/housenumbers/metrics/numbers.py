@@ -90,6 +90,21 @@ def number_confidence(logits: Tensor, numbers: Tensor) -> Tensor:
     return (-negative_log_likelihoods(logits, numbers)).exp()
 
 
+def pooled_numbers(views: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Each image's number with the highest mean probability over its views, whose logits are `[N, T, 11]` with any T.
+
+    Returns the numbers `[N, L]`, their mean probabilities `[N]` and, for each, the index of the view in which it is
+    most probable, `[N]`. The candidates are the numbers that `read_numbers` returns for a view.
+    """
+    read = [read_numbers(logits) for logits in views]
+    width = max(numbers.shape[1] for numbers in read)
+    candidates = torch.stack([_widened(numbers, width) for numbers in read])
+    probabilities = torch.stack([torch.stack([number_confidence(view, one) for view in views]) for one in candidates])
+    confidences, best = probabilities.mean(dim=1).max(dim=0)  # over the views, then over the candidates
+    images = torch.arange(len(best), device=best.device)
+    return candidates[best, images], confidences, probabilities[best, :, images].argmax(dim=1)
+
+
 def confidence_with_digits(logits: Tensor) -> Tensor:
     """The probability, `[N]`, of the most probable number that has a digit."""
     return number_confidence(logits, search_numbers(logits, NO_DIGIT, least_length=1).to(logits.device))

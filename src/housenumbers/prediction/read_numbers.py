@@ -19,11 +19,15 @@ from housenumbers.metrics.numbers import (
     digit_confidences,
     number_confidence,
     number_lengths,
+    pooled_numbers,
     read_numbers,
 )
+from housenumbers.metrics.views import scaled_view
 from housenumbers.prediction.predict_files import csv_line, readable_batches, rounded
 
 _NETWORK_BATCH = 100  # images that go through the network at once
+_SURE = 0.85  # an image whose number is more probable is not read again
+_SCALES = (1.0, 0.7, 0.8, 1.12, 1.25)  # of a second reading: people cut their photos more or less closely
 _BOX = ("left", "top", "width", "height")
 
 
@@ -58,28 +62,49 @@ def read_files(
 def read_images(trained: TrainedModel, images: Sequence[Tensor]) -> list[Reading]:
     """A reading for each image, uint8 `[3, 32, W]`, of any width. Images of one width go through the network together.
 
-    An image is read the same, whichever others there are, but for rounding.
+    An image is read the same, whichever others there are, but for rounding. It is read as it is and, where the most
+    probable number is not very probable, again at several scales, with all the views of test-time augmentation. The
+    confidence then is the mean probability of the number over the scales.
     """
-    places: dict[int, list[int]] = defaultdict(list)
-    for place, image in enumerate(images):
-        places[image.shape[2]].append(place)
     readings: dict[int, Reading] = {}
-    for same_width in places.values():
-        for first in range(0, len(same_width), _NETWORK_BATCH):
-            chosen = same_width[first : first + _NETWORK_BATCH]
-            logits = trained.logits(torch.stack([images[place] for place in chosen]), may_be_dark=True)
-            readings |= zip(chosen, _readings(logits), strict=True)
+    unsure: list[int] = []
+    for batch in _batches(images, range(len(images))):
+        logits = trained.logits(torch.stack([images[place] for place in batch]), may_be_dark=True, single_view=True)
+        numbers = read_numbers(logits)
+        confidences = number_confidence(logits, numbers)
+        readings |= zip(batch, _readings(logits, numbers, confidences), strict=True)
+        unsure += [batch[row] for row in (confidences <= _SURE).nonzero()[:, 0].tolist()]
+    for batch in _batches(images, unsure):
+        of_batch = torch.stack([images[place] for place in batch])
+        readings |= zip(batch, _read_at_scales(trained, of_batch), strict=True)
     return [readings[place] for place in range(len(images))]
 
 
-def _readings(logits: Tensor) -> Iterator[Reading]:
-    numbers = read_numbers(logits)
-    confidences, of_digits = number_confidence(logits, numbers), digit_confidences(logits, numbers)
+def _batches(images: Sequence[Tensor], places: Iterable[int]) -> Iterator[list[int]]:
+    """The `places` in batches whose images have one width."""
+    by_width: dict[int, list[int]] = defaultdict(list)
+    for place in places:
+        by_width[images[place].shape[2]].append(place)
+    for same_width in by_width.values():
+        for first in range(0, len(same_width), _NETWORK_BATCH):
+            yield same_width[first : first + _NETWORK_BATCH]
+
+
+def _read_at_scales(trained: TrainedModel, images: Tensor) -> Iterator[Reading]:
+    scales = [trained.logits(scaled_view(images, scale), may_be_dark=True) for scale in _SCALES]
+    numbers, confidences, best_scales = pooled_numbers(scales)
+    for place, best in enumerate(best_scales.tolist()):
+        image = slice(place, place + 1)
+        yield from _readings(scales[best][image], numbers[image], confidences[image])
+
+
+def _readings(logits: Tensor, numbers: Tensor, confidences: Tensor) -> list[Reading]:
     empty = (number_lengths(numbers) == 0).nonzero()[:, 0]
+    confidences = confidences.clone()
     if len(empty):
         confidences[empty] = confidence_with_digits(logits[empty])
-    for number, confidence, digits in zip(as_strings(numbers), confidences.tolist(), of_digits, strict=True):
-        yield Reading("", number, rounded(confidence), [rounded(value) for value in digits])
+    rows = zip(as_strings(numbers), confidences.tolist(), digit_confidences(logits, numbers), strict=True)
+    return [Reading("", number, rounded(sure), [rounded(value) for value in digits]) for number, sure, digits in rows]
 
 
 def format_readings(readings: Iterable[Reading], form: str, with_box: bool = False) -> Iterator[str]:
