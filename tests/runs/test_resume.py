@@ -9,11 +9,13 @@ import pytest
 import torch
 from support import composed, write_mat
 
+from housenumbers.api.run import Run
 from housenumbers.config.schema import setting_tied_to_epochs
 from housenumbers.runs.resume import resume
 from housenumbers.runs.run import run
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.training import distributed
 from housenumbers.training.checkpoint import weights_sha256
 
 WORDS = ("data=digits", "data.reduce=0.2", "data.batch_size=64", "model.width=4", "model.blocks=[1,1,1]", "threads=1")
@@ -44,6 +46,19 @@ def test_a_longer_run_has_the_bits_of_one_that_was_as_long_from_the_start(short:
     assert [record["epoch"] for record in longer.history()] == [1, 2, 3, 4]
     assert longer.config().epochs == 4
     assert not list(longer.path.glob("report.html")) + list(longer.path.glob("*_test.json"))
+
+
+def test_a_run_with_metrics_of_ones_own_goes_on_after_epochs_worse_than_its_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies = [0.9, 0.5, 0.6]
+    scores = ((accuracy, 1.0, {"margin": accuracy / 2, "undefined": None}) for accuracy in accuracies)
+    monkeypatch.setattr(distributed, "validate", lambda *_: next(scores))
+    folder = RunFolder(tmp_path / "run")
+    run(composed(*WORDS, "epochs=2"), folder.path)
+    assert resume(folder.path, ["epochs=3"]) == 0
+    assert [record["val_margin"] for record in folder.history()] == [accuracy / 2 for accuracy in accuracies]
+    assert Run(folder.path).history[0]["val_undefined"] is None
 
 
 @pytest.mark.parametrize(

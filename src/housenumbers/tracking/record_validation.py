@@ -8,7 +8,7 @@ from typing import Any
 from housenumbers.runtime.errors import UserError
 
 EPOCH_KEYS = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
-_ABSENT = ("val_loss", "val_accuracy")  # null without validation
+_ABSENT = {"val_loss", "val_accuracy"}  # null without validation
 _MAX_DEPTH = 50
 TEMPERATURES = (1e-3, 1e3)  # fitted ones lie from 0.05 to 20
 _SCORE_KEYS = {
@@ -55,7 +55,10 @@ def is_deep(value: Any) -> bool:
 
 
 def checked_history(records: Any, source: str) -> list[dict[str, Any]]:
-    """The records, one per epoch from the first, without gaps. Raises UserError, which names `source`, otherwise."""
+    """The records, one per epoch from the first, without gaps. Raises UserError, which names `source`, otherwise.
+
+    A record has EPOCH_KEYS and the values of custom metrics, `val_NAME`. Other keys are left out.
+    """
     damaged = UserError(f"{source}: damaged (not a record of numbers for each epoch): restore it from a backup")
     if not isinstance(records, list) or not records:
         raise damaged
@@ -63,8 +66,10 @@ def checked_history(records: Any, source: str) -> list[dict[str, Any]]:
     for number, record in enumerate(records, 1):
         if not isinstance(record, Mapping) or not all(key in record for key in EPOCH_KEYS):
             raise damaged
-        values = {key: record[key] for key in EPOCH_KEYS}
-        valid_types = all(is_number(value) or (value is None and key in _ABSENT) for key, value in values.items())
+        custom = {key for key in record if str(key).startswith("val_")} - _ABSENT
+        values = {key: value for key, value in record.items() if key in custom or key in EPOCH_KEYS}
+        may_be_absent = custom | _ABSENT
+        valid_types = all(is_number(value) or (value is None and key in may_be_absent) for key, value in values.items())
         if not valid_types or values["epoch"] != number or values["seconds"] <= 0:
             raise damaged
         history.append(values)
