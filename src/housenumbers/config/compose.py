@@ -42,7 +42,7 @@ def compose_config(conf: Path, arguments: Sequence[str], config_dir: Path | None
 
 
 def compose_data(conf: Path, option: str, overrides: Sequence[str]) -> DataConfig:
-    """The data section of `data=OPTION` with these overrides. The caller need not choose a model that fits the data.
+    """The data section of `data=OPTION` with these overrides. Chooses a model that fits whole numbers, if needed.
 
     Raises UserError where it is invalid.
     """

@@ -8,8 +8,8 @@ from typing import Any
 MACHINE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "data.verify")
 
 
-# Keys that earlier versions did not have, and the values that mean the same as their absence. Where configurations are
-# compared or hashed, such a pair is left out, so that earlier runs and studies can be continued.
+# Keys that earlier versions did not have, each with the value that has the same effect as a missing key. A key with
+# this value is left out when configurations are compared or hashed, so that earlier runs and studies can be continued.
 _ADDED = {"data.width": 0, "data.rendered": 0, "keep_epoch": "best"}
 
 

@@ -118,7 +118,7 @@ def move_pixels(images: Tensor, matrix: Sequence[Tensor], padding: str) -> Tenso
 
     Distances are from the centre and in pixels, but for the last column, shifts in halves of the width and the height.
     """
-    # affine_grid measures in halves of the width and of the height, so that what mixes them depends on their ratio.
+    # affine_grid measures x in half widths and y in half heights, so the entries that mix x and y need their ratio.
     aspect = images.shape[3] / images.shape[2]
     a, b, right, c, d, down = matrix
     theta = torch.stack([a, b / aspect, right, c * aspect, d, down], dim=1).view(-1, 2, 3)

@@ -23,8 +23,8 @@ def download(path: Path, fetch: Callable[[Path], object]) -> None:
     """Downloads a file or folder by `fetch(temporary)`, then renames it to `path`. Does nothing where `path` exists.
 
     `fetch` verifies the download. `temporary` has the same name, in a folder beside `path`, so that a partial download
-    is never taken for the whole one. Leftovers of killed downloads are removed, and so are the lock and the folders
-    that were made where it fails.
+    is never taken for the whole one. Removes what killed downloads left. If the download fails, also removes the lock
+    and the folders that it made.
     Raises the errors of `fetch`, and OSError for all network errors: TimeoutError (possibly within a URLError) where
     the server stops sending.
     """

@@ -26,10 +26,11 @@ class LabeledImages(NamedTuple):
         return LabeledImages(self.images[indices], self.labels[indices])
 
     def split(self, *parts: Tensor) -> list["LabeledImages"]:
-        """The subset of each of the `parts`, disjoint tensors of indices. Overwrites the images: do not use them again.
+        """One subset for each of the `parts`, disjoint tensors of indices. Do not use these images afterwards.
 
-        The subsets share the memory of the images, which are brought into their order, a slice of each image at a time:
-        copies would need twice the memory. Few indices are copied, so that the memory of the others is freed.
+        Copies would need twice the memory. So the images are reordered in place, one slice of each image at a time, and
+        the subsets share their memory. If the parts hold less than half of the images, or the images are not contiguous
+        in memory, the subsets are copies, and the memory of the images can be freed.
         """
         indices = torch.cat(parts)
         if len(indices) < len(self.labels) / 2 or not self.images.is_contiguous():

@@ -1,1 +1,1 @@
-"""Evaluation: metrics from logits and labels, figures from metrics. Independent of training."""
+"""Evaluation: loads trained models with the code of `training`, scores and calibrates them, and draws figures."""

@@ -17,23 +17,23 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.record_validation import is_number
 
 _STRIDE = 7  # coprime with 2, 5 and 10 views; of ten, the first five hold each shift once, two of them inverted
-_SAFETY_FACTOR = 1.5  # a factor of the threshold that would have been enough for the images it was chosen on
+_SAFETY_FACTOR = 1.5  # the threshold is this many times the smallest one that worked on the images it was chosen on
 _MAX_CHANGED_FRACTION = 2e-4  # the fraction of these images whose label may differ
-_MIN_DEPENDENT_LABELS = 10  # labels that other views change: with fewer the largest such margin is uncertain
-_MIN_FRACTION_OF_MEDIAN = 0.5  # of the median margin: the least threshold where there are so few
+_MIN_DEPENDENT_LABELS = 10  # if fewer labels change, the largest margin among them is a poor estimate
+_MIN_FRACTION_OF_MEDIAN = 0.5  # of the median margin: the smallest threshold then, and on training images
 _MAX_SAMPLE = 500  # training images, where there are no others
 _BATCH = 250  # images that go through the network at once
 
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """An image gets no further views where the mean logits of its first k views have a large margin.
+    """An image stops after k of V views if margin > threshold * sqrt((1/k - 1/V) / (1 - 1/V)).
 
-    The margin is the difference between the two largest logits. It must exceed `threshold` times the standard error of
-    a mean of k of the views, drawn without replacement, relative to that of one view. The mean of an image that stops
-    at the i-th of the `stops` is multiplied by `scales[i]`, which makes it as large as the mean over all views, so that
-    the same temperature fits. The rule was chosen on `n` images of `part`: validation, or train where there is no
-    validation part.
+    The margin is the difference between the two largest mean logits of the first k views. The root is the standard
+    error of the mean of k views, drawn from V without replacement, relative to the standard error of one view. k is one
+    of `stops(V)`. If an image stops at the i-th of these, its mean logits are multiplied by `scales[i]`. This brings
+    them to the size of the mean over all views, so the same temperature fits. The rule was chosen on `n` images of
+    `part`: "validation", or "train" if there is no validation part.
     """
 
     tta: int

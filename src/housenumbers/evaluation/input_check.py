@@ -28,7 +28,7 @@ _checked: ContextVar[bool] = ContextVar("checked", default=False)
 
 @contextmanager
 def skip_input_check() -> Iterator[None]:
-    """Within the block, calls of models do not check their images: all of them together were checked before."""
+    """Inside the block, models do not check their images: the caller has checked all images at once before."""
     token = _checked.set(True)
     try:
         yield

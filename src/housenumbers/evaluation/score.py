@@ -104,8 +104,9 @@ def scores_file_name(what: str, trained: TrainedModel, split: str, other_data: D
 def recalibrate(run: Path, overrides: Sequence[str]) -> dict[str, float]:
     """Fits temperature and stopping rule on the run's validation part and writes them into the checkpoint.
 
-    The end of a run does the same. For a run that did not end, or a checkpoint of a version without temperatures.
-    Raises as `evaluate_run`, where another process works on the run, and for weights that come with the code.
+    The end of a run does the same. Use this for a run that did not end, or for a checkpoint of an earlier version that
+    has no temperature. Raises as `evaluate_run`, and if another process works on the run, or the weights come with the
+    code.
     """
     file = checkpoint_path(run)
     if name := pretrained_name(file):

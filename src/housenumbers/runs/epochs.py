@@ -71,8 +71,8 @@ def train_epochs(
     with ProgressBar(config.epochs, steps, len(state.history)) as progress:
         for record in fit(config, state, run.splits.stages, run.splits.validation, progress.step):
             best = best_or_last(state.history, config.selected_by)
-            # In reverse order, a kill in between could leave best.pt with an epoch that a run resumed elsewhere does
-            # not reproduce.
+            # last.pt is saved first. If best.pt came first and the process died in between, best.pt could hold an epoch
+            # that the run does not reproduce when it is resumed on another machine.
             if best is record:
                 best_sha256 = weights_sha256(state.weights())
             save_checkpoint(folder.last, {**common, **state.state_dict(), "best_weights_sha256": best_sha256})

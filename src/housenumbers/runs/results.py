@@ -41,7 +41,7 @@ def write_results(run: RunContext, status: str, is_trial: bool, best_sha256: str
     its training, are drawn with its page (`reports.run_page`).
     `best_sha256` is the `weights_sha256` of the best weights. Adds the temperature fitted on the validation part to
     best.pt, and the stopping rule of the views. Returns the scores, for example test_accuracy.
-    Raises DivergedError where a loss is not finite: without validation the last step's weights were never scored.
+    Raises DivergedError if a loss is not finite. Without validation, the weights of the last step are scored only here.
     """
     config, state, splits, folder = run.config, run.state, run.splits, run.folder
     device = splits.train.images.device
@@ -122,7 +122,7 @@ def write_results(run: RunContext, status: str, is_trial: bool, best_sha256: str
 
 
 def _add_stopping_rule(config: TrainConfig, checkpoint: dict[str, Any], views: Tensor, part: str) -> None:
-    """Adds to the checkpoint when an image of a prediction needs no further view, if there are several."""
+    """Adds the stopping rule of the test-time views to the checkpoint, unless `choose_rule` returns None."""
     if rule := choose_rule(views, config.tta, config.tta_invert, part):
         checkpoint["stopping_rule"] = asdict(rule)
 

@@ -49,7 +49,7 @@ def resume(path: Path, overrides: Sequence[str]) -> int:
 
 
 def _check_longer(folder: RunFolder, before: TrainConfig, config: TrainConfig) -> None:
-    """Raises UserError where a run with the new number of epochs would have differed from its start."""
+    """Raises UserError if the run stopped early, or the new number is smaller, or a setting depends on the number."""
     override = f"epochs={config.epochs}"
     if config.epochs < before.epochs:
         raise UserError(f"{override}: this run has {before.epochs}: give more, or train anew")

@@ -87,7 +87,7 @@ def run(
         state = _start_or_resume(config, folder, splits, device, last)
         best_sha256 = best_weights_sha256(config, state, last)
         distributed.broadcast_state(state, device)
-        # Only now, because until here a finished run that cannot be made longer keeps its record.
+        # Record the start only here: if an earlier step fails, a finished run must keep its record.
         folder.record_start(config, **start_record, pretrained_sha256=state.pretrained_sha256)
         rewrite_best_checkpoint(config, state, last, folder)
         del last  # else a second copy of the weights and optimizer moments would stay in memory

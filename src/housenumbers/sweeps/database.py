@@ -92,7 +92,7 @@ def has_optuna_tables(database: Path, name: str) -> bool:
 
 class _State(Enum):
     EMPTY = "no tables"
-    PARTIAL = "some of Optuna's tables, or all but their version: another process makes them, or was killed at that"
+    PARTIAL = "some of Optuna's tables, or all but their version: another process is creating them, or died meanwhile"
     READY = "Optuna's tables and their version"
 
 

@@ -77,7 +77,10 @@ def _drawn(setting: Mapping[str, Any], fixed: Mapping[str, Any], space: Space) -
 
 
 def _value(value: Any, distribution: BaseDistribution) -> Any:
-    """The value as the distribution represents it; None where the distribution lacks it. (`null` is never searched.)"""
+    """The equal choice of the distribution, or the value itself if it is in the range; else None.
+
+    None is never a value, since `null` is never searched.
+    """
     if hasattr(distribution, "choices"):
         return next((choice for choice in distribution.choices if _text(choice) == _text(value)), None)
     return value if contains(distribution, value) else None

@@ -15,8 +15,8 @@ from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.study import COPIED_FROM
 from housenumbers.sweeps.worker import trial_lock
 
-_START = "start"  # of a study: the number of trials enqueued at its start; of such a trial: its index among them
-_COPIED = "taken_over"  # of a study: the number of trials copied from earlier studies
+_START = "start"  # attribute of a study: the number of its start trials; attribute of a start trial: its index
+_COPIED = "taken_over"  # attribute of a study: the number of trials copied from earlier studies
 
 
 def enqueue_first_trials(

@@ -48,8 +48,9 @@ def requeue_dead_trials(study: optuna.Study) -> list[int]:
 def requeue_trial(study: optuna.Study, trial: FrozenTrial, died: bool = False) -> bool:
     """Enqueues a trial that will continue an interrupted one, then ends the interrupted trial as FAIL.
 
-    After a kill in between, the trial is still RUNNING and the next process ends it. Where its process `died`
-    repeatedly, the trial counts as failed instead. Returns False where another process ended the trial first.
+    If this process is killed in between, the trial is still RUNNING, and the next process ends it. If the trial's
+    process `died` _MAX_DEATHS times without a finished epoch in between, nothing is enqueued and the trial counts as
+    failed. Returns False if another process ended the trial first.
     """
     trials = study.get_trials(deepcopy=False)
     if trials[trial.number].state.is_finished():

@@ -12,8 +12,8 @@ class SeededHyperbandPruner(HyperbandPruner):
     """Optuna's Hyperband (Li et al. 2018, arXiv:1603.06560), repeatable in a study of any name.
 
     Optuna chooses a trial's bracket by a hash of the study's name and the trial's number. Here the seed replaces the
-    name. A trial that continues an interrupted one has its bracket, and later trials have the brackets that they
-    would have without the interruption.
+    name. A trial that continues an interrupted trial gets the bracket of that trial. Later trials get the same
+    brackets as without the interruption.
     """
 
     def __init__(self, seed: int | None, **options: Any) -> None:

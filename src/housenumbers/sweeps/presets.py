@@ -26,8 +26,9 @@ class Params:
 def search_params(loader: Any, config: DictConfig) -> Params:
     """The search space of a multirun's `config`, which Hydra's `loader` composed.
 
-    A preset's space replaces the space of the file in conf/search unless the command line selects that file. A preset's
-    value for a key replaces the file's value, not its range. A key below `where` applies only with the option there.
+    A preset's space replaces the space of the file in conf/search unless the command line selects that file. A preset
+    value overrides a fixed value of the file. It does not override a range. A key below `where` applies only with the
+    option there.
     """
     typed = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
     preset = _preset_params(loader, config.hydra.job.config_name, typed)

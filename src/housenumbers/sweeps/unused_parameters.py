@@ -39,7 +39,7 @@ def drop_unknown_keys(space: Space, composed: DictConfig, typed: set[str]) -> st
 def check_ranges(space: Space, config: TrainConfig) -> None:
     """Raises UserError where a range of the search holds numbers that the configuration does not allow.
 
-    A continuous interval may begin or end at the limit of an open range, which is never drawn.
+    A continuous interval may begin or end at a limit that the configuration excludes: its ends are never drawn.
     """
     for key, distribution in space.always.items():
         for value in _extremes(distribution):

@@ -145,7 +145,8 @@ class Worker:
     def _ask(self) -> optuna.Trial | None:
         """The next trial; None where another worker has just taken the last one."""
         optuna_trial = self._claim_requeued() or self.study.ask()
-        continued = optuna_trial.user_attrs.get("continues")  # RUNNING if its requeuing was killed
+        # The interrupted trial. It is still RUNNING if the process that requeued it was killed before ending it.
+        continued = optuna_trial.user_attrs.get("continues")
         trials = self.study.get_trials(deepcopy=False)
         before = [trial for trial in trials if trial.number < optuna_trial.number and trial.number != continued]
         if _places_taken(before) >= self.n_trials:
@@ -156,9 +157,9 @@ class Worker:
         return optuna_trial
 
     def _claim_requeued(self) -> optuna.Trial | None:
-        """A trial that continues an interrupted one, before those that wait for their start; None without such trials.
+        """Claims a requeued trial before other waiting trials. None if no trial is requeued.
 
-        `Study.ask` takes the trial that has waited longest, so first all other trials of the study's start.
+        `Study.ask` takes the oldest waiting trial, so it would run all start trials before the requeued one.
         """
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             is_continued = "continues" in trial.user_attrs

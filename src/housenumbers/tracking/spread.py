@@ -53,7 +53,8 @@ def best_mean(objective: str) -> str:
 def _difference(best: Sequence[float], other: Sequence[float], pairs: int) -> str:
     if min(len(best), len(other)) < 2:
         return "not known: needs two seeds or more"
-    # Rounding removes floating-point noise, beside which the smallest difference would appear significant.
+    # Rounding removes floating-point noise. If the scores of a group differed by noise alone, even the smallest
+    # difference between two groups would appear significant.
     best, other = ([round(value, _DECIMALS) for value in values] for values in (best, other))
     if len(set(best)) == len(set(other)) == 1:
         return "equal" if best[0] == other[0] else "worse in every run"

@@ -91,7 +91,7 @@ def classifier_head(model: nn.Module) -> nn.Module:
 def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_epoch: int) -> tuple[LRScheduler, str]:
     """The scheduler, and whether it steps after each "epoch", "batch", or "validation", whose loss it receives.
 
-    A length of null in the configuration becomes the length of the whole run, in these intervals.
+    `T_max` or `total_steps` of null becomes the length of the run: in batches with "batch", else in epochs.
     Raises UserError where its target is not allowed, or does not accept these options.
     """
     arguments = option_dict(option)

@@ -21,7 +21,7 @@ def check_owner(content: Mapping[str, Any], file: Path) -> None:
     if folder is None or not isinstance(record.get("config"), dict):  # the run was killed before it wrote a record
         return
     _check_run_id(content, file, record.get("run_id"))
-    if repr(record["config"]) != repr(content["config"]):  # else reading them, the slowest part, shows nothing new
+    if repr(record["config"]) != repr(content["config"]):  # equal ones need no check, which is slow
         # The best weights of an extended run may be from the time when it had fewer epochs.
         _check_config(content, file, load_saved_config(record["config"], str(folder)), ignored=["epochs"])
 

@@ -16,8 +16,8 @@ from housenumbers.training import distributed
 class MicroBatch(NamedTuple):
     images: Tensor  # [M, 3, H, W]
     labels: Tensor  # [M], or [M, 10] with mixup
-    size: float  # the number of images that count: below M where this process has no rows in a small last batch
-    gradient_scale: float  # the factor of its mean loss with which all gradients add up to the batch's gradient
+    size: float  # M; 0 if this process has no rows in a small last batch: then its image does not count
+    gradient_scale: float  # multiply the mean loss by it: then all gradients add up to the gradient of the batch
 
 
 def micro_batches(

@@ -28,9 +28,9 @@ def best_or_last(history: Sequence[Record], by: str) -> Record:
 
 
 def should_stop(history: Sequence[Record], config: EarlyStoppingConfig) -> bool:
-    """Whether the last `patience` epochs all improved on the reference by less than `improvement` percent.
+    """True if none of the last `patience` epochs improved by more than `improvement` percent.
 
-    The reference is the value of the last epoch that improved by more; at first, that of `start_epoch`.
+    An epoch is compared with the last one that did, or with `start_epoch` if none has.
     """
     if not config.enabled:
         return False

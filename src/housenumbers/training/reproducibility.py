@@ -104,9 +104,9 @@ def _arithmetic() -> dict[str, Any]:
 
 @cache
 def _cpu_has_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16, and oneDNN, which ONEDNN_MAX_CPU_ISA restricts, uses them.
+    """True if the processor has instructions for bfloat16 and oneDNN uses them. ONEDNN_MAX_CPU_ISA can prevent that.
 
-    Where it does not, torch computes a convolution in bfloat16 in a loop, 100 times as slow as one in float32.
+    If oneDNN does not use them, torch computes bfloat16 convolutions in a plain loop, 100 times as slowly as float32.
     """
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in an older torch
     has_instructions = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -40,7 +40,7 @@ class Trapezoidal(LRScheduler):
 def step_scheduler(scheduler: LRScheduler, *metric: Any) -> None:
     """Steps the scheduler.
 
-    Raises UserError where one of torch does not compute with its options, or a custom one returns no learning rates.
+    Raises UserError if a scheduler of torch fails with its options, or a custom one returns no valid learning rates.
     """
     try:
         scheduler.step(*metric)
@@ -79,11 +79,13 @@ def epochs_before_first_drop(option: Any, epochs: int) -> int:
 
 @contextmanager
 def scaled_learning_rates(optimizer: Optimizer, factor: float) -> Iterator[None]:
-    """Multiplies the learning rates by `factor` inside the block. Schedulers, which continue from the last rate, do not
-    see it: torch's LinearLR with a cosine that ends above 0 would lead to another rate.
+    """Multiplies the learning rates by `factor` inside the block, and restores them after it.
 
-    Raises UserError where a learning rate is negative or not finite. Checked here, not after the scheduler's step: the
-    rate after the last step is not used, and may be negative, as with OneCycleLR and anneal_strategy=linear.
+    Some schedulers compute the next rate from the last one, so they must not see the factor. torch's LinearLR changes
+    the rate that they see: a cosine that ends above 0 would then lead to other rates.
+    Raises UserError if a learning rate is negative or not finite, or not a number. This is checked here, not after the
+    scheduler's step: the rate after the last step is not used and may be negative, as with OneCycleLR and
+    anneal_strategy=linear.
     """
     rates = [group["lr"] for group in optimizer.param_groups]
     for rate in rates:

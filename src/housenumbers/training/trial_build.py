@@ -67,7 +67,10 @@ def _check_metrics(config: TrainConfig) -> None:
 
 
 def _steps_per_epoch(config: TrainConfig) -> int:
-    """A number of steps for which the scheduler's options are valid if they are valid for any: the data are unknown."""
+    """The steps per epoch to try the scheduler with. The real number is unknown, since no data are loaded yet.
+
+    If the scheduler's options are valid for any number of steps, they are valid for this one.
+    """
     total_steps = option_dict(config.scheduler).get("total_steps")
     return 1000 if total_steps is None else max(1, total_steps // config.epochs)
 
