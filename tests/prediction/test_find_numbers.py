@@ -28,7 +28,7 @@ class BlockReader:
     def __init__(self) -> None:
         self.largest = 0
 
-    def logits(self, images: Tensor, may_be_dark: bool, single_view: bool = False) -> Tensor:
+    def logits(self, images: Tensor, may_be_dark: bool, **_: bool) -> Tensor:
         assert may_be_dark
         assert images.dtype == torch.uint8
         assert images.shape[1:3] == (3, 32)
