@@ -28,7 +28,7 @@ class Unheard:
     def report(self, value: float, epoch: int) -> None:
         pass
 
-    def should_stop(self) -> bool:
+    def should_prune(self) -> bool:
         return False
 
     def exit_after_deadline(self) -> None:

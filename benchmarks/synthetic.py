@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.constraints import Count
-from housenumbers.evaluation.figures import TRAINING, VALIDATION
+from housenumbers.evaluation.figures import TRAIN_COLOR, VALIDATION_COLOR
 from housenumbers.runtime.errors import one_line_errors
 from housenumbers.tracking.spread import mean_and_deviation
 from runs import ROOT, completed_run
@@ -86,7 +86,7 @@ def measure(
 def draw(results: dict[str, dict[int, list[float]]], without: list[float], file: Path) -> None:
     figure = Figure(figsize=(6.4, 4.0))
     axes = figure.add_axes((0.12, 0.13, 0.84, 0.77))
-    for (name, reached), color, marker in zip(results.items(), (VALIDATION, TRAINING), "so", strict=True):
+    for (name, reached), color, marker in zip(results.items(), (VALIDATION_COLOR, TRAIN_COLOR), "so", strict=True):
         means = [torch.tensor(values).mean() for values in reached.values()]
         spread = [torch.tensor(values).std(correction=min(1, len(values) - 1)) for values in reached.values()]
         axes.errorbar(list(reached), means, spread, marker=marker, color=color, capsize=3, label=name)

@@ -118,7 +118,7 @@ def test_a_kill_between_two_files_leaves_a_whole_note(tmp_path: Path, monkeypatc
 
 
 def test_a_damaged_note_explains_nothing(tmp_path: Path) -> None:
-    (tmp_path / removed_checkpoints.NOTE).write_text("[")
+    (tmp_path / removed_checkpoints.NOTE_FILE).write_text("[")
     assert removed_checkpoints.removal_message(tmp_path / "best.pt") is None
 
 

@@ -35,13 +35,13 @@ def home(tmp_path: Path) -> Path:
 def indexed(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(record_cache, "_SETTLED", 0.0)  # instead of a wait
     all_runs([home])
-    assert (home / record_cache.FILE).exists()
+    assert (home / record_cache.INDEX_FILE).exists()
     return home
 
 
 def without_index(home: Path) -> list[dict[str, Any]]:
     bare = home.parent / "bare"
-    shutil.copytree(home, bare, symlinks=True, ignore=shutil.ignore_patterns(record_cache.FILE))
+    shutil.copytree(home, bare, symlinks=True, ignore=shutil.ignore_patterns(record_cache.INDEX_FILE))
     return [run | {"folder": run["folder"].replace(str(bare), str(home))} for run in all_runs([bare])]
 
 
@@ -107,7 +107,7 @@ def test_what_changed_since_is_seen(indexed: Path, change: Callable[[Path], obje
     ],
 )
 def test_a_damaged_index_is_replaced(indexed: Path, damaged: Callable[[bytes], bytes]) -> None:
-    index = indexed / record_cache.FILE
+    index = indexed / record_cache.INDEX_FILE
     expected, good = all_runs([indexed]), index.read_bytes()
     index.write_bytes(damaged(good))
     assert all_runs([indexed]) == expected
@@ -119,7 +119,7 @@ def test_a_folder_where_no_index_can_be_written_or_read_is_listed(
     home: Path, monkeypatch: pytest.MonkeyPatch, place: Callable[[Path], None]
 ) -> None:
     monkeypatch.setattr(record_cache, "_SETTLED", 0.0)
-    place(home / record_cache.FILE)
+    place(home / record_cache.INDEX_FILE)
     assert len(all_runs([home])) == COUNT
     assert not list(home.glob(".*.tmp"))
 
@@ -136,7 +136,7 @@ def test_a_read_only_folder_is_listed(home: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_record_that_has_just_been_written_is_not_kept(home: Path) -> None:
     """It may change once more within one step of its time stamp."""
     assert len(all_runs([home])) == COUNT
-    assert not (home / record_cache.FILE).exists()
+    assert not (home / record_cache.INDEX_FILE).exists()
 
 
 def test_few_runs_have_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +147,7 @@ def test_few_runs_have_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_index_is_for_its_owner_alone(indexed: Path) -> None:
-    assert (indexed / record_cache.FILE).stat().st_mode & 0o777 == 0o600
+    assert (indexed / record_cache.INDEX_FILE).stat().st_mode & 0o777 == 0o600
 
 
 def test_several_calls_at_once_while_runs_change(home: Path) -> None:

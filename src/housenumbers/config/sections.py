@@ -52,10 +52,10 @@ class AugmentConfig:
     @property
     def does_nothing(self) -> bool:
         """Whether every image stays as it is."""
-        return not any((self.moves, self.color, self.invert, self.cutout, self.mixup, self.transforms))
+        return not any((self.moves_pixels, self.color, self.invert, self.cutout, self.mixup, self.transforms))
 
     @property
-    def moves(self) -> bool:
+    def moves_pixels(self) -> bool:
         """Whether pixels are moved."""
         return any((self.degrees, self.translate, self.scale, self.shear))
 

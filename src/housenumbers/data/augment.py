@@ -101,7 +101,7 @@ def _checked(key: str, images: Tensor, output: Any) -> Tensor:
 
 def _moved(images: Tensor, config: AugmentConfig, moves: Tensor, stretches: Tensor) -> Tensor:
     """Rotates by `moves[:, 0]`, shifts by `moves[:, 1:]`, scales and shears by `stretches`, all from -1 to 1."""
-    if not config.moves:
+    if not config.moves_pixels:
         return images
     height, width = images.shape[2:]
     angle = moves[:, 0] * math.radians(config.degrees)

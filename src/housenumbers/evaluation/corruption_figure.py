@@ -11,9 +11,9 @@ from sklearn.isotonic import isotonic_regression
 from torch import Tensor
 
 from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupt
-from housenumbers.evaluation.figures import MARK, RUNS
+from housenumbers.evaluation.figures import MARK_COLOR, RUN_COLORS
 
-_FAMILIES = dict(zip(dict.fromkeys(kind.family for kind in KINDS.values()), RUNS, strict=False))
+_FAMILIES = dict(zip(dict.fromkeys(kind.family for kind in KINDS.values()), RUN_COLORS, strict=False))
 _MARKERS, _LINES = "osD", ("-", "--", ":")  # for the kinds of one family
 _GAP = 0.045  # between the centres of two labels, in heights of the axes
 
@@ -34,7 +34,7 @@ def _curves(axes: Axes, scores: Mapping[str, Any]) -> None:
     curves = {name: [scores["accuracy"], *kind["accuracy"]] for name, kind in scores["kinds"].items()}
     for name, values in curves.items():
         axes.plot(strengths, values, _look(name), ms=4, color=_color(name))
-    axes.axhline(scores["accuracy"], color=MARK, ls=":", lw=1)
+    axes.axhline(scores["accuracy"], color=MARK_COLOR, ls=":", lw=1)
     axes.set(
         title=f"Accuracy under corruption: {scores['mean']:.1%} on average",
         xlabel="strength (0: as they are)",

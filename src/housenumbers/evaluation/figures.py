@@ -17,10 +17,10 @@ from housenumbers.evaluation.calibration import Reliability
 from housenumbers.metrics import tasks
 from housenumbers.runtime.files import write_atomically
 
-TRAINING, VALIDATION, TEST, MARK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
-RIGHT, WRONG = "#009E73", "#D55E00"
+TRAIN_COLOR, VALIDATION_COLOR, TEST_COLOR, MARK_COLOR = "#0072B2", "#D55E00", "#CC79A7", "#000000"
+RIGHT_COLOR, WRONG_COLOR = "#009E73", "#D55E00"
 # Colours of compared runs, which also differ in line style and marker. Black is for marks.
-RUNS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+RUN_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _LINES, _MARKERS = ("-", "--", "-.", ":"), "osD^vP"
 _SAMPLES = 16  # of wrong predictions, and of correct ones
 _COLUMNS = 8  # of sample images, and half as many of wide ones
@@ -53,9 +53,9 @@ def save_figure(file: Path, figure: Figure) -> None:
 def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> Figure:
     """Training loss, and validation loss where there is one, over the epochs."""
     figure, axes = _curves("Loss (nats)")
-    _plot(axes, history, "train_loss", "o-", TRAINING, "training")
+    _plot(axes, history, "train_loss", "o-", TRAIN_COLOR, "training")
     if history[0]["val_loss"] is not None:
-        _plot(axes, history, "val_loss", "s-", VALIDATION, "validation")
+        _plot(axes, history, "val_loss", "s-", VALIDATION_COLOR, "validation")
     axes.set_ylim(0, 1.1 * axes.dataLim.y1)
     _mark_best(axes, best_epoch)
     return figure
@@ -64,7 +64,7 @@ def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: int | None) ->
 def accuracy_curve(history: Sequence[Mapping[str, Any]], best_epoch: int | None) -> Figure:
     """Validation accuracy over the epochs."""
     figure, axes = _curves("Validation accuracy")
-    _plot(axes, history, "val_accuracy", "s-", VALIDATION, "validation")
+    _plot(axes, history, "val_accuracy", "s-", VALIDATION_COLOR, "validation")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     _mark_best(axes, best_epoch)
     return figure
@@ -73,7 +73,7 @@ def accuracy_curve(history: Sequence[Mapping[str, Any]], best_epoch: int | None)
 def lr_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
     """The learning rate at the start of each epoch."""
     figure, axes = _curves("Learning rate at the epoch's beginning")
-    _plot(axes, history, "lr", "o-", TRAINING)
+    _plot(axes, history, "lr", "o-", TRAIN_COLOR)
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="y", scilimits=(-3, 3))
     return figure
@@ -85,7 +85,7 @@ def overlaid_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], key: s
     for place, (label, history) in enumerate(histories.items()):
         if history and history[0][key] is not None:
             style = _MARKERS[place % len(_MARKERS)] + _LINES[place % len(_LINES)]
-            _plot(axes, history, key, style, RUNS[place % len(RUNS)], label)
+            _plot(axes, history, key, style, RUN_COLORS[place % len(RUN_COLORS)], label)
     if key == "val_accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     legend_above(axes)
@@ -101,7 +101,7 @@ def reliability_diagram(bins: Reliability, color: str, title: str) -> Figure:
     filled = (bins.counts > 0).numpy()
     confidence, accuracy = bins.confidence.numpy()[filled], bins.accuracy.numpy()[filled]
     axes.bar(edges[:-1][filled], accuracy, width, align="edge", color=color, alpha=0.35)
-    axes.plot([0, 1], [0, 1], ls=":", lw=1, color=MARK, label="accuracy = confidence")
+    axes.plot([0, 1], [0, 1], ls=":", lw=1, color=MARK_COLOR, label="accuracy = confidence")
     axes.plot(confidence, accuracy, "o", ms=5, color=color, label="accuracy of the bin")
     axes.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     axes.set_title(title)
@@ -170,7 +170,7 @@ def sample_predictions(images: Tensor, labels: Tensor, logits: Tensor) -> Figure
             fontsize=8,
             ha="center",
             va="bottom",
-            color=RIGHT if correct else WRONG,
+            color=RIGHT_COLOR if correct else WRONG_COLOR,
             fontweight="normal" if correct else "bold",
         )
     axes.set(xlim=(0, columns * cell_width), ylim=(rows * cell_height, 0))  # imshow has changed them
@@ -202,7 +202,7 @@ def _plot(
 
 def _mark_best(axes: Axes, best_epoch: int | None) -> None:
     if best_epoch is not None:
-        axes.axvline(best_epoch, color=MARK, ls=":", lw=1, label=f"weights kept: epoch {best_epoch}")
+        axes.axvline(best_epoch, color=MARK_COLOR, ls=":", lw=1, label=f"weights kept: epoch {best_epoch}")
     legend_above(axes)
 
 

@@ -189,7 +189,7 @@ def _traced(trained: TrainedModel, layout: torch.memory_format) -> ExportedProgr
     return program
 
 
-def check_images(trained: TrainedModel) -> tuple[str, Tensor]:
+def images_for_check(trained: TrainedModel) -> tuple[str, Tensor]:
     """The images of the check, as many as _BATCHES take, and a description: test crops, or rendered digits."""
     count = sum(_BATCHES)
     data = replace(trained.config.data, download=False)
@@ -207,7 +207,7 @@ def check_images(trained: TrainedModel) -> tuple[str, Tensor]:
 
 def _check_batches(trained: TrainedModel) -> tuple[str, list[Tensor]]:
     """The images of the check in batches, those of whole numbers in several widths, and a description."""
-    name, images = check_images(trained)
+    name, images = images_for_check(trained)
     batches = [batch.contiguous() for batch in images.split(_BATCHES)]
     if trained.config.data.has_numbers:
         batches[1] = batches[1][..., : scene.SIZE].contiguous()

@@ -13,7 +13,7 @@ from torch import Tensor
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics import tasks
-from housenumbers.prediction.export import Exported, check_images, default_file, describe
+from housenumbers.prediction.export import Exported, default_file, describe, images_for_check
 from housenumbers.pretrained import pretrained_name, record_sha256
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import sha256_of, write_atomically
@@ -41,7 +41,7 @@ def export_weights(trained: TrainedModel, file: Path | None = None) -> Exported:
     content = small_checkpoint(trained.content)
     if not all(tensor.isfinite().all() for tensor in content["model"].values()):
         raise UserError(f"{file}: not written: its weights exceed the range of float16: use format=onnx")
-    crops, images = _validation_images(trained) or check_images(trained)
+    crops, images = _validation_images(trained) or images_for_check(trained)
     checked: list[str] = []
 
     def write(temporary: BinaryIO) -> None:

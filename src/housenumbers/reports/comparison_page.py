@@ -87,7 +87,7 @@ def write_comparison_page(
         "split": split,
         "crops": len(labels),
         "runs": runs,
-        "colors": dict(zip(_LETTERS, figures.RUNS, strict=True)),
+        "colors": dict(zip(_LETTERS, figures.RUN_COLORS, strict=True)),
         "table": [_row(run, labels, photos, split) for run in runs],
         "pairs": _pairs(runs, correct_by_run),
         "number_pairs": _pairs(runs, numbers_by_run) if numbers_by_run else None,

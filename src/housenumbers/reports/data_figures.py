@@ -14,10 +14,10 @@ from housenumbers.data.glyphs import MARKS, font_files, load_fonts
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.render import render_many
 from housenumbers.data.render_number import render_numbers
-from housenumbers.evaluation.figures import TEST, TRAINING, VALIDATION, integer_ticks, legend_above
+from housenumbers.evaluation.figures import TEST_COLOR, TRAIN_COLOR, VALIDATION_COLOR, integer_ticks, legend_above
 from housenumbers.reports.data_statistics import Pair, class_counts, classes_of, grey
 
-COLORS = {"train": TRAINING, "validation": VALIDATION, "test": TEST}
+COLORS = {"train": TRAIN_COLOR, "validation": VALIDATION_COLOR, "test": TEST_COLOR}
 _SAMPLES = 14  # crops of each class
 
 
@@ -115,7 +115,7 @@ def light(parts: Mapping[str, LabeledImages]) -> Figure:
 def neighbours(apart: Mapping[int, float], any_two: float) -> Figure:
     """The border difference of crops over their distance in the file."""
     figure, axes = _figure()
-    axes.plot(list(apart), list(apart.values()), "o-", color=TRAINING, label="crops so many places apart")
+    axes.plot(list(apart), list(apart.values()), "o-", color=TRAIN_COLOR, label="crops so many places apart")
     axes.axhline(any_two, color="black", ls=":", label="crops far apart")
     axes.set(title="Are neighbours in the file from one photo?", xlabel="places apart")
     axes.set(ylabel="difference of the borders, 0 to 255", ylim=(0, None))

@@ -111,7 +111,7 @@ def _part_content(trained: TrainedModel, part: LoadedPart, split: str, files: Pa
     if files is not None:
         figures.save_predictions(files, split, scores, images, labels, logits)
     bins = reliability(logits, labels)
-    color = figures.TEST if split == "test" else figures.VALIDATION
+    color = figures.TEST_COLOR if split == "test" else figures.VALIDATION_COLOR
     right = round(scores["accuracy"] * scores["n"])
     classes = [
         (label, f"{sum(scores['confusion'][label]):,}", percent(precision), percent(recall))

@@ -32,7 +32,7 @@ class Trial(Protocol):
 
     def report(self, value: float, epoch: int) -> None: ...
 
-    def should_stop(self) -> bool: ...
+    def should_prune(self) -> bool: ...
 
     def exit_after_deadline(self) -> None: ...
 
@@ -88,7 +88,7 @@ def train_epochs(
                 trial.report(_objective_value(config, record), record["epoch"])
             if trial is not None and record["epoch"] < config.epochs:
                 # A high learning rate looks worse than a low one until it drops, and may be the better one after.
-                if record["epoch"] > first_drop and trial.should_stop():
+                if record["epoch"] > first_drop and trial.should_prune():
                     log.info("pruned after epoch %d", record["epoch"])
                     return True, best_sha256
                 trial.exit_after_deadline()  # after the pruner's decision, which the continued trial does not repeat

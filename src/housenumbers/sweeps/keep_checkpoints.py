@@ -13,11 +13,11 @@ from housenumbers.sweeps.study import counts_as_trial, repeat_command, trial_fol
 from housenumbers.tracking.removed_checkpoints import has_checkpoints, remove_checkpoints
 from housenumbers.tracking.run_folder import RunFolder
 
-KEEP = ("all", "best", "none")
+KEEP_CHOICES = ("all", "best", "none")
 
 
 def remove_unneeded_checkpoints(study: optuna.Study, folder: Path, keep: str) -> None:
-    """Removes the checkpoints that `keep`, one of KEEP, does not keep, of the trials in the sweep's `folder`.
+    """Removes the checkpoints that `keep`, one of KEEP_CHOICES, does not keep, of the trials in the sweep's `folder`.
 
     Several workers may call this at the same time, and with an older view of the study: a trial that is not among the
     best never becomes one of them, and a trial that has ended never continues.

@@ -6,7 +6,7 @@ from typing import Any
 
 from housenumbers.config.constraints import require
 from housenumbers.runtime.errors import UserError
-from housenumbers.sweeps.keep_checkpoints import KEEP
+from housenumbers.sweeps.keep_checkpoints import KEEP_CHOICES
 
 _AT_LEAST_1 = ("n_trials", "n_jobs", "heartbeat_seconds", "gpus_per_trial")
 _INSTEAD = {"direction": "it follows from objective=", "custom_search_space": "conf/search/models.yaml shows how"}
@@ -23,7 +23,7 @@ def check_options(options: Mapping[str, Any]) -> None:
     timeout, keep, rate = (options[key] for key in ("timeout", "keep_checkpoints", "max_failure_rate"))
     is_valid = timeout is None or (_is_number(timeout, int | float) and 0 < timeout < inf)
     _require(is_valid, "timeout", timeout, "a number of seconds above 0, or null")
-    _require(keep in KEEP, "keep_checkpoints", keep, f"one of {', '.join(KEEP)}")
+    _require(keep in KEEP_CHOICES, "keep_checkpoints", keep, f"one of {', '.join(KEEP_CHOICES)}")
     _require(0 <= rate <= 1, "max_failure_rate", rate, "from 0 to 1")
     for key in _INSTEAD:
         if options[key] is not None:

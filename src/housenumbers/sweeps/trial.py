@@ -28,7 +28,7 @@ class Trial:
         if self.objectives == 1:
             self.live.report(value, epoch)
 
-    def should_stop(self) -> bool:
+    def should_prune(self) -> bool:
         """Whether the pruner stops the trial. Called once per epoch."""
         self.pruned = self.objectives == 1 and self.live.should_prune()
         return self.pruned

@@ -40,7 +40,7 @@ from housenumbers.sweeps.keep_checkpoints import remove_unneeded_checkpoints
 from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.study import COPIED_FROM, assignments, counts_as_trial, ended_line, trial_folder
 from housenumbers.sweeps.trial import Trial, set_current_trial
-from housenumbers.tracking.removed_checkpoints import NOTE
+from housenumbers.tracking.removed_checkpoints import NOTE_FILE
 from housenumbers.tracking.run_folder import RunFolder
 
 _MIN_JUDGED_TRIALS = 4  # trials from which the failure rate is checked
@@ -62,7 +62,7 @@ class Worker:
     max_failure_rate: float
     earlier: Sequence[FrozenTrial]  # trials of other studies, reused instead of trained again
     print_line: Callable[[str], None]
-    keep_checkpoints: str = "all"  # one of KEEP in keep_checkpoints.py
+    keep_checkpoints: str = "all"  # one of KEEP_CHOICES in keep_checkpoints.py
     deadline: float = math.inf  # in seconds since 1970: then no trial starts, and a running one ends after its epoch
 
     def work(self) -> None:
@@ -177,7 +177,7 @@ class Worker:
             checkpoints = trial_folder(self.folder, number) / "checkpoints"
             if checkpoints.exists() and trials[number].params == optuna_trial.params:
                 half = folder / "checkpoints.half"  # renamed when complete, so that a kill leaves no partial folder
-                shutil.copytree(checkpoints, half, ignore=shutil.ignore_patterns(NOTE))
+                shutil.copytree(checkpoints, half, ignore=shutil.ignore_patterns(NOTE_FILE))
                 half.rename(folder / "checkpoints")
                 break
             number = trials[number].user_attrs.get("continues")  # it was killed before its first checkpoint

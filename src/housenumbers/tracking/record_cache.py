@@ -17,7 +17,7 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import open_file, write_atomically
 from housenumbers.tracking import record_validation
 
-FILE = ".run_index"
+INDEX_FILE = ".run_index"
 _WORTHWHILE = 200  # new records for which the file is written; fewer are read as fast as they are written
 _SETTLED = 2.0  # seconds; a file may change twice within one step of its time stamp
 _TO_SKIP = (FileNotFoundError, NotADirectoryError, PermissionError)  # vanished, not a folder, or not permitted
@@ -30,7 +30,7 @@ class RecordCache:
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
-        self._file = root / FILE
+        self._file = root / INDEX_FILE
         self._old = _read(self._file)
         self._entries: dict[str, Any] = {}  # found or added by this object
         self._new = 0

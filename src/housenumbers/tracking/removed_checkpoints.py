@@ -8,13 +8,13 @@ from pathlib import Path
 
 from housenumbers.runtime.files import read_dict, write_json
 
-NOTE = "removed.json"  # in a run's folder checkpoints/
+NOTE_FILE = "removed.json"  # in a run's folder checkpoints/
 
 
 def has_checkpoints(folder: Path) -> bool:
     """Whether anything but a note is among the checkpoints of the run in `folder`."""
     try:
-        return any(file.name != NOTE for file in (folder / "checkpoints").iterdir())
+        return any(file.name != NOTE_FILE for file in (folder / "checkpoints").iterdir())
     except OSError:
         return False
 
@@ -23,20 +23,21 @@ def remove_checkpoints(folder: Path, setting: str, command: str) -> None:
     """Removes the checkpoints of the run in `folder`. The note names the `setting` and the `command` to train again."""
     checkpoints = folder / "checkpoints"
     try:
-        files = {file: file.stat().st_size for file in checkpoints.iterdir() if file.name != NOTE}
+        files = {file: file.stat().st_size for file in checkpoints.iterdir() if file.name != NOTE_FILE}
     except OSError:  # there are none, or another worker is removing them
         return
     with suppress(OSError):  # whatever is left is removed after the next trial
-        if files and not (checkpoints / NOTE).exists():  # checked last: a worker writes it before it removes a file
+        # The note is looked for last: a worker writes it before it removes a file.
+        if files and not (checkpoints / NOTE_FILE).exists():
             note = {"setting": setting, "command": command, "bytes": sum(files.values())}
-            write_json(checkpoints / NOTE, note)
+            write_json(checkpoints / NOTE_FILE, note)
         for file in files:
             file.unlink(missing_ok=True)
 
 
 def removal_message(file: Path) -> str | None:
     """Why the checkpoint `file` is missing, if it was removed by a setting."""
-    note = read_dict(file.parent / NOTE)
+    note = read_dict(file.parent / NOTE_FILE)
     if note is None:
         return None
     return f"{file}: was removed by {note.get('setting')}: to have it again, train again: {note.get('command')}"
@@ -49,6 +50,6 @@ def sizes(folder: Path) -> tuple[int, int]:
         for file in checkpoints.glob("*.pt"):
             with suppress(FileNotFoundError):  # another worker has just removed it
                 kept += file.stat().st_size
-        size = (read_dict(checkpoints / NOTE) or {}).get("bytes")
+        size = (read_dict(checkpoints / NOTE_FILE) or {}).get("bytes")
         removed += size if isinstance(size, int) else 0
     return kept, removed

@@ -18,7 +18,7 @@ from housenumbers.runtime.text import closest_ignoring_case
 from housenumbers.tracking.record_cache import RecordCache, Stamp, folders_with_record
 from housenumbers.tracking.record_validation import RECORD_KEYS
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
-from housenumbers.tracking.tags import FILE, KEYS, tags_of
+from housenumbers.tracking.tags import TAG_KEYS, TAGS_FILE, tags_of
 
 RUN_ROOTS = (Path("outputs"), Path("multirun"))
 STATUSES = (*FINISHED, "running", "interrupted", "failed", "damaged", "unreadable")
@@ -36,7 +36,7 @@ def all_runs(roots: Iterable[Path] = RUN_ROOTS) -> list[dict[str, Any]]:
     for root in roots:
         cache = RecordCache(root)
         for folder, stamp, names in folders_with_record(root):
-            given = tags_of(Path(folder)) if FILE in names else {}
+            given = tags_of(Path(folder)) if TAGS_FILE in names else {}
             runs.append(_run(cache, folder, stamp) | given | {"folder": folder})
         cache.save()
     return sorted(runs, key=lambda run: (-_accuracy(run), str(run["folder"])))
@@ -92,7 +92,7 @@ def check_filters(runs: Sequence[Mapping[str, Any]], filters: Sequence[str]) -> 
 
 
 def _check_key(runs: Sequence[Mapping[str, Any]], key: str) -> None:
-    known = {*known_keys(), *KEYS, *RECORD_KEYS, "folder"}
+    known = {*known_keys(), *TAG_KEYS, *RECORD_KEYS, "folder"}
     # The keys below a section are not known while no run has it: `best` before an epoch has ended.
     section = key.partition(".")[0]
     with_values = {key for run in runs for key, value in run.items() if value is not None}
@@ -146,7 +146,7 @@ def _has_key(run: Mapping[str, Any], key: str) -> bool:
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:
     """The runs as a text table with aligned columns and a header."""
-    given = [key for key in KEYS if any(run.get(key) for run in runs)]
+    given = [key for key in TAG_KEYS if any(run.get(key) for run in runs)]
     rows = [["accuracy", "test", "seconds", "status", "name", "model", "data", "seed", *given, "folder"]]
     for run in runs:
         best, test, seconds = run.get("best"), run.get("test"), run.get("train_seconds")

@@ -18,8 +18,8 @@ from housenumbers.tracking.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
-FILE = "tags.json"
-KEYS = ("tags", "note")
+TAGS_FILE = "tags.json"
+TAG_KEYS = ("tags", "note")
 _MAX_TAGS, _MAX_NOTE_LENGTH = 20, 500
 
 
@@ -30,9 +30,9 @@ def parse_tags(words: Sequence[str]) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for key, _, text in (word.partition("=") for word in words):
-        if key not in KEYS:
+        if key not in TAG_KEYS:
             raise UserError(
-                f"{key}: no such key with run=, which takes {' and '.join(KEYS)} (folder=FOLDER is a filter)"
+                f"{key}: no such key with run=, which takes {' and '.join(TAG_KEYS)} (folder=FOLDER is a filter)"
             )
         if key in values:
             raise UserError(f"{key}: given twice: give it once" + (", as tags=[A,B]" if key == "tags" else ""))
@@ -67,29 +67,29 @@ def set_tags(run: Path, values: dict[str, Any]) -> dict[str, Any]:
         raise UserError(f"{run}: not a run's folder: it has no run.json")
     kept = {key: value for key, value in (tags_of(run) | values).items() if value}
     if kept:
-        write_json(run / FILE, kept)
+        write_json(run / TAGS_FILE, kept)
     else:
-        (run / FILE).unlink(missing_ok=True)
+        (run / TAGS_FILE).unlink(missing_ok=True)
     return kept
 
 
 def copy_tags(source: Path, target: Path) -> None:
     """Gives the run in `target` the tags and the note of the run in `source`."""
     if given := tags_of(source):
-        write_json(target / FILE, given)
+        write_json(target / TAGS_FILE, given)
 
 
 def tags_of(run: Path) -> dict[str, Any]:
     """The keys `tags` and `note` of a run, as far as it has them. Warns of a damaged file, and leaves it out."""
     try:
-        values = json.loads(read_text(run / FILE))
+        values = json.loads(read_text(run / TAGS_FILE))
         if not isinstance(values, dict):
             raise ValueError("not a dictionary")
-        values = {key: values[key] for key in KEYS if values.get(key)}
+        values = {key: values[key] for key in TAG_KEYS if values.get(key)}
         _check(values)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError, UserError) as error:
-        log.warning("%s: left out (%s): set tags= and note= again", run / FILE, error)
+        log.warning("%s: left out (%s): set tags= and note= again", run / TAGS_FILE, error)
         return {}
     return values
