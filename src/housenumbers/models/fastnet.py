@@ -11,13 +11,57 @@ from housenumbers.pretrained import DIGITS, MODELS
 
 _PATCH = 2  # pixels: the side of the patches that are whitened
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
-FEW_IMAGES = 2000  # images for the statistics
+_FEW_IMAGES = 2000  # images for the statistics
 _EIGENVALUE_FLOOR = 1e-2  # limits the amplification of directions with little variance
 _CONTRAST_FLOOR = 0.06**2  # of variance, for pixels on -1..1: limits the amplification of a uniform image
 _LOGIT_SCALE = 1 / 3  # of the outputs, which are large after a maximum over positions
 
 
-class FastNet(nn.Module):
+class WhiteningNetwork(nn.Module):
+    """A whitening layer and stages of convolutions, for images that `normalize` maps to -1..1.
+
+    `published` names the weights that come with the code. Subclasses add further layers and `forward`.
+    """
+
+    published: str
+
+    def __init__(
+        self,
+        normalize: nn.Module,
+        channels: Sequence[int],
+        convolutions: Sequence[int],
+        pools: Sequence[int | tuple[int, int]],
+        activation: str,
+    ) -> None:
+        super().__init__()
+        self.normalize = normalize
+        # Each direction of a patch with both signs.
+        self.whiten = nn.Conv2d(3, 2 * 3 * _PATCH**2, _PATCH, stride=_PATCH, bias=False).requires_grad_(False)
+        self.act = ACTIVATIONS[activation]()
+        self.stages = _stages(self.whiten.out_channels, channels, convolutions, pools, ACTIVATIONS[activation])
+
+    @torch.no_grad()
+    def initialize_from(self, images: Tensor) -> None:
+        """Computes the whitening layer from patches of some of the training images, `[N, 3, H, W]`.
+
+        Its output has unit covariance, except in directions in which patches hardly vary.
+        """
+        sample = self._equal_contrast(images[:: max(1, len(images) // _FEW_IMAGES)])
+        self.whiten.weight.copy_(_whitening_filters(sample))
+
+    def freezable_stages(self) -> list[list[nn.Module]]:
+        """The stages. The whitening layer is never trained."""
+        return [[stage] for stage in self.stages]
+
+    def published_weights(self) -> str:
+        """The file that comes with the code, trained on rendered images."""
+        return str(MODELS[self.published].file)
+
+    def _equal_contrast(self, images: Tensor) -> Tensor:
+        return equal_contrast(self.normalize(images))
+
+
+class FastNet(WhiteningNetwork):
     """Images `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, classes]`.
 
     Each image is normalized to mean 0 and variance 1. A frozen convolution maps each patch of 2x2 pixels to its 12
@@ -31,6 +75,8 @@ class FastNet(nn.Module):
     without overlap and equal contrast for each image are ours, since the lighting of street numbers varies.
     """
 
+    published = DIGITS  # trained by `experiment=pretrained_digits`
+
     def __init__(
         self,
         channels: Sequence[int] = (24, 48, 128),
@@ -39,36 +85,14 @@ class FastNet(nn.Module):
         input_size: int = 32,
         classes: int = 10,
     ) -> None:
-        super().__init__()
         if len(channels) != len(convolutions):
             raise ValueError(f"convolutions={list(convolutions)}: must be as many as model.channels={list(channels)}")
-        act = ACTIVATIONS[activation]
-        self.normalize = Normalize(input_size)
-        self.whiten = whitening_convolution()
-        self.act = act()
         pools = [1, *(2 for _ in channels[1:])]
-        self.stages = convolution_stages(self.whiten.out_channels, channels, convolutions, pools, act)
+        super().__init__(Normalize(input_size), channels, convolutions, pools, activation)
         self.head = ScaledLinear(channels[-1], classes, bias=False)
 
-    @torch.no_grad()
-    def initialize_from(self, images: Tensor) -> None:
-        """Computes the whitening layer from patches of some of the training images, `[N, 3, H, W]`.
-
-        Its output has unit covariance, except in directions in which patches hardly vary.
-        """
-        sample = equal_contrast(self.normalize(images[:: max(1, len(images) // FEW_IMAGES)]))
-        self.whiten.weight.copy_(whitening_filters(sample))
-
-    def freezable_stages(self) -> list[list[nn.Module]]:
-        """The stages. The whitening layer is never trained."""
-        return [[stage] for stage in self.stages]
-
-    def published_weights(self) -> str:
-        """The file that comes with the code, trained on rendered crops by `experiment=pretrained_digits`."""
-        return str(MODELS[DIGITS].file)
-
     def forward(self, images: Tensor) -> Tensor:
-        features = self.act(self.whiten(equal_contrast(self.normalize(images))))
+        features = self.act(self.whiten(self._equal_contrast(images)))
         for stage in self.stages:
             features = stage(features)
         return self.head(features.amax(dim=(2, 3)))
@@ -86,12 +110,7 @@ def equal_contrast(images: Tensor) -> Tensor:
     return F.group_norm(images, 1, eps=_CONTRAST_FLOOR)
 
 
-def whitening_convolution() -> nn.Conv2d:
-    """A frozen convolution of patches, for `whitening_filters`: each direction with both signs."""
-    return nn.Conv2d(3, 2 * 3 * _PATCH**2, _PATCH, stride=_PATCH, bias=False).requires_grad_(False)
-
-
-def whitening_filters(sample: Tensor) -> Tensor:
+def _whitening_filters(sample: Tensor) -> Tensor:
     """Filters whose output for images `[N, 3, H, W]` like the sample has unit covariance, but for a floor."""
     patches = F.unfold(sample, _PATCH, stride=_PATCH).transpose(1, 2).flatten(0, 1)
     covariance = patches.T @ patches / len(patches)
@@ -100,7 +119,7 @@ def whitening_filters(sample: Tensor) -> Tensor:
     return torch.cat([filters, -filters])
 
 
-def convolution_stages(
+def _stages(
     inputs: int,
     channels: Sequence[int],
     convolutions: Sequence[int],

@@ -2,23 +2,14 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from housenumbers.models.fastnet import (
-    ACTIVATIONS,
-    FEW_IMAGES,
-    ScaledLinear,
-    convolution_stages,
-    equal_contrast,
-    whitening_convolution,
-    whitening_filters,
-)
+from housenumbers.models.fastnet import ACTIVATIONS, ScaledLinear, WhiteningNetwork, equal_contrast
 from housenumbers.models.normalize import NormalizeHeight
-from housenumbers.pretrained import MODELS, NUMBERS
+from housenumbers.pretrained import NUMBERS
 
 
-class NumberReader(nn.Module):
+class NumberReader(WhiteningNetwork):
     """Images `[N, 3, H, W]`, uint8 or float on 0..255, to logits `[N, T, 11]` for CTC, of ten digits and the blank.
 
     Images are scaled to the height `input_size`. With a width of W pixels then, there are T = W // 4 places.
@@ -31,6 +22,8 @@ class NumberReader(nn.Module):
     of convolutions alone for it: Borisyuk et al. 2018, "Rosetta" (arXiv:1910.05085).
     """
 
+    published = NUMBERS
+
     def __init__(
         self,
         channels: Sequence[int] = (24, 48, 96, 160),
@@ -40,32 +33,15 @@ class NumberReader(nn.Module):
         input_size: int = 32,
         symbols: int = 11,
     ) -> None:
-        super().__init__()
-        act = ACTIVATIONS[activation]
-        self.normalize = NormalizeHeight(input_size)
-        self.whiten = whitening_convolution()
-        self.act = act()
         pools: list[int | tuple[int, int]] = [1, 2, *((2, 1) for _ in channels[2:])]
-        self.stages = convolution_stages(self.whiten.out_channels, channels, convolutions, pools, act)
+        super().__init__(NormalizeHeight(input_size), channels, convolutions, pools, activation)
         width = channels[-1]
         self.context = nn.Sequential(
-            nn.Conv2d(width, width, (1, context), padding=(0, context // 2), bias=False), nn.BatchNorm2d(width), act()
+            nn.Conv2d(width, width, (1, context), padding=(0, context // 2), bias=False),
+            nn.BatchNorm2d(width),
+            ACTIVATIONS[activation](),
         )
         self.head = ScaledLinear(width, symbols)
-
-    @torch.no_grad()
-    def initialize_from(self, images: Tensor) -> None:
-        """Computes the whitening layer from patches of some of the training images, `[N, 3, H, W]`."""
-        sample = self._equal_contrast(images[:: max(1, len(images) // FEW_IMAGES)])
-        self.whiten.weight.copy_(whitening_filters(sample))
-
-    def freezable_stages(self) -> list[list[nn.Module]]:
-        """The stages. The whitening layer is never trained."""
-        return [[stage] for stage in self.stages]
-
-    def published_weights(self) -> str:
-        """The file that comes with the code, trained on rendered numbers."""
-        return str(MODELS[NUMBERS].file)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.act(self.whiten(self._equal_contrast(images)))
