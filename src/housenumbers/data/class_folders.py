@@ -8,13 +8,13 @@ from pathlib import Path
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.image_files import is_hidden, iter_files, list_files
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import first_few
 
 log = logging.getLogger(__name__)
 
 _CLASS_FOLDERS = [str(label) for label in range(10)]
 _VALIDATION = ("val", "valid", "validation")
 _SPLITS = ("train", *_VALIDATION, "test", "extra")
-_NAMED = 5  # unused files that a message names
 
 _LAYOUT = (
     "it must hold folders 0 to 9 with images, or train and test (and perhaps val and extra) that hold such folders"
@@ -121,8 +121,7 @@ def _warn_of_others(folder: Path, used: Sequence[str]) -> None:
     kinds = {path: mimetypes.guess_type(path.name)[0] or "" for path in others if path.is_file()}
     images = [path.name for path, kind in kinds.items() if kind.startswith("image/")]
     if names := folders + images:
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        log.warning("%s: not used: %s%s (used are %s)", folder, ", ".join(names[:_NAMED]), more, ", ".join(used))
+        log.warning("%s: not used: %s (used are %s)", folder, first_few(names, " and"), ", ".join(used))
 
 
 def _parts_in(root: Path) -> list[str]:

@@ -21,7 +21,7 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.splits import stratified_split
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import open_file
-from housenumbers.runtime.text import plural
+from housenumbers.runtime.text import first_few, plural
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _SIZE = 32
 _PNG = b"\x89PNG\r\n\x1a\n"  # the beginning of such a file
 _TEST_FRACTION = 0.2  # where the folder is not split; always the same images
-_NAMED = 5  # unreadable files that a message names
 
 
 def read_folder(config: DataConfig, part: str) -> tuple[LabeledImages, str]:
@@ -70,11 +69,8 @@ def _read(files: list[tuple[Path, int]]) -> LabeledImages:
             except Exception as error:  # Pillow's parsers raise many types on damaged bytes
                 failed.append(f"{path} ({error_reason(error)})")
     if failed:
-        more = f", and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-        raise UserError(
-            f"{len(failed)} of {plural(len(files), 'file')} cannot be read: {', '.join(failed[:_NAMED])}{more}: "
-            "mend or remove them"
-        )
+        count = f"{len(failed)} of {plural(len(files), 'file')}"
+        raise UserError(f"{count} cannot be read: {first_few(failed)}: mend or remove them")
     return LabeledImages(images, torch.tensor([label for _, label in files]))
 
 

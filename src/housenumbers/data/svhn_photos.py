@@ -30,10 +30,9 @@ from housenumbers.data.svhn_numbers import squares
 from housenumbers.metrics.numbers import MAX_DIGITS, NO_DIGIT
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.text import plural
+from housenumbers.runtime.text import first_few, plural
 
 _REMEDY = "delete this folder and unpack the archive again, or let data.download=true do so"
-_NAMED = 5  # files that a message names
 _FARTHEST = 10  # times the photo's longer side: a box that goes farther is damage, and cut out would fill the memory
 _MOST_OUTSIDE = 0.01  # the share of photos whose boxes may lie outside: a few could be mistakes of the annotators
 
@@ -82,8 +81,7 @@ def _numbers(path: Path, files: Sequence[Path], width: int) -> LabeledImages:
                 outside.append(name)
             images[number] = fit_canvas(cut_out(photo, boxes), width)
     if failed:
-        more = f", and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-        raise UserError(f"cannot be read: {', '.join(failed[:_NAMED])}{more}: {_REMEDY}")
+        raise UserError(f"cannot be read: {first_few(failed)}: {_REMEDY}")
     if len(outside) > _MOST_OUTSIDE * len(struct.names):
         raise UserError(
             f"{path}: belongs to other photos: {plural(len(outside), 'photo')} here, such as {outside[0]}, "

@@ -1,7 +1,7 @@
 """Text helpers for messages."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def plural(count: int, noun: str) -> str:
@@ -14,6 +14,11 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def first_few(names: Sequence[str], link: str = ", and") -> str:
+    """ "a", "a, b" or "a, b, c, d, e, and 3 more"."""
+    return ", ".join(names[:5]) + (f"{link} {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def closest(word: str, known: Iterable[str], cutoff: float) -> str | None:
