@@ -82,7 +82,9 @@ def run(
             raise UserError(f"{path}: the data in {config.data.root} are not those that this run began with")
         # A run resumed under different conditions may not be repeatable: its record states that.
         mixed = last.get("conditions_mixed", False) or last.get("conditions", conditions) != conditions
-        start_record |= {"data_sha256": distributed.broadcast_object(splits.sha256), "conditions_mixed": mixed}
+        data_sha256 = distributed.broadcast_object(splits.sha256)
+        origin = {"run_id": run_id, "data_sha256": data_sha256, "conditions": conditions, "conditions_mixed": mixed}
+        start_record |= {"data_sha256": data_sha256, "conditions_mixed": mixed}
 
         state = _start_or_resume(config, folder, splits, device, last)
         best_sha256 = best_weights_sha256(config, state, last)
@@ -97,12 +99,6 @@ def run(
             context = RunContext(config, state, splits, folder, writer)
             write_derived_files(context)
             observers.log_start(state.history)
-            origin = {
-                "run_id": run_id,
-                "data_sha256": splits.sha256,
-                "conditions": conditions,
-                "conditions_mixed": mixed,
-            }
             pruned, best_sha256 = train_epochs(context, observers, trial, origin, best_sha256)
             distributed.destroy_process_group()  # the worker processes end here
             rewrite_if_lost(context)
