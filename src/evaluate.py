@@ -74,8 +74,12 @@ def main() -> None:
 
 
 def _print_scores(scores: dict[str, Any]) -> None:
+    from housenumbers.evaluation.significance import wilson  # slow import
+
     print(f"{scores['parameters']:,} parameters")
-    print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,}   loss {scores['loss']:.4f}")
+    low, high = wilson(round(scores["accuracy"] * scores["n"]), scores["n"])
+    interval = f"95 % interval {low:.2%} to {high:.2%}"
+    print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,} ({interval})   loss {scores['loss']:.4f}")
     if numbers := scores.get("numbers"):
         _print_numbers(numbers)
     if (error_rate := scores.get("digit_error_rate")) is not None:

@@ -23,7 +23,7 @@ class Arguments:
     run=last|best|NAME|FOLDER|FILE   which model, named on standard error; last is the newest completed run. Without it
                                      pretrained_numbers, which comes with the code, trained on rendered images alone
     format=table|jsonl|csv           for people, or for programs: file, number, confidence, and that of each digit
-    min_confidence=0.2               leaves a number empty that is less sure; 0 tells the most probable one always
+    min_confidence=0.2               leaves a number empty that is less sure
     find=true                        looks for the number in larger photos first, and tells its box: left, top, width
                                      and height in pixels
     device=, threads=                replace the run's own; without threads= one thread reads up to eight images

@@ -28,7 +28,7 @@ def test_another_file_is_one_line(tmp_path: Path) -> None:
         file["X"] = [1.0]
     with pytest.raises(UserError, match=r"digitStruct\.mat: not SVHN's digitStruct\.mat"):
         read_digit_struct(path)
-    for width in (0, float("nan")):
+    for width in (0, float("nan"), 1e300):
         write_digit_struct(path, [[(1, 2, width, 4, 10)]])
         with pytest.raises(UserError, match=r"not SVHN's digitStruct\.mat"):
             read_digit_struct(path)

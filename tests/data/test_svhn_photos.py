@@ -16,7 +16,7 @@ from housenumbers.data.svhn_numbers import put_together, squares
 from housenumbers.data.svhn_photos import cut_out
 from housenumbers.runtime.errors import UserError
 
-pytest.importorskip("h5py")
+h5py = pytest.importorskip("h5py")
 
 # Left, top, width, height and label of each digit. The second number reaches beyond its photo.
 NUMBERS = [
@@ -109,12 +109,24 @@ def test_files_that_do_not_belong_together_are_one_line(archive: Path, tmp_path:
     with pytest.raises(UserError, match=r"belongs to other photos: 1 photo here, such as 1\.png"):
         load_test(config(root, tmp_path))
     write_digit_struct(root / "test" / "digitStruct.mat", [[(10, 20, 10, 20, 1)] * 7, *NUMBERS[1:3]])
-    with pytest.raises(UserError, match=r"has 7 digits in 1\.png"):
+    with pytest.raises(UserError, match=r"has 7 digits in 1\.png: must be from 1 to 6: delete this folder"):
         load_test(config(root, tmp_path))
     for far in ((10, 20, 10**9, 20, 1), (10**9, 20, 10, 20, 1), (10, -(10**9), 10, 20, 1)):
         write_digit_struct(root / "test" / "digitStruct.mat", [[far], *NUMBERS[1:3]])
         with pytest.raises(UserError, match=r"a box in 1\.png that reaches far beyond the photo: delete this folder"):
             load_test(config(root, tmp_path))
+
+
+def test_a_folder_without_photos_is_one_line(archive: Path, tmp_path: Path) -> None:
+    root = damaged(tmp_path, archive)
+    for file in (root / "test").glob("*.png"):
+        file.unlink()
+    with h5py.File(root / "test" / "digitStruct.mat", "w") as file:
+        group = file.create_group("digitStruct")
+        for name in ("name", "bbox"):
+            group.create_dataset(name, (0, 1), h5py.ref_dtype)
+    with pytest.raises(UserError, match=r"digitStruct\.mat: names no photos: delete this folder[^\n]*$"):
+        load_test(config(root, tmp_path))
 
 
 def test_damaged_files_are_one_line(archive: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,17 @@ from support import MODELS, ROOT, Command, composed, environment, run_in
 from torch import Tensor
 from torch.nn import functional as F
 
+from housenumbers import pretrained
 from housenumbers.config.values import config_to_dict
 from housenumbers.data import glyphs, render
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_image
 from housenumbers.data.labeled_images import LabeledImages
+from housenumbers.data.number_image import read_number_image
+from housenumbers.data.render_number import render_number
 from housenumbers.evaluation.calibration import probabilities
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
+from housenumbers.metrics.numbers import BLANK
 from housenumbers.models.resnet import ResNet
 from housenumbers.prediction.export import METADATA_FILE, export
 from housenumbers.prediction.export_formats import SUFFIXES
@@ -363,6 +368,27 @@ def test_mistakes_are_one_line(command: Command, tmp_path: Path, words: list[str
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert said in line
+
+
+def test_the_lines_in_the_documentation_read_numbers_as_the_model_does_at_one_scale(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (lines,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/numbers.md").read_text(), re.DOTALL)
+    done = command("export", "run=pretrained_numbers", "file=numbers.onnx")
+    assert done.returncode == 0, done.stderr
+    assert "by the lines in docs/numbers.md" in done.stdout
+    fonts = glyphs.load_fonts(glyphs.font_files("matplotlib"), glyphs.MARKS)
+    trained = load_trained_model(pretrained.MODELS[pretrained.NUMBERS].file)
+    monkeypatch.chdir(tmp_path)
+    for width, size in ((80, (200, 80)), (160, (320, 64))):
+        image, _ = render_number((0, 2, width), width, 0.2, fonts)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).resize(size).save("plate.png")
+        found: dict[str, Any] = {}
+        exec(lines, found)
+        expected = read_number_image(Path("plate.png"), 80)[None]
+        assert torch.from_numpy(found["images"]).equal(expected)
+        paths = trained.logits(expected, all_views=True).argmax(dim=2)[0].tolist()
+        assert found["numbers"] == ["".join(str(symbol) for symbol, _ in groupby(paths) if symbol != BLANK)]
 
 
 @pytest.mark.slow

@@ -110,6 +110,19 @@ def test_an_image_is_read_the_same_alone_and_among_others(numbers_run: Path, pla
         assert alone.confidence == pytest.approx(reading.confidence, abs=1e-4)
 
 
+def test_a_dark_image_is_read_again_whichever_others_there_are(
+    numbers_run: Path, plates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = load_trained_model(numbers_run)
+    monkeypatch.setattr(read_numbers_module, "_SURE", 1.0)
+    image = read_number_image(plates / "0.png", 80)
+    dark = image // 128  # zeros and ones
+    (alone,) = read_images(trained, [dark])
+    among_others = read_images(trained, [image, dark])[1]
+    assert alone.number == among_others.number
+    assert alone.confidence == pytest.approx(among_others.confidence, abs=1e-4)
+
+
 def test_images_without_a_number_are_empty_with_a_low_confidence(tmp_path: Path, command: Command) -> None:
     generator = np.random.default_rng(0)
     for place in range(8):

@@ -14,6 +14,7 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.installation import pip_install
 
 _FIELDS = (b"left", b"top", b"width", b"height", b"label")
+_LARGEST = 2**53  # the first float that stands for several integers
 
 
 class DigitStruct(NamedTuple):
@@ -106,8 +107,8 @@ def _text(file: Any, reference: Any) -> str:
 
 def _as_boxes(rows: list[tuple[float, ...]]) -> NDArray[np.int64]:
     boxes = np.array(rows).reshape(-1, 6)
-    if not np.isfinite(boxes).all():
-        raise ValueError("boxes that are no numbers")
+    if not (np.abs(boxes) < _LARGEST).all():  # nor nan
+        raise ValueError("boxes that are no numbers of pixels")
     whole = boxes.round().astype(np.int64)
     whole[whole[:, 5] == 10, 5] = 0
     if (whole[:, 3:5] < 1).any() or not ((whole[:, 5] >= 0) & (whole[:, 5] <= 9)).all():

@@ -54,6 +54,8 @@ def read_svhn_photos(config: DataConfig, part: str) -> tuple[LabeledImages, str]
 def _numbers(path: Path, files: Sequence[Path], width: int) -> LabeledImages:
     struct = read_digit_struct(path)
     _check_names(path, struct, files)
+    if not struct.names:
+        raise UserError(f"{path}: names no photos: {_REMEDY}")
     images = torch.empty(len(struct.names), 3, HEIGHT, width, dtype=torch.uint8)
     labels = torch.full((len(struct.names), MAX_DIGITS), NO_DIGIT)
     starts = np.searchsorted(struct.boxes[:, 0], np.arange(1, len(struct.names) + 2)).tolist()
@@ -65,7 +67,9 @@ def _numbers(path: Path, files: Sequence[Path], width: int) -> LabeledImages:
             boxes = Boxes(*torch.from_numpy(struct.boxes[starts[number] : starts[number + 1]].T))
             digits = boxes.label
             if not 0 < len(digits) <= MAX_DIGITS:
-                raise UserError(f"{path}: has {plural(len(digits), 'digit')} in {name}: from 1 to {MAX_DIGITS} work")
+                raise UserError(
+                    f"{path}: has {plural(len(digits), 'digit')} in {name}: must be from 1 to {MAX_DIGITS}: {_REMEDY}"
+                )
             labels[number, : len(digits)] = digits
             try:
                 with (path.parent / name).open("rb") as file:

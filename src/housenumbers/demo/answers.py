@@ -82,7 +82,7 @@ def answer(trained: TrainedModel, content: bytes, drawn: bool) -> dict[str, Any]
     (reading,) = read_images(trained, [image])
     if photo.pixels.shape[0] > _MAX_CROP_HEIGHT:
         found = find_number(trained, photo)
-        if found.confidence > reading.confidence:
+        if found.number and found.confidence > reading.confidence:
             return _shown(trained, found, fit_reader(part_of(photo, found), width))
     return _shown(trained, reading, image)
 

@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from housenumbers.data.folder import check_sums, upright_rgb
 from housenumbers.data.number_image import HEIGHT, fit_canvas
 from housenumbers.evaluation.trained_model import TrainedModel
-from housenumbers.metrics.numbers import BLANK, as_strings, number_confidence, read_numbers
+from housenumbers.metrics.numbers import BLANK, as_strings, digit_confidences, number_confidence, read_numbers
 from housenumbers.metrics.tasks import probability_of
 from housenumbers.prediction.predict_files import readable_batches, rounded
-from housenumbers.prediction.read_numbers import Reading, read_images
+from housenumbers.prediction.read_numbers import Reading
 from housenumbers.runtime.files import open_file
 
 _MAX_PIXELS = 640 * 480  # pixels of a photo: larger ones are shrunk
@@ -130,11 +130,13 @@ def find_number(trained: TrainedModel, photo: Photo) -> Reading:
     apart = [score for score, candidate in zip(scores, found, strict=True) if iou(candidate.box, box) < _APART_MAX_IOU]
     rival = max(apart, default=0)
     share = scores[best] / (scores[best] + rival + _VOTES_FOR_NONE)
-    (reading,) = read_images(trained, [crops[best][int(probable[best].argmax())]])
     confidence = rounded(share * float(probable[best].mean()))
-    if confidence < _MIN_REPORTED_CONFIDENCE or not reading.number:
+    if confidence < _MIN_REPORTED_CONFIDENCE:
         return Reading("", "", confidence, [])
-    return reading._replace(confidence=confidence, box=_file_box(box, photo))
+    crop = int(probable[best].argmax())
+    surest = slice(crop, crop + 1)
+    (digits,) = digit_confidences(logits[best][surest], numbers[best][surest])
+    return Reading("", found[best].number, confidence, [rounded(value) for value in digits], _file_box(box, photo))
 
 
 def _crops(pixels: NDArray[np.uint8], box: Box, width: int) -> Tensor:

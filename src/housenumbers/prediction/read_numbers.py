@@ -60,7 +60,7 @@ def read_files(
 
 
 def read_images(trained: TrainedModel, images: Sequence[Tensor]) -> list[Reading]:
-    """A reading for each image, uint8 `[3, 32, W]`, of any width. Images of one width go through the network together.
+    """A reading for each image, uint8 `[3, 32, W]`, W >= 4. Images of one width go through the network together.
 
     An image is read the same, whichever others there are, but for rounding. It is read as it is and, where the most
     probable number is not very probable, again at several scales, with all the views of test-time augmentation. The
