@@ -40,6 +40,7 @@ from housenumbers.tracking.spread import mean_and_deviation
 
 GOALS = 0.96, 500  # of ours: numbers right, and numbers/s
 OURS, SINGLY, DIGITS = "ours", "ours, one at a time", "digits by known boxes"
+ROUNDED = "ours, precision=bfloat16"
 
 
 @dataclass
@@ -66,8 +67,8 @@ class Arguments:
     n: Count | None = None
 
 
-def load(run: Path, threads: int, words: Sequence[str]) -> TrainedModel:
-    return load_trained_model(run, ["device=cpu", f"threads={threads}", *words])
+def load(run: Path, threads: int, words: Sequence[str], bfloat16: bool = False) -> TrainedModel:
+    return load_trained_model(run, ["device=cpu", f"threads={threads}", *words], bfloat16)
 
 
 def test_numbers(trained: TrainedModel, count: int | None) -> LabeledImages:
@@ -80,7 +81,7 @@ def compete(
 ) -> None:
     """What a contestant's process does. The numbers that it reads are written to the file `answers`."""
     torch.set_num_threads(threads)
-    trained = load(run, threads, words)
+    trained = load(run, threads, words, bfloat16=name == ROUNDED)
     images = test_numbers(trained, count).images
     read = reader(name, trained, images, threads)
     for _ in range(turns.count):
@@ -94,7 +95,7 @@ def compete(
 
 def reader(name: str, trained: TrainedModel, images: Tensor, threads: int) -> Callable[[], list[str]]:
     """Reads all images; what the peers are given is prepared before."""
-    if name == OURS:
+    if name in (OURS, ROUNDED):
         return lambda: [reading.number for reading in read_images(trained, list(images))]
     if name == SINGLY:
         return lambda: [reading.number for image in images for reading in read_images(trained, [image])]
@@ -142,7 +143,7 @@ def measure(runs: Sequence[Path], arguments: Arguments, words: Sequence[str]) ->
     truth = as_strings(test_numbers(trained, arguments.n).labels)
     chosen = [arguments.only] if arguments.only else list(PEERS)
     left_out = {name: why for name in chosen if (why := missing(name))}
-    names = [OURS, SINGLY, *(name for name in chosen if name not in left_out)]
+    names = [OURS, ROUNDED, SINGLY, *(name for name in chosen if name not in left_out)]
     with tempfile.TemporaryDirectory() as home:
         answers = {name: Path(home, f"{number}.json") for number, name in enumerate(names)}
         contestants = {
@@ -154,7 +155,9 @@ def measure(runs: Sequence[Path], arguments: Arguments, words: Sequence[str]) ->
         found = {name: json.loads(answers[name].read_text()) for name in names}
 
     lines = accuracy_of_runs(runs, arguments, words)
-    for name in names[2:]:
+    right = sum(text == true for text, true in zip(found[ROUNDED]["texts"], truth, strict=True))
+    lines.append(f"  {f'{ROUNDED}, seed {trained.config.seed}':<46}{fraction(right, len(truth))}")
+    for name in names[3:]:
         for how, of_text in (("", digits_only), (", letters as digits", letters_to_digits)):
             if name == "tesseract" and how:
                 continue  # it was told that there are digits only
@@ -165,7 +168,7 @@ def measure(runs: Sequence[Path], arguments: Arguments, words: Sequence[str]) ->
     lines += ["", f"numbers/s, {len(truth)} numbers a round, n={arguments.rounds} rounds"]
     for name in names:
         rates = [len(truth) / value for value in seconds[name]]
-        met = ("met" if statistics.median(rates) >= GOALS[1] else "MISSED") if name == OURS else None
+        met = ("met" if statistics.median(rates) >= GOALS[1] else "MISSED") if name in (OURS, ROUNDED) else None
         cpu = f"   {found[name]['cpu'] / len(truth) * 1000:.1f} ms of CPU time each" if name != "tesseract" else ""
         lines.append(f"  {name:<46}{median_and_span(rates, 0)}{cpu}" + (f"   goal {GOALS[1]}: {met}" if met else ""))
     return lines
