@@ -16,6 +16,7 @@ from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_data
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.load import load_test
+from housenumbers.data.number_image import fit_reader, without_padding
 from housenumbers.evaluation.corruptions import KINDS
 from housenumbers.evaluation.robustness import evaluate_corruptions
 from housenumbers.evaluation.score import evaluate_run
@@ -89,7 +90,8 @@ def _scores(name: str, trained: TrainedModel, data: DataConfig, overrides: list[
 
 def _read(trained: TrainedModel, data: DataConfig) -> dict[str, Any]:
     numbers = load_test(data)
-    read = [reading.number for reading in read_images(trained, list(numbers.images))]
+    images = [fit_reader(without_padding(image), data.width) for image in numbers.images]
+    read = [reading.number for reading in read_images(trained, images)]
     right = sum(text == true for text, true in zip(read, as_strings(numbers.labels), strict=True))
     return {"accuracy": right / len(read), "n": len(read)}
 

@@ -26,7 +26,7 @@ from housenumbers.config.constraints import Count
 from housenumbers.config.schema import TrainConfig
 from housenumbers.data.image_files import split_names
 from housenumbers.data.labeled_images import LabeledImages
-from housenumbers.data.number_image import without_padding
+from housenumbers.data.number_image import fit_reader, without_padding
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
@@ -94,12 +94,13 @@ def compete(
 
 
 def reader(name: str, trained: TrainedModel, images: Tensor, threads: int) -> Callable[[], list[str]]:
-    """Reads all images; what the peers are given is prepared before."""
-    if name in (OURS, ROUNDED):
-        return lambda: [reading.number for reading in read_images(trained, list(images))]
-    if name == SINGLY:
-        return lambda: [reading.number for image in images for reading in read_images(trained, [image])]
+    """Reads all images; what a reader is given is prepared before."""
     strips = [without_padding(image) for image in images]
+    fitted = [fit_reader(strip, trained.config.data.width) for strip in strips]  # as read.py does with files
+    if name in (OURS, ROUNDED):
+        return lambda: [reading.number for reading in read_images(trained, fitted)]
+    if name == SINGLY:
+        return lambda: [reading.number for image in fitted for reading in read_images(trained, [image])]
     read = PEERS[name](threads)
     return lambda: read(strips)
 

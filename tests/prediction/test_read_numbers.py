@@ -19,7 +19,7 @@ from housenumbers.metrics.views import scaled_view
 from housenumbers.prediction import read_numbers as read_numbers_module
 from housenumbers.prediction.read_numbers import Reading, format_readings, read_images
 
-SCALES = 1.0, 0.7, 0.8, 1.12, 1.25
+FURTHER_SCALES = 0.7, 0.8, 1.12, 1.25
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,11 @@ def test_read_numbers_are_the_model_s_own_with_calibrated_probabilities(
         once = trained.logits(image[None], single_view=True)
         read, sure = read_numbers(once), number_confidence(once, read_numbers(once))
         if sure <= 0.85:
-            read, sure, _ = pooled_numbers([trained.logits(scaled_view(image[None], scale)) for scale in SCALES])
+            scales = [scaled_view(image[None], scale) for scale in FURTHER_SCALES]
+            if trained.config.tta_invert:
+                scales[::2] = [255 - view for view in scales[::2]]
+            once_each = [trained.logits(view, single_view=True) for view in scales]
+            read, sure, _ = pooled_numbers([trained.logits(image[None]), *once_each])
         (text,) = as_strings(read)
         assert found["file"].endswith(f"{number}.png")
         assert found["number"] == text
@@ -97,7 +101,7 @@ def test_an_image_is_read_again_at_other_scales_only_where_its_number_is_not_sur
     calls.clear()
     read_images(trained, images)
     views = 2 if trained.config.tta_invert else 1
-    assert [shape[3] for shape in calls] == [80, *(width for width in (80, 80, 80, 96, 112) for _ in range(views))]
+    assert [shape[3] for shape in calls] == [80, *[80] * views, 80, 80, 96, 112]
 
 
 def test_an_image_is_read_the_same_alone_and_among_others(numbers_run: Path, plates: Path) -> None:

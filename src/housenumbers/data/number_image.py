@@ -13,7 +13,9 @@ from housenumbers.data.folder import check_sums, upright_rgb
 from housenumbers.runtime.files import open_file
 
 HEIGHT = 32
-_STEP = 16  # pixels: wider images than the canvas are padded to a multiple, so that few widths occur
+_STEP = 16  # pixels: images for a trained reader are padded to a multiple, so that few widths occur
+_NARROWEST = 48  # pixels: the least width of these
+_MARGIN = 16  # pixels: the least that narrow ones are padded by; training images have more, wide ones have none
 _WIDEST = 1024  # pixels: even wider images are shrunk
 
 
@@ -36,8 +38,8 @@ def without_padding(image: Tensor) -> np.ndarray:
 def read_number_image(file: Path | IO[bytes], width: int) -> Tensor:
     """An image file as uint8 `[3, 32, W]` RGB: upright, scaled to the height, its border repeated on both sides.
 
-    W is `width`, or a multiple of 16 where the image is wider. Raises Pillow's errors where the file cannot be read.
-    The caller has to silence Pillow's warnings, since warning filters are not thread-safe.
+    For W see `fit_reader`. Raises Pillow's errors where the file cannot be read. The caller has to silence Pillow's
+    warnings, since warning filters are not thread-safe.
     """
     with open_file(file) if isinstance(file, Path) else nullcontext(file) as stream:
         check_sums(stream)
@@ -46,9 +48,19 @@ def read_number_image(file: Path | IO[bytes], width: int) -> Tensor:
 
 
 def fit_reader(pixels: np.ndarray, width: int) -> Tensor:
-    """An image, uint8 `[H, W', 3]`, as uint8 `[3, 32, W]`; W is `width`, or a multiple of 16 where it is wider."""
+    """An image, uint8 `[H, W', 3]`, as uint8 `[3, 32, W]`, for a reader that was trained on images of this `width`.
+
+    W is a multiple of 16, from 48, with a margin of 16 pixels or more; or `width`, where it is narrower than that and
+    the image fits; a wider image has no margin. Narrow images are read as well as with the padding of training, sooner.
+    """
     needed = min(_width_at_height(pixels), _WIDEST)
-    return fit_canvas(pixels, width if needed <= width else -(-needed // _STEP) * _STEP)
+    if needed > width:
+        return fit_canvas(pixels, _next_step(needed))
+    return fit_canvas(pixels, min(width, max(_NARROWEST, _next_step(needed + _MARGIN))))
+
+
+def _next_step(width: int) -> int:
+    return -(-width // _STEP) * _STEP
 
 
 def _width_at_height(pixels: np.ndarray) -> int:

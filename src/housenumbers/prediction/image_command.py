@@ -17,8 +17,8 @@ from housenumbers.runtime.errors import UserError
 if TYPE_CHECKING:
     from housenumbers.evaluation.trained_model import TrainedModel
 
-# Of read.py: below it a number is not reported. Of 400 parts of photos without a number, 147 have a most probable
-# number, and 9 one above this; of 2,522 real numbers, 12 are read right with less (docs/numbers.md).
+# Of read.py: below it a number is not reported. Of 400 parts of photos without a number, 146 have a most probable
+# number, and 13 one above this; of 2,522 real numbers, 9 are read right with less (docs/numbers.md).
 MIN_CONFIDENCE = 0.2
 Precision = Literal["float32", "bfloat16"]  # of a trained model's arithmetic
 _FEW = 8  # images: one thread labels them as fast as several, and much faster where another process is busy

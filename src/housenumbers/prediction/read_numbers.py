@@ -27,7 +27,7 @@ from housenumbers.prediction.predict_files import csv_line, readable_batches, ro
 
 _NETWORK_BATCH = 100  # images that go through the network at once
 _SURE = 0.85  # an image whose number is more probable is not read again
-_SCALES = (1.0, 0.7, 0.8, 1.12, 1.25)  # of a second reading: people cut their photos more or less closely
+_FURTHER_SCALES = (0.7, 0.8, 1.12, 1.25)  # of a second reading: people cut their photos more or less closely
 _BOX = ("left", "top", "width", "height")
 
 
@@ -63,8 +63,9 @@ def read_images(trained: TrainedModel, images: Sequence[Tensor]) -> list[Reading
     """A reading for each image, uint8 `[3, 32, W]`, W >= 4. Images of one width go through the network together.
 
     An image is read the same, whichever others there are, but for rounding. It is read as it is and, where the most
-    probable number is not very probable, again at several scales, with all the views of test-time augmentation. The
-    confidence then is the mean probability of the number over the scales.
+    probable number is not very probable, again: with all the views of test-time augmentation, and at four further
+    scales in one view each, of which two have light and dark swapped if the model's views have that. The confidence
+    then is the mean probability of the number over the five scales.
     """
     readings: dict[int, Reading] = {}
     unsure: list[int] = []
@@ -91,7 +92,11 @@ def _batches(images: Sequence[Tensor], places: Iterable[int]) -> Iterator[list[i
 
 
 def _read_at_scales(trained: TrainedModel, images: Tensor) -> Iterator[Reading]:
-    scales = [trained.logits(scaled_view(images, scale), may_be_dark=True) for scale in _SCALES]
+    scales = [trained.logits(images, may_be_dark=True)]
+    for place, factor in enumerate(_FURTHER_SCALES):
+        view = scaled_view(images, factor)
+        is_inverted = trained.config.tta_invert and place % 2 == 0
+        scales.append(trained.logits(255 - view if is_inverted else view, may_be_dark=True, single_view=True))
     numbers, confidences, best_scales = pooled_numbers(scales)
     for place, best in enumerate(best_scales.tolist()):
         image = slice(place, place + 1)
