@@ -30,6 +30,7 @@ NOT_RUN = {
     "python benchmarks/samplers.py": "takes minutes; tests/benchmarks runs it in small",
     "python benchmarks/against_others.py data.root=FOLDER": "takes an hour; tests/benchmarks runs it in small",
     "python src/train.py experiment=numbers data.root=FOLDER": "takes minutes; tests/runs runs it in small",
+    "python benchmarks/numbers.py run=RUN": "takes minutes; tests/benchmarks runs it in small",
     "conda env create -f environment.yml": "needs conda and 6 GB; a test compares the file with pyproject.toml",
     "conda activate housenumbers": "needs conda",
     "source .venv/bin/activate": "changes the shell",
