@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from reading import OURS, reader
 from rounds import machine
 
 from housenumbers import pretrained
@@ -16,14 +17,12 @@ from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_data
 from housenumbers.config.sections import DataConfig
 from housenumbers.data.load import load_test
-from housenumbers.data.number_image import fit_reader, without_padding
 from housenumbers.evaluation.corruptions import KINDS
 from housenumbers.evaluation.robustness import evaluate_corruptions
 from housenumbers.evaluation.score import evaluate_run
 from housenumbers.evaluation.significance import wilson
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics.numbers import as_strings
-from housenumbers.prediction.read_numbers import read_images
 from housenumbers.runtime.errors import UserError, one_line_errors
 from housenumbers.runtime.files import read_text, write_text
 from runs import ROOT
@@ -90,8 +89,7 @@ def _scores(name: str, trained: TrainedModel, data: DataConfig, overrides: list[
 
 def _read(trained: TrainedModel, data: DataConfig) -> dict[str, Any]:
     numbers = load_test(data)
-    images = [fit_reader(without_padding(image), data.width) for image in numbers.images]
-    read = [reading.number for reading in read_images(trained, images)]
+    read = reader(OURS, trained, numbers.images, threads=1)()  # the model keeps its own threads
     right = sum(text == true for text, true in zip(read, as_strings(numbers.labels), strict=True))
     return {"accuracy": right / len(read), "n": len(read)}
 

@@ -1,6 +1,7 @@
 """Scores a checkpoint on the test or validation part. `python src/evaluate.py --help` shows how."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -77,8 +78,7 @@ def _print_scores(scores: dict[str, Any]) -> None:
     from housenumbers.evaluation.significance import wilson  # slow import
 
     print(f"{scores['parameters']:,} parameters")
-    low, high = wilson(round(scores["accuracy"] * scores["n"]), scores["n"])
-    interval = f"95 % interval {low:.2%} to {high:.2%}"
+    interval = _in_words(wilson(round(scores["accuracy"] * scores["n"]), scores["n"]))
     print(f"accuracy {scores['accuracy']:.2%} of {scores['n']:,} ({interval})   loss {scores['loss']:.4f}")
     if numbers := scores.get("numbers"):
         _print_numbers(numbers)
@@ -101,9 +101,13 @@ def _print_numbers(numbers: dict[str, Any]) -> None:
     if numbers["interval"] is None:
         print(f"numbers right: none is whole in this part{left_out}")
         return
-    low, high = numbers["interval"]
-    interval = f"95 % interval {low:.2%} to {high:.2%}"
+    interval = _in_words(numbers["interval"])
     print(f"numbers right {numbers['accuracy']:.2%} of {numbers['n']:,} ({interval}{left_out})")
+
+
+def _in_words(interval: Sequence[float]) -> str:
+    low, high = interval
+    return f"95 % interval {low:.2%} to {high:.2%}"
 
 
 def _print_errors_of_digits(scores: dict[str, Any], error_rate: float) -> None:

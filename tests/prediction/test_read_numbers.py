@@ -12,10 +12,9 @@ from PIL import Image
 from support import NUMBERS, Command, run_in
 
 from housenumbers.data.load import load_test
-from housenumbers.data.number_image import read_number_image
+from housenumbers.data.number_image import read_number_image, scaled_view
 from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.metrics.numbers import as_strings, number_confidence, pooled_numbers, read_numbers
-from housenumbers.metrics.views import scaled_view
 from housenumbers.prediction import read_numbers as read_numbers_module
 from housenumbers.prediction.read_numbers import Reading, format_readings, read_images
 

@@ -1,5 +1,6 @@
 """Images of whole numbers: scaled to the reader's height, and padded to a common width."""
 
+import math
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from housenumbers.data.folder import check_sums, upright_rgb
 from housenumbers.runtime.files import open_file
@@ -57,6 +59,19 @@ def fit_reader(pixels: np.ndarray, width: int) -> Tensor:
     if needed > width:
         return fit_canvas(pixels, _next_step(needed))
     return fit_canvas(pixels, min(width, max(_NARROWEST, _next_step(needed + _MARGIN))))
+
+
+def scaled_view(images: Tensor, factor: float) -> Tensor:
+    """Images, uint8 `[N, 3, H, W]`, scaled by `factor` about their middle, as uint8 `[N, 3, H, W']`.
+
+    Above 1 what then lies beyond their height is cut off, and W' is a larger multiple of 16, so that their whole width
+    stays. Below 1 W' is W, and the border is repeated around the smaller images.
+    """
+    count, _, height, width = images.shape
+    new_width = width if factor <= 1 else _next_step(math.ceil(width * factor))
+    matrix = torch.tensor([[new_width / (width * factor), 0.0, 0.0], [0.0, 1 / factor, 0.0]], device=images.device)
+    grid = F.affine_grid(matrix.expand(count, 2, 3), [count, 3, height, new_width], align_corners=False)
+    return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False).round().to(torch.uint8)
 
 
 def _next_step(width: int) -> int:

@@ -1,14 +1,11 @@
 """Logits of whole splits: means over the test-time views of each image."""
 
-import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 _DIRECTIONS = ((2, -1), (2, 1), (3, -1), (3, 1))  # of shifts: dimension and sign
-_WIDTH_STEP = 16  # pixels, so that views have few widths
 
 
 def predict_logits(
@@ -57,21 +54,6 @@ def test_time_view(images: Tensor, number: int, shift: int) -> Tensor:
         places = torch.arange(images.shape[dim], device=images.device)
         images = images.index_select(dim, (places + sign * shift).clamp(0, images.shape[dim] - 1))
     return 255 - images if inverted else images
-
-
-def scaled_view(images: Tensor, factor: float) -> Tensor:
-    """Images, uint8 `[N, 3, H, W]`, scaled by `factor` about their middle, as uint8 `[N, 3, H, W']`.
-
-    Above 1 what then lies beyond their height is cut off, and W' is a larger multiple of 16, so that their whole width
-    stays. Below 1 W' is W, and the border is repeated around the smaller images.
-    """
-    if factor == 1:
-        return images
-    count, _, height, width = images.shape
-    new_width = width if factor <= 1 else math.ceil(width * factor / _WIDTH_STEP) * _WIDTH_STEP
-    matrix = torch.tensor([[new_width / (width * factor), 0.0, 0.0], [0.0, 1 / factor, 0.0]], device=images.device)
-    grid = F.affine_grid(matrix.expand(count, 2, 3), [count, 3, height, new_width], align_corners=False)
-    return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False).round().to(torch.uint8)
 
 
 def view_count(shift: int, invert: bool) -> int:

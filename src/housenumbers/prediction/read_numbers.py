@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from housenumbers.data.number_image import read_number_image
+from housenumbers.data.number_image import read_number_image, scaled_view
 from housenumbers.evaluation.trained_model import TrainedModel
 from housenumbers.metrics.numbers import (
     MAX_DIGITS,
@@ -22,7 +22,6 @@ from housenumbers.metrics.numbers import (
     pooled_numbers,
     read_numbers,
 )
-from housenumbers.metrics.views import scaled_view
 from housenumbers.prediction.predict_files import csv_line, readable_batches, rounded
 
 _NETWORK_BATCH = 100  # images that go through the network at once
@@ -68,27 +67,27 @@ def read_images(trained: TrainedModel, images: Sequence[Tensor]) -> list[Reading
     then is the mean probability of the number over the five scales.
     """
     readings: dict[int, Reading] = {}
-    unsure: list[int] = []
-    for batch in _batches(images, range(len(images))):
-        logits = trained.logits(torch.stack([images[place] for place in batch]), may_be_dark=True, single_view=True)
+    for places, batch in _batches(images, range(len(images))):
+        logits = trained.logits(batch, may_be_dark=True, single_view=True)
         numbers = read_numbers(logits)
         confidences = number_confidence(logits, numbers)
-        readings |= zip(batch, _readings(logits, numbers, confidences), strict=True)
-        unsure += [batch[row] for row in (confidences <= _SURE).nonzero()[:, 0].tolist()]
-    for batch in _batches(images, unsure):
-        of_batch = torch.stack([images[place] for place in batch])
-        readings |= zip(batch, _read_at_scales(trained, of_batch), strict=True)
+        sure = (confidences > _SURE).nonzero()[:, 0]
+        found = _readings(logits[sure], numbers[sure], confidences[sure])
+        readings |= zip([places[row] for row in sure.tolist()], found, strict=True)
+    for places, batch in _batches(images, [place for place in range(len(images)) if place not in readings]):
+        readings |= zip(places, _read_at_scales(trained, batch), strict=True)
     return [readings[place] for place in range(len(images))]
 
 
-def _batches(images: Sequence[Tensor], places: Iterable[int]) -> Iterator[list[int]]:
-    """The `places` in batches whose images have one width."""
+def _batches(images: Sequence[Tensor], places: Iterable[int]) -> Iterator[tuple[list[int], Tensor]]:
+    """The `places` in batches whose images have one width, and these images."""
     by_width: dict[int, list[int]] = defaultdict(list)
     for place in places:
         by_width[images[place].shape[2]].append(place)
     for same_width in by_width.values():
         for first in range(0, len(same_width), _NETWORK_BATCH):
-            yield same_width[first : first + _NETWORK_BATCH]
+            chosen = same_width[first : first + _NETWORK_BATCH]
+            yield chosen, torch.stack([images[place] for place in chosen])
 
 
 def _read_at_scales(trained: TrainedModel, images: Tensor) -> Iterator[Reading]:

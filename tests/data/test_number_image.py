@@ -1,10 +1,10 @@
-"""Test-time views at other scales."""
+"""Images of numbers at other scales."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from housenumbers.metrics.views import scaled_view
+from housenumbers.data.number_image import scaled_view
 
 
 def stripe(column: int, width: int = 80) -> Tensor:
