@@ -62,16 +62,16 @@ bench: $(VENV)/.installed  ## speed of the training loop, against the bare step 
 	$(IN_VENV)python benchmarks/training_loop.py
 
 demo: $(VENV)/.installed-demo  ## a page that reads the number in a photo, at http://localhost:7860; no training needed
-	$(IN_VENV)python src/demo.py $(if $(RUN),'run=$(RUN)')
+	$(IN_VENV)python src/demo.py $(if $(RUN),"run=$$RUN")
 
 predict: images-are-named $(VENV)/.installed  ## the digit that each image shows: IMAGES=FILE or FOLDER; no training needed
-	@$(IN_VENV)python src/predict.py 'images=$(IMAGES)' $(if $(RUN),'run=$(RUN)')
+	@$(IN_VENV)python src/predict.py "images=$$IMAGES" $(if $(RUN),"run=$$RUN")
 
 read: images-are-named $(VENV)/.installed  ## the same for whole numbers
-	@$(IN_VENV)python src/read.py 'images=$(IMAGES)' $(if $(RUN),'run=$(RUN)')
+	@$(IN_VENV)python src/read.py "images=$$IMAGES" $(if $(RUN),"run=$$RUN")
 
 images-are-named:
-	@test -n '$(IMAGES)' || { echo "error: IMAGES: must be given: make $(MAKECMDGOALS) IMAGES=photo.png, or a folder" >&2; exit 1; }
+	@test -n "$$IMAGES" || { echo "error: IMAGES: must be given: make $(MAKECMDGOALS) IMAGES=photo.png, or a folder" >&2; exit 1; }
 
 tensorboard: $(VENV)/.installed  ## TensorBoard on all runs, at http://localhost:6006
 	$(IN_VENV)tensorboard --logdir_spec outputs:outputs,multirun:multirun --host localhost

@@ -173,7 +173,7 @@ def check_files_and_device(data: DataConfig, pretrained: Any, device: str) -> No
         run = pretrained.startswith("run:")
         file = Path(pretrained.removeprefix("run:")) / "checkpoints" / "best.pt" if run else Path(pretrained)
         if not file.exists():
-            reason = removal_message(file) or f"{file}: no such checkpoint"
+            reason = removal_message(file) or f"{file}: no such checkpoint: name a .pt file, or run: and a run's folder"
             raise UserError(f"model.pretrained={pretrained}: {reason}")
     if device.startswith(("cuda", "mps")) and processes.world_size() == 1:
         choose_device(device)

@@ -10,6 +10,7 @@ import pytest
 from support import ROOT
 
 from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.files import write_text
 
 NAMES = [
     "ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "EFBIG", "ENOLCK", "EOPNOTSUPP", "EIO",
@@ -59,8 +60,9 @@ def test_what_may_be_a_bug_keeps_its_traceback(error: OSError) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that takes no folders")
-def test_a_file_system_that_takes_no_folders_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    for make in (Path("/proc/housenumbers").mkdir, lambda: os.makedirs("/proc/housenumbers")):  # noqa: PTH103
+def test_a_file_system_that_takes_no_files_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("/proc/housenumbers")
+    for make in (path.mkdir, lambda: os.makedirs(path), lambda: write_text(path, "")):  # noqa: PTH103
         with pytest.raises(SystemExit), one_line_errors():
             make()
         (line,) = capsys.readouterr().err.splitlines()

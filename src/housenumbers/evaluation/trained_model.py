@@ -121,8 +121,8 @@ class TrainedModel:
                 f"{self.file}: temperature 1: not calibrated: its run has not ended "
                 f"({command('evaluate')} run=... split=validation calibrate=true)"
             )
-        crops = plural(int(self.calibration["n"]), "validation crop")
-        text = f"{self.file}: temperature {self.temperature:.3f}, fitted on {crops}"
+        images = plural(int(self.calibration["n"]), "validation image")
+        text = f"{self.file}: temperature {self.temperature:.3f}, fitted on {images}"
         return f"{text} ({caveat})" if (caveat := calibration_caveat(self.calibration)) else text
 
     @property
@@ -133,7 +133,7 @@ class TrainedModel:
             return None
         if (rule := self.stopping_rule) is None:
             return f"{self.file}: {count} views of each image"
-        images = f"{rule.n:,} validation crops" if rule.part == "validation" else f"{rule.n:,} training crops"
+        images = f"{rule.n:,} {'validation' if rule.part == 'validation' else 'training'} images"
         return f"{self.file}: 1 to {count} views of each image: stops at a margin of {rule.threshold:.2f} ({images})"
 
     def check_reads_numbers(self, wanted: bool, remedy: str | None = None) -> None:

@@ -59,17 +59,18 @@ def os_error_message(error: OSError) -> str | None:
     place = error.filename2 or error.filename
     if error.errno == errno.ENOENT and not _working_folder_exists():
         return "the working folder no longer exists: change into one that does"
-    if error.errno == errno.ENOENT and _is_of_mkdir(error) and Path(str(place)).parent.is_dir():  # such as in /proc
-        return f"{place}: {error.strerror}: this file system allows no new folder: choose another place"
+    if error.errno == errno.ENOENT and _creates(error) and Path(str(place)).parent.is_dir():  # such as in /proc
+        return f"{place}: {error.strerror}: this file system allows no new files: choose another place"
     advice = _ADVICE_BY_NUMBER.get(error.errno or 0)
     if advice is None or (place is None and error.errno not in _NO_FILE_NEEDED):
         return None
     return f"{'writing' if place is None else place}: {error.strerror}: {advice}"
 
 
-def _is_of_mkdir(error: OSError) -> bool:
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and frames[-1].name in ("mkdir", "makedirs")
+def _creates(error: OSError) -> bool:
+    """Whether a folder or a file was to be made."""
+    names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    return names[-1:] in (["mkdir"], ["makedirs"]) or "write_atomically" in names
 
 
 def _working_folder_exists() -> bool:
