@@ -135,6 +135,12 @@ def negate(content: dict[str, Any]) -> None:
     content["model"]["head.bias"].neg_()
 
 
+def contiguous(content: dict[str, Any]) -> None:
+    """The kernels' averages as a program returns them that keeps no memory formats."""
+    for averages in content["optimizer"]["state"].values():
+        averages.update({name: value.contiguous() for name, value in averages.items()})
+
+
 REFUSED: dict[str, tuple[Callable[[RunFolder], Any], list[str], str]] = {
     "no best.pt": (lambda folder: folder.best.unlink(), [], r"best\.pt: is missing"),
     "an edited best.pt": (lambda folder: edit(folder.best, negate), [], r"best\.pt: its weights are not those"),
@@ -144,6 +150,7 @@ REFUSED: dict[str, tuple[Callable[[RunFolder], Any], list[str], str]] = {
         lambda folder: edit(folder.last, lambda last: last["model"].update({"head.bias": torch.zeros(3)})), [],
         r"last\.pt: does not fit this run",
     ),
+    "an optimizer state in another memory format": (lambda folder: edit(folder.last, contiguous), [], "another form"),
     "a last.pt of other data": (
         lambda folder: edit(folder.last, lambda last: last.update(data_sha256="0")), [], "not those that this run",
     ),

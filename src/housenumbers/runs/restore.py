@@ -93,7 +93,8 @@ def _is_finished(folder: RunFolder) -> bool:
 def _state_after_step(config: TrainConfig, state: TrainingState, steps: int) -> dict[str, Any]:
     """The state dict of a fresh state of the run after one step with zero gradients.
 
-    Optimizers do not check the shapes that they load: with wrong shapes a fused optimizer accesses foreign memory.
+    Optimizers do not check the tensors that they load. With wrong shapes a fused optimizer accesses foreign memory, and
+    with another memory format it gives each weight the averages of another one (findings/torch-fused-memory-format).
     """
     device = next(state.model.parameters()).device
     probe = TrainingState.initial(config, steps, device, pretrained=False)
@@ -120,7 +121,7 @@ def _check_best(file: Path, best: Record, last: dict[str, Any]) -> None:
 
 
 def _fits(loaded: Any, wanted: Any) -> bool:
-    """Whether loaded values have the types, shapes and dtypes of the `wanted` values; compares common keys only."""
+    """Whether loaded values have the types and forms of the `wanted` values; compares common keys only."""
     if loaded is None or wanted is None:
         return True
     if isinstance(wanted, dict):
@@ -129,7 +130,13 @@ def _fits(loaded: Any, wanted: Any) -> bool:
     if isinstance(wanted, list | tuple):
         return isinstance(loaded, list | tuple) and len(loaded) == len(wanted) and all(map(_fits, loaded, wanted))
     if isinstance(wanted, Tensor):
-        return isinstance(loaded, Tensor) and loaded.shape == wanted.shape and loaded.dtype == wanted.dtype
+        return isinstance(loaded, Tensor) and _form(loaded) == _form(wanted)
     if isinstance(wanted, bool) or not isinstance(wanted, int | float):
         return isinstance(loaded, type(wanted))
     return is_number(loaded) or loaded in (math.inf, -math.inf)  # ReduceLROnPlateau starts at inf
+
+
+def _form(tensor: Tensor) -> tuple[Any, ...]:
+    """Shape, dtype and, for dimensions of more than one value, the order in memory."""
+    strides = [stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size > 1]
+    return tensor.shape, tensor.dtype, strides
