@@ -1,5 +1,6 @@
 """What is not there, and what cannot be, is said before a folder is made, and most of it before torch is loaded."""
 
+import json
 import re
 import subprocess
 import time
@@ -148,6 +149,7 @@ def test_options_that_only_their_own_code_can_check_leave_no_folder(
 
 
 OWN_CODE = """
+import torch
 from torch import nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import LRScheduler
@@ -186,6 +188,11 @@ class Returns(LRScheduler):
 
     def get_lr(self):
         return self.base_lrs if self.last_epoch == 0 else self.returned
+
+
+class Halves(LRScheduler):
+    def get_lr(self):
+        return [torch.tensor(rate * 0.5**self.last_epoch) for rate in self.base_lrs]
 """
 
 
@@ -229,12 +236,22 @@ def test_a_custom_scheduler_that_returns_no_learning_rates_is_one_line(
     assert not (tmp_path / "outputs").exists()
 
 
+def test_a_custom_scheduler_may_return_tensors(own_code: Any, tmp_path: Path) -> None:
+    (tmp_path / "conf/scheduler").mkdir(parents=True)
+    (tmp_path / "conf/scheduler/own.yaml").write_text("_target_: mine.parts.Halves\n")
+    tiny = ("data.reduce=0.3", "model.width=4", "epochs=2", "threads=1")
+    done = own_code(*tiny, "hydra.run.dir=run", "--config-dir=conf", "scheduler=own")
+    assert done.returncode == 0, done.stderr
+    rates = [json.loads(line)["lr"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert rates == pytest.approx([0.0013, 0.00065])
+
+
 def test_a_bug_in_a_metric_is_one_line_before_a_folder_is_made(own_code: Any, tmp_path: Path) -> None:
     done = own_code("+metrics.mine._target_=mine.parts.Metric")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: metrics.mine: creating mine.parts.Metric: TypeError: no weights (")
-    assert line.endswith("parts.py, line 15)")
+    assert line.endswith("parts.py, line 16)")
     done = own_code("+metrics.mine._target_=mine.parts.Shapes")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()

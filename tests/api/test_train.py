@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,8 @@ def test_runs_follow_one_another_and_are_listed(home: Path) -> None:
     assert housenumbers.open_run("last").folder.absolute() == second.folder
     with pytest.raises(housenumbers.UserError, match="optimzer"):
         housenumbers.list_runs("optimzer.lr=1")
+    shutil.copytree(first.folder, home / "last")
+    assert housenumbers.open_run(Path("last")).model().file == home / "last/checkpoints/best.pt"
 
 
 @pytest.mark.usefixtures("home")

@@ -70,6 +70,7 @@ def no_torch(tmp_path: Path) -> str:
         ("device=toaster", "device"),
         ("objective=val_beauty", "objective"),
         ("objective=[]", "objective"),
+        ("objective=[val_loss,val_accuracy,val_loss]", "objective"),
         ("objective=null", "objective"),
         ("name=a/b", "name"),
         ("data.root=${nowhere}", "data.root"),

@@ -42,3 +42,17 @@ def test_scores_count_whole_numbers_and_digits() -> None:
     assert tasks.confident_mistakes(logits, labels).sort().values.tolist() == [2, 4]
     assert tasks.predicted_texts(logits) == ["123", "44", "7", "", "89"]
     assert tasks.label_texts(labels) == ["123", "44", "1", "", "8"]
+
+
+def test_no_images_have_no_scores_each() -> None:
+    logits, labels = logits_of("123")[:0], numbers("123")[:0]
+    assert tasks.predicted_texts(logits) == []
+    assert tasks.confidence(logits).tolist() == tasks.probability_of(logits, labels).tolist() == []
+
+
+def test_a_number_that_needs_more_places_than_there_are_is_wrong_and_has_no_loss() -> None:
+    logits, labels = logits_of("123", "44-"), numbers("123", "1144")
+    scores = number_scores(logits, labels)
+    assert scores["accuracy"] == 1 / 2
+    assert scores["loss"] == pytest.approx(tasks.accuracy_and_loss(logits, labels)[1])
+    assert scores["loss"] < 100

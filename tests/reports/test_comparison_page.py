@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from networks import always, as_if_it_had_learnt
 from scipy.stats import binomtest
-from support import Report, composed, laid_out, rendered, run_folders
+from support import NUMBERS, Report, composed, laid_out, rendered, run_folders
 
 from housenumbers.evaluation.score import load_part, load_trained_model
 from housenumbers.runs.run import run
+from housenumbers.tracking.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +106,15 @@ def test_a_trial_is_not_compared_on_the_test_part(trio: Path, report: Report, tm
     (runs[1] / "run.json").write_text(json.dumps(record | {"trial": {"study": "s", "number": 0}}))
     assert report(tmp_path, "runs=[finished,second]", "folder=here").returncode == 0
     assert "Scored on the <b>validation</b> part" in (tmp_path / "here/report.html").read_text()
+
+
+def test_readers_of_whole_numbers_are_compared(report: Report, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        run(composed(*NUMBERS[:-1], f"seed={seed}", f"name=reader{seed}"), tmp_path / f"outputs/reader{seed}")
+    done = report(tmp_path, "runs=[outputs/reader0,outputs/reader1]")
+    assert done.returncode == 0, done.stderr
+    text = " ".join(re.sub(r"<[^>]*>", " ", rendered(tmp_path / done.stdout.strip())).split())
+    for seed in (0, 1):
+        accuracy = RunFolder(tmp_path / f"outputs/reader{seed}").record()["test"]["accuracy"]
+        assert f"reader{seed} {100 * accuracy:.2f} %" in text
+    assert "How many numbers just these runs get right" in text

@@ -14,7 +14,7 @@ from housenumbers.config.schema import setting_tied_to_epochs
 from housenumbers.runs.resume import resume
 from housenumbers.runs.run import run
 from housenumbers.runtime.errors import UserError
-from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_folder import RESULTS, RunFolder
 from housenumbers.training import distributed
 from housenumbers.training.checkpoint import weights_sha256
 
@@ -202,18 +202,21 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file): file.read_bytes() for file in files}
 
 
+@pytest.mark.parametrize("longer", [False, True])
 def test_a_finished_run_that_fails_while_it_is_made_longer_is_recorded_as_failed(
-    ended: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ended: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longer: bool
 ) -> None:
     folder = RunFolder(shutil.copytree(ended.path, tmp_path / "run"))
     monkeypatch.setattr("housenumbers.training.loop.train_epoch", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         resume(folder.path, ["epochs=3"])
-    assert folder.record()["status"] == "failed"
+    record = folder.record()
+    assert record["status"] == "failed"
+    assert not record.keys() & set(RESULTS)  # which were of two epochs
     assert folder.config().epochs == 3
     monkeypatch.undo()
-    resume(folder.path, [])
+    resume(folder.path, ["epochs=4"] if longer else [])
     assert folder.record()["status"] == "completed"
-    assert folder.record()["epochs"] == 3
+    assert folder.record()["epochs"] == (4 if longer else 3)
     saved = torch.load(folder.best, weights_only=True)["model"]
     assert folder.record()["best_weights_sha256"] == weights_sha256(saved)

@@ -11,7 +11,7 @@ import pytest
 from support import ROOT, environment
 
 from housenumbers.runtime.errors import UserError
-from housenumbers.runtime.files import read_text, remove_temporary_files, write_text
+from housenumbers.runtime.files import expand_user, read_text, remove_temporary_files, write_text
 
 WRITING = """import sys, time
 from pathlib import Path
@@ -87,3 +87,9 @@ def test_a_pipe_and_a_device_are_refused_and_not_waited_for(tmp_path: Path) -> N
             read_text(place)
     with pytest.raises(IsADirectoryError):
         read_text(tmp_path)
+
+
+def test_the_home_of_an_unknown_user_is_one_line() -> None:
+    assert expand_user("~/data") == Path.home() / "data"
+    with pytest.raises(UserError, match=r"~nobody-of-that-name/data: .* name the folder in full"):
+        expand_user("~nobody-of-that-name/data")

@@ -67,6 +67,25 @@ def test_a_key_that_was_fixed_may_be_searched_and_the_other_way_round(tmp_path: 
     assert fitting(study, narrower) == []
 
 
+def test_a_study_with_a_key_that_the_new_one_lacks_has_nothing_that_fits(tmp_path: Path) -> None:
+    space = rates(0.001, 0.1)
+    for number, (key, value) in enumerate({"keep_epoch": "last", "optimizer.amsgrad": True}.items()):
+        study = made(tmp_path / f"{number}.db", "s", space, {"optimizer.lr": 0.01}, **{key: value})
+        assert fitting(study, space) == []
+        assert fitting(study, space, **{key: value}) == [{"optimizer.lr": 0.01}]
+    older = made(tmp_path / "older.db", "s", space, {"optimizer.lr": 0.01}, keep_epoch="best")  # what absence means
+    assert fitting(older, space) == [{"optimizer.lr": 0.01}]
+
+
+def test_a_parameter_that_is_not_searched_any_more_had_another_value(tmp_path: Path) -> None:
+    rate, momentum = FloatDistribution(0.001, 0.1), FloatDistribution(0.5, 0.99)
+    setting = {"optimizer": "sgd", "optimizer.lr": 0.01, "optimizer.momentum": 0.8}
+    with_momentum = Space(options={"optimizer": {"sgd": {"optimizer.lr": rate, "optimizer.momentum": momentum}}})
+    study = made(tmp_path / "s.db", "s", with_momentum, setting)
+    assert fitting(study, with_momentum) == [setting]
+    assert fitting(study, Space(options={"optimizer": {"sgd": {"optimizer.lr": rate}}})) == []
+
+
 def test_options_that_are_searched_fit_with_what_belongs_to_them(tmp_path: Path) -> None:
     inner = {
         "adam": {"optimizer.lr": FloatDistribution(0.001, 0.1)},

@@ -17,6 +17,7 @@ from support import ROOT, environment
 
 from housenumbers.sweeps.heartbeat import query_periodically, record_owner, requeue_dead_trials
 from housenumbers.sweeps.study import counts_as_trial
+from housenumbers.sweeps.trial import Trial
 
 
 @pytest.fixture
@@ -54,6 +55,21 @@ def test_parameters_that_wait_are_not_lost_where_a_process_dies_before_it_draws_
     (waiting,) = study.get_trials(states=(TrialState.WAITING,))
     assert waiting.user_attrs["continues_after"] == 3
     assert study.ask().suggest_float("optimizer.lr", 0, 1) == 0.25
+
+
+def test_a_trial_with_several_objectives_that_gets_on_is_not_given_up(tmp_path: Path) -> None:
+    """It reports no values, since Optuna does not prune it."""
+    study = optuna.create_study(storage=opened(f"sqlite:///{tmp_path}/study.db"), directions=["maximize", "minimize"])
+    for epochs in (10, 20, 30, 40):
+        trial = study.ask()
+        record_owner(trial)
+        Trial(trial, objectives=2).report(0.5, epochs)
+        host, process, created = trial.user_attrs["owner"]
+        trial.set_user_attr("owner", [host, process, created - 1])  # an earlier process, which is gone
+        assert requeue_dead_trials(study) == [trial.number]
+        (waiting,) = study.get_trials(states=(TrialState.WAITING,))
+        assert waiting.user_attrs["continues_after"] == epochs
+        assert waiting.user_attrs["deaths"] == 1
 
 
 @pytest.mark.slow

@@ -103,6 +103,13 @@ def test_the_same_command_continues_to_n_trials_in_all(tmp_path: Path) -> None:
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
+def test_a_list_of_one_objective_is_one_objective(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "objective=[val_accuracy]", "hydra.sweeper.n_trials=2")
+    assert done.returncode == 0, done.stderr
+    for trial in study(tmp_path).trials:
+        assert trial.values == [max(trial.intermediate_values.values())]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

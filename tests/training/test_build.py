@@ -201,6 +201,7 @@ class Returns(torch.nn.Module):
         ),
         (lambda count: torch.zeros(count), r"returns \[2\]"),
         (lambda count: [0.0] * count, "returns a list"),
+        (lambda count: torch.rand(count, 10).softmax(dim=1), "returns probabilities: .* leave out the softmax"),
     ],
 )
 def test_a_custom_model_that_returns_no_logits_is_one_line(output: Callable[[int], Any], said: str) -> None:

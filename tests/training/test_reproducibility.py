@@ -1,5 +1,6 @@
 """What a record says of the machine that its bits come from."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ import subprocess
 import pytest
 import torch
 
-from housenumbers.training.reproducibility import environment
+from housenumbers.training.reproducibility import environment, seed_everything
 
 
 @pytest.mark.skipif(shutil.which("lscpu") is None, reason="needs lscpu to compare with")
@@ -27,3 +28,13 @@ def test_the_record_names_what_else_decides_the_bits(monkeypatch: pytest.MonkeyP
     assert "MKL_CBWR" not in before
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     assert environment(torch.device("cpu"))["arithmetic"] == before | {"MKL_CBWR": "COMPATIBLE"}
+
+
+def test_what_a_run_sets_for_its_process_is_no_difference_between_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    first = environment(torch.device("cpu"))
+    seed_everything(0)
+    assert "CUBLAS_WORKSPACE_CONFIG" in os.environ
+    assert environment(torch.device("cpu")) == first
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    assert environment(torch.device("cpu"))["arithmetic"]["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"

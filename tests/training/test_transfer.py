@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import torchvision
-from support import TINY, Command, command_line, composed, environment, only_run, run_in
+from support import NUMBERS, TINY, Command, command_line, composed, environment, only_run, run_in
 from torch import Tensor, nn
 
 from housenumbers import pretrained
@@ -25,7 +25,9 @@ from housenumbers.metrics.views import predict_logits
 from housenumbers.models.fastnet import FastNet
 from housenumbers.models.number_reader import NumberReader
 from housenumbers.models.torchvision_classifier import TorchvisionClassifier
+from housenumbers.runs.run import run
 from housenumbers.runtime.errors import UserError
+from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import build_optimizer, build_scheduler
 from housenumbers.training.checkpoint import load_checkpoint
 from housenumbers.training.loop import TrainingState, fit, initialize_from_data
@@ -392,3 +394,9 @@ def test_the_studys_transfer_runs_work_from_a_file(command: Command, tmp_path: P
     done = command("train", "-m", "experiment=glob(run*_tl_*)", *words, "threads=1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("test accuracy") == 3
+
+
+def test_a_reader_trains_its_head_on_images(tmp_path: Path) -> None:
+    """It applies the head to each place of an image, so its inputs do not stand for the image."""
+    run(composed(*NUMBERS[:-1], "model.freeze=true"), tmp_path / "run")
+    assert RunFolder(tmp_path / "run").record()["status"] == "completed"

@@ -76,7 +76,7 @@ class Run:
         """
         from housenumbers.api.model import load_model
 
-        return load_model(self.folder, device)
+        return load_model(self.folder.absolute(), device)  # not a run that is called as the folder is
 
     def resume(self, overrides: Sequence[str] = ()) -> "Run":
         """Goes on with an interrupted run, or with a completed one and `["epochs=N"]`, as `train.py resume=` does.

@@ -54,7 +54,8 @@ def is_device(device: str) -> bool:
 
 def _are_objectives(objective: Any) -> bool:
     names = [objective] if isinstance(objective, str) else objective
-    return isinstance(names, list) and bool(names) and all(name in OBJECTIVES for name in names)
+    are_known = isinstance(names, list) and bool(names) and all(name in OBJECTIVES for name in names)
+    return are_known and len(set(names)) == len(names)
 
 
 @dataclass
@@ -79,7 +80,9 @@ class TrainConfig:
     # The epoch whose weights are kept, scored and used: the best by validation, or the last.
     keep_epoch: Literal["best", "last"] = "best"
     # The values that a sweep optimizes.
-    objective: Annotated[Any, Predicate(_are_objectives, f"{', '.join(OBJECTIVES)} or a list of these")] = MISSING
+    objective: Annotated[Any, Predicate(_are_objectives, f"{', '.join(OBJECTIVES)} or a list of these, each once")] = (
+        MISSING
+    )
     device: Annotated[str, Predicate(is_device, DEVICES)] = MISSING
     threads: Annotated[int, Interval(ge=1, le=MAX_THREADS)] | None = MISSING  # null: torch's default
     # bfloat16: false (never) | cuda | true (on CUDA, and on CPUs with bfloat16 instructions)

@@ -3,17 +3,18 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from housenumbers.config.command_line import dotlist_config
 from housenumbers.config.constraints import check_constraints
 from housenumbers.config.groups import COMMON, SCHEMAS
 from housenumbers.config.messages import missing_key_message, one_line, unknown_key_message
 from housenumbers.config.schema import TrainConfig, known_keys
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import expand_user
 
 
 def validate_config(composed: Any) -> TrainConfig:
@@ -67,7 +68,7 @@ def load_saved_config(saved: Any, source: str, overrides: Sequence[str] = ()) ->
         raise UserError(f"{source}: not a configuration of this version: {one_line(error)}") from None
     try:
         if overrides:  # merging copies all
-            config = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
+            config = OmegaConf.merge(config, dotlist_config(overrides, known_keys()))
         return validate_config(config)
     except OmegaConfBaseException as error:
         raise UserError(one_line(error, known_keys())) from None
@@ -131,4 +132,4 @@ def _make_paths_absolute(config: TrainConfig) -> None:
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+    return str(expand_user(path).absolute())

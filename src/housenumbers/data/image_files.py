@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import expand_user
 
 # Files and folders that systems and network drives create among images, in lower case.
 _SYSTEM_NAMES = {
@@ -81,7 +82,7 @@ def find_images(images: Sequence[str]) -> Iterable[Path]:
 def _files_of(word: str) -> list[Path]:
     if not word:  # as of an unset variable in a script: the empty path would be the working folder
         raise UserError("images=: must name files, a folder, a pattern, or - for paths on standard input")
-    path = Path(word).expanduser()
+    path = expand_user(word)
     if path.exists():
         paths = [path]
     elif glob.has_magic(word):

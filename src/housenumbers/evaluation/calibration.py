@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from housenumbers.metrics import tasks
+from housenumbers.runtime.errors import InputError
 
 _RANGE = (0.05, 20.0)  # of temperatures: with few images, all of them right, the optimum is 0
 _EDGE = 1.02  # a factor: a temperature this close to an end of the range counts as the end
@@ -49,7 +50,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature, from 0.05 to 20, with the least mean loss: the cross entropy, or the CTC loss of numbers.
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2. The model must
-    not have been trained on these images. Raises ValueError where there are none, or where logits are not finite, or
+    not have been trained on these images. Raises InputError where there are none, or where logits are not finite, or
     are probabilities or votes.
     """
     from scipy.optimize import minimize_scalar
@@ -115,10 +116,10 @@ def _temperature_of_confidence(logits: Tensor, confidence: float) -> float:
 def _check(logits: Tensor, labels: Tensor) -> None:
     fits = tasks.are_numbers(logits) == (labels.ndim == 2) and labels.shape[:1] == logits.shape[:1]
     if logits.ndim not in (2, 3) or not fits or not len(labels):
-        raise ValueError(f"logits must be [N, 10] and labels [N], not {list(logits.shape)} and {list(labels.shape)}")
+        raise InputError(f"logits must be [N, 10] and labels [N], not {list(logits.shape)} and {list(labels.shape)}")
     if logits.ndim == 2 and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
-        raise ValueError(f"labels must lie in 0..{logits.shape[1] - 1}, not {labels.min()}..{labels.max()}")
+        raise InputError(f"labels must lie in 0..{logits.shape[1] - 1}, not {labels.min()}..{labels.max()}")
     if not logits.isfinite().all():
-        raise ValueError("logits must be finite numbers")
+        raise InputError("logits must be finite numbers")
     if logits.min() >= 0 and (logits.double().sum(dim=-1) - 1).abs().max() < 1e-3:
-        raise ValueError("logits must be what a softmax is taken of, not probabilities or votes: take their logarithm")
+        raise InputError("logits must be what a softmax is taken of, not probabilities or votes: take their logarithm")

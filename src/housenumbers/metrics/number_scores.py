@@ -30,7 +30,7 @@ def number_scores(logits: Tensor, numbers: Tensor, temperature: float = 1.0) -> 
     hits = [pairs[name, name] for name in names]
     return {
         "accuracy": float(right.double().mean()),
-        "loss": float(negative_log_likelihoods(logits, numbers).double().mean()),
+        "loss": float(negative_log_likelihoods(logits, numbers, zero_infinity=True).double().mean()),
         "n": len(numbers),
         "digit_error_rate": fraction(digits - sum(hits) + added, digits),
         "accuracy_by_length": [_mean(right[lengths == length]) for length in range(MAX_DIGITS + 1)],

@@ -26,6 +26,8 @@ def negative_log_likelihoods(logits: Tensor, numbers: Tensor, zero_infinity: boo
     It is infinite for a number that needs more places than there are, or 0 without a gradient with `zero_infinity`.
     Computed on the CPU: torch's CUDA kernel adds gradients in a random order.
     """
+    if not len(numbers):  # torch refuses it
+        return logits.new_zeros(0, dtype=torch.float32)
     log_probs = logits.float().cpu().log_softmax(dim=2).transpose(0, 1)
     targets, lengths = numbers.clamp(min=0).cpu(), number_lengths(numbers).cpu()
     places = torch.full((len(targets),), logits.shape[1])

@@ -4,7 +4,7 @@ import hashlib
 import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, zip_longest
 from pathlib import Path
@@ -21,7 +21,7 @@ from housenumbers.evaluation.score import LoadedPart, load_part, whole_number_sc
 from housenumbers.evaluation.significance import holm, mcnemar, wilson
 from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.evaluation.whole_numbers import photo_correctness
-from housenumbers.metrics.tasks import accuracy_and_loss
+from housenumbers.metrics import tasks
 from housenumbers.reports.page import as_text, percent, png, render, svg
 from housenumbers.reports.run_page import NO_DOWNLOAD, read_run_record
 from housenumbers.runtime.errors import UserError
@@ -32,7 +32,7 @@ from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.tracking.spread import SIGNIFICANT
 
 _LETTERS = "ABCDEF"
-_PATTERNS, _CROPS = 16, 40  # the maximum numbers shown
+_PATTERNS, _SHOWN = 16, 40  # the maximum numbers shown
 _CURVES = {
     "train_loss": "Training loss (nats)",
     "val_loss": "Validation loss (nats)",
@@ -61,7 +61,7 @@ class _Run:
         return self.logits / self.temperature
 
     def right(self, labels: Tensor) -> Tensor:
-        return self.logits.argmax(dim=1) == labels
+        return tasks.correct(self.calibrated, labels)
 
 
 def write_comparison_page(
@@ -85,7 +85,8 @@ def write_comparison_page(
     numbers_by_run = [photo_correctness(right, photos).right for right in correct_by_run] if photos is not None else []
     content = {
         "split": split,
-        "crops": len(labels),
+        "count": len(labels),
+        "things": "numbers" if labels.ndim == 2 else "crops",
         "runs": runs,
         "colors": dict(zip(_LETTERS, figures.RUN_COLORS, strict=True)),
         "table": [_row(run, labels, photos, split) for run in runs],
@@ -94,7 +95,7 @@ def write_comparison_page(
         "differing": _differing(runs),
         "curves": _curves(runs),
         "patterns": _patterns(runs, labels),
-        "crops_shown": _disagreements(runs, data.images.cpu(), labels),
+        "disagreements": _disagreements(runs, data.images.cpu(), labels),
         "again": f"{command('report')} {shlex.quote(f'runs=[{listed}]')} split={split}",
     }
     page = (folder or _default_folder(paths, records)) / "report.html"
@@ -131,8 +132,9 @@ def _scored(
 
 
 def _row(run: _Run, labels: Tensor, photos: Tensor | None, split: str) -> dict[str, Any]:
-    accuracy, loss = accuracy_and_loss(run.logits, labels)
-    low, high = wilson(int(run.right(labels).sum()), len(labels))
+    right = run.right(labels)
+    accuracy = int(right.sum()) / len(labels)
+    low, high = wilson(int(right.sum()), len(labels))
     seconds = run.record.get("train_seconds")
     best = run.record.get("best")
     corrupted = saved_corruption_scores(run.path, split)
@@ -140,8 +142,8 @@ def _row(run: _Run, labels: Tensor, photos: Tensor | None, split: str) -> dict[s
         "run": run,
         "accuracy": percent(accuracy),
         "interval": f"{percent(low, 1)} to {percent(high, 1)}",
-        "numbers": None if photos is None else whole_number_scores(run.right(labels), photos),
-        "loss": f"{loss:.4f}",
+        "numbers": None if photos is None else whole_number_scores(right, photos),
+        "loss": f"{tasks.mean_loss(run.logits, labels).item():.4f}",
         "calibration_error": percent(reliability(run.calibrated, labels).error),
         # Hidden where it belongs to other weights or images, for example from before the run was resumed.
         "corrupted": percent(corrupted["mean"]) if corrupted and corrupted["accuracy"] == accuracy else None,
@@ -202,13 +204,12 @@ def _patterns(runs: Sequence[_Run], labels: Tensor) -> list[tuple[list[bool], in
 
 
 def _disagreements(runs: Sequence[_Run], images: Tensor, labels: Tensor) -> list[dict[str, Any]]:
-    """Crops on which some runs are right and others wrong, one of each pattern in turn, so that rare patterns appear.
+    """Images on which some runs are right and others wrong, one of each pattern in turn, so that rare patterns appear.
 
-    Within a pattern, crops are sorted by the largest difference in the true label's probability.
+    Within a pattern, images are sorted by the largest difference in the true label's probability.
     """
     correct_by_run = torch.stack([run.right(labels) for run in runs])
-    probabilities = torch.stack([run.calibrated.softmax(dim=1) for run in runs])  # [runs, N, 10]
-    true_probabilities = probabilities.gather(2, labels.expand(len(runs), -1)[..., None])[..., 0]
+    true_probabilities = torch.stack([tasks.probability_of(run.calibrated, labels) for run in runs])  # [runs, N]
     differences = true_probabilities.amax(dim=0) - true_probabilities.amin(dim=0)
     of_pattern: dict[tuple[bool, ...], list[int]] = {}
     for index in differences.argsort(descending=True).tolist():
@@ -216,18 +217,25 @@ def _disagreements(runs: Sequence[_Run], images: Tensor, labels: Tensor) -> list
         if any(pattern) and not all(pattern):
             of_pattern.setdefault(pattern, []).append(index)
     in_turn = [index for row in zip_longest(*of_pattern.values()) for index in row if index is not None]
-    crops = []
-    for index in in_turn[:_CROPS]:
-        predictions: list[Mapping[str, Any]] = [
-            {
-                "letter": run.letter,
-                "right": bool(correct_by_run[place, index]),
-                "text": f"{run.logits[index].argmax()}, {percent(float(probabilities[place, index].max()), 0)}",
-            }
-            for place, run in enumerate(runs)
-        ]
-        crops.append({"url": png(images[index]), "true": int(labels[index]), "said": predictions})
-    return crops
+    shown = in_turn[:_SHOWN]
+    said = [_predictions(run.calibrated[shown]) for run in runs]
+    return [
+        {
+            "url": png(images[index]),
+            "true": true or "nothing",
+            "said": [
+                {"letter": run.letter, "right": bool(correct_by_run[row, index]), "text": said[row][place]}
+                for row, run in enumerate(runs)
+            ],
+        }
+        for place, (index, true) in enumerate(zip(shown, tasks.label_texts(labels[shown]), strict=True))
+    ]
+
+
+def _predictions(logits: Tensor) -> list[str]:
+    """Each prediction and its probability."""
+    read, confidences = tasks.predicted_texts(logits), tasks.confidence(logits).tolist()
+    return [f"{text or 'nothing'}, {percent(value, 0)}" for text, value in zip(read, confidences, strict=True)]
 
 
 def _default_folder(paths: Sequence[Path], records: Sequence[dict[str, Any]]) -> Path:

@@ -94,6 +94,14 @@ def _lock(file: BinaryIO) -> bool:
     return True
 
 
+def expand_user(path: str) -> Path:
+    """The path, with `~` and `~NAME` at its beginning replaced. Raises UserError where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: no user of that name has a home folder: name the folder in full") from None
+
+
 def open_file(path: Path) -> BufferedReader:
     """Opens a file to read its bytes, without blocking on a writer.
 

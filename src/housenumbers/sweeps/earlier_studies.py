@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from housenumbers.config.values import without_added_keys
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.database import has_optuna_tables, one_line_database_errors, open_storage, sqlite_url
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS
@@ -70,6 +71,8 @@ def _drawn(setting: Mapping[str, Any], fixed: Mapping[str, Any], space: Space) -
     if any(key not in setting or _text(setting[key]) != _text(value) for key, value in fixed.items()):
         return None
     distributions = space.distributions({group: str(setting.get(group)) for group in space.groups})
+    if without_added_keys(setting).keys() - fixed.keys() - distributions.keys():
+        return None  # a key that the new study does not have, such as one added with +
     is_valid = all(
         key in setting and _value(setting[key], distribution) is not None for key, distribution in distributions.items()
     )

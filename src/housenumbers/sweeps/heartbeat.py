@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from housenumbers.runtime.threads import call_periodically
+from housenumbers.sweeps.trial import FINISHED_EPOCHS
 
 HOST = f"{platform.node()}-{uuid.getnode():x}"
 MISSED_HEARTBEATS = 4  # after which a trial's process counts as dead
@@ -57,12 +58,14 @@ def requeue_trial(study: optuna.Study, trial: FrozenTrial, died: bool = False) -
         return False
     has_successor = bool(successors(trials, trial.number))
     started_after = trial.user_attrs.get("continues_after", 0)
-    progressed = len(trial.intermediate_values) > started_after
+    epochs = max(len(trial.intermediate_values), trial.user_attrs.get(FINISHED_EPOCHS, 0))
+    progressed = epochs > started_after
     deaths = int(died) + (0 if progressed else trial.user_attrs.get("deaths", 0))
     gives_up = deaths >= _MAX_DEATHS and not has_successor
     if not (gives_up or has_successor):
-        epochs = max(started_after, len(trial.intermediate_values))
-        attributes = {"continues": trial.number, "continues_after": epochs, "deaths": deaths}
+        attributes = {
+            "continues": trial.number, "continues_after": max(started_after, epochs), "deaths": deaths,
+        }  # fmt: skip
         enqueued = trial.system_attrs.get("fixed_params", {})  # all that exists before the draw
         study.enqueue_trial(enqueued | trial.params, user_attrs=attributes)
     try:

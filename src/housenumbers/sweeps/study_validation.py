@@ -8,11 +8,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers.runtime.errors import UserError
+from housenumbers.sweeps.trial import FINISHED_EPOCHS
 
 # The trial attributes that this project writes, and their types.
 _ATTRIBUTES = {
     "owner": list, "interrupted": bool, "error": str, "continues": int, "continues_after": int, "deaths": int,
-    "start": int, "taken_from": list,
+    "start": int, "taken_from": list, FINISHED_EPOCHS: int,
 }  # fmt: skip
 
 

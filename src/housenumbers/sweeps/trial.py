@@ -8,10 +8,12 @@ from typing import Any
 
 from housenumbers.sweeps.deadline import DeadlineReached, is_over
 
+FINISHED_EPOCHS = "finished_epochs"  # attribute of a trial with several objectives
+
 
 @dataclass
 class Trial:
-    """A trial of a study. With several objectives nothing is reported, since Optuna cannot prune such a trial."""
+    """A trial of a study. With several objectives no value is reported, since Optuna cannot prune such a trial."""
 
     live: Any  # the optuna.trial.Trial
     objectives: int
@@ -24,9 +26,11 @@ class Trial:
         return {"study": self.live.study.study_name, "number": self.live.number}
 
     def report(self, value: float, epoch: int) -> None:
-        """Reports the objective's value at an epoch to the study."""
+        """Reports the objective's value at an epoch to the study. With several objectives, only the epoch."""
         if self.objectives == 1:
             self.live.report(value, epoch)
+        else:
+            self.live.set_user_attr(FINISHED_EPOCHS, epoch)
 
     def should_prune(self) -> bool:
         """Whether the pruner stops the trial. Called once per epoch."""

@@ -176,9 +176,7 @@ class Worker:
         while number is not None:
             checkpoints = trial_folder(self.folder, number) / "checkpoints"
             if checkpoints.exists() and trials[number].params == optuna_trial.params:
-                half = folder / "checkpoints.half"  # renamed when complete, so that a kill leaves no partial folder
-                shutil.copytree(checkpoints, half, ignore=shutil.ignore_patterns(NOTE_FILE))
-                half.rename(folder / "checkpoints")
+                _copy_checkpoints(checkpoints, folder / "checkpoints")
                 break
             number = trials[number].user_attrs.get("continues")  # it was killed before its first checkpoint
         return folder
@@ -194,7 +192,8 @@ class Worker:
             elif trial.pruned:
                 self.study.tell(trial.live, state=TrialState.PRUNED)
             else:
-                values = returned.return_value if len(self.objectives) > 1 else [returned.return_value]
+                value = returned.return_value
+                values = value if isinstance(value, list) else [value]
                 if all(value is not None and math.isfinite(value) for value in values):
                     self._tell_values(trial.live, values)
                 else:
@@ -231,6 +230,20 @@ def trial_lock(sweep_folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _copy_checkpoints(source: Path, target: Path) -> None:
+    """Copies the files of one folder into a new one, which gets its name when it is complete. Raises OSError."""
+    half = target.with_name(f"{target.name}.half")
+    try:
+        half.mkdir(parents=True)
+        for file in source.iterdir():
+            if file.name != NOTE_FILE:
+                shutil.copy2(file, half)
+        half.rename(target)
+    except OSError:
+        shutil.rmtree(half, ignore_errors=True)  # it may be what fills the disk
+        raise
 
 
 def move_aside(folder: Path) -> None:

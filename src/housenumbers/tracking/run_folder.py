@@ -25,6 +25,17 @@ from housenumbers.tracking.record_validation import check_record, checked_histor
 EVENTS = "events.out.tfevents."  # the prefix of TensorBoard's file names
 _DERIVED = ("report.html", "evaluation_*.json", "corruptions_*")
 FINISHED = ("completed", "pruned")
+# The keys of `run.json` that only a finished run has.
+RESULTS = (
+    "parameters",
+    "epochs",
+    "train_seconds",
+    "weights_sha256",
+    "best_weights_sha256",
+    "best",
+    "test",
+    "calibration",
+)
 
 
 def enclosing_run(file: Path) -> Path | None:
@@ -153,20 +164,21 @@ class RunFolder:
         return derived
 
     def record_start(self, config: TrainConfig, **values: Any) -> None:
-        """Writes the record of a run that starts or resumes, possibly with more epochs."""
-        if self.record().get("config", {"epochs": config.epochs}).get("epochs") != config.epochs:
+        """Writes the record of a run that starts or resumes, possibly with more epochs and then without its results."""
+        record = {key: value for key, value in self.record().items() if key not in RESULTS}
+        if record.get("config", {"epochs": config.epochs}).get("epochs") != config.epochs:
             self.save_config(config)
-        self.update(
-            status="running",
-            name=config.name,
-            seed=config.seed,
-            started=self.record().get("started") or datetime.now(UTC).isoformat(timespec="microseconds"),
-            host=platform.node(),
-            process=os.getpid(),
-            config=config_to_dict(config),
-            error=None,
-            **values,
-        )
+        started = {
+            "status": "running",
+            "name": config.name,
+            "seed": config.seed,
+            "started": record.get("started") or datetime.now(UTC).isoformat(timespec="microseconds"),
+            "host": platform.node(),
+            "process": os.getpid(),
+            "config": config_to_dict(config),
+            "error": None,
+        }
+        write_json(self.record_file, record | started | values)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

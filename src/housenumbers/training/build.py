@@ -62,8 +62,8 @@ def build_optimizer(option: Any, model: nn.Module, device: torch.device) -> Opti
 def check_output(model: nn.Module, target: str, images: Tensor, labels: Tensor) -> None:
     """Raises UserError where a model of the user's own does not return logits for images `[N, 3, H, W]`.
 
-    They must be `[N, 10]` where labels are classes, and `[N, T, 11]`, for CTC with the blank last, where they are
-    numbers.
+    Probabilities are no logits. Logits must be `[N, 10]` where labels are classes, and `[N, T, 11]`, for CTC with the
+    blank last, where they are numbers.
     """
     if target.startswith("housenumbers."):
         return
@@ -73,6 +73,8 @@ def check_output(model: nn.Module, target: str, images: Tensor, labels: Tensor) 
         wanted = "[N, 10]" if labels.ndim == 1 else "[N, T, 11], for CTC"
         what = list(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
         raise UserError(f"model: {target}: returns {what} for images {list(images.shape)}: must be logits {wanted}")
+    if output.min() >= 0 and (output.double().sum(dim=-1) - 1).abs().max() < 1e-3:
+        raise UserError(f"model: {target}: returns probabilities: must be logits: leave out the softmax")
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -64,7 +64,9 @@ def load_plain_data(path: Path, device: torch.device | str = "cpu") -> dict[str,
             with warnings.catch_warnings(action="ignore"):  # torch's warnings about foreign files take many lines
                 content = torch.load(file, map_location=device, weights_only=True)
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(removal_message(path) or f"{path}: no such checkpoint: name a run's folder, or a .pt file") from None
+        raise UserError(
+            removal_message(path) or f"{path}: no such checkpoint: name a run's folder, or a .pt file"
+        ) from None
     except UserError:
         raise
     except pickle.UnpicklingError:

@@ -115,7 +115,7 @@ def fit(
             stage = epoch_stage
             network, train, validating = cache_frozen_features(config, state.model, stage, validation)
         steps = steps_per_epoch(train, config.data.batch_size)
-        lr = state.optimizer.param_groups[0]["lr"] * warmup_factor(config.scheduler, (epoch - 1) * steps, steps)
+        lr = float(state.optimizer.param_groups[0]["lr"]) * warmup_factor(config.scheduler, (epoch - 1) * steps, steps)
         freeze_stages(config, state.model, epoch)
         # Anew in each epoch: DistributedDataParallel waits for gradients of all parameters trainable at its creation.
         trained = distributed.wrap_ddp(network, train.images.device)

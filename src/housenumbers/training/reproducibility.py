@@ -25,6 +25,9 @@ _VARIABLES = (
     "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG",
 )  # fmt: skip
 
+# What `seed_everything` sets for the rest of the process: without it cuBLAS may sum in any order.
+_CUBLAS_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 _DEFAULT_THREADS = torch.get_num_threads()  # torch's own number: runs and loaded models change it later
 
 
@@ -43,7 +46,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may sum in any order
+    os.environ.setdefault(*_CUBLAS_WORKSPACE)
 
 
 @contextmanager
@@ -99,7 +102,7 @@ def _arithmetic() -> dict[str, Any]:
         "float32_matmul_precision": precision,
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "onednn": torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled(),
-    } | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+    } | {name: value for name in _VARIABLES if (value := os.environ.get(name)) and (name, value) != _CUBLAS_WORKSPACE}
 
 
 @cache

@@ -141,7 +141,10 @@ def cache_frozen_features(
 
 
 def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> LabeledImages | None:
-    """The inputs of the head, in place of the images. None where the model has layers after its head."""
+    """The inputs of the head, in place of the images.
+
+    None where the model has layers after its head, or applies it to more than one place of an image, as a reader does.
+    """
     head_inputs: list[Tensor] = []
     head_outputs: list[Tensor] = []
 
@@ -154,7 +157,7 @@ def _features(model: nn.Module, head: nn.Linear, data: LabeledImages) -> Labeled
         logits, _ = predict_logits(model, eval_batches(data))
     finally:
         hook.remove()
-    if not torch.equal(torch.cat(head_outputs).float().cpu(), logits):
+    if head_inputs[0].ndim != 2 or not torch.equal(torch.cat(head_outputs).float().cpu(), logits):
         return None
     return LabeledImages(torch.cat(head_inputs)[:, :, None, None], data.labels)
 
