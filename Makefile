@@ -27,10 +27,10 @@ lock: $(VENV)/.installed-dev  ## write requirements.lock: the versions in .venv,
 		--python-version 3.11 --prerelease if-necessary-or-explicit --constraint $(VENV)/versions.txt \
 		--generate-hashes --no-annotate --output-file requirements.lock
 
-train: $(VENV)/.installed  ## a first training run, of half a minute: then look into outputs/
+train: $(VENV)/.installed  ## a first training run, of half a minute to a minute: then look into outputs/
 	$(IN_VENV)python src/train.py experiment=quickstart
 
-test: $(VENV)/.installed-dev  ## the tests, in about ten minutes on two cores
+test: $(VENV)/.installed-dev  ## the tests, in ten to twenty minutes on two cores
 	$(IN_VENV)python -m pytest -q -n auto --dist worksteal
 
 test-all: $(VENV)/.installed-dev  ## the tests, the slow ones too
