@@ -211,7 +211,7 @@ def test_without_validation_the_temperature_is_1_and_it_says_so(tmp_path: Path, 
     done = run_in(home, "predict", "run=last", f"images={images}")
     assert done.returncode == 0, done.stderr
     assert "not calibrated: there is no validation part (data.val_fraction=0)" in done.stderr
-    assert re.search(r"1 to 10 views of each image: stops at a margin of \d+\.\d\d \(\d+ training images\)", done.stderr)
+    assert re.search(r"10 views of each image: stops at a margin of \d+\.\d\d \(\d+ training images\)", done.stderr)
     refused = run_in(home, "evaluate", "split=validation", "calibrate=true")
     assert refused.returncode == 2
     assert "no validation part" in refused.stderr
