@@ -121,5 +121,5 @@ def _check(logits: Tensor, labels: Tensor) -> None:
         raise InputError(f"labels must lie in 0..{logits.shape[1] - 1}, not {labels.min()}..{labels.max()}")
     if not logits.isfinite().all():
         raise InputError("logits must be finite numbers")
-    if logits.min() >= 0 and (logits.double().sum(dim=-1) - 1).abs().max() < 1e-3:
+    if tasks.are_probabilities(logits):
         raise InputError("logits must be what a softmax is taken of, not probabilities or votes: take their logarithm")

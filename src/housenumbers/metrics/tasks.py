@@ -34,6 +34,11 @@ def is_shape_of_logits(shape: torch.Size, labels: Tensor) -> bool:
     return len(shape) == 3 and (shape[0], shape[2]) == (len(labels), SYMBOLS)
 
 
+def are_probabilities(outputs: Tensor) -> bool:
+    """Whether these outputs `[..., classes]` are what a softmax returns, not logits."""
+    return bool(outputs.min() >= 0 and (outputs.double().sum(dim=-1) - 1).abs().max() < 1e-3)
+
+
 def mean_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """The mean loss in nats: cross entropy of classes `[N]` or of their shares `[N, 10]`, or the CTC loss of numbers.
 

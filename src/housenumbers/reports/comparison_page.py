@@ -53,15 +53,8 @@ class _Run:
     history: list[dict[str, Any]]
     parameters: int
     logits: Tensor
-    temperature: float
-
-    @property
-    def calibrated(self) -> Tensor:
-        """Logits whose softmax is the calibrated probabilities of predict.py."""
-        return self.logits / self.temperature
-
-    def right(self, labels: Tensor) -> Tensor:
-        return tasks.correct(self.calibrated, labels)
+    calibrated: Tensor  # the logits whose softmax is the calibrated probabilities of predict.py
+    right: Tensor  # whether each prediction is, bool [N]: reading whole numbers takes long, so it is done once
 
 
 def write_comparison_page(
@@ -81,7 +74,7 @@ def write_comparison_page(
     split = split or ("validation" if any(record.get("trial") for record in records) else "test")
     runs, (data, photos) = _scored(paths, records, split, overrides)
     labels = data.labels.cpu()
-    correct_by_run = [run.right(labels) for run in runs]
+    correct_by_run = [run.right for run in runs]
     numbers_by_run = [photo_correctness(right, photos).right for right in correct_by_run] if photos is not None else []
     content = {
         "split": split,
@@ -94,7 +87,7 @@ def write_comparison_page(
         "number_pairs": _pairs(runs, numbers_by_run) if numbers_by_run else None,
         "differing": _differing(runs),
         "curves": _curves(runs),
-        "patterns": _patterns(runs, labels),
+        "patterns": _patterns(runs),
         "disagreements": _disagreements(runs, data.images.cpu(), labels),
         "again": f"{command('report')} {shlex.quote(f'runs=[{listed}]')} split={split}",
     }
@@ -123,18 +116,19 @@ def _scored(
                 "compare runs on the same data"
             )
         settings = as_text(config_to_dict(trained.config))
-        logits, _ = trained.predict(part.data)
+        logits, labels = trained.predict(part.data)
+        calibrated = logits / trained.temperature
+        right = tasks.correct(calibrated, labels)
         runs.append(
-            _Run(letter, path, record, settings, folder.history(), trained.parameters, logits, trained.temperature)
+            _Run(letter, path, record, settings, folder.history(), trained.parameters, logits, calibrated, right)
         )
     assert common is not None
     return runs, common
 
 
 def _row(run: _Run, labels: Tensor, photos: Tensor | None, split: str) -> dict[str, Any]:
-    right = run.right(labels)
-    accuracy = int(right.sum()) / len(labels)
-    low, high = wilson(int(right.sum()), len(labels))
+    accuracy = int(run.right.sum()) / len(labels)
+    low, high = wilson(int(run.right.sum()), len(labels))
     seconds = run.record.get("train_seconds")
     best = run.record.get("best")
     corrupted = saved_corruption_scores(run.path, split)
@@ -142,7 +136,7 @@ def _row(run: _Run, labels: Tensor, photos: Tensor | None, split: str) -> dict[s
         "run": run,
         "accuracy": percent(accuracy),
         "interval": f"{percent(low, 1)} to {percent(high, 1)}",
-        "numbers": None if photos is None else whole_number_scores(right, photos),
+        "numbers": None if photos is None else whole_number_scores(run.right, photos),
         "loss": f"{tasks.mean_loss(run.logits, labels).item():.4f}",
         "calibration_error": percent(reliability(run.calibrated, labels).error),
         # Hidden where it belongs to other weights or images, for example from before the run was resumed.
@@ -196,9 +190,9 @@ def _curves(runs: Sequence[_Run]) -> list[Any]:
     ]
 
 
-def _patterns(runs: Sequence[_Run], labels: Tensor) -> list[tuple[list[bool], int]]:
+def _patterns(runs: Sequence[_Run]) -> list[tuple[list[bool], int]]:
     """The most frequent patterns of correct runs, each with its number of images."""
-    correct_by_run = torch.stack([run.right(labels) for run in runs], dim=1).tolist()
+    correct_by_run = torch.stack([run.right for run in runs], dim=1).tolist()
     counts = Counter(map(tuple, correct_by_run))
     return [(list(pattern), count) for pattern, count in counts.most_common(_PATTERNS)]
 
@@ -208,7 +202,7 @@ def _disagreements(runs: Sequence[_Run], images: Tensor, labels: Tensor) -> list
 
     Within a pattern, images are sorted by the largest difference in the true label's probability.
     """
-    correct_by_run = torch.stack([run.right(labels) for run in runs])
+    correct_by_run = torch.stack([run.right for run in runs])
     true_probabilities = torch.stack([tasks.probability_of(run.calibrated, labels) for run in runs])  # [runs, N]
     differences = true_probabilities.amax(dim=0) - true_probabilities.amin(dim=0)
     of_pattern: dict[tuple[bool, ...], list[int]] = {}

@@ -58,14 +58,12 @@ def requeue_trial(study: optuna.Study, trial: FrozenTrial, died: bool = False) -
         return False
     has_successor = bool(successors(trials, trial.number))
     started_after = trial.user_attrs.get("continues_after", 0)
-    epochs = max(len(trial.intermediate_values), trial.user_attrs.get(FINISHED_EPOCHS, 0))
+    epochs = max(started_after, len(trial.intermediate_values), trial.user_attrs.get(FINISHED_EPOCHS, 0))
     progressed = epochs > started_after
     deaths = int(died) + (0 if progressed else trial.user_attrs.get("deaths", 0))
     gives_up = deaths >= _MAX_DEATHS and not has_successor
     if not (gives_up or has_successor):
-        attributes = {
-            "continues": trial.number, "continues_after": max(started_after, epochs), "deaths": deaths,
-        }  # fmt: skip
+        attributes = {"continues": trial.number, "continues_after": epochs, "deaths": deaths}
         enqueued = trial.system_attrs.get("fixed_params", {})  # all that exists before the draw
         study.enqueue_trial(enqueued | trial.params, user_attrs=attributes)
     try:

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from housenumbers.config.targets import instantiate_target
 from housenumbers.config.values import option_dict
-from housenumbers.metrics.tasks import is_shape_of_logits
+from housenumbers.metrics.tasks import are_probabilities, is_shape_of_logits
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.training.torch_options import check_torch_options
@@ -73,7 +73,7 @@ def check_output(model: nn.Module, target: str, images: Tensor, labels: Tensor) 
         wanted = "[N, 10]" if labels.ndim == 1 else "[N, T, 11], for CTC"
         what = list(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
         raise UserError(f"model: {target}: returns {what} for images {list(images.shape)}: must be logits {wanted}")
-    if output.min() >= 0 and (output.double().sum(dim=-1) - 1).abs().max() < 1e-3:
+    if are_probabilities(output):
         raise UserError(f"model: {target}: returns probabilities: must be logits: leave out the softmax")
 
 

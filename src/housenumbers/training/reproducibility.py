@@ -102,7 +102,12 @@ def _arithmetic() -> dict[str, Any]:
         "float32_matmul_precision": precision,
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
         "onednn": torch.backends.mkldnn.is_available() and torch._C._get_mkldnn_enabled(),
-    } | {name: value for name in _VARIABLES if (value := os.environ.get(name)) and (name, value) != _CUBLAS_WORKSPACE}
+    } | {name: os.environ[name] for name in _VARIABLES if name in os.environ and not _is_ours(name)}
+
+
+def _is_ours(variable: str) -> bool:
+    """Whether the variable has the value that `seed_everything` sets."""
+    return (variable, os.environ[variable]) == _CUBLAS_WORKSPACE
 
 
 @cache
