@@ -11,8 +11,10 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import PendingRollbackError
+from sqlalchemy.pool import NullPool
 from support import begin_sweep, run_in, sweep
 
 from housenumbers.runtime.errors import UserError
@@ -92,8 +94,13 @@ def server(running_server: Server) -> str:
     return running_server.url
 
 
+def study_at(url: str, name: str) -> optuna.Study:
+    """The study, by a storage that keeps no connection open: the server takes a hundred, and tests ask often."""
+    return optuna.load_study(study_name=name, storage=RDBStorage(url, engine_kwargs={"poolclass": NullPool}))
+
+
 def trials(url: str, name: str) -> list[FrozenTrial]:
-    return optuna.load_study(study_name=name, storage=url).trials
+    return study_at(url, name).trials
 
 
 def begun(home: Path, url: str, *words: str) -> subprocess.Popen[str]:
@@ -144,7 +151,7 @@ def test_a_foreign_study_on_the_server_is_not_written_into(server: str, tmp_path
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "is not a study of this project's sweeps" in line
-    assert optuna.load_study(study_name="foreign", storage=server).user_attrs == {}
+    assert study_at(server, "foreign").user_attrs == {}
     assert len(trials(server, "foreign")) == 1
     assert not list(tmp_path.iterdir())
 
@@ -158,7 +165,7 @@ def test_a_worker_that_died_on_another_machine_is_noticed_by_its_silence(server:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
-            study = optuna.load_study(study_name="shared", storage=server)
+            study = study_at(server, "shared")
             if study.trials and study.trials[0].last_step and study.trials[0].last_step >= 2:
                 break
         except KeyError:
