@@ -26,7 +26,10 @@ ROOT = Path(__file__).parent.parent
 REAL_SVHN = ROOT.parent / "shared" / "svhn-real"
 
 # A run of two seconds that still has everything: several steps an epoch, a last smaller batch, a validation part.
-TINY = ("data=digits", "data.reduce=0.3", "data.batch_size=32", "model.width=4", "epochs=3", "threads=1")
+TINY = (
+    "data=digits", "data.reduce=0.3", "data.batch_size=32", "model.width=4", "model.blocks=[1,1,1]", "epochs=3",
+    "threads=1",
+)  # fmt: skip
 
 # A sweep over a few of them; a trial takes two seconds.
 SWEEP = (

@@ -62,7 +62,8 @@ def test_it_is_taken_as_the_run_is_and_has_its_labels(good: Path, tmp_path: Path
 def _words(config: dict[str, object]) -> list[str]:
     """The command line of the run `finished`, or nearly: of its network."""
     flat = flatten(config)
-    return ["data=digits", "data.reduce=0.3", f"model.width={flat['model.width']}", "threads=1"]
+    shape = [f"model.{key}={flat[f'model.{key}']}".replace(" ", "") for key in ("width", "blocks")]
+    return ["data=digits", "data.reduce=0.3", *shape, "threads=1"]
 
 
 def test_it_holds_what_predictions_need_and_nothing_of_the_run_or_the_machine(good: Path) -> None:

@@ -219,19 +219,20 @@ def test_every_option_of_every_group_trains(command: Command, tmp_path: Path) ->
 
 
 def test_the_last_epochs_weights_can_be_kept(command: Command, tmp_path: Path) -> None:
-    # A learning rate of almost nothing: by validation the first epoch would be the best one.
+    # A learning rate of almost nothing: an earlier epoch is the best one, or may be.
     words = (*TINY, "optimizer.lr=1e-12", "epochs=3")
-    for kept, epoch in ("best", 1), ("last", 3):
+    for kept in ("best", "last"):
         folder = tmp_path / kept
         done = command("train", *words, f"keep_epoch={kept}", f"hydra.run.dir={folder}")
         assert done.returncode == 0, done.stderr
         run, checkpoint = record(folder), torch.load(folder / "checkpoints/best.pt", weights_only=True)
+        ranked = sorted(history(folder), key=lambda one: (-one["val_accuracy"], one["val_loss"]))
+        epoch = ranked[0]["epoch"] if kept == "best" else 3
         assert run["best"]["epoch"] == checkpoint["record"]["epoch"] == epoch
         assert run["best"]["val_loss"] == history(folder)[epoch - 1]["val_loss"]
         assert "temperature" in checkpoint["calibration"]
-        assert [line.partition("  ")[0] for line in done.stdout.splitlines() if "% *" in line] == (
-            ["epoch 1/3"] if kept == "best" else []
-        )
+        marked = [line.partition("  ")[0] for line in done.stdout.splitlines() if "% *" in line]
+        assert marked[:1] == (["epoch 1/3"] if kept == "best" else [])
     assert command("report", f"run={tmp_path / 'last'}").returncode == 0
     page = (tmp_path / "last/report.html").read_text()
     assert "epoch 3, the last of 3<" in page
