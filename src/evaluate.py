@@ -84,8 +84,9 @@ def _print_scores(scores: dict[str, Any]) -> None:
         _print_numbers(numbers)
     if (error_rate := scores.get("digit_error_rate")) is not None:
         _print_errors_of_digits(scores, error_rate)
-    for name in scores.keys() - SCORES - {"parameters"}:  # custom metrics
-        print(f"{name} {scores[name]}")
+    for name, value in scores.items():
+        if name not in SCORES:  # a custom metric
+            print(f"{name} {value}")
     print(f"calibration error {scores['calibration_error']:.2%}, temperature {scores['temperature']:.3f}")
     print("accuracy of each class")
     for label, accuracy in enumerate(scores["per_class_accuracy"]):

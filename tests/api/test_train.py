@@ -1,6 +1,7 @@
 """Runs from Python: equal to those of the command, again and again in one process, and in a thread."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -51,6 +52,25 @@ def test_a_run_is_that_of_the_command(command: Command) -> None:
     assert signal.getsignal(signal.SIGINT) is handler
     assert not GlobalHydra.instance().is_initialized()
     assert HydraConfig.instance().cfg is None
+
+
+@pytest.mark.usefixtures("home")
+def test_a_program_s_own_log_hears_of_a_run_and_stays() -> None:
+    heard: list[str] = []
+
+    class Heard(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    log, mine = logging.getLogger("housenumbers"), Heard()
+    log.addHandler(mine)
+    before = log.level, log.propagate, list(log.handlers)
+    try:
+        housenumbers.train([*TINY, "epochs=1"])
+        assert (log.level, log.propagate, log.handlers) == before
+    finally:
+        log.removeHandler(mine)
+    assert any(line.startswith("epoch 1/1") for line in heard)
 
 
 def test_a_loaded_model_leaves_the_threads_of_later_runs_as_they_are(tmp_path: Path) -> None:

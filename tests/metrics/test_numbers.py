@@ -108,6 +108,15 @@ def test_a_digit_s_confidence_is_that_at_the_places_of_its_number_s_best_path() 
         assert confidences == pytest.approx(expected)
 
 
+def test_a_number_that_is_shorter_than_that_of_the_best_path_has_a_confidence_for_each_of_its_digits() -> None:
+    probabilities = torch.full((1, 3, 11), 1e-6)
+    probabilities[0, 0, 1] = probabilities[0, 1, 2] = 1
+    probabilities[0, 2, [3, BLANK, 2]] = torch.tensor([0.4, 0.3, 0.3])
+    ((one, two),) = digit_confidences(probabilities.log(), torch.tensor([[1, 2]]))
+    assert one == pytest.approx(1, abs=1e-3)
+    assert two == pytest.approx(1, abs=1e-3)
+
+
 def test_what_is_read_does_not_depend_on_other_images() -> None:
     logits = 2 * torch.randn(30, 9, 11, generator=torch.Generator().manual_seed(2))
     together = as_strings(read_numbers(logits))

@@ -81,6 +81,17 @@ def test_it_holds_what_predictions_need_and_nothing_of_the_run_or_the_machine(go
         torch.testing.assert_close(kept.to(tensor.dtype), tensor, rtol=2**-11, atol=1e-7)
 
 
+def test_of_files_that_the_run_was_made_from_it_has_just_the_names(good: Path) -> None:
+    whole = load_checkpoint(good / "checkpoints/best.pt")
+    for pretrained, kept in (("/home/me/net.pt", "net.pt"), ("run:/home/me/first", "run:first"), (True, True)):
+        config = {**whole["config"], "model": {**whole["config"]["model"], "pretrained": pretrained}}
+        config["data"] = {**config["data"], "fonts": "/home/me/fonts"}
+        small = small_checkpoint({**whole, "config": config})
+        assert small["config"]["model"]["pretrained"] == kept
+        assert small["config"]["data"]["fonts"] == "fonts"
+    assert small_checkpoint(whole)["config"]["data"]["fonts"] == whole["config"]["data"]["fonts"] == ""
+
+
 def test_equal_weights_give_equal_bytes_wherever_the_run_lies_and_again_from_the_file(
     good: Path, tmp_path: Path, command: Command
 ) -> None:

@@ -164,14 +164,19 @@ def test_an_override_that_suits_not_every_option_is_refused_before_the_first_tri
     assert "nesterov" in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.slow
-def test_the_grid_ends_when_it_is_complete(command: Command) -> None:
-    done = command(
-        "train", "-m", "hydra/sweeper=optuna", "search@hydra.sweeper.params=quick", *TINY, "epochs=1",
-        "optimizer.lr=choice(0.001,0.01)", "hydra/sweeper/sampler=grid",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "2 completed" in done.stdout
+def test_the_grid_ends_when_each_of_its_settings_was_tried_in_however_many_calls(
+    command: Command, tmp_path: Path
+) -> None:
+    """Optuna shuffles the grid by the seed and stores the places in this order, which another seed would change."""
+    for n_trials, seed in (2, 2), (3, 2), (9, 5):
+        done = command(
+            "train", "-m", "hydra/sweeper=optuna", "search@hydra.sweeper.params=quick", *TINY, "epochs=1",
+            "optimizer.lr=choice(0.001,0.002,0.005,0.01)", "hydra/sweeper/sampler=grid", "hydra.sweeper.study_name=s",
+            f"hydra.sweeper.sampler.seed={seed}", f"hydra.sweeper.n_trials={n_trials}",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    trials = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/multirun/s/study.db").trials
+    assert sorted(trial.params["optimizer.lr"] for trial in trials) == [0.001, 0.002, 0.005, 0.01]
 
 
 @pytest.mark.parametrize(

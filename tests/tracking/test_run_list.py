@@ -9,7 +9,7 @@ import pytest
 from support import run_in
 
 from housenumbers.runtime.errors import UserError
-from housenumbers.tracking.run_list import all_runs, caption, check_filters, newest_run, table
+from housenumbers.tracking.run_list import all_runs, caption, check_filters, matches, newest_run, table
 
 GOOD = {"status": "completed", "name": "good", "best": {"epoch": 1, "val_accuracy": 0.5, "val_loss": 1.0}}
 
@@ -79,6 +79,15 @@ def test_no_name_breaks_the_table(tmp_path: Path) -> None:
     assert len(lines) == 2
     assert max(map(len, lines)) < 400
     assert all(text.isprintable() and text.encode() for text in (*lines, caption(runs[0])))
+
+
+def test_a_list_is_found_by_its_values(tmp_path: Path) -> None:
+    write(tmp_path, "run", json.dumps(GOOD | {"config": {"data": {"curriculum": [0.0, 0.5, 1.0]}, "metrics": {}}}))
+    (run,) = all_runs([tmp_path])
+    for given in ("[0,0.5,1]", "[0.0, 0.50, 1]", "0.5", "0"):
+        assert matches(run, [f"data.curriculum={given}"]), given
+    for given in ("[0,0.5]", "[0,1,0.5]", "[]", "[0,0.5,1,1]", "0.7", "[0,,1]"):
+        assert not matches(run, [f"data.curriculum={given}"]), given
 
 
 def test_the_newest_run_is_no_trial(tmp_path: Path) -> None:

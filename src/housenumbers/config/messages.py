@@ -179,7 +179,7 @@ def value_message(key: str, value: Any, kinds: Mapping[str, str]) -> str:
         hint = f": write {key}=null"
     elif kind.startswith("a list") and isinstance(value, str) and value.startswith("["):  # in quotes of its own
         hint = f": it is text: leave out the quotes within the argument, '{key}={value}'"
-    elif kind.startswith("a number") and re.fullmatch(r"[\d.]+%", str(value)):
+    elif kind.startswith("a number") and re.fullmatch(r"(\d+\.?\d*|\.\d+)%", str(value)):
         hint = f": write {float(str(value)[:-1]) / 100:g}"
     return f"{key}={as_typed(value)}: must be {kind}{hint}"
 

@@ -26,10 +26,10 @@ from housenumbers.runtime.errors import UserError
 
 OBJECTIVES = {"val_accuracy": "maximize", "val_loss": "minimize", "train_seconds": "minimize"}
 
-# The keys of all scores.
+# The keys of all scores, and of what stands beside them in a file of scores.
 SCORES = {
     "accuracy", "loss", "n", "per_class_accuracy", "confusion", "temperature", "calibration_error", "digit_error_rate",
-    "accuracy_by_length", "digits_missed", "digits_added", "numbers",
+    "accuracy_by_length", "digits_missed", "digits_added", "numbers", "parameters", "split", "checkpoint",
 }  # fmt: skip
 VALID_NAME = "usable as a part of a folder's name, and at most 100 characters long"
 
@@ -108,7 +108,7 @@ class TrainConfig:
         allowed = f"{self.epochs} or more, one step for each epoch; null means the whole run"
         yield total_steps is None or total_steps >= self.epochs, "scheduler.total_steps", allowed
         for name in SCORES & self.metrics.keys():
-            raise UserError(f"metrics.{name}: is computed always: give yours another name")
+            raise UserError(f"metrics.{name}: is the name of a score that is always recorded: give yours another name")
         yield from self._rules_of_numbers()
         if self.early_stopping.enabled and self.data.val_fraction == 0:
             raise UserError("early_stopping.enabled=true: needs a validation part: set data.val_fraction above 0")

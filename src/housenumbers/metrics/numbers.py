@@ -69,10 +69,12 @@ def read_numbers(logits: Tensor) -> Tensor:
 
 
 def digit_confidences(logits: Tensor, numbers: Tensor) -> list[list[float]]:
-    """The probability of each digit of the `numbers` that `read_numbers` returns: its maximum over its places."""
+    """The probability of each digit of the `numbers`, `[N, L]` with any L: its maximum over its places."""
     paths = logits.argmax(dim=2)
-    of_paths = _widened(_numbers_of_paths(paths), numbers.shape[1])
-    for image in (of_paths != numbers).any(dim=1).nonzero()[:, 0].tolist():
+    of_paths = _numbers_of_paths(paths)
+    width = max(of_paths.shape[1], numbers.shape[1])
+    differs = (_widened(of_paths, width) != _widened(numbers, width)).any(dim=1)
+    for image in differs.nonzero()[:, 0].tolist():
         number = [digit for digit in numbers[image].tolist() if digit != NO_DIGIT]
         paths[image] = torch.tensor(_best_path(logits[image].float().log_softmax(dim=1).tolist(), number))
     probabilities = logits.float().softmax(dim=2).gather(2, paths[:, :, None])[:, :, 0]

@@ -88,7 +88,15 @@ def _without_machine(config: Mapping[str, Any]) -> dict[str, Any]:
     for key in _FOLDERS_AND_MACHINE:
         section, _, name = key.rpartition(".")
         (config[section] if section else config)[name] = written[section][name]
+    for section, name in (("data", "fonts"), ("model", "pretrained")):
+        if isinstance(path := config[section].get(name), str):
+            config[section] = {**config[section], name: _without_folder(path)}
     return config
+
+
+def _without_folder(path: str) -> str:
+    """The name at the end of a path, which may begin with `run:`."""
+    return ("run:" if path.startswith("run:") else "") + Path(path).name
 
 
 def _validation_images(trained: TrainedModel) -> tuple[str, Tensor] | None:

@@ -2,8 +2,8 @@
 
 import platform
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 import psutil
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from housenumbers.runtime.threads import call_periodically
@@ -64,8 +64,14 @@ def requeue_trial(study: optuna.Study, trial: FrozenTrial, died: bool = False) -
     gives_up = deaths >= _MAX_DEATHS and not has_successor
     if not (gives_up or has_successor):
         attributes = {"continues": trial.number, "continues_after": epochs, "deaths": deaths}
-        enqueued = trial.system_attrs.get("fixed_params", {})  # all that exists before the draw
-        study.enqueue_trial(enqueued | trial.params, user_attrs=attributes)
+        params = trial.system_attrs.get("fixed_params", {}) | trial.params  # these are empty before the draw
+        # As `enqueue_trial`, which loses the generation: evolutionary samplers would not count the trial as drawn.
+        generation = {key: value for key, value in trial.system_attrs.items() if key.endswith(":generation")}
+        study.add_trial(
+            create_trial(
+                state=TrialState.WAITING, user_attrs=attributes, system_attrs={"fixed_params": params, **generation}
+            )
+        )
     try:
         if gives_up:
             reason = f"its process died {deaths} times at the same point: too little memory? lower data.batch_size"
@@ -95,12 +101,10 @@ def successors(trials: Sequence[FrozenTrial], number: int) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.user_attrs.get("continues") == number]
 
 
-@contextmanager
-def heartbeats(study: optuna.Study, trial_id: int) -> Iterator[None]:
+def heartbeats(study: optuna.Study, trial_id: int) -> AbstractContextManager[None]:
     """Records heartbeats of this process from a thread until the block ends."""
     storage: Any = study._storage
-    with query_periodically(partial(storage.record_heartbeat, trial_id), storage.get_heartbeat_interval()):
-        yield
+    return query_periodically(partial(storage.record_heartbeat, trial_id), storage.get_heartbeat_interval())
 
 
 def query_periodically(query: Callable[[], None], seconds: float) -> AbstractContextManager[None]:

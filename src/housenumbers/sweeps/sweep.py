@@ -44,6 +44,7 @@ from housenumbers.sweeps.unused_parameters import check_ranges, drop_unknown_key
 from housenumbers.sweeps.worker import Worker, trial_lock
 
 _SWEEP_PREFIXES = ("hydra", "~hydra", "search@")  # prefixes of overrides that a single run does not accept
+_GRID_SEED = "grid_seed"  # attribute of a study: the seed that its grid began with
 _SUBMITIT_LAUNCHERS = ("LocalLauncher", "SlurmLauncher")  # their jobs outlive the command
 
 print_line = partial(print, flush=True)
@@ -207,7 +208,12 @@ class Sweep:
 
     def _sampler(self, study: optuna.Study, space: Space) -> optuna.samplers.BaseSampler:
         options = dict(self._options["sampler"])
-        if options.get("seed") is not None:
+        if self._grid_size is not None and "seed" in options:
+            # The study stores the trials' places in the grid, which Optuna shuffles by the seed: one for all processes.
+            if _GRID_SEED not in study.user_attrs:
+                study.set_user_attr(_GRID_SEED, options.get("seed"))
+            options["seed"] = study.user_attrs[_GRID_SEED]
+        elif options.get("seed") is not None:
             options["seed"] += len(study.trials)  # else a continued study would draw its first samples again
             if worker_pool.is_worker() or self._options["storage"]:  # and each worker the samples of the others
                 options["seed"] = (options["seed"] + int.from_bytes(os.urandom(3))) % 2**32

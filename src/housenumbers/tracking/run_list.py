@@ -72,7 +72,8 @@ def _matches(value: Any, wanted: str) -> bool:
     if not isinstance(value, list):
         return _equal(_text(value), wanted)
     if wanted.startswith("[") and wanted.endswith("]"):
-        return f"[{_text(value)}]" == wanted.replace(" ", "")
+        items = [item.strip() for item in wanted[1:-1].split(",")] if wanted != "[]" else []
+        return len(items) == len(value) and all(map(_equal, map(_text, value), items))
     return any(_equal(_text(item), wanted) for item in value)
 
 

@@ -15,7 +15,7 @@ from housenumbers.runtime.errors import UserError
 def run_log(file: Path) -> Iterator[None]:
     """Sends log records of this package to standard output and, with timestamps, to `file` until the block ends.
 
-    Errors go only to the file: the command prints them on standard error.
+    Errors go only to the file: the command prints them on standard error. Handlers of the caller get them too.
     Raises UserError where `file` is a pipe or a device, and OSError where it cannot be written.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -28,15 +28,16 @@ def run_log(file: Path) -> Iterator[None]:
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_file.handleError = _lost  # type: ignore[method-assign,assignment]
     package = logging.getLogger("housenumbers")
+    level, propagate, handlers = package.level, package.propagate, package.handlers
     package.setLevel(logging.INFO)
     package.propagate = False
-    package.handlers = [console, to_file]
+    package.handlers = [console, to_file, *handlers]
     try:
         with logging_redirect_tqdm([package]):
             yield
     finally:
-        package.handlers = []
-        package.propagate = True
+        package.setLevel(level)
+        package.propagate, package.handlers = propagate, handlers
         to_file.close()
 
 
