@@ -116,8 +116,7 @@ def measure_speed(name: str, arguments: Arguments, overrides: list[str], chosen:
             work = Task(config, learning_rates(name, key)[0], workers)
             label = key if key == "ours" else f"{key}, {workers} workers"
             contestants[label] = partial(race, key, work, SETTINGS[name].batches)
-    with tqdm(total=len(contestants) * (arguments.rounds + 1), unit="turn", leave=False, disable=None) as bar:
-        seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
+    seconds = take_turns(contestants, arguments.rounds)
     count = SETTINGS[name].batches * config.data.batch_size
     lines = [
         f"{name}, batch {config.data.batch_size}, {'bfloat16' if work.bfloat16 else 'float32'}: "

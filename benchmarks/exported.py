@@ -15,7 +15,6 @@ import torch
 from choices import one_of
 from rounds import CONF, Turns, data_root, first_images, machine, rates_and_ratios, take_turns
 from torch import Tensor
-from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -111,21 +110,17 @@ def main() -> None:
         batches_of(1, 1, root)  # a folder that is not there is better found before the first process starts
         torch.set_num_threads(arguments.threads)
         print(f"{machine(torch.get_num_threads())}, onnxruntime {version('onnxruntime')}", flush=True)
-        turns = sum(map(len, (NETWORKS[name] for name in names))) * (arguments.rounds + 1) * len(CONTESTANTS)
-        with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
-            for name in names:
-                checkpoint = write_model(name, Path(folder), arguments.threads)
-                for size, count in NETWORKS[name].items():
-                    contestants = {
-                        each: partial(race, each, checkpoint, count, size, root, arguments.threads)
-                        for each in CONTESTANTS
-                    }
-                    seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
-                    lines = [f"{name}, batches of {size}: {count:,} images a round, n={arguments.rounds} rounds"]
-                    goals = dict.fromkeys(CONTESTANTS[:2])
-                    lines += rates_and_ratios(seconds, count, "onnx runtime", goals)
-                    bar.clear()
-                    print("", *lines, sep="\n", flush=True)
+        for name in names:
+            checkpoint = write_model(name, Path(folder), arguments.threads)
+            for size, count in NETWORKS[name].items():
+                contestants = {
+                    each: partial(race, each, checkpoint, count, size, root, arguments.threads) for each in CONTESTANTS
+                }
+                title = f"{name}, batches of {size}"
+                seconds = take_turns(contestants, arguments.rounds, title)
+                lines = [f"{title}: {count:,} images a round, n={arguments.rounds} rounds"]
+                lines += rates_and_ratios(seconds, count, "onnx runtime", dict.fromkeys(CONTESTANTS[:2]))
+                print("", *lines, sep="\n", flush=True)
 
 
 if __name__ == "__main__":

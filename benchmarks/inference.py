@@ -12,7 +12,6 @@ import torch
 from choices import one_of
 from rounds import CONF, Turns, data_root, first_images, machine, rates_and_ratios, take_turns
 from torch import nn
-from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -102,17 +101,14 @@ def main() -> None:
             torch.set_num_threads(arguments.threads)
         images_of(names[0], root)  # a folder that is not there is better found before the first process starts
         print(machine(torch.get_num_threads()), flush=True)
-        turns = len(names) * (arguments.rounds + 1) * len(CONTESTANTS)
-        with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
-            for name in names:
-                contestants = {key: partial(race_, name, root, arguments.threads) for key, race_ in CONTESTANTS.items()}
-                seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
-                count = NETWORKS[name][1]
-                lines = [f"{name}: {count:,} images a round, n={arguments.rounds} rounds after 1 to warm up"]
-                lines += rates_and_ratios(seconds, count, "ours", {"plain": GOAL, "memory kept": None})
-                lines.append(f"  labels that differ: {labels_that_differ(name, root)} of {count:,}")
-                bar.clear()
-                print("", *lines, sep="\n", flush=True)
+        for name in names:
+            contestants = {key: partial(race_, name, root, arguments.threads) for key, race_ in CONTESTANTS.items()}
+            seconds = take_turns(contestants, arguments.rounds, name)
+            count = NETWORKS[name][1]
+            lines = [f"{name}: {count:,} images a round, n={arguments.rounds} rounds after 1 to warm up"]
+            lines += rates_and_ratios(seconds, count, "ours", {"plain": GOAL, "memory kept": None})
+            lines.append(f"  labels that differ: {labels_that_differ(name, root)} of {count:,}")
+            print("", *lines, sep="\n", flush=True)
 
 
 if __name__ == "__main__":

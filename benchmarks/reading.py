@@ -151,8 +151,7 @@ def measure(runs: Sequence[Path], arguments: Arguments, words: Sequence[str]) ->
             name: partial(compete, name, runs[0], arguments.threads, words, arguments.n, answers[name])
             for name in names
         }
-        with tqdm(total=(arguments.rounds + 1) * len(names), unit="turn", leave=False, disable=None) as bar:
-            seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
+        seconds = take_turns(contestants, arguments.rounds)
         found = {name: json.loads(answers[name].read_text()) for name in names}
 
     lines = accuracy_of_runs(runs, arguments, words)

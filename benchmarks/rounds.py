@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
@@ -58,14 +59,12 @@ class Turns:
             self.end()
 
 
-def take_turns(
-    contestants: Mapping[str, Callable[[Turns], None]], rounds: int, on_turn: Callable[[str], None] = lambda _: None
-) -> Seconds:
+def take_turns(contestants: Mapping[str, Callable[[Turns], None]], rounds: int, title: str = "") -> Seconds:
     """The seconds of each contestant's turns, in each round in another order, after one round that is not counted.
 
     A contestant is called in a new process, so it must be picklable: a function of a module, or a `partial` of one.
-    It then takes its turns, and is killed when all have had theirs. `on_turn` is told whose turn it is. Raises EOFError
-    where a contestant died.
+    It then takes its turns, and is killed when all have had theirs. A progress bar with the `title` shows whose turn it
+    is. Raises EOFError where a contestant died.
     """
     connections, processes = {}, []
     spawn = multiprocessing.get_context("spawn")  # a fork would inherit the state of the allocator
@@ -77,10 +76,11 @@ def take_turns(
 
     names = list(connections)
     seconds: Seconds = {name: [] for name in names}
+    turns = [(round_, name) for round_ in range(rounds + 1) for name in rotated(names, round_)]
     try:
-        for round_ in range(rounds + 1):
-            for name in rotated(names, round_):
-                on_turn(name)
+        with tqdm(turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
+            for round_, name in bar:
+                bar.set_description(f"{title} {name}".strip())
                 connections[name].send("go")
                 took = connections[name].recv()
                 if round_ > 0:  # round 0 warms up: it imports, starts worker processes, and fills caches
@@ -175,6 +175,10 @@ def rates_and_ratios(seconds: Seconds, count: int, ours: str, goals: Mapping[str
 
 def verdict(is_met: bool, goal: str) -> str:
     return f"goal {goal}: {'met' if is_met else 'MISSED'}"
+
+
+def span(values: Sequence[float], digits: int) -> str:
+    return f"{min(values):.{digits}f}..{max(values):.{digits}f}"
 
 
 def median_and_span(values: list[float], digits: int) -> str:

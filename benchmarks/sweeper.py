@@ -24,7 +24,7 @@ import optuna
 from annotated_types import Ge
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
-from rounds import ROOT, checkout, machine, verdict
+from rounds import ROOT, checkout, machine, span, verdict
 from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
@@ -86,7 +86,7 @@ def overhead(home: Path, n: int, turns: int, old: Path | None) -> list[str]:
         met = f"; {verdict(median < OVERHEAD_GOAL, f'{OVERHEAD_GOAL} s')}" if name == "here" else ""
         said = "" if name == "here" else f", {old}"
         lines.append(
-            f"overhead of a trial beyond its training{said}: {median:.3f} s ({spread(values)}{met}); n={len(values)}"
+            f"overhead of a trial beyond its training{said}: {median:.3f} s ({span(values, 3)}{met}); n={len(values)}"
         )
     if old is not None:
         lines.append(f"old / here: {statistics.median(costs['old']) / statistics.median(costs['here']):.2f}")
@@ -173,10 +173,6 @@ def growth(home: Path, url: str, n: int) -> list[str]:
         f"around {n} {1000 * statistics.median(late):.1f} ms: {ratio:.2f} times ({met}); "
         f"n={len(early)} and {len(late)}"
     ]
-
-
-def spread(values: Sequence[float]) -> str:
-    return f"{min(values):.3f}..{max(values):.3f}"
 
 
 def main() -> None:

@@ -16,12 +16,11 @@ from typing import Annotated
 
 import torch
 from choices import one_of
-from rounds import CONF, Images, Turns, first_images, machine, take_turns, verdict
+from rounds import CONF, Images, Turns, first_images, machine, span, take_turns, verdict
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torchvision import transforms
-from tqdm import tqdm
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_config
@@ -171,15 +170,10 @@ def contestants_of(setting: Setting) -> list[str]:
     return [name for name in CONTESTANTS if setting.usual_goal or not name.startswith("usual")]
 
 
-def measure(config: TrainConfig, setting: Setting, real: bool, rounds: int, bar: tqdm) -> Speeds:
+def measure(config: TrainConfig, setting: Setting, real: bool, rounds: int) -> Speeds:
     """Lets the contestants take turns."""
     contestants = {name: partial(compete, name, config, setting, real) for name in contestants_of(setting)}
-
-    def show(name: str) -> None:
-        bar.set_description(f"{setting.name}, {name}")
-        bar.update()
-
-    seconds = take_turns(contestants, rounds, show)
+    seconds = take_turns(contestants, rounds, setting.name)
     return {name: [setting.images / taken for taken in values] for name, values in seconds.items()}
 
 
@@ -218,10 +212,6 @@ def report(setting: Setting, speeds: Speeds, machine: str) -> list[str]:
     return [*lines, f"{setting.name}: ours {speed:.1f} images/s, {', '.join(quoted)}; n={n}; {machine}"]
 
 
-def span(values: list[float], digits: int) -> str:
-    return f"{min(values):.{digits}f}..{max(values):.{digits}f}"
-
-
 def main() -> None:
     with one_line_errors():
         arguments, overrides = parse(Arguments, sys.argv[1:], others=["data.root"])
@@ -234,12 +224,9 @@ def main() -> None:
         measured_on = machine(torch.get_num_threads())
         print(measured_on)
         print(f"images: {configs[0].data.root if real else 'random (the speed does not depend on what they show)'}")
-        turns = (arguments.rounds + 1) * sum(len(contestants_of(setting)) for setting in settings)
-        with tqdm(total=turns, unit="turn", dynamic_ncols=True, leave=False, disable=None) as bar:
-            for setting, config in zip(settings, configs, strict=True):
-                lines = report(setting, measure(config, setting, real, arguments.rounds, bar), measured_on)
-                bar.clear()
-                print("", *lines, sep="\n", flush=True)
+        for setting, config in zip(settings, configs, strict=True):
+            lines = report(setting, measure(config, setting, real, arguments.rounds), measured_on)
+            print("", *lines, sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -115,8 +115,7 @@ def main() -> None:
             print(f"  equal labels, {how}: {equal:.3%} of {count:,}", flush=True)
         kinds = (ALL, FEW, ROUNDED, ONE)
         contestants = {how: partial(race, how, runs[0], arguments.n, arguments.threads) for how in kinds}
-        with tqdm(total=(arguments.rounds + 1) * len(contestants), unit="turn", leave=False, disable=None) as bar:
-            seconds = take_turns(contestants, arguments.rounds, lambda _: bar.update() and None)
+        seconds = take_turns(contestants, arguments.rounds)
         print(f"{arguments.n:,} images a round, n={arguments.rounds} rounds")
         print(*rates_and_ratios(seconds, arguments.n, FEW, {ALL: 4.0, ONE: None, ROUNDED: None}), sep="\n")
 

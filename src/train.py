@@ -16,13 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from housenumbers.config.compose import (
-    hydra_arguments,
-    one_line_hydra_errors,
-    one_line_package_error,
-    quote_paths,
-    shown_package,
-)
+from housenumbers.config.compose import hydra_arguments, one_line_hydra_errors, one_line_package_error, quote_paths
 from housenumbers.config.overrides import check_arguments
 from housenumbers.config.schema import register_schemas
 from housenumbers.config.targets import ALLOWED_TARGETS
@@ -107,7 +101,7 @@ def run_main_process() -> None:
             raise SystemExit(resume_or_repeat(command, run, [other for other in sys.argv[1:] if other != word]))
     check_arguments(sys.argv[1:])
     sys.argv[1:] = quote_paths(hydra_arguments(sys.argv[1:]))
-    with one_line_hydra_errors(), one_line_package_error(shown_package(sys.argv[1:])):
+    with one_line_hydra_errors(), one_line_package_error(sys.argv[1:]):
         train()
 
 

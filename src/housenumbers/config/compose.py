@@ -70,8 +70,9 @@ def one_line_hydra_errors() -> Iterator[None]:
 
 
 @contextmanager
-def one_line_package_error(package: str | None) -> Iterator[None]:
+def one_line_package_error(arguments: Sequence[str]) -> Iterator[None]:
     """Raises UserError where Hydra, with `--package`, prints that there is no such part and ends the process."""
+    package = get_args_parser().parse_intermixed_args(list(arguments)).package
     if package is None:
         yield
         return
@@ -119,12 +120,6 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
             else move_zips(others)
         )
     return move_zips(arguments)
-
-
-def shown_package(arguments: Sequence[str]) -> str | None:
-    """The value of `--package`. None without it."""
-    package = get_args_parser().parse_intermixed_args(list(arguments)).package
-    return None if package is None else str(package)
 
 
 def _check_rerun(folder: Path) -> None:

@@ -55,7 +55,9 @@ def _opened(path: Path) -> Iterator[tuple[Any, list[Any], list[Any]]]:
         raise UserError(f"{path}: h5py, which reads it, is not installed: {pip_install('photos')}") from None
     try:
         with h5py.File(path, "r") as file:
-            names, boxes = (_references(file.id, b"digitStruct/" + name) for name in (b"name", b"bbox"))
+            names, boxes = (
+                _read_references(h5py.h5d.open(file.id, b"digitStruct/" + name)) for name in (b"name", b"bbox")
+            )
             if len(names) != len(boxes):
                 raise ValueError(f"{len(names)} names and {len(boxes)} photos")
             yield file.id, names, boxes
@@ -80,12 +82,6 @@ def _digits(file: Any, photo: Any) -> list[tuple[float, ...]]:
             column.append(float(value[0]))
         columns.append(column)
     return list(zip(*columns, strict=True))
-
-
-def _references(file: Any, name: bytes) -> list[Any]:
-    from h5py import h5d
-
-    return _read_references(h5d.open(file, name))
 
 
 def _read_references(dataset: Any) -> list[Any]:

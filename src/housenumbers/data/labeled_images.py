@@ -92,7 +92,3 @@ class LabeledImages(NamedTuple):
         digest.update(self.images.contiguous().numpy().data)
         digest.update(self.labels.contiguous().numpy().data)
         return digest.hexdigest()
-
-
-def concatenate(parts: list[LabeledImages]) -> LabeledImages:
-    return LabeledImages(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))

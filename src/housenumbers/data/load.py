@@ -12,7 +12,7 @@ from housenumbers.config.sections import DataConfig
 from housenumbers.data.class_folders import has_validation, log_unused_files
 from housenumbers.data.digits import read_digits
 from housenumbers.data.folder import read_folder
-from housenumbers.data.labeled_images import LabeledImages, concatenate
+from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.photo_split import photo_split
 from housenumbers.data.photos import boxes_of
 from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
@@ -75,7 +75,8 @@ def load_splits(config: DataConfig) -> Splits:
         read_parts.append(_read(config, "validation"))
     if config.name == "folder":
         log_unused_files(config)
-    pool = main if len(read_parts) == 1 else concatenate([data for data, _ in read_parts])
+    read = [data for data, _ in read_parts]
+    pool = main if len(read) == 1 else LabeledImages(*map(torch.cat, zip(*read, strict=True)))
 
     train = torch.arange(len(main.labels))
     validation = None

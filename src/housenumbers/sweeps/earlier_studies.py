@@ -112,11 +112,9 @@ def earlier_studies(
     own_folder = beside(name)
     folders = sorted(own_folder.parent.glob(f"{prefix}*/study.db")) if storage is None else []
     for database in folders:
-        database_storage = None
         with suppress(UserError):  # skips a damaged database
-            database_storage = sweep_storage(database.parent) if database.parent != own_folder else None
-        if database_storage is not None:
-            yield from _named(database_storage, name, prefix)
+            other = sweep_storage(database.parent) if database.parent != own_folder else None
+            yield from _named(other, name, prefix) if other is not None else ()
     if storage is not None:
         yield from _named(storage, name, prefix)
 

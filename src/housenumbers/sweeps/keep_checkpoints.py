@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.heartbeat import successors
@@ -25,22 +24,12 @@ def remove_unneeded_checkpoints(study: optuna.Study, folder: Path, keep: str) ->
     if keep == "all":
         return
     trials = study.get_trials(deepcopy=False)
-    kept = _best(study, trials) if keep == "best" else set()
+    kept = {trial.number for trial in study.best_trials} if keep == "best" else set()  # also all that are equally good
     for trial in trials:
         run = RunFolder(trial_folder(folder, trial.number))
         if trial.number not in kept and _has_ended(trial, trials) and has_checkpoints(run.path) and _is_free(run):
             setting = f"hydra.sweeper.keep_checkpoints={keep}"
             remove_checkpoints(run.path, setting, repeat_command(study, trial.params))
-
-
-def _best(study: optuna.Study, trials: Sequence[FrozenTrial]) -> set[int]:
-    """The numbers of the best trials, with all that are equally good, or of the Pareto front."""
-    if len(study.directions) > 1:
-        return {trial.number for trial in study.best_trials}
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    extreme = max if study.direction is StudyDirection.MAXIMIZE else min
-    best = extreme((trial.values[0] for trial in complete), default=None)
-    return {trial.number for trial in complete if trial.values[0] == best}
 
 
 def _has_ended(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import optuna
@@ -40,7 +39,7 @@ def figures(study: optuna.Study, objectives: Sequence[str]) -> list[Described]:
         # With one objective Optuna needs no `target`.
         of: dict[str, Any] = {"target_name": name}
         if len(objectives) > 1:
-            of["target"] = partial(_value, position)
+            of["target"] = lambda trial, position=position: trial.values[position]
         title = "" if len(objectives) == 1 else f" ({name})"
         history = visualization.plot_optimization_history(study, **of)
         history.update_xaxes(_whole_numbers([trial.number for trial in complete]))
@@ -104,10 +103,6 @@ def _darken(figure: go.Figure) -> None:
 def _darker(color: str) -> str:
     """The colour "rgb(...)" scaled by 0.75."""
     return f"rgb{tuple(round(0.75 * float(value)) for value in re.findall(r'[0-9.]+', color)[:3])}"
-
-
-def _value(position: int, trial: FrozenTrial) -> float:
-    return trial.values[position]
 
 
 def _importances(study: optuna.Study, complete: int, of: dict[str, Any]) -> tuple[str, go.Figure | None]:

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -209,11 +209,7 @@ class RunFolder:
         """
         status = str((self.record() if record is None else record).get("status", "interrupted"))
         if status == "running":
-            try:
-                with FileLock(self.path / ".lock", timeout=0):
-                    return "interrupted"
-            except Timeout:
-                return status
-            except OSError:  # another user's folder or a read-only one: trusts the record
-                return status
+            # OSError: another user's folder or a read-only one, where the record is trusted.
+            with suppress(Timeout, OSError), FileLock(self.path / ".lock", timeout=0):
+                return "interrupted"
         return status

@@ -104,11 +104,9 @@ def _check_archive(file: BinaryIO, path: Path) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip() is not None
-    except OSError as error:
-        if error.errno not in (None, errno.EINVAL):
+    except Exception as error:  # zipfile raises many types on damaged bytes
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
-        damaged = True
-    except Exception:  # zipfile raises many types on damaged bytes
         damaged = True
     if damaged:
         raise UserError(f"{path}: damaged: its checksums do not fit: use another one")

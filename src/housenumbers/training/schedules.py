@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -45,17 +46,12 @@ def step_scheduler(scheduler: LRScheduler, *metric: Any) -> None:
     try:
         scheduler.step(*metric)
     except (TypeError, ValueError, ArithmeticError) as error:
-        name = type_name(scheduler)
+        name = torch.typename(scheduler)
         if name.startswith("torch.optim."):
             raise UserError(f"scheduler: {type(scheduler).__name__}: {error}: give it other options") from None
         if module_that_raised(error).startswith("torch.optim."):
             raise UserError(f"scheduler: {name}: {error}: {_GET_LR}") from None
         raise
-
-
-def type_name(made: object) -> str:
-    """The full name of an object's class, as a `_target_` names it."""
-    return f"{type(made).__module__}.{type(made).__qualname__}"
 
 
 def warmup_factor(option: Any, step: int, steps_per_epoch: int) -> float:

@@ -15,7 +15,7 @@ from housenumbers.runtime.memory import is_out_of_memory, one_line_memory_errors
 from housenumbers.training.build import build_model
 from housenumbers.training.custom_metrics import custom_metrics
 from housenumbers.training.loop import TrainingState
-from housenumbers.training.schedules import scaled_learning_rates, step_scheduler, type_name
+from housenumbers.training.schedules import scaled_learning_rates, step_scheduler
 from housenumbers.training.transfer import load_pretrained
 
 _MAX_STEPS = 1000  # of the scheduler
@@ -85,6 +85,6 @@ def _step(optimizer: Optimizer) -> None:
             raise UserError(
                 f"optimizer: {name}: its step needs a closure, which the loop does not pass: choose another"
             ) from None
-        if is_out_of_memory(error) or not type_name(optimizer).startswith("torch.optim."):
+        if is_out_of_memory(error) or not torch.typename(optimizer).startswith("torch.optim."):
             raise
         raise UserError(f"optimizer: {name}: {one_line(error)}: give it other options") from None
