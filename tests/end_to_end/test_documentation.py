@@ -105,7 +105,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, code in re.findall(r"`(mine/[\w/.]+)`[^`]*:\n\n```\w+\n(.*?)```", page, re.DOTALL):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(code)
-    numbers = "data=synthetic_numbers model=number_reader data.size=100"
+    numbers = "data=synthetic_numbers model=number_reader data.size=100 model.channels=[8,8,8,8]"
     _run(home, f"python src/train.py {numbers} name=numbers epochs=1 threads=1")
     _run(home, f"python src/train.py data=digits name=earlier {SMALL}")
     _run(home, f"python src/train.py data=digits name=other seed=1 data.split_seed=42 {SMALL}")
@@ -146,6 +146,9 @@ def small(command: str, home: Path) -> str:
     command = command.replace("seeds=5", "seeds=1").replace("data.size=1000", "data.size=100")
     command = command.replace("seed=1,2,3,4,5", "seed=1,2")
     command = command.replace("data=svhn_6k", "data=svhn")  # whose check by content has a test of its own
+    if "train.py" in command or "report.py data=" in command:
+        rendered_data = "data=synthetic" if " data=" in command else "experiment=(synthetic|course|quickstart)"
+        command += " data.size=200" if re.search(rendered_data, command) and "resume=" not in command else ""
     if command.startswith("tensorboard"):
         return command + " --inspect"
     if re.search(r"(report|evaluate).py .*data=svhn", command):
@@ -154,7 +157,6 @@ def small(command: str, home: Path) -> str:
         return command
     unofficial = "" if re.search("digits|quickstart", command) else " data.verify=false"
     data = " data=svhn" if re.search("study_6k|experiment=fast", command) else ""
-    data += " data.size=2000" if re.search("synthetic(?!_numbers)", command) else ""
     swept = [word.partition("=")[0] for word in command.split() if "," in word and not word.endswith("]")]
     if "hydra/sweeper=optuna" in command:
         swept += ["data.batch_size"]

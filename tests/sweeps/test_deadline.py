@@ -83,8 +83,8 @@ def test_the_workers_end_in_time_and_keep_their_trials(tmp_path: Path, launcher:
         "epochs=5000",
         f"hydra/launcher={launcher}",
     )
-    for _ in range(4):
-        done = sweep(tmp_path, *words, "hydra.sweeper.timeout=20")
+    for seconds in (20, 60, 180):
+        done = sweep(tmp_path, *words, f"hydra.sweeper.timeout={seconds}")
         assert done.returncode == 0, done.stderr
         assert launcher == "ray" or not done.stderr  # Ray logs there
         assert "0 of 2 trials done" in done.stdout.splitlines()[-1]

@@ -111,29 +111,31 @@ def begun(home: Path, url: str, *words: str) -> subprocess.Popen[str]:
 @pytest.mark.slow
 def test_two_commands_begun_at_once_share_a_new_study_and_end_at_exactly_n_trials(server: str, tmp_path: Path) -> None:
     homes = [tmp_path / name for name in ("one", "two")]
-    words = ("hydra.sweeper.n_trials=7", "hydra.sweeper.study_name=raced")
+    words = ("hydra.sweeper.n_trials=5", "hydra.sweeper.study_name=raced")
     processes = [begun(home, server, *words) for home in homes]
     for process in processes:
         output, errors = process.communicate(timeout=200)
         assert process.returncode == 0, errors
         assert "best: trial" in output
     done = [trial for trial in trials(server, "raced") if not trial.user_attrs.get("interrupted")]
-    assert len(done) == 7
+    assert len(done) == 5
     assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in done)
     assert len({tuple(trial.user_attrs["owner"]) for trial in done}) == 2
-    assert len({trial.params["optimizer.lr"] for trial in done}) == 7
-    assert sorted(trial.user_attrs["start"] for trial in done) == list(range(7))
+    assert len({trial.params["optimizer.lr"] for trial in done}) == 5
+    assert sorted(trial.user_attrs["start"] for trial in done) == list(range(5))
     ran = sorted(folder.name for home in homes for folder in home.glob("multirun/raced/trial_*"))
     assert ran == [f"trial_{trial.number:04d}" for trial in done]
     again = sweep(homes[0], *SHARED, f"hydra.sweeper.storage={server}", *words)
-    assert "7 of 7 trials done" in again.stdout
+    assert "5 of 5 trials done" in again.stdout
 
 
 @pytest.mark.slow
 def test_a_trial_is_kept_on_the_server_when_the_time_is_over(server: str, tmp_path: Path) -> None:
     words = ("hydra.sweeper.study_name=budget", "hydra.sweeper.n_trials=1", "hydra/sweeper/pruner=none")
-    for _ in range(4):
-        done = sweep(tmp_path, f"hydra.sweeper.storage={server}", *words, "epochs=5000", "hydra.sweeper.timeout=15")
+    for seconds in (15, 45, 135):
+        done = sweep(
+            tmp_path, f"hydra.sweeper.storage={server}", *words, "epochs=5000", f"hydra.sweeper.timeout={seconds}"
+        )
         assert done.returncode == 0, done.stderr
         assert "the time is over: 0 of 1 trial done" in done.stdout.splitlines()[-1]
         kept = trials(server, "budget")
