@@ -1,5 +1,6 @@
 """What TensorBoard shows of a folder, read by its own two loaders."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ def scalars(folder: Path, loader: str) -> Scalars:
         get_server_binary(), str(folder), reload_interval=0, channel_creds_type=ChannelCredsType.LOCAL
     )
     server.start()
+    until = time.monotonic() + 60
     try:
-        return _scalars(server.data_provider)
+        while not (found := _scalars(server.data_provider)) and time.monotonic() < until:  # it answers while it loads
+            time.sleep(0.05)
+        return found
     finally:
         server._stdin_handle.close()  # which ends it
 

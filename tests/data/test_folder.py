@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -239,3 +240,45 @@ def test_the_leak_of_a_random_split_is_said_only_of_data_that_are_known_to_leak(
     monkeypatch.setattr(svhn, "_is_official", lambda *_: True)
     load_splits(data_config(svhn_folder, split="random", verify=True))
     assert "data.split=random leaks" in caplog.text
+
+
+def test_a_turned_photo_with_notes_of_odd_types_is_read_as_it_was_held(tmp_path: Path) -> None:
+    """TIFF's notes in a JPEG: orientation 6, and a resolution's unit of the type that has no meaning (7)."""
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :20] = 255  # white on the left, which is the top once it is turned
+    Image.fromarray(pixels).save(tmp_path / "plain.jpg", quality=95)
+    notes = [(0x0112, 3, 6 << 16), (0x0128, 7, 0x32000000)]
+    tiff = b"MM\0*" + struct.pack(">IH", 8, len(notes))
+    tiff += b"".join(struct.pack(">HHII", tag, kind, 1, value) for tag, kind, value in notes) + bytes(4)
+    block = b"Exif\0\0" + tiff
+    plain = (tmp_path / "plain.jpg").read_bytes()
+    file = tmp_path / "odd.jpg"
+    file.write_bytes(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + plain[2:])
+    image = read_image(file).float().mean(dim=0)
+    assert image[4, 12:20].mean() > 200
+    assert image[28, 12:20].mean() < 50
+
+
+def test_damaged_notes_beside_a_whole_image_do_no_harm(tmp_path: Path) -> None:
+    image = Image.new("RGB", (32, 32), (1, 2, 3))
+    image.save(tmp_path / "odd.png", exif=b"Exif\0\0no TIFF at all")
+    assert read_image(tmp_path / "odd.png")[:, 0, 0].tolist() == [1, 2, 3]
+
+
+def test_ranges_beyond_sixteen_bits_and_values_that_are_none(tmp_path: Path) -> None:
+    wide = np.full((32, 32), 1_000_000_000, np.int32)
+    wide[:, 16:] = 2_000_000_000
+    Image.fromarray(wide).save(tmp_path / "wide.tif")
+    assert read_image(tmp_path / "wide.tif")[0, 0, [0, 31]].tolist() == [128, 255]
+    values = np.full((32, 32), 2.0, np.float32)
+    values[:, 16:] = 3
+    values[0, 0], values[0, 31] = np.nan, np.inf
+    Image.fromarray(values).save(tmp_path / "float.tif")
+    assert read_image(tmp_path / "float.tif")[0, :2, [0, 31]].tolist() == [[0, 255], [0, 255]]
+
+
+def test_the_transparent_level_of_sixteen_bits_is_white(tmp_path: Path) -> None:
+    grey = np.full((32, 32), 10_000, np.uint16)
+    grey[:, 16:] = 40_000
+    Image.fromarray(grey).save(tmp_path / "clear.png", transparency=40_000)
+    assert read_image(tmp_path / "clear.png")[0, 0, [0, 31]].tolist() == [39, 255]

@@ -1,9 +1,16 @@
 """Splits: stratified, repeatable, and without leaks where they promise so."""
 
-import pytest
-import torch
-from support import composed
+import math
+from contextlib import suppress
+from pathlib import Path
 
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from support import composed, data_config
+
+from housenumbers.data.load import load_splits
 from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
 from housenumbers.metrics.numbers import NO_DIGIT
 from housenumbers.runtime.errors import UserError
@@ -90,3 +97,25 @@ def test_a_class_with_one_member_is_one_line() -> None:
 def test_a_leak_is_told_of_data_that_are_known_alone(words: list[str], said: str | None) -> None:
     leak = leakage_warning(composed(*words).data)
     assert leak is None if said is None else leak.startswith(f"data.split=random {said}:")
+
+
+@pytest.mark.parametrize(("count", "fraction"), [(288, 0.97), (288, 0.999), (60, 0.85), (1149, 0.995)])
+def test_a_fraction_near_one_keeps_all_classes(count: int, fraction: float) -> None:
+    labels = torch.arange(count) % 10
+    kept = stratified_subset(torch.arange(count), labels, fraction, 0)
+    assert len(kept) == math.ceil(fraction * count)
+    assert torch.equal(kept, kept.unique())
+    counts = labels[kept].bincount()
+    assert counts.max() - counts.min() <= 2
+
+
+def test_a_class_that_the_blocks_leave_out_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a file that is sorted by class."""
+    pixels = np.zeros((32, 32, 3, 400), np.uint8)
+    scipy.io.savemat(tmp_path / "train_32x32.mat", {"X": pixels, "y": np.arange(400)[:, None] * 10 // 400 + 1})
+    with pytest.raises(UserError, match=r"no crop of 5 is left to train on.*data\.split=random"):
+        load_splits(data_config(tmp_path, split_seed=1))
+    for seed in range(2, 20):
+        with suppress(UserError):
+            load_splits(data_config(tmp_path, split_seed=seed))
+    assert "is left to validate" in caplog.text

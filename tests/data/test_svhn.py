@@ -99,7 +99,7 @@ def test_of_processes_that_begin_together_one_decodes(svhn_folder: Path) -> None
         )
         for _ in range(3)
     ]  # fmt: skip
-    outputs = [process.communicate(timeout=60)[0].split() for process in processes]
+    outputs = [process.communicate(timeout=300)[0].split() for process in processes]
     assert sum(output.count("decoded") for output in outputs) == 1
     assert len({output[-1] for output in outputs}) == 1
 

@@ -66,3 +66,10 @@ def test_an_empty_canvas_says_so() -> None:
     for paper in ("#eeeeee", "#111111"):
         with pytest.raises(UserError, match="canvas is empty"):
             decode_drawing(sheet(paper, None), read_image, square=True)
+
+
+def test_a_stroke_that_crosses_the_corner_is_no_paper() -> None:
+    content = sheet("#eeeeee", "#111111", (0, 0, 30, 120))
+    cut = decode_drawing(content, read_image, square=True)
+    assert cut.float().mean() > 127
+    assert cut[:, :, 0].float().mean() > 200  # the margin is paper

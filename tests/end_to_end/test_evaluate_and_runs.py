@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,7 @@ def test_runs_at_once_are_all_listed(tmp_path: Path) -> None:
     ]  # fmt: skip
     while any(process.poll() is None for process in running):
         assert run_in(tmp_path, "runs", "format=json").returncode == 0
+        time.sleep(0.3)
     assert [process.returncode for process in running] == [0] * 4
     listed = json.loads(run_in(tmp_path, "runs", "format=json", "name=crowd", "status=completed").stdout)
     assert sorted(run["seed"] for run in listed) == [0, 1, 2, 3]

@@ -65,7 +65,7 @@ def wait_for_epochs(home: Path, epochs: int) -> None:
         lines = [len(file.read_text().splitlines()) for file in home.glob("outputs/*/*/metrics.jsonl")]
         if max(lines, default=0) >= epochs:
             return
-        time.sleep(0.01)
+        time.sleep(0.03)
     raise TimeoutError(f"no {epochs} epochs in {home}")
 
 
@@ -84,7 +84,8 @@ def test_killed_at_a_random_moment_then_resumed(
     process = start(tmp_path)
     if epochs == 0:
         while not list(tmp_path.glob("outputs/*/*/run.json")):
-            time.sleep(0.01)
+            assert process.poll() is None
+            time.sleep(0.02)
     wait_for_epochs(tmp_path, epochs)
     time.sleep(random.uniform(0, 0.3))
     process.kill()
@@ -113,7 +114,8 @@ def test_all_that_the_fast_preset_and_other_techniques_add_goes_on_after_a_kill(
 def test_killed_before_it_wrote_anything(command: Command, tmp_path: Path, uninterrupted: dict) -> None:
     process = start(tmp_path)
     while not (configs := list(tmp_path.glob("outputs/*/*/.hydra/overrides.yaml"))):
-        time.sleep(0.001)
+        assert process.poll() is None
+        time.sleep(0.01)
     process.kill()
     process.wait()
     folder = configs[0].parent.parent

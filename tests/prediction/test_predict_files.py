@@ -22,6 +22,7 @@ from housenumbers.data.digits import read_digits
 from housenumbers.evaluation.few_views import StoppingRule
 from housenumbers.evaluation.trained_model import load_trained_model
 from housenumbers.metrics.views import predict_logits
+from housenumbers.prediction.predict_files import csv_line
 from housenumbers.runtime.errors import UserError
 from housenumbers.training.reproducibility import uses_bfloat16
 
@@ -272,3 +273,8 @@ def overrides_of_the_model(run: Path, folder: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(SystemExit):
             runpy.run_path(str(ROOT / "src/predict.py"))["main"]()
     return given
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", "a\rb.png", 'a "b", c.png', "plain.png"])
+def test_a_line_of_csv_is_one_record_whatever_the_file_is_called(name: str) -> None:
+    assert list(csv.reader(io.StringIO(csv_line([name, 1]), newline=""))) == [[name, "1"]]

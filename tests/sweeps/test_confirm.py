@@ -69,7 +69,7 @@ def test_it_goes_on_after_a_kill(home: Path) -> None:
     process = subprocess.Popen(command_line("confirm", *words), cwd=home, env=environment(), stdout=subprocess.DEVNULL)
     while not list(home.glob("multirun/s/confirm/*/metrics.jsonl")):
         assert process.poll() is None
-        time.sleep(0.01)
+        time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = run_in(home, "confirm", *words)

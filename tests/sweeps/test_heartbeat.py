@@ -4,12 +4,14 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from optuna.samplers import NSGAIIISampler, NSGAIISampler
+from optuna.distributions import CategoricalDistribution
+from optuna.samplers import CmaEsSampler, NSGAIIISampler, NSGAIISampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
@@ -17,6 +19,8 @@ from sqlalchemy.exc import OperationalError
 from support import ROOT, environment
 
 from housenumbers.sweeps.heartbeat import query_periodically, record_owner, requeue_dead_trials
+from housenumbers.sweeps.samplers import make_sampler
+from housenumbers.sweeps.space import Space
 from housenumbers.sweeps.study import counts_as_trial
 from housenumbers.sweeps.trial import Trial
 
@@ -65,18 +69,28 @@ def test_parameters_that_wait_are_not_lost_where_a_process_dies_before_it_draws_
     assert study.ask().suggest_float("optimizer.lr", 0, 1) == 0.25
 
 
-@pytest.mark.parametrize("make", [NSGAIISampler, NSGAIIISampler])
-def test_a_trial_that_goes_on_is_of_the_generation_that_it_was_drawn_for(
-    tmp_path: Path, make: type[NSGAIISampler | NSGAIIISampler]
-) -> None:
+SAMPLERS = {
+    "nsgaii": partial(NSGAIISampler, population_size=4, seed=0),
+    "nsgaiii": partial(NSGAIIISampler, population_size=4, seed=0),
+    "cmaes": partial(CmaEsSampler, popsize=4, seed=0),
+    "cmaes with margin": partial(CmaEsSampler, popsize=4, seed=0, with_margin=True),
+    "grid": partial(make_sampler, {"_target_": "optuna.samplers.GridSampler", "_partial_": True, "seed": 0},
+                    Space({name: CategoricalDistribution([0.0, 1.0]) for name in "abcd"})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_trial_that_goes_on_keeps_its_place_in_its_generation_or_grid(tmp_path: Path, name: str) -> None:
     """Else none would descend from it, and another would be trained in its place."""
 
     def searched(dies: int | None) -> list[float]:
         storage = opened(f"sqlite:///{tmp_path}/{dies}.db")
-        study = optuna.create_study(storage=storage, sampler=make(population_size=4, seed=0))
+        study = optuna.create_study(storage=storage, sampler=SAMPLERS[name]())
         while sum(trial.state is TrialState.COMPLETE for trial in study.trials) < 16:
             trial = study.ask()
-            value = sum(trial.suggest_float(name, -5, 5) ** 2 for name in "abcd")
+            draw = partial(trial.suggest_categorical, choices=[0.0, 1.0]) if name == "grid" else None
+            draw = draw or partial(trial.suggest_float, low=-5, high=5)
+            value = sum(weight * draw(key) ** 2 for weight, key in enumerate("abcd", 1))
             record_owner(trial)
             if trial.number == dies:
                 host, process, created = trial.user_attrs["owner"]
@@ -84,8 +98,12 @@ def test_a_trial_that_goes_on_is_of_the_generation_that_it_was_drawn_for(
                 assert requeue_dead_trials(study) == [dies]
             else:
                 study.tell(trial, value)
-        return sorted(trial.values[0] for trial in study.trials if trial.values)
+        complete = [trial for trial in study.trials if trial.values]
+        if "cmaes" in name:  # whose draws depend on the trials' numbers
+            return sorted(trial.system_attrs.get(f"{prefix}:generation", -1) for trial in complete)
+        return sorted(trial.values[0] for trial in complete)
 
+    prefix = "cmawm" if "margin" in name else "cma"
     assert searched(dies=1) == searched(dies=6) == searched(dies=None)
 
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,8 +77,7 @@ def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
         pytest.skip("needs PostgreSQL's server, Debian's package postgresql")
     home = tmp_path_factory.mktemp("server")
     if os.geteuid() == 0:  # pytest's own folders are root's alone
-        home = Path("/tmp") / f"housenumbers-postgres-{os.getpid()}"
-        home.mkdir()
+        home = Path(tempfile.mkdtemp(prefix="housenumbers-postgres-", dir="/tmp"))
         shutil.chown(home, "postgres")
     server = Server(programs, home, tmp_path_factory.mktemp("log") / "postgres.log")
     server.start()
@@ -164,15 +164,11 @@ def test_a_worker_that_died_on_another_machine_is_noticed_by_its_silence(server:
     words = ("hydra.sweeper.n_trials=2", "hydra/sweeper/pruner=none", "hydra.sweeper.heartbeat_seconds=1", "epochs=12",
              "data.reduce=1")  # fmt: skip
     process = begun(tmp_path / "far", server, *words)
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        try:
-            study = study_at(server, "shared")
-            if study.trials and study.trials[0].last_step and study.trials[0].last_step >= 2:
-                break
-        except KeyError:
-            pass
-        time.sleep(0.1)
+    metrics = tmp_path / "far/multirun/shared/trial_0000/metrics.jsonl"
+    while not metrics.exists() or metrics.read_text().count("\n") < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    study = study_at(server, "shared")
     storage, victim = study._storage, study.trials[0]
     _, pid, created = victim.user_attrs["owner"]
     storage.set_trial_user_attr(victim._trial_id, "owner", ["far-away", pid, created])

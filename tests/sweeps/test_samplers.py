@@ -5,16 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import hydra_plugins.hydra_optuna_sweeper.config  # which knows its samplers
+import optuna
 import pytest
 import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
+from optuna.trial import TrialState
 from support import ROOT, run_in, sweep
 
 import hydra_plugins.housenumbers_sweeper  # noqa: F401 (it removes a sampler that Optuna no longer has)
 from housenumbers.runtime.errors import UserError
-from housenumbers.sweeps.samplers import check_sampler, make_pruner
+from housenumbers.sweeps.heartbeat import discard_trial
+from housenumbers.sweeps.samplers import check_sampler, make_pruner, make_sampler
 from housenumbers.sweeps.space import Space, read_space
+from housenumbers.sweeps.study import find_study
 
 SAMPLERS = sorted(name.removesuffix(".yaml") for name in ConfigStore.instance().list("hydra/sweeper/sampler"))
 PRUNERS = sorted(path.stem for path in (ROOT / "conf/hydra/sweeper/pruner").glob("*.yaml"))
@@ -62,6 +66,41 @@ def test_a_sampler_that_does_not_suit_the_search_says_so() -> None:
     bad = {**options("tpe"), "n_ei_candidates": "many", "n_startup_trials": 1}
     with pytest.raises(UserError, match="hydra/sweeper/sampler=tpe: "):
         check_sampler(bad, "tpe", space(), ["maximize"])
+
+
+@pytest.mark.parametrize("state", [TrialState.PRUNED, TrialState.FAIL])
+def test_the_last_trial_of_a_grid_may_end_in_any_way(state: TrialState) -> None:
+    """Optuna's grid stops the study then, which is an error outside of its `optimize`."""
+    study = optuna.create_study(sampler=make_sampler(options("grid"), read_space({}, ["a=choice(1,2)"])[0]))
+    for _ in range(2):
+        trial = study.ask()
+        trial.suggest_categorical("a", [1, 2])
+        trial.report(0.5, 1)
+        study.tell(trial, state=state)
+    assert sorted(trial.params["a"] for trial in study.trials) == [1, 2]
+
+
+def test_a_discarded_trial_leaves_its_place_in_the_grid_to_another() -> None:
+    study = optuna.create_study(sampler=make_sampler(options("grid"), read_space({}, ["a=choice(1,2,3)"])[0]))
+    discard_trial(study, study.ask()._trial_id)
+    for _ in range(3):
+        trial = study.ask()
+        study.tell(trial, trial.suggest_categorical("a", [1, 2, 3]))
+    assert sorted(trial.params["a"] for trial in study.trials if trial.params) == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_scrambled_sequence_goes_on_where_it_was(tmp_path: Path) -> None:
+    found = []
+    for calls in (4,), (2, 4):
+        home = tmp_path / str(len(calls))
+        home.mkdir()
+        for n_trials in calls:
+            words = ("hydra/sweeper/sampler=qmc", "hydra.sweeper.sampler.scramble=true", "epochs=1")
+            done = sweep(home, *words, f"hydra.sweeper.n_trials={n_trials}", "data.batch_size=range(16,33)")
+            assert done.returncode == 0, done.stderr
+        found.append([trial.params for trial in find_study(str(home / "multirun/s"))[0].trials])
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("name", PRUNERS)

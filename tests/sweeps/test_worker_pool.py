@@ -19,7 +19,7 @@ import psutil
 import pytest
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
-from support import TINY, begin_sweep, only_run, run_in, sweep
+from support import SWEEP, TINY, begin_sweep, only_run, run_ended, run_in, sweep
 
 from housenumbers.sweeps import worker_pool
 
@@ -37,7 +37,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120) -> Any:
     while time.monotonic() < until:
         if value := condition():
             return value
-        time.sleep(0.05)
+        time.sleep(0.2)
     raise AssertionError("waited in vain")
 
 
@@ -115,8 +115,8 @@ def test_workers_end_with_the_command_that_started_them(tmp_path: Path, number: 
     process = begin_sweep(tmp_path, *PINNED, *LONG, "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=2")
     workers = [trial.user_attrs["owner"][1] for trial in wait_for(lambda: running_for_epochs(tmp_path, 1, 2))]
     process.send_signal(number)
-    wait_for(lambda: not any(psutil.pid_exists(worker) for worker in workers), seconds=20)
-    process.communicate(timeout=20)
+    wait_for(lambda: not any(psutil.pid_exists(worker) for worker in workers), seconds=120)
+    process.communicate(timeout=120)
     states = [trial.state for trial in trials(tmp_path)]
     assert TrialState.RUNNING not in states  # given back by the workers themselves
     assert states.count(TrialState.WAITING) == 2
@@ -143,7 +143,7 @@ def test_workers_end_with_a_command_that_is_killed_before_they_look_for_it(tmp_p
     process.kill()
     gone, alive = psutil.wait_procs(workers, timeout=60)
     assert (len(gone), alive) == (2, [])
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     assert all(trial.state is TrialState.WAITING for trial in trials(tmp_path))
 
 
@@ -186,27 +186,12 @@ def test_a_launcher_that_is_not_installed_is_one_line(tmp_path: Path) -> None:
 def test_a_configuration_that_kills_its_process_again_and_again_counts_as_failed(tmp_path: Path) -> None:
     """As one that needs more memory than there is does, where the system ends processes for it."""
     for _ in range(3):
-        process = begin_sweep(tmp_path, *PINNED, *LONG, "hydra.sweeper.n_trials=1")
-        (trial,) = wait_for(lambda: at_work_in_epoch_one(tmp_path))
-        os.kill(trial.user_attrs["owner"][1], signal.SIGKILL)
-        process.communicate(timeout=20)
-    done = sweep(tmp_path, *PINNED, *LONG, "hydra.sweeper.n_trials=1")
+        killed = run_ended(tmp_path, signal.SIGKILL, 0, *SWEEP, *PINNED, "hydra.sweeper.n_trials=1")
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done = sweep(tmp_path, *PINNED, "hydra.sweeper.n_trials=1")
     assert done.returncode == 1
     assert "its process died 3 times" in trials(tmp_path)[-1].user_attrs["error"]
     assert len(trials(tmp_path)) == 3
-
-
-def at_work_in_epoch_one(home: Path) -> list[FrozenTrial]:
-    try:
-        return [
-            trial
-            for trial in trials(home)
-            if trial.state is TrialState.RUNNING
-            and "owner" in trial.user_attrs
-            and psutil.pid_exists(trial.user_attrs["owner"][1])
-        ]
-    except Exception:  # the tables are being made
-        return []
 
 
 @contextmanager
@@ -235,5 +220,5 @@ def test_no_two_workers_claim_a_trial_at_the_same_time(tmp_path: Path) -> None:
 def test_a_worker_that_waits_for_its_turn_can_be_ended(tmp_path: Path) -> None:
     with waiting_for_its_turn(tmp_path) as process:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
     assert process.returncode == 130

@@ -216,3 +216,11 @@ def test_a_custom_model_of_numbers_returns_logits_of_each_place() -> None:
     check_output(Returns(lambda count: torch.zeros(count, 12, 11)), "mymodels.Net", images, labels)
     with pytest.raises(UserError, match=r"returns \[2, 10\] .* must be logits \[N, T, 11\], for CTC"):
         check_output(Returns(lambda count: torch.zeros(count, 10)), "mymodels.Net", images, labels)
+
+
+@pytest.mark.parametrize("interval", ["epoch", "batch"])
+def test_one_cycle_in_one_step_is_refused(interval: str) -> None:
+    config = composed("scheduler=onecycle", f"scheduler.interval={interval}", "epochs=1")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    with pytest.raises(UserError, match=r"scheduler: 1 step, too few for scheduler\.pct_start"):
+        build_scheduler(config.scheduler, optimizer, 1, 1)

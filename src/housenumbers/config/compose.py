@@ -169,6 +169,19 @@ def quote_value(text: object) -> str:
     return QuotedString(str(text), Quote.single).with_quotes()
 
 
+def assignment(key: str, value: object) -> str:
+    """The override KEY=VALUE, with quotes around a text that Hydra would not read as this text."""
+    plain = f"{key}={value}"
+    override = _parsed(plain)
+    if isinstance(value, str) and (
+        override is None
+        or override.is_sweep_override()
+        or (isinstance(override.value(), str) and override.value() != value)
+    ):
+        return f"{key}={quote_value(value)}"
+    return plain
+
+
 def quote_paths(arguments: Sequence[str]) -> list[str]:
     """Quotes the paths that Hydra's grammar does not accept: paths with non-ASCII letters, `(` or `=`."""
     quoted = []

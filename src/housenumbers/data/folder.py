@@ -113,14 +113,34 @@ def upright_rgb(file: IO[bytes], least: int = _SIZE * 8) -> "Image.Image":
 
 def as_rgb(image: "Image.Image") -> "Image.Image":
     """An image of any mode as RGB, turned as its camera was held, on white where it is transparent."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode.startswith(("I", "F")):  # 16 bits and more: scale the whole range to 0..255
         image = _eight_bits(image)
+    if image.mode == "La":  # a TIFF's, which Pillow converts to this mode alone
+        image = image.convert("LA")
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image.convert("RGB")
+
+
+def _upright(image: "Image.Image") -> "Image.Image":
+    """The image turned as its camera was held. Without a readable note of that, as it is.
+
+    `ImageOps.exif_transpose` also writes all notes anew, and fails where one of them has an unusual type.
+    """
+    from PIL import ExifTags, Image
+
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # damaged notes beside a whole image
+        return image
+    turns = (
+        Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM,
+        Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90,
+    )  # fmt: skip
+    return image.transpose(turns[orientation - 2]) if isinstance(orientation, int) and 2 <= orientation <= 8 else image
 
 
 def check_sums(file: IO[bytes]) -> None:
@@ -161,7 +181,11 @@ def _eight_bits(image: "Image.Image") -> "Image.Image":
     from PIL import Image
 
     values = np.asarray(image, dtype=np.float64)
-    low, high = float(np.min(values)), float(np.max(values))
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     if image.mode != "F" and low >= 0:  # otherwise there is no fixed range: take the image's range
-        low, high = 0.0, 255.0 if high < 256 else 65535.0
-    return Image.fromarray(((values - low) * (255 / max(high - low, 1e-12))).clip(0, 255).round().astype(np.uint8))
+        low, high = 0.0, 255.0 if high < 256 else max(high, 65535.0)
+    scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * (255 / max(high - low, 1e-12))
+    if "transparency" in image.info:
+        scaled[values == image.info["transparency"]] = 255  # white, as other transparent pixels
+    return Image.fromarray(scaled.clip(0, 255).round().astype(np.uint8))

@@ -22,6 +22,7 @@ from housenumbers.data.svhn_numbers import read_svhn_numbers
 from housenumbers.data.svhn_photos import read_svhn_photos
 from housenumbers.data.synthetic import read_synthetic, read_synthetic_numbers
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.text import first_few
 
 log = logging.getLogger(__name__)
 
@@ -158,6 +159,20 @@ def _rendered_config(config: DataConfig) -> DataConfig:
     return replace(config, name=name, size=config.rendered, fonts=config.fonts or "matplotlib")
 
 
+def _check_classes(labels: torch.Tensor, train: torch.Tensor, validation: torch.Tensor) -> None:
+    """Raises UserError where no crop of a class is left to train on, and warns where none validates."""
+    if labels.ndim > 1:  # whole numbers
+        return
+    for part, indices in (("train on", train), ("validate", validation)):
+        missing = set(labels.tolist()) - set(labels[indices].tolist())
+        which = f"data.split=blocks: no crop of {first_few(sorted(map(str, missing)))} is left to {part}"
+        remedy = "is the file sorted by class? data.split=random divides each class"
+        if missing and indices is train:
+            raise UserError(f"{which}: {remedy}")
+        if missing:
+            log.warning("%s: %s", which, remedy)
+
+
 def _split(config: DataConfig, data: LabeledImages, part: str) -> tuple[torch.Tensor, torch.Tensor]:
     split = config.split
     if split == "photos" and not config.has_numbers:
@@ -166,7 +181,9 @@ def _split(config: DataConfig, data: LabeledImages, part: str) -> tuple[torch.Te
         log.info("data.split=photos: the photos of these images are not known: they are split as by data.split=blocks")
         split = "blocks"
     if split == "blocks":
-        return block_split(len(data.labels), config.val_fraction, config.split_seed)
+        train, validation = block_split(len(data.labels), config.val_fraction, config.split_seed)
+        _check_classes(data.labels, train, validation)
+        return train, validation
     if leak := leakage_warning(config):
         log.warning(leak)
     return random_split(data.labels, config.val_fraction, config.split_seed)  # a number is a photo

@@ -69,7 +69,8 @@ def scaled_view(images: Tensor, factor: float) -> Tensor:
     """
     count, _, height, width = images.shape
     new_width = width if factor <= 1 else _next_step(math.ceil(width * factor))
-    matrix = torch.tensor([[new_width / (width * factor), 0.0, 0.0], [0.0, 1 / factor, 0.0]], device=images.device)
+    rows = [[new_width / (width * factor), 0.0, 0.0], [0.0, 1 / factor, 0.0]]
+    matrix = torch.tensor(rows, dtype=torch.float32, device=images.device)
     grid = F.affine_grid(matrix.expand(count, 2, 3), [count, 3, height, new_width], align_corners=False)
     return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False).round().to(torch.uint8)
 

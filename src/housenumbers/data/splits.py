@@ -1,5 +1,7 @@
 """Splits into training and validation crops, as indices: pure functions of the labels, a fraction and a seed."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -65,8 +67,17 @@ def stratified_subset(indices: Tensor, labels: Tensor, fraction: float, seed: in
     """A stratified `fraction` of `indices` (into `labels`), sorted. Raises UserError where a class would be lost."""
     if fraction == 1:
         return indices
-    _, kept = stratified_split(indices, labels[indices], fraction, seed, f"data.reduce={fraction}")
-    return kept
+    labels = labels[indices]
+    dropped = len(indices) - math.ceil(fraction * len(indices))
+    counts = _classes(labels).bincount()
+    if dropped >= (counts > 0).sum() or (counts == 1).any():
+        _, kept = stratified_split(indices, labels, fraction, seed, f"data.reduce={fraction}")
+        return kept
+    # scikit-learn wants every class among the dropped ones, too: here one of each of the largest classes is dropped.
+    generator = np.random.default_rng(seed)
+    largest = counts.argsort(descending=True, stable=True)[:dropped].tolist()
+    without = [generator.choice((_classes(labels) == label).nonzero()[:, 0].numpy()) for label in largest]
+    return indices[~torch.isin(torch.arange(len(indices)), torch.tensor(without, dtype=torch.long))]
 
 
 def stratified_split(
@@ -79,7 +90,7 @@ def stratified_split(
     """
     from sklearn.model_selection import train_test_split  # imported here: it takes a second that blocks do not need
 
-    classes = labels if labels.ndim == 1 else _lengths(labels)
+    classes = _classes(labels)
     try:
         rest, part = train_test_split(indices.numpy(), test_size=fraction, random_state=seed, stratify=classes.numpy())
     except ValueError:
@@ -91,6 +102,11 @@ def stratified_split(
             f"have every {kind} on both sides: use more of them"
         ) from None
     return torch.from_numpy(np.sort(rest)), torch.from_numpy(np.sort(part))
+
+
+def _classes(labels: Tensor) -> Tensor:
+    """What is stratified: the labels of single digits, the lengths of numbers."""
+    return labels if labels.ndim == 1 else _lengths(labels)
 
 
 def _lengths(numbers: Tensor) -> Tensor:

@@ -103,7 +103,8 @@ def _shown(trained: TrainedModel, reading: Reading, image: Tensor) -> dict[str, 
 def answer_image(trained: TrainedModel, image: Tensor) -> dict[str, Any]:
     """The prediction for an image, uint8 `[3, 32, 32]`, as in predict.py, with an occlusion map."""
     (prediction,) = predict_images([""], image[None], trained)
-    maps, _ = occlusion(partial(trained.logits, all_views=True), image[None], torch.tensor([prediction.label]))
+    logits = partial(trained.logits, may_be_dark=True, all_views=True)
+    maps, _ = occlusion(logits, image[None], torch.tensor([prediction.label]))
     return {
         "label": prediction.label,
         "probabilities": prediction.probabilities,

@@ -42,7 +42,7 @@ function show(answer) {
   element("details").hidden = failed;
   const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
   const ofNumber = "number" in answer; // the answer of a model of whole numbers
-  for (const id of ["bars", "attended"]) element(id).hidden = ofNumber;
+  for (const id of ["bars", "attended"]) element(id).hidden = failed || ofNumber;
   element("digits").hidden = !ofNumber;
   if (ofNumber) {
     showNumber(answer, percent);

@@ -49,11 +49,12 @@ def decode_drawing(content: bytes, read: Callable[[IO[bytes]], Decoded], square:
     decode_image(content, read_image)
     with Image.open(io.BytesIO(content)) as opened:
         canvas = opened.convert("L")
-    paper = canvas.getpixel((0, 0))
+    shades = canvas.histogram()
+    paper = shades.index(max(shades))  # not the corner's, which a stroke may cross
     ink = ImageChops.difference(canvas, Image.new("L", canvas.size, paper)).point(lambda shade: 255 * (shade > _FAINT))
     box = ink.getbbox()
     if box is None:
-        raise UserError("The canvas is empty: draw a digit.")
+        raise UserError("The canvas is empty: draw a digit or a number.")
     strokes = canvas.crop(box)
     width, height = [max(strokes.size)] * 2 if square else strokes.size
     border = round(2 * _MARGIN * height)

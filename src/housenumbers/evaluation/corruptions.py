@@ -2,7 +2,8 @@
 
 The first seven kinds and their amounts equal CIFAR-10-C, which is ImageNet-C for 32x32 pixels: Hendrycks and
 Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", arXiv:1903.12261, and
-`make_cifar_c.py` in the authors' repository hendrycks/robustness. Rotation, shift and occlusion are our own.
+`make_cifar_c.py` in the authors' repository hendrycks/robustness; but a blur continues an image beyond its border by
+reflection, theirs by repeating the border. Rotation, shift and occlusion are our own.
 """
 
 import io

@@ -98,5 +98,5 @@ def readable_batches(
 def csv_line(values: Sequence[object]) -> str:
     """A line of CSV, without its end."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(values)
-    return line.getvalue()
+    csv.writer(line).writerow(values)  # it quotes line breaks only where they occur in its own
+    return line.getvalue().removesuffix("\r\n")

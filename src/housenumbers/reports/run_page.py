@@ -208,7 +208,7 @@ def _explained(trained: TrainedModel, images: Tensor, logits: Tensor, labels: Te
     if not indices:
         return []
     selected = images[indices]
-    maps, least = occlusion(partial(trained.logits, all_views=True), selected, predicted[indices])
+    maps, least = occlusion(partial(trained.logits, may_be_dark=True, all_views=True), selected, predicted[indices])
     whole = logits.softmax(dim=1).amax(dim=1)
     return [
         gallery_item(

@@ -64,9 +64,19 @@ def train_epochs(
     common = {"config": config_to_dict(config), **origin}
     first_drop = epochs_before_first_drop(config.scheduler, config.epochs)
     images = len(run.splits.train.labels)
-    if trial is not None:
-        for record in state.history:  # of the interrupted trial that this trial continues
+
+    def is_pruned(record: Record) -> bool:
+        # A high learning rate looks worse than a low one until it drops, and may be the better one after.
+        if trial is None or not first_drop < record["epoch"] < config.epochs or not trial.should_prune():
+            return False
+        log.info("pruned after epoch %d", record["epoch"])
+        return True
+
+    if trial is not None and state.history:  # of the interrupted trial that this trial continues
+        for record in state.history:
             trial.report(_objective_value(config, record), record["epoch"])
+        if is_pruned(state.history[-1]):  # the interruption may have come before this decision
+            return True, best_sha256
     steps = steps_per_epoch(run.splits.train, config.data.batch_size)
     with ProgressBar(config.epochs, steps, len(state.history)) as progress:
         for record in fit(config, state, run.splits.stages, run.splits.validation, progress.step):
@@ -86,12 +96,10 @@ def train_epochs(
             observers.on_epoch_end(record)
             if trial is not None:
                 trial.report(_objective_value(config, record), record["epoch"])
+            if is_pruned(record):
+                return True, best_sha256
             if trial is not None and record["epoch"] < config.epochs:
-                # A high learning rate looks worse than a low one until it drops, and may be the better one after.
-                if record["epoch"] > first_drop and trial.should_prune():
-                    log.info("pruned after epoch %d", record["epoch"])
-                    return True, best_sha256
-                trial.exit_after_deadline()  # after the pruner's decision, which the continued trial does not repeat
+                trial.exit_after_deadline()
     if len(state.history) < config.epochs:
         log.info("stopped early: no improvement for %s", plural(config.early_stopping.patience, "epoch"))
     return False, best_sha256

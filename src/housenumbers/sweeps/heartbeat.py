@@ -65,12 +65,12 @@ def requeue_trial(study: optuna.Study, trial: FrozenTrial, died: bool = False) -
     if not (gives_up or has_successor):
         attributes = {"continues": trial.number, "continues_after": epochs, "deaths": deaths}
         params = trial.system_attrs.get("fixed_params", {}) | trial.params  # these are empty before the draw
-        # As `enqueue_trial`, which loses the generation: evolutionary samplers would not count the trial as drawn.
-        generation = {key: value for key, value in trial.system_attrs.items() if key.endswith(":generation")}
+        # As `enqueue_trial`, but with what sampler and pruner know of the trial: its generation, its place in the grid,
+        # its values at rungs. Without the state of CMA-ES, which would count as the newest one.
+        known = {key: value for key, value in trial.system_attrs.items() if ":optimizer" not in key}
+        attributes_of_optuna = known | {"fixed_params": params}
         study.add_trial(
-            create_trial(
-                state=TrialState.WAITING, user_attrs=attributes, system_attrs={"fixed_params": params, **generation}
-            )
+            create_trial(state=TrialState.WAITING, user_attrs=attributes, system_attrs=attributes_of_optuna)
         )
     try:
         if gives_up:
@@ -92,6 +92,8 @@ def requeue_trial(study: optuna.Study, trial: FrozenTrial, died: bool = False) -
 
 def discard_trial(study: optuna.Study, trial_id: int) -> None:
     """Ends a claimed trial that is not needed."""
+    if "search_space" in study._storage.get_trial_system_attrs(trial_id):  # else its place in the grid counts as tried
+        study._storage.set_trial_system_attr(trial_id, "search_space", {})
     study._storage.set_trial_user_attr(trial_id, "interrupted", True)
     study._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 

@@ -15,35 +15,48 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.installation import pip_install
 from housenumbers.sweeps.space import Space
 
-_SEEDED_HYPERBAND = "housenumbers.sweeps.hyperband.SeededHyperbandPruner"
+_OWN_PRUNERS = "housenumbers.sweeps.pruners."
+_HALVING, _SEEDED_HYPERBAND = f"{_OWN_PRUNERS}HalvingPruner", f"{_OWN_PRUNERS}SeededHyperbandPruner"
 _ALLOWED_TARGETS = (
-    "optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*", _SEEDED_HYPERBAND,
+    "optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*", _HALVING, _SEEDED_HYPERBAND,
 )  # fmt: skip
-_HYPERBAND = ("optuna.pruners.HyperbandPruner", "optuna.pruners._hyperband.HyperbandPruner")
+_OWN = {
+    "optuna.pruners.SuccessiveHalvingPruner": _HALVING,
+    "optuna.pruners._successive_halving.SuccessiveHalvingPruner": _HALVING,
+    "optuna.pruners.HyperbandPruner": _SEEDED_HYPERBAND,
+    "optuna.pruners._hyperband.HyperbandPruner": _SEEDED_HYPERBAND,
+}
 _EXTRAS = {"cmaes": pip_install("cmaes")}  # by the module that a sampler imports
 
 
 def make_sampler(options: Mapping[str, Any], space: Space) -> optuna.samplers.BaseSampler:
     """The sampler of these options."""
     sampler = instantiate(dict(options), _execution_whitelist_=_ALLOWED_TARGETS)
-    return sampler(space.grid()) if isinstance(sampler, functools.partial) else sampler  # GridSampler
+    if not isinstance(sampler, functools.partial):
+        return sampler
+    grid = sampler(space.grid())
+    grid.after_trial = lambda *_: None  # it calls Study.stop, which raises outside of Study.optimize
+    return grid
 
 
 def make_pruner(options: Any, seed: int | None = None) -> optuna.pruners.BasePruner:
     """The pruner of these options, Hyperband with this `seed`. Raises UserError where they are invalid."""
     try:
-        return instantiate(_with_seeded_hyperband(options, seed), _execution_whitelist_=_ALLOWED_TARGETS)
+        return instantiate(_with_own_pruners(options, seed), _execution_whitelist_=_ALLOWED_TARGETS)
     except (InstantiationException, TypeError, ValueError) as error:
         raise UserError(f"hydra.sweeper.pruner: {one_line(error)}") from None
 
 
-def _with_seeded_hyperband(options: Any, seed: int | None) -> Any:
-    """The options with the project's Hyperband in place of Optuna's, also inside of a pruner that wraps another."""
+def _with_own_pruners(options: Any, seed: int | None) -> Any:
+    """The options with the project's pruners in place of Optuna's, also inside of a pruner that wraps another."""
     if not isinstance(options, Mapping):
         return options
-    replaced = {key: _with_seeded_hyperband(options[key], seed) for key in options}
-    if options.get("_target_") in _HYPERBAND:
-        replaced |= {"_target_": _SEEDED_HYPERBAND, "seed": seed}
+    replaced = {key: _with_own_pruners(options[key], seed) for key in options}
+    target = _OWN.get(str(options.get("_target_")))
+    if target is not None:
+        replaced["_target_"] = target
+    if target == _SEEDED_HYPERBAND:
+        replaced["seed"] = seed
     return replaced
 
 

@@ -1,6 +1,7 @@
 """The search space: unconditional parameters, and parameters that exist only with a certain option of a group."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
+from housenumbers.config.compose import assignment
 from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError
 
@@ -75,7 +77,7 @@ class Space:
     def samples(self) -> list[list[str]]:
         """Overrides to compose as a check: each value of each unconditional choice, and one value of each range."""
         lists = {key: value.choices for key, value in self.always.items() if isinstance(value, CategoricalDistribution)}
-        choices = [[f"{key}={value}"] for key, values in (lists | self.groups).items() for value in values]
+        choices = [[assignment(key, value)] for key, values in (lists | self.groups).items() for value in values]
         middles = {
             key: value.low if isinstance(value, IntDistribution) else (value.low + value.high) / 2
             for key, value in self.always.items()
@@ -149,6 +151,8 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
     removed: list[str] = []
     unconditional = flatten({key: value for key, value in params.items() if key != "choose"})
     for override in [*(f"{key}={value}" for key, value in unconditional.items()), *arguments]:
+        if re.match(r"[^=]*=\s*shuffle\(", override):
+            raise UserError(f"{override}: a search has no order: leave out shuffle()")
         ranges, values, without = _parsed([override])
         for key, distribution in ranges.items():
             fixed.pop(key, None)

@@ -13,6 +13,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from housenumbers.config.compose import assignment
 from housenumbers.config.schema import OBJECTIVES
 from housenumbers.config.values import MACHINE_KEYS, flatten, without_added_keys
 from housenumbers.runtime.errors import UserError
@@ -146,7 +147,7 @@ def describe_trial(trial: FrozenTrial, objectives: Sequence[str]) -> str:
 
 def assignments(params: Mapping[str, Any]) -> list[str]:
     """A trial's parameters as overrides."""
-    return [f"{key}={value}" for key, value in params.items()]
+    return [assignment(key, value) for key, value in params.items()]
 
 
 def ended_line(trial: FrozenTrial, objectives: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from housenumbers.sweeps.study import (
     best_trials,
     counted_trials,
     describe_trial,
+    is_copied_trial,
     repeat_command,
     trial_folder,
 )
@@ -94,11 +95,12 @@ def _time_saved(study: optuna.Study, trials: Sequence[FrozenTrial]) -> dict[str,
     for trial in trials:
         if trial.state is TrialState.PRUNED and trial.last_step:
             epochs = int(trial.params.get("epochs", study.user_attrs["fixed"].get("epochs", trial.last_step)))
-            saved += _seconds(trial) * (epochs - trial.last_step) / trial.last_step
+            trained = trial.last_step - trial.user_attrs.get("continues_after", 0)
+            saved += _seconds(trial) * (epochs - trial.last_step) / max(trained, 1)
             pruned += 1
     if not pruned:
         return None
-    spent = sum(map(_seconds, trials))
+    spent = sum(_seconds(trial) for trial in study.get_trials(deepcopy=False) if not is_copied_trial(trial))
     return {"pruned": pruned, "saved": duration(saved), "spent": duration(spent), "share": saved / (saved + spent)}
 
 

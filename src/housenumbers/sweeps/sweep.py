@@ -44,7 +44,7 @@ from housenumbers.sweeps.unused_parameters import check_ranges, drop_unknown_key
 from housenumbers.sweeps.worker import Worker, trial_lock
 
 _SWEEP_PREFIXES = ("hydra", "~hydra", "search@")  # prefixes of overrides that a single run does not accept
-_GRID_SEED = "grid_seed"  # attribute of a study: the seed that its grid began with
+_SEQUENCE_SEED = "sequence_seed"  # attribute of a study: the seed that its grid or scrambled sequence began with
 _SUBMITIT_LAUNCHERS = ("LocalLauncher", "SlurmLauncher")  # their jobs outlive the command
 
 print_line = partial(print, flush=True)
@@ -208,15 +208,19 @@ class Sweep:
 
     def _sampler(self, study: optuna.Study, space: Space) -> optuna.samplers.BaseSampler:
         options = dict(self._options["sampler"])
-        if self._grid_size is not None and "seed" in options:
-            # The study stores the trials' places in the grid, which Optuna shuffles by the seed: one for all processes.
-            if _GRID_SEED not in study.user_attrs:
-                study.set_user_attr(_GRID_SEED, options.get("seed"))
-            options["seed"] = study.user_attrs[_GRID_SEED]
-        elif options.get("seed") is not None:
+        seed = options.get("seed")
+        if seed is not None:
             options["seed"] += len(study.trials)  # else a continued study would draw its first samples again
             if worker_pool.is_worker() or self._options["storage"]:  # and each worker the samples of the others
                 options["seed"] = (options["seed"] + int.from_bytes(os.urandom(3))) % 2**32
+        is_scrambled = bool(options.get("scramble"))
+        if is_scrambled and options["independent_sampler"] is None:  # for what is not in the sequence
+            options["independent_sampler"] = {"_target_": "optuna.samplers.RandomSampler", "seed": options["seed"]}
+        if is_scrambled or (self._grid_size is not None and "seed" in options):
+            # The study stores which places of a sequence are taken, and the seed orders it: one seed for all processes.
+            if _SEQUENCE_SEED not in study.user_attrs:
+                study.set_user_attr(_SEQUENCE_SEED, seed)
+            options["seed"] = study.user_attrs[_SEQUENCE_SEED]
         return make_sampler(options, space)
 
     def _launcher_name(self) -> str:

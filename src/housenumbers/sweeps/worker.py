@@ -131,7 +131,8 @@ class Worker:
         optuna_trial.set_user_attr(
             COPIED_FROM, equal.user_attrs.get(COPIED_FROM, [self.study.study_name, equal.number])
         )
-        self._tell_values(optuna_trial, equal.values)
+        with suppress(UpdateFinishedTrialError):  # as in _tell
+            self.study.tell(optuna_trial, equal.values)
 
     def _launch(self, trial_overrides: list[str], number: int) -> JobReturn:
         """Runs the trial. A composition error counts as a failure of the trial."""
@@ -195,20 +196,11 @@ class Worker:
                 value = returned.return_value
                 values = value if isinstance(value, list) else [value]
                 if all(value is not None and math.isfinite(value) for value in values):
-                    self._tell_values(trial.live, values)
+                    self.study.tell(trial.live, values)
                 else:
                     self._fail(trial, f"the objective is {values}, not a finite number")
         except UpdateFinishedTrialError:  # this machine slept, and another machine has requeued the trial
             pass
-
-    def _tell_values(self, optuna_trial: optuna.Trial, values: Sequence[float]) -> None:
-        try:
-            self.study.tell(optuna_trial, values)
-        except UpdateFinishedTrialError:  # as above
-            pass
-        except RuntimeError as error:
-            if "Study.stop" not in str(error):  # a complete grid calls Study.stop, which fails outside `optimize`
-                raise
 
     def _fail(self, trial: Trial, reason: str) -> None:
         trial.live.set_user_attr("error", " ".join(reason.split()))

@@ -31,9 +31,10 @@ def run_log(file: Path) -> Iterator[None]:
     level, propagate, handlers = package.level, package.propagate, package.handlers
     package.setLevel(logging.INFO)
     package.propagate = False
-    package.handlers = [console, to_file, *handlers]
+    package.handlers = [console, to_file]
     try:
-        with logging_redirect_tqdm([package]):
+        with logging_redirect_tqdm([package]):  # which takes away all handlers of the terminal
+            package.handlers = [*package.handlers, *handlers]
             yield
     finally:
         package.setLevel(level)

@@ -113,15 +113,15 @@ def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_ep
         raise UserError(
             f"scheduler.total_steps={arguments['total_steps']}: this run has {intervals}: null means all of them"
         )
+    too_few = f"scheduler: {plural(intervals, 'step')}, too few for scheduler.pct_start={arguments.get('pct_start')}: "
+    if "pct_start" in arguments and arguments.get("total_steps") == 1:  # torch takes the last learning rate, near 0
+        raise UserError(f"{too_few}raise epochs, or scheduler.interval=batch")
     try:
         scheduler = _instantiate("scheduler", arguments, LRScheduler, optimizer=optimizer)
     except ZeroDivisionError:
         if "pct_start" not in arguments:
             raise UserError(f"scheduler: {arguments['_target_']}: divides by zero with these values") from None
-        raise UserError(
-            f"scheduler: {plural(intervals, 'step')}, too few for scheduler.pct_start={arguments.get('pct_start')}: "
-            "raise it, or epochs"
-        ) from None
+        raise UserError(f"{too_few}raise it, or epochs") from None
     return scheduler, "validation" if isinstance(scheduler, ReduceLROnPlateau) else interval
 
 

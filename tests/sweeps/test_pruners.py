@@ -1,4 +1,4 @@
-"""Hyperband's brackets follow from the seed and a trial's place, so that a sweep repeats under another name."""
+"""Brackets of Hyperband that repeat under another name, and rungs of halving that no interruption changes."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from support import sweep
 
-from housenumbers.sweeps.hyperband import SeededHyperbandPruner
+from housenumbers.sweeps.heartbeat import record_owner, requeue_dead_trials
+from housenumbers.sweeps.pruners import HalvingPruner, SeededHyperbandPruner
 from housenumbers.sweeps.samplers import make_pruner
 
 OPTIONS = {"_target_": "optuna.pruners.HyperbandPruner", "min_resource": 1, "max_resource": 27, "reduction_factor": 3}
@@ -48,6 +49,48 @@ def test_hyperband_inside_of_another_pruner_is_seeded_too() -> None:
     assert isinstance(patient._wrapped_pruner, SeededHyperbandPruner)
 
 
+HALVING = {"_target_": "optuna.pruners.SuccessiveHalvingPruner", "min_resource": 2, "reduction_factor": 2}
+
+
+@pytest.mark.parametrize("options", [HALVING, OPTIONS | {"max_resource": 10}])
+def test_an_interruption_changes_no_decision(tmp_path: Path, options: dict) -> None:
+    """Each trial gets better by its slope in every epoch; the first one is killed after epoch 8 and goes on."""
+
+    def ended(dies: bool, slopes: tuple[float, ...] = (0.06, 0.065, 0.03, 0.07)) -> list[int]:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/{dies}.db", heartbeat_interval=1, grace_period=60)
+        study = optuna.create_study(study_name="s", storage=storage, direction="maximize")
+        study.pruner = make_pruner(options, 3)
+        last = []
+        for slope in [slopes[0], *slopes] if dies else slopes:
+            trial = study.ask()
+            trial.suggest_float("slope", slope, slope + 1e-9)
+            record_owner(trial)
+            began = trial.user_attrs.get("continues_after", 0)
+            pruned = False
+            for epoch in range(1, 11):
+                trial.report(epoch * slope, epoch)
+                if dies and trial.number == 0 and epoch == 8:
+                    break
+                pruned = began <= epoch < 10 and trial.should_prune()
+                if pruned:
+                    break
+            if dies and trial.number == 0:
+                host, process, created = trial.user_attrs["owner"]
+                trial.set_user_attr("owner", [host, process, created - 1])  # an earlier process, which is gone
+                assert requeue_dead_trials(study) == [0]
+            else:
+                last.append(epoch)
+                study.tell(trial, None if pruned else 10 * slope, TrialState.PRUNED if pruned else TrialState.COMPLETE)
+        return last
+
+    assert ended(dies=True) == ended(dies=False)
+
+
+def test_optunas_halving_is_replaced_by_whatever_name() -> None:
+    for module in ("optuna.pruners", "optuna.pruners._successive_halving"):
+        assert isinstance(make_pruner(HALVING | {"_target_": f"{module}.SuccessiveHalvingPruner"}), HalvingPruner)
+
+
 @pytest.mark.slow
 def test_a_sweep_repeats_under_another_name_and_folder(tmp_path: Path) -> None:
     found = []
@@ -60,4 +103,3 @@ def test_a_sweep_repeats_under_another_name_and_folder(tmp_path: Path) -> None:
         study = optuna.load_study(study_name=name, storage=f"sqlite:///{home}/multirun/{name}/study.db")
         found.append([(trial.params, trial.state, trial.intermediate_values) for trial in study.trials])
     assert found[0] == found[1]
-    assert TrialState.PRUNED in {state for _, state, _ in found[0]}
