@@ -214,8 +214,9 @@ class Sweep:
             if worker_pool.is_worker() or self._options["storage"]:  # and each worker the samples of the others
                 options["seed"] = (options["seed"] + int.from_bytes(os.urandom(3))) % 2**32
         is_scrambled = bool(options.get("scramble"))
-        if is_scrambled and options["independent_sampler"] is None:  # for what is not in the sequence
-            options["independent_sampler"] = {"_target_": "optuna.samplers.RandomSampler", "seed": options["seed"]}
+        if is_scrambled and "independent_sampler" in options:  # for what is not in the sequence
+            own = {"_target_": "optuna.samplers.RandomSampler", "seed": options["seed"]}
+            options["independent_sampler"] = options["independent_sampler"] or own
         if is_scrambled or (self._grid_size is not None and "seed" in options):
             # The study stores which places of a sequence are taken, and the seed orders it: one seed for all processes.
             if _SEQUENCE_SEED not in study.user_attrs:
