@@ -287,32 +287,42 @@ def test_another_runs_best_weights_are_not_scored(
 
 
 class Asked:
-    """What Optuna has of a trial: the pruner would stop it after each epoch. The first question ends the process."""
+    """What Optuna has of a trial: its pruner lets it go on so many times, then stops it, or the process ends there."""
 
-    def __init__(self, interrupted: bool) -> None:
-        self.interrupted, self.reported = interrupted, []  # type: ignore[var-annotated]
+    def __init__(self, interrupted: bool, answers: int = 0) -> None:
+        self.interrupted, self.answers, self.reported = interrupted, answers, []  # type: ignore[var-annotated]
         self.study, self.number = SimpleNamespace(study_name="study"), 0
 
     def report(self, _: float, epoch: int) -> None:
         self.reported.append(epoch)
 
     def should_prune(self) -> bool:
+        self.answers -= 1
+        if self.answers >= 0:
+            return False
         if self.interrupted:
             raise KeyboardInterrupt
         return True
 
 
-def test_a_trial_that_goes_on_to_its_last_epoch_is_not_pruned(tmp_path: Path) -> None:
-    """Whatever the pruner says of the epochs before, which a trial that goes on reports again."""
+def test_a_trial_that_was_interrupted_before_the_pruners_decision_gets_it_when_it_goes_on(tmp_path: Path) -> None:
+    """As without the interruption; the epochs before are reported again, and not judged again."""
     words = ("data.reduce=0.2", "data.batch_size=64", "model.width=4", "model.blocks=[1,1,1]")
-    config = composed("data=digits", *words, "epochs=2", "threads=1", "seed=1")
+    config = composed("data=digits", *words, "epochs=3", "threads=1", "seed=1")
     with pytest.raises(KeyboardInterrupt):
         run(config, tmp_path / "run", Trial(Asked(interrupted=True), 1))
     trial = Trial(Asked(interrupted=False), 1)
     run(config, tmp_path / "run", trial, resuming=True)
-    assert trial.live.reported == [1, 2]
-    assert not trial.pruned
-    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "completed"
+    assert trial.live.reported == [1]
+    assert trial.pruned
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert (record["status"], record["best"]["epoch"]) == ("pruned", 1)
+    with pytest.raises(KeyboardInterrupt):  # before the decision after the second epoch, of a run with one
+        run(config, tmp_path / "other", Trial(Asked(interrupted=True, answers=1), 1))
+    patient = Trial(Asked(interrupted=False, answers=1), 1)
+    run(config, tmp_path / "other", patient, resuming=True)
+    assert patient.live.reported == [1, 2, 3]
+    assert not patient.pruned
 
 
 @pytest.mark.parametrize(("step_size", "pruned_after"), [(2, 3), (3, None), (4, 1), (9, 1)])
