@@ -148,7 +148,8 @@ def small(command: str, home: Path) -> str:
     command = command.replace("data=svhn_6k", "data=svhn")  # whose check by content has a test of its own
     if "train.py" in command or "report.py data=" in command:
         rendered_data = "data=synthetic" if " data=" in command else "experiment=(synthetic|course|quickstart)"
-        command += " data.size=800" if re.search(rendered_data, command) and "resume=" not in command else ""
+        size = 2000 if "experiment=synthetic" in command else 400  # whose validation part is small
+        command += f" data.size={size}" if re.search(rendered_data, command) and "resume=" not in command else ""
     if command.startswith("tensorboard"):
         return command + " --inspect"
     if re.search(r"(report|evaluate).py .*data=svhn", command):
