@@ -25,6 +25,7 @@ from support import ROOT, Command, data_config, environment, write_digit_struct
 from housenumbers.config.sections import DataConfig
 from housenumbers.data import download, photo_archives
 from housenumbers.data.load import load_test
+from housenumbers.data.svhn_files import allowed_digit_struct
 from housenumbers.runtime.errors import UserError
 
 pytest.importorskip("h5py")
@@ -160,6 +161,23 @@ def test_processes_that_miss_a_part_at_once_download_it_once(server: Server, tmp
         first, second = pool.map(load_test, [config(tmp_path)] * 2)
     assert first.labels.tolist() == second.labels.tolist() == LABELS
     assert server.ranges == [None]
+
+
+def test_a_part_that_another_process_makes_between_two_looks_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder appears with its content: the first look finds no file, the second one would find the folder."""
+    is_file = Path.is_file
+
+    def is_file_before(path: Path) -> bool:
+        found = is_file(path)
+        if path.name == "digitStruct.mat" and not found:
+            path.parent.mkdir()
+            path.touch()
+        return found
+
+    monkeypatch.setattr(Path, "is_file", is_file_before)
+    assert allowed_digit_struct(config(tmp_path), "test") == tmp_path / "test/digitStruct.mat"
 
 
 @pytest.mark.parametrize("ignores_ranges", [False, True])

@@ -73,7 +73,8 @@ def allowed_digit_struct(config: DataConfig, part: str) -> Path:
     """The place of a part's digitStruct.mat. Raises UserError where it is missing and may not be downloaded."""
     path = Path(config.root) / part / "digitStruct.mat"
     folder, archive = path.parent, Path(config.root) / f"{part}.tar.gz"
-    if path.is_file() or (config.download and not folder.exists()):
+    is_absent = not folder.exists()  # asked first: another process may make it, with the file, in between
+    if path.is_file() or (config.download and is_absent):
         return path
     where = "unpack it" if archive.is_file() else f"fetch it from {SITE} and unpack it"
     download = f"move {folder} away and set data.download=true" if folder.exists() else "set data.download=true"
