@@ -216,7 +216,8 @@ def test_a_connection_that_breaks_off_is_one_line_and_goes_on_later(
     server.limits.append(size // 2)
     with monkeypatch.context() as patched:
         patched.setattr(download, "_STALLED", 0.5)
-        with pytest.raises(UserError, match=r"test: no such folder, and http.*test\.tar\.gz could .*timed out[^\n]*$"):
+        said = r"test: no such folder, and http.*test\.tar\.gz could not .*timed out[^\n]*$"
+        with pytest.raises(UserError, match=said):
             load_test(config(tmp_path))
     server.go_on.set()
     server.limits.append(size // 4)  # closes the connection without a word

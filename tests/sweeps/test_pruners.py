@@ -97,9 +97,10 @@ def test_a_sweep_repeats_under_another_name_and_folder(tmp_path: Path) -> None:
     for name in ("s", "another"):
         home = tmp_path / name
         home.mkdir()
-        words = ("hydra/sweeper/pruner=hyperband", "hydra.sweeper.n_trials=8", "epochs=9", "data.reduce=0.1")
+        words = ("hydra/sweeper/pruner=hyperband", "hydra.sweeper.n_trials=12", "epochs=9", "data.reduce=0.1")
         done = sweep(home, *words, f"hydra.sweeper.study_name={name}", "hydra.sweeper.sampler.n_startup_trials=4")
         assert done.returncode == 0, done.stderr
         study = optuna.load_study(study_name=name, storage=f"sqlite:///{home}/multirun/{name}/study.db")
         found.append([(trial.params, trial.state, trial.intermediate_values) for trial in study.trials])
     assert found[0] == found[1]
+    assert TrialState.PRUNED in {state for _, state, _ in found[0]}

@@ -172,14 +172,13 @@ def quote_value(text: object) -> str:
 def assignment(key: str, value: object) -> str:
     """The override KEY=VALUE, with quotes around a text that Hydra would not read as this text."""
     plain = f"{key}={value}"
+    if not isinstance(value, str):
+        return plain
     override = _parsed(plain)
-    if isinstance(value, str) and (
-        override is None
-        or override.is_sweep_override()
-        or (isinstance(override.value(), str) and override.value() != value)
-    ):
+    if override is None or override.is_sweep_override():
         return f"{key}={quote_value(value)}"
-    return plain
+    read = override.value()  # a list or a dictionary is meant as such
+    return f"{key}={quote_value(value)}" if isinstance(read, str) and read != value else plain
 
 
 def quote_paths(arguments: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from housenumbers.data.folder import read_folder
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.data.photo_split import photo_split
 from housenumbers.data.photos import boxes_of
-from housenumbers.data.splits import block_split, leakage_warning, random_split, stratified_subset
+from housenumbers.data.splits import block_split, leakage_warning, missing_classes, random_split, stratified_subset
 from housenumbers.data.svhn import read_svhn, read_svhn_6k
 from housenumbers.data.svhn_files import training_parts
 from housenumbers.data.svhn_numbers import read_svhn_numbers
@@ -163,14 +163,11 @@ def _check_classes(labels: torch.Tensor, train: torch.Tensor, validation: torch.
     """Raises UserError where no crop of a class is left to train on, and warns where none validates."""
     if labels.ndim > 1:  # whole numbers
         return
-    for part, indices in (("train on", train), ("validate", validation)):
-        missing = set(labels.tolist()) - set(labels[indices].tolist())
-        which = f"data.split=blocks: no crop of {first_few(sorted(map(str, missing)))} is left to {part}"
-        remedy = "is the file sorted by class? data.split=random divides each class"
-        if missing and indices is train:
-            raise UserError(f"{which}: {remedy}")
-        if missing:
-            log.warning("%s: %s", which, remedy)
+    message = "data.split=blocks: no crop of {} is left to {}: is the file sorted by class? data.split=random divides each class"
+    if missing := missing_classes(labels, train):
+        raise UserError(message.format(first_few([*map(str, missing)]), "train on"))
+    if missing := missing_classes(labels, validation):
+        log.warning("%s", message.format(first_few([*map(str, missing)]), "validate"))
 
 
 def _split(config: DataConfig, data: LabeledImages, part: str) -> tuple[torch.Tensor, torch.Tensor]:

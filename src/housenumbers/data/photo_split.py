@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from housenumbers.data.splits import missing_classes
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 
@@ -87,10 +88,9 @@ def _shares(counts: NDArray[np.int64], total: int) -> list[int]:
 
 
 def _check_classes(labels: Tensor, validates: Tensor, val_fraction: float, photos: int) -> None:
-    sides = [labels[side].bincount(minlength=10) for side in (validates, ~validates)]
-    for label, (on_one, on_other) in enumerate(zip(*(side.tolist() for side in sides), strict=True)):
-        if (on_one == 0) != (on_other == 0):
-            raise UserError(
-                f"data.val_fraction={val_fraction}: {plural(len(labels), 'crop')} of {plural(photos, 'photo')}, those "
-                f"with a {label} on one side only: too few to have every class on both sides: use more of them"
-            )
+    one_sided = missing_classes(labels, validates) + missing_classes(labels, ~validates)
+    if one_sided:
+        raise UserError(
+            f"data.val_fraction={val_fraction}: {plural(len(labels), 'crop')} of {plural(photos, 'photo')}, those "
+            f"with a {min(one_sided)} on one side only: too few to have every class on both sides: use more of them"
+        )

@@ -63,20 +63,26 @@ def block_split(count: int, val_fraction: float, seed: int) -> tuple[Tensor, Ten
     return (~near).nonzero().view(-1), validates.nonzero().view(-1)
 
 
+def missing_classes(labels: Tensor, part: Tensor) -> list[int]:
+    """The classes of `labels` of which `part`, indices or a mask, has none."""
+    return sorted(set(labels.tolist()) - set(labels[part].tolist()))
+
+
 def stratified_subset(indices: Tensor, labels: Tensor, fraction: float, seed: int) -> Tensor:
     """A stratified `fraction` of `indices` (into `labels`), sorted. Raises UserError where a class would be lost."""
     if fraction == 1:
         return indices
     labels = labels[indices]
+    classes = _classes(labels)
     dropped = len(indices) - math.ceil(fraction * len(indices))
-    counts = _classes(labels).bincount()
+    counts = classes.bincount()
     if dropped >= (counts > 0).sum() or (counts == 1).any():
         _, kept = stratified_split(indices, labels, fraction, seed, f"data.reduce={fraction}")
         return kept
     # scikit-learn wants every class among the dropped ones, too: here one of each of the largest classes is dropped.
     generator = np.random.default_rng(seed)
     largest = counts.argsort(descending=True, stable=True)[:dropped].tolist()
-    without = [generator.choice((_classes(labels) == label).nonzero()[:, 0].numpy()) for label in largest]
+    without = [generator.choice((classes == label).nonzero()[:, 0].numpy()) for label in largest]
     return indices[~torch.isin(torch.arange(len(indices)), torch.tensor(without, dtype=torch.long))]
 
 

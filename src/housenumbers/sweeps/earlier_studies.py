@@ -110,11 +110,12 @@ def earlier_studies(
 ) -> Iterator[optuna.Study]:
     """The other studies whose names begin with `prefix`: in `storage`, or in the sibling folders of the study's."""
     own_folder = beside(name)
-    folders = sorted(own_folder.parent.glob(f"{prefix}*/study.db")) if storage is None else []
-    for database in folders:
+    databases = own_folder.parent.glob(f"{prefix}*/study.db") if storage is None else ()
+    folders = sorted(database.parent for database in databases if database.parent != own_folder)
+    for folder in folders:
         with suppress(UserError):  # skips a damaged database
-            other = sweep_storage(database.parent) if database.parent != own_folder else None
-            yield from _named(other, name, prefix) if other is not None else ()
+            if (other := sweep_storage(folder)) is not None:
+                yield from _named(other, name, prefix)
     if storage is not None:
         yield from _named(storage, name, prefix)
 
