@@ -163,7 +163,8 @@ def _check_classes(labels: torch.Tensor, train: torch.Tensor, validation: torch.
     """Raises UserError where no crop of a class is left to train on, and warns where none validates."""
     if labels.ndim > 1:  # whole numbers
         return
-    message = "data.split=blocks: no crop of {} is left to {}: is the file sorted by class? data.split=random divides each class"
+    remedy = "is the file sorted by class? data.split=random divides each class"
+    message = f"data.split=blocks: no crop of {{}} is left to {{}}: {remedy}"
     if missing := missing_classes(labels, train):
         raise UserError(message.format(first_few([*map(str, missing)]), "train on"))
     if missing := missing_classes(labels, validation):
