@@ -181,9 +181,10 @@ def measure_accuracy(name: str, arguments: Arguments, overrides: list[str], chos
 
 def alone(key: str, work: Task) -> dict[str, float]:
     """`train_and_score` in a process of its own, which does not outlive this one for long. EOFError where it died."""
-    spawn = get_context("spawn")
-    received, sent = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=train_and_score, args=(key, work, sent))
+    context = get_context("forkserver")  # its server has the libraries loaded, and computes nothing
+    context.set_forkserver_preload(["others", "sklearn.model_selection", "torch._dynamo"])
+    received, sent = context.Pipe(duplex=False)
+    process = context.Process(target=train_and_score, args=(key, work, sent))
     process.start()
     sent.close()
     try:

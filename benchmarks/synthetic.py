@@ -12,6 +12,7 @@ from typing import Annotated
 
 import torch
 from annotated_types import Interval
+from choices import some_of
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from rounds import machine, verdict
@@ -36,11 +37,13 @@ class Arguments:
     6,083 real crops, against training on those alone, and draws the accuracy over the number of real labels.
 
     python benchmarks/synthetic.py data.root=FOLDER
+    python benchmarks/synthetic.py data.root=FOLDER only=100,500    so many real crops alone
 
     seeds=3                          runs of each kind
     folder=outputs/synthetic         where the runs and the figure go; runs that are there are not run again
     data.size= and epochs= change the training on rendered digits, factor= the epochs on real ones"""
 
+    only: Annotated[str, some_of(str(count) for count in EPOCHS)] | None = None
     seeds: Count = 3
     folder: str = "outputs/synthetic"
     factor: Annotated[float, Interval(gt=0, le=10)] = 1.0
@@ -54,14 +57,17 @@ def on_real_crops(folder: Path, root: list[str]) -> float:
 
 
 def measure(
-    home: Path, seeds: int, factor: float, root: list[str], overrides: list[str]
+    home: Path, seeds: int, lengths: dict[int, int], root: list[str], overrides: list[str]
 ) -> tuple[list[float], dict[str, dict[int, list[float]]], list[float]]:
-    """Test accuracies without a real crop, each contestant's by number of real crops, the former's seconds."""
+    """Test accuracies without a real crop, each contestant's by number of real crops, the former's seconds.
+
+    `lengths` are the epochs of training by number of real crops.
+    """
     threads = [word for word in overrides if word.startswith("threads=")]
     without: list[float] = []
     seconds: list[float] = []
-    results: dict[str, dict[int, list[float]]] = {name: {count: [] for count in EPOCHS} for name in CONTESTANTS}
-    with tqdm(total=seeds * (1 + len(CONTESTANTS) * len(EPOCHS)), unit="run", disable=None) as bar:
+    results: dict[str, dict[int, list[float]]] = {name: {count: [] for count in lengths} for name in CONTESTANTS}
+    with tqdm(total=seeds * (1 + len(CONTESTANTS) * len(lengths)), unit="run", disable=None) as bar:
         for seed in range(seeds):
             rendered = home / f"rendered_{seed}"
             seconds.append(
@@ -69,13 +75,12 @@ def measure(
             )
             without.append(on_real_crops(rendered, root))
             bar.update()
-            for count, epochs in EPOCHS.items():
+            for count, epochs in lengths.items():
                 for name, lr in CONTESTANTS.items():
                     begin = [f"model.pretrained=run:{rendered}"] if "rendered" in name else []
                     own = [
                         "experiment=fast", *root, f"seed={seed}",
-                        f"data.reduce={min(1, count / REAL)}", f"epochs={max(1, round(epochs * factor))}",
-                        *lr, *begin, *threads,
+                        f"data.reduce={min(1, count / REAL)}", f"epochs={epochs}", *lr, *begin, *threads,
                     ]  # fmt: skip
                     record = completed_run(home / f"{name.replace(' ', '_')}_{count}_{seed}", own)
                     results[name][count].append(record["test"]["accuracy"])
@@ -95,7 +100,8 @@ def draw(results: dict[str, dict[int, list[float]]], without: list[float], file:
     axes.set(
         xscale="log", xlabel="real crops with labels (logarithmic)", title="Test accuracy on SVHN-6k, 1,001 real crops"
     )
-    axes.set_xticks(list(EPOCHS), [f"{count:,}" for count in EPOCHS])
+    counts = list(next(iter(results.values())))
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(alpha=0.3)
@@ -110,11 +116,13 @@ def main() -> None:
         overrides = [word for word in words if word not in root]
         print(machine())
         home = Path(arguments.folder).absolute()
-        without, results, seconds = measure(home, arguments.seeds, arguments.factor, root, overrides)
+        counts = [int(count) for count in arguments.only.split(",")] if arguments.only else list(EPOCHS)
+        lengths = {count: max(1, round(EPOCHS[count] * arguments.factor)) for count in counts}
+        without, results, seconds = measure(home, arguments.seeds, lengths, root, overrides)
         mean = sum(without) / len(without)
         verdicts = ", ".join(verdict(mean >= goal, f"{goal:.0%}") for goal in GOALS)
         print(f"rendered digits alone: {mean_and_deviation(without)} ({verdicts}), {max(seconds):.0f} s at most")
-        for count in EPOCHS:
+        for count in counts:
             both = ", ".join(f"{name} {mean_and_deviation(reached[count])}" for name, reached in results.items())
             print(f"{count:>5} real crops: {both}")
         draw(results, without, home / "real_labels.png")
