@@ -115,10 +115,11 @@ def resume_or_repeat(command: str, run: str, overrides: Sequence[str]) -> int:
     if command == "repeat":
         from housenumbers.runs.repeat import repeat
 
-        return repeat(folder, overrides)
-    from housenumbers.runs.resume import resume
+        folder, code = repeat(folder, overrides)
+    else:
+        from housenumbers.runs.resume import resume
 
-    code = resume(folder, overrides)
+        code = resume(folder, overrides)
     from housenumbers.reports.after_training import page_after_resume
 
     page_after_resume(folder)

@@ -315,6 +315,7 @@ def test_repeat_says_whether_the_bits_are_equal(command: Command, finished: Path
     same = command("train", f"repeat={finished}")
     assert same.returncode == 0, same.stderr
     assert "bit-identical" in same.stdout
+    assert "a page of it:" in same.stdout
     assert record(only_run(tmp_path))["weights_sha256"] == record(finished)["weights_sha256"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import composed
+from support import TINY, composed, only_run, run_in
 
 from housenumbers.evaluation.score import recalibrate
 from housenumbers.evaluation.trained_model import load_trained_model
@@ -129,6 +129,15 @@ def test_edited_best_weights_of_a_finished_run_are_refused(finished: Path, tmp_p
     write_json(run.record_file, {key: run.record()[key] for key in run.record() if key != "best_weights_sha256"})
     change(run.best, lambda content: content["model"].update({"head.bias": torch.zeros(10)}))
     load_trained_model(run.path)  # as earlier versions recorded it
+
+
+def test_edited_weights_of_a_run_without_validation_are_refused(tmp_path: Path) -> None:
+    assert run_in(tmp_path, "train", *TINY, "data.val_fraction=0", "epochs=1").returncode == 0
+    run = RunFolder(only_run(tmp_path))
+    load_trained_model(run.path)
+    change(run.best, negate)
+    with pytest.raises(UserError, match=r"best\.pt: its weights are not those that the run saved"):
+        load_trained_model(run.path)
 
 
 def test_edited_best_weights_are_refused_on_resume(folder: RunFolder) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,8 @@ import psutil
 import pytest
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
-from support import SWEEP, TINY, begin_sweep, only_run, run_ended, run_in, sweep
+from support import SWEEP, TINY, begin_sweep, command_line, environment, only_run, run_ended, run_in, sweep
+from warm import run_script
 
 from housenumbers.sweeps import worker_pool
 
@@ -172,6 +174,31 @@ def test_a_launcher_starts_the_workers(tmp_path: Path, launcher: str, plugin: st
     complete = [trial for trial in trials(tmp_path) if trial.state is TrialState.COMPLETE]
     assert len(complete) == 4
     assert len({tuple(trial.user_attrs["owner"]) for trial in complete}) == 2
+
+
+@pytest.mark.slow
+def test_joblib_starts_all_workers_on_one_core_and_searches_a_space_from_a_file(tmp_path: Path) -> None:
+    if importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None:
+        pytest.skip("needs the extra of hydra/launcher=joblib")
+    (tmp_path / "confs/experiment").mkdir(parents=True)
+    preset = "# @package _global_\nhydra:\n  sweeper:\n    params:\n      optimizer.eps: interval(1e-8,1e-7)\n"
+    (tmp_path / "confs/experiment/small.yaml").write_text(preset)
+    words = ("hydra.sweeper.n_jobs=2", "hydra/launcher=joblib", "--config-dir", f"{tmp_path}/confs")
+    one_core = partial(os.sched_setaffinity, 0, {min(os.sched_getaffinity(0))})
+    searches = (("optimizer.lr", "search@hydra.sweeper.params=quick", 4), ("optimizer.eps", "experiment=small", 2))
+    for key, search, count in searches:
+        command = command_line(
+            "train", "-m", "hydra/sweeper=optuna", *TINY, *PINNED, "hydra.sweeper.study_name=s", *words, search,
+            f"hydra.sweeper.n_trials={count}", f"hydra.sweep.dir=multirun/{count}",
+        )  # fmt: skip
+        done = run_script(command, tmp_path, environment(), 600, one_core)
+        assert done.returncode == 0, done.stderr
+        storage = f"sqlite:///{tmp_path}/multirun/{count}/study.db"
+        found = optuna.load_study(study_name="s", storage=storage).trials
+        assert [set(trial.params) for trial in found] == [{key}] * count
+        assert {trial.state for trial in found} == {TrialState.COMPLETE}
+        if count == 4:
+            assert len({tuple(trial.user_attrs["owner"]) for trial in found}) == 2
 
 
 def test_a_launcher_that_is_not_installed_is_one_line(tmp_path: Path) -> None:

@@ -25,12 +25,13 @@ _CONDITIONS = {
 }
 
 
-def repeat(path: Path, overrides: Sequence[str]) -> int:
+def repeat(path: Path, overrides: Sequence[str]) -> tuple[Path, int]:
     """Runs the configuration of `path` again in a new folder under outputs/, and compares the final weights.
 
     The new run gets the tags and the note of the first.
 
-    Returns exit code 0 where they are bit-identical or the conditions differ, and 1 where they differ unexpectedly.
+    Returns the new folder, and exit code 0 where they are bit-identical or the conditions differ, and 1 where they
+    differ unexpectedly.
     """
     check_overridable(overrides, OVERRIDABLE)
     first = RunFolder(path)
@@ -46,7 +47,7 @@ def repeat(path: Path, overrides: Sequence[str]) -> int:
     second.save_config(config)
     copy_tags(path, second.path)
     run(config, second.path)
-    return _compare(first, second)
+    return second.path, _compare(first, second)
 
 
 def _compare(first: RunFolder, second: RunFolder) -> int:

@@ -123,7 +123,7 @@ class Sweep:
             if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
                 self._worker(study, space, overrides, config, print_line).work()
             elif len(counted_trials(study)) < self._options["n_trials"]:
-                self._start_workers(study, config)
+                self._start_workers(study, overrides, config)
         finally:
             from housenumbers.sweeps.study_page import write_study_page  # plotly imports slowly
 
@@ -227,7 +227,7 @@ class Sweep:
     def _launcher_name(self) -> str:
         return str(self._config.hydra.launcher._target_).rpartition(".")[2]
 
-    def _start_workers(self, study: optuna.Study, config: TrainConfig) -> None:
+    def _start_workers(self, study: optuna.Study, overrides: Sequence[str], config: TrainConfig) -> None:
         """Starts workers that complete the study, as processes on this machine or through the launcher."""
         workers = self._options["n_jobs"]
         per_trial = self._options["gpus_per_trial"]
@@ -241,14 +241,23 @@ class Sweep:
                 worker_pool.run_local_workers(command, environments)
             else:
                 outlives = self._launcher_name() in _SUBMITIT_LAUNCHERS
+                at_once = self._processes_of_joblib(workers)
                 launcher = Plugins.instance().instantiate_launcher(
                     config=self._config,
                     hydra_context=self._context,
                     task_function=worker_pool.launcher_job(command, environments, outlives),
                 )
-                worker_pool.run_launcher_workers(launcher, workers)
+                worker_pool.run_launcher_workers(launcher, workers, [*overrides, *at_once])
         with trial_lock(self._folder):
             requeue_dead_trials(study)
+
+    def _processes_of_joblib(self, workers: int) -> list[str]:
+        """Lets joblib run all workers at once, however few the cores; also as overrides. It counts jobs by cores."""
+        if self._launcher_name() != "JoblibLauncher" or self._config.hydra.launcher.n_jobs != -1:
+            return []
+        with read_write(self._config.hydra.launcher):
+            self._config.hydra.launcher.n_jobs = workers
+        return [f"hydra.launcher.n_jobs={workers}"]
 
     def _worker(
         self, study: optuna.Study, space: Space, overrides: list[str], config: TrainConfig, print_line: Any

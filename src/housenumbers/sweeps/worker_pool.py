@@ -72,14 +72,15 @@ def launcher_job(
     )
 
 
-def run_launcher_workers(launcher: Launcher, workers: int) -> None:
+def run_launcher_workers(launcher: Launcher, workers: int, overrides: Sequence[str]) -> None:
     """Runs `workers` jobs of a launcher whose task function is `launcher_job`, for example joblib, Ray or SLURM.
 
-    The jobs find the package by PYTHONPATH. Raises the error of a job that failed to start.
+    Hydra composes each job's configuration with these overrides, and refuses another sweeper or launcher than the
+    sweep's own. The jobs find the package by PYTHONPATH. Raises the error of a job that failed to start.
     """
     paths = [str(_SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-    for returned in launcher.launch([["hydra.sweep.subdir=."]] * workers, 0):
+    for returned in launcher.launch([[*overrides, "hydra.sweep.subdir=."]] * workers, 0):
         _ = returned.return_value  # raises its error
 
 

@@ -31,10 +31,13 @@ def _check_place(content: Mapping[str, Any], file: Path, record: Mapping[str, An
     key = {"best.pt": "record", "last.pt": "history"}.get(file.name)
     if key is not None and key not in content:
         raise UserError(f"{file}: is not a run's {file.name} (it has no {key}): put the run's own file there")
-    if file.name == "best.pt" and record.get("status") in FINISHED and isinstance(record.get("best"), dict):
-        best = record["best"].get("epoch")
-        if not isinstance(content["record"], dict) or content["record"].get("epoch") != best:
-            raise UserError(f"{file}: is not of epoch {best}, the best one of this run: put the run's own file there")
+    if file.name == "best.pt" and record.get("status") in FINISHED:
+        if isinstance(record.get("best"), dict):  # there is none without a validation part
+            best = record["best"].get("epoch")
+            if not isinstance(content["record"], dict) or content["record"].get("epoch") != best:
+                raise UserError(
+                    f"{file}: is not of epoch {best}, the best one of this run: put the run's own file there"
+                )
         check_weights(content, record.get("best_weights_sha256"), file)
 
 
