@@ -2,7 +2,7 @@
 # # A study of the learning rate
 #
 # Which learning rate is best, and is the difference more than luck? Six rates, three seeds each, on scikit-learn's
-# digits: a minute on two cores. Each training is a run folder under `outputs/`, so nothing is lost.
+# digits: one to two minutes. Each training is a run folder under `outputs/`, so nothing is lost.
 
 # %%
 import statistics

@@ -21,6 +21,7 @@ from support import ROOT, TINY, Command, environment
 
 import housenumbers
 from housenumbers.data.digits import read_digits
+from housenumbers.runtime.errors import UserError
 
 
 @pytest.fixture
@@ -331,6 +332,33 @@ def test_threads_that_train_take_turns() -> None:
         assert alone.record["weights_sha256"] == beside.record["weights_sha256"]
 
 
+def test_a_logger_of_ones_own_writes_into_the_run_and_keeps_its_file_where_a_longer_run_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "my_table.py").write_text(
+        "class Table:\n"
+        "    def __init__(self, folder):\n        self.file = open(folder / 'table.txt', 'w')\n"
+        "    def log_hyperparams(self, params):\n        pass\n"
+        "    def log_metrics(self, metrics, step):\n        print(step, file=self.file, flush=True)\n"
+        "    def finalize(self, status):\n        self.file.close()\n"
+    )
+    monkeypatch.syspath_prepend(home)
+    monkeypatch.setattr("housenumbers.config.targets.ALLOW_VALUE", "my_table.*")
+    words = (
+        *TINY,
+        "epochs=1",
+        "scheduler=onecycle",
+        "scheduler.total_steps=11",
+        "+logger.t={_target_: my_table.Table}",
+    )
+    run = housenumbers.train([*words, "hydra.run.dir=outputs/table"])
+    table = (run.folder / "table.txt").read_text()
+    assert table.startswith("1\n")
+    with pytest.raises(UserError, match=r"scheduler\.total_steps=11"):
+        run.resume(["epochs=2"])
+    assert (run.folder / "table.txt").read_text() == table
+
+
 @pytest.mark.usefixtures("home")
 def test_what_the_program_has_set_in_torch_changes_no_run() -> None:
     images = read_digits(None, "test")[0].images[:9].permute(0, 2, 3, 1).numpy()
@@ -338,8 +366,10 @@ def test_what_the_program_has_set_in_torch_changes_no_run() -> None:
     expected = first.model().label(images)
     torch.set_default_dtype(torch.float64)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             run = housenumbers.train([*TINY, "hydra.run.dir=outputs/b"])
+            assert torch.is_autocast_enabled("cpu")
+        with torch.no_grad():
             assert run.model().label(images) == expected
             reader = housenumbers.load_model("pretrained_numbers", threads=1)
             assert len(reader.read(images)) == 9  # the less sure ones at several scales

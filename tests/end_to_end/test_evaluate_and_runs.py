@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from support import TINY, Command, command_line, environment, run_folders, run_in, write_mat
 
+from housenumbers.tracking.run_folder import RunFolder
+
 
 def home_of(folder: Path) -> Path:
     return folder.parents[2]
@@ -32,6 +34,22 @@ def test_evaluate_gives_the_runs_own_test_accuracy(home: Path, command: Command,
     assert len(written["per_class_accuracy"]) == len(written["confusion"]) == 10
     assert sum(map(sum, written["confusion"])) == written["n"]
     assert f"{recorded['accuracy']:.2%}" in done.stdout
+
+
+def test_other_weights_in_a_runs_folder_have_a_file_of_their_own(home: Path, command: Command) -> None:
+    (folder,) = run_folders(home)
+    assert command("evaluate", f"run={folder}").returncode == 0
+    best = (folder / "evaluation_test.json").read_text()
+    weights = f"{folder}/checkpoints/last.pt"
+    assert command("export", f"run={weights}", "format=weights", f"file={folder}/other.pt").returncode == 0
+    for run, name in ((weights, "last"), (f"{folder}/other.pt", "other")):
+        assert command("evaluate", f"run={run}").returncode == 0
+        assert json.loads((folder / f"evaluation_test_{name}.json").read_text())["checkpoint"] == run
+    assert (folder / "evaluation_test.json").read_text() == best
+    (folder / "figures/corruptions_test.png").touch()
+    derived = {file.name for file in RunFolder(folder).remove_derived_files()}
+    names = ("test", "test_last", "test_other")
+    assert {f"evaluation_{name}.json" for name in names} | {"corruptions_test.png"} <= derived
 
 
 def test_each_command_says_which_run_it_took(home: Path, command: Command) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -29,6 +29,11 @@ def resume(folder: Path, overrides: Sequence[str]) -> None:
 
 @contextmanager
 def one_training_at_a_time() -> Iterator[None]:
-    """With gradients and in float32, whatever the calling program has set."""
-    with ONE_AT_A_TIME, torch.inference_mode(False), torch.enable_grad(), float32_by_default():
+    """With gradients, in float32 and without autocast, whatever the calling program has set."""
+    with (
+        ONE_AT_A_TIME, torch.inference_mode(False), torch.enable_grad(), float32_by_default(), ExitStack() as stack,
+    ):  # fmt: skip
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
         yield

@@ -103,6 +103,12 @@ def stratified_split(
         counts = {label: count for label, count in enumerate(classes.bincount().tolist()) if count}
         rarest = min(counts, key=lambda label: counts[label])
         crop, kind = ("crop", "class") if labels.ndim == 1 else ("number", "length")
+        if counts[rarest] > 1:  # so that one of the two parts is too small
+            size = math.ceil(fraction * len(labels))
+            raise UserError(
+                f"{setting}: of {plural(len(labels), crop)}, {min(size, len(labels) - size)} would be on one side: too "
+                f"few for every {kind}: choose a fraction nearer to 0.5"
+            ) from None
         raise UserError(
             f"{setting}: {plural(len(labels), crop)}, {counts[rarest]} of the rarest {kind}, {rarest}: too few to "
             f"have every {kind} on both sides: use more of them"

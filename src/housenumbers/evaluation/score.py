@@ -24,6 +24,7 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder, enclosing_run
+from housenumbers.tracking.run_selection import is_run
 from housenumbers.training.checkpoint import save_checkpoint
 from housenumbers.training.custom_metrics import custom_metrics
 
@@ -95,10 +96,12 @@ def load_part_or_other_data(trained: TrainedModel, split: str, other_data: DataC
 
 
 def scores_file_name(what: str, trained: TrainedModel, split: str, other_data: DataConfig | None) -> str:
-    """The name of a scores file. It includes the part, the name of other data, and whether the weights are the last."""
+    """A scores file's name: the part, the name of other data, and in a run's folder weights other than its best."""
     name = f"{what}_{split}"
     name += f"_on_{other_data.name}" if other_data else ""
-    return name + ("_last.json" if trained.file.stem == "last" else ".json")
+    stem = trained.file.stem
+    is_own = stem == "best" or (stem != "last" and not is_run(trained.output_folder))
+    return f"{name}.json" if is_own else f"{name}_{stem}.json"
 
 
 def recalibrate(run: Path, overrides: Sequence[str]) -> dict[str, float]:

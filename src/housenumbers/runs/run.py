@@ -55,7 +55,9 @@ def run(
     """
     folder = RunFolder(path)
     check_targets(config)
-    observers = LoggersAndCallbacks(config, path)
+    path.mkdir(parents=True, exist_ok=True)  # for the files of loggers
+    # A run that is resumed may be refused below: its loggers' files stay as they are then.
+    observers = None if resuming else LoggersAndCallbacks(config, path)
     with (
         _locked_folder(folder, resuming), run_log(folder.log_file), _failures_recorded(folder, trial),
         one_line_memory_errors(), note_failing_target(group_targets(config)), distributed.process_group(),
@@ -89,6 +91,7 @@ def run(
         state = _start_or_resume(config, folder, splits, device, last)
         best_sha256 = best_weights_sha256(config, state, last)
         distributed.broadcast_state(state, device)
+        observers = observers or LoggersAndCallbacks(config, path)
         # Record the start only here: if an earlier step fails, a finished run must keep its record.
         folder.record_start(config, **start_record, pretrained_sha256=state.pretrained_sha256)
         rewrite_best_checkpoint(config, state, last, folder)

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 
 from housenumbers.config.compose import compose_config
 from housenumbers.config.schema import TrainConfig
+from housenumbers.preflight import check_same_data
 from housenumbers.runtime.errors import DivergedError, UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import plural
@@ -79,7 +80,10 @@ def _candidates(study: optuna.Study) -> list[FrozenTrial]:
 
 def _run_unless_finished(folder: RunFolder, config: TrainConfig, run: Run) -> dict[str, Any] | None:
     """Starts or resumes the run in `folder`. Returns its record, or None where it diverges."""
-    if not folder.has_run_of(config) or folder.status() not in FINISHED:
+    has_run = folder.has_run_of(config)
+    if has_run:
+        check_same_data([folder], config.data, "move it away")
+    if not has_run or folder.status() not in FINISHED:
         folder.save_config(config)
         try:
             run(config, folder.path, resuming=True)

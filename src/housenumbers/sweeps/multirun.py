@@ -20,7 +20,7 @@ from housenumbers.config.paired_values import check_separate, paired_overrides
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.validate import validate_composed
 from housenumbers.config.values import without_machine_keys
-from housenumbers.preflight import check_for_launcher
+from housenumbers.preflight import check_for_launcher, check_same_data
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_text
 from housenumbers.tracking.run_folder import RunFolder
@@ -117,6 +117,7 @@ def _subdirs(home: Path, names: Sequence[str], configs: Sequence[TrainConfig]) -
         )
         subdirs.append(matching[0] if matching else name)
         if matching:
+            check_same_data([RunFolder(home / matching[0])], config.data, "choose another hydra.sweep.dir")
             del unassigned[matching[0]]
     for subdir in unassigned:
         raise UserError(f"hydra.sweep.dir={home}: holds a run of another multirun, {subdir}: choose another folder")

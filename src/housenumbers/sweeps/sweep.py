@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial
 from housenumbers.config.schema import OBJECTIVES, VALID_NAME, TrainConfig, is_valid_name
 from housenumbers.config.validate import validate_composed
 from housenumbers.config.values import config_to_dict, flatten
-from housenumbers.preflight import LOCAL_LAUNCHERS, check_for_launcher
+from housenumbers.preflight import LOCAL_LAUNCHERS, check_for_launcher, check_same_data, first_of_other_data
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
@@ -42,6 +42,7 @@ from housenumbers.sweeps.sweep_options import check_options
 from housenumbers.sweeps.sweep_result import copied_line, count_started, print_result
 from housenumbers.sweeps.unused_parameters import check_ranges, drop_unknown_keys, unused_step_lr_parameters
 from housenumbers.sweeps.worker import Worker, trial_lock
+from housenumbers.tracking.run_folder import RunFolder
 
 _SWEEP_PREFIXES = ("hydra", "~hydra", "search@")  # prefixes of overrides that a single run does not accept
 _SEQUENCE_SEED = "sequence_seed"  # attribute of a study: the seed that its grid or scrambled sequence began with
@@ -56,6 +57,11 @@ def _silence_optuna() -> None:
     rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
     rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
     warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py uses them
+
+
+def _trial_runs(folder: Path) -> list[RunFolder]:
+    """The runs of the trials in a sweep's folder."""
+    return [RunFolder(record.parent) for record in sorted(folder.glob("trial_*/run.json"))]
 
 
 class Sweep:
@@ -170,6 +176,7 @@ class Sweep:
                 f"{self._folder}: holds trials of a study that no longer exists or has another name: move it away, or "
                 "choose another hydra.sweeper.study_name"
             )
+        check_same_data(_trial_runs(self._folder), config.data, "choose another hydra.sweeper.study_name")
         study, is_new = open_study(name, storage, config.objectives, fixed, space)
         study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_SWEEP_PREFIXES)])
         study.set_user_attr("objectives", config.objectives)
@@ -179,7 +186,10 @@ class Sweep:
         self._folder.mkdir(parents=True, exist_ok=True)
 
         def earlier() -> list[FrozenTrial]:
-            studies = earlier_studies(name, self._folder_of, shared, default_prefix(fixed))
+            studies = (
+                study for study in earlier_studies(name, self._folder_of, shared, default_prefix(fixed))
+                if first_of_other_data(_trial_runs(self._folder.parent / study.study_name), config.data) is None
+            )  # fmt: skip
             return reusable_trials(studies, config.objectives, fixed, space)
 
         sampler, automatic = self._options["sampler"], self._options["study_name"] is None

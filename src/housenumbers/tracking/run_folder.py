@@ -23,7 +23,7 @@ from housenumbers.runtime.files import read_text, remove_temporary_files, write_
 from housenumbers.tracking.record_validation import check_record, checked_history
 
 EVENTS = "events.out.tfevents."  # the prefix of TensorBoard's file names
-_DERIVED = ("report.html", "evaluation_*.json", "corruptions_*")
+_DERIVED = ("report.html", "evaluation_*.json", "corruptions_*", "figures/corruptions_*")
 FINISHED = ("completed", "pruned")
 # The keys of `run.json` that only a finished run has.
 RESULTS = (
