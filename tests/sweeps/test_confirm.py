@@ -193,3 +193,9 @@ def test_a_sweep_with_options_of_its_own(command: Command, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     (run,) = records(tmp_path).values()
     assert run["config"]["optimizer"]["_target_"] == "torch.optim.Adamax"
+
+    (options / "optimizer" / "mine.yaml").write_text("_target_: torch.optim.Adamax\nlr: 0.01\nweight_decay: 0.5\n")
+    done = command("confirm", "study=s", "top=1", "seeds=2", f"config_dir={options}")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "trial_0000: was trained with another optimizer.weight_decay than its command gives now" in line

@@ -9,11 +9,12 @@ from optuna.trial import FrozenTrial
 
 from housenumbers.config.compose import compose_config
 from housenumbers.config.schema import TrainConfig
+from housenumbers.config.values import differing_keys
 from housenumbers.preflight import check_same_data
 from housenumbers.runtime.errors import DivergedError, UserError
 from housenumbers.runtime.files import write_json
-from housenumbers.runtime.text import plural
-from housenumbers.sweeps.study import best_first, best_trials, trial_overrides
+from housenumbers.runtime.text import first_few, plural
+from housenumbers.sweeps.study import best_first, best_trials, trial_folder, trial_overrides
 from housenumbers.sweeps.study_page import write_study_page
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
 from housenumbers.tracking.spread import best_mean, compare_means, mean_and_deviation, score
@@ -45,6 +46,8 @@ def confirm(
     searched = {
         trial.number: compose_config(conf, trial_overrides(study, trial.params), config_dir) for trial in trials
     }
+    for number, config in searched.items():
+        _check_searched(RunFolder(trial_folder(folder, number)), config)
     used = [trial.params["seed"] for trial in study.get_trials(deepcopy=False) if "seed" in trial.params]
     first = 1 + max([*used, *(config.seed for config in searched.values())])
     fresh = [first + index for index in range(seeds)]
@@ -65,6 +68,16 @@ def confirm(
     write_json(folder / "confirmed.json", result)
     write_study_page(study, folder)
     return result
+
+
+def _check_searched(run: RunFolder, config: TrainConfig) -> None:
+    """Raises UserError where the trial was trained with other settings that have an effect than are composed now."""
+    differing = differing_keys(run.config(), config, ignored=["name"]) if run.record() else []
+    if keys := [key for key in differing if not key.startswith(("logger.", "callbacks."))]:
+        raise UserError(
+            f"{run.path}: was trained with another {first_few(keys)} than its command gives now: a file of the "
+            "configuration has changed since, or the search had a --config-name or searchpath of its own"
+        )
 
 
 def _candidates(study: optuna.Study) -> list[FrozenTrial]:
