@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import composed, write_mat
+from support import TINY, composed, run_in, write_mat
 
 from housenumbers.api.run import Run
 from housenumbers.config.schema import setting_tied_to_epochs
@@ -92,6 +92,15 @@ def test_a_run_whose_epochs_would_have_been_others_is_not_made_longer(tmp_path: 
     with pytest.raises(UserError, match=r"CosineAnnealingLR.*train anew with epochs=4"):
         resume(tmp_path, ["epochs=4"])
     assert folder.record() == before
+
+
+def test_a_run_with_a_setting_that_refers_to_its_epochs_is_not_made_longer(tmp_path: Path) -> None:
+    words = (*TINY, "epochs=1", "scheduler=cosine", "scheduler.T_max=${epochs}")
+    assert run_in(tmp_path, "train", *words, "hydra.run.dir=run").returncode == 0
+    before = contents(tmp_path / "run")
+    with pytest.raises(UserError, match=r"epochs=2: scheduler\.T_max=\$\{epochs\} would be another value: train anew"):
+        resume(tmp_path / "run", ["epochs=2"])
+    assert contents(tmp_path / "run") == before
 
 
 def test_a_run_that_stopped_early_is_not_made_longer(tmp_path: Path) -> None:

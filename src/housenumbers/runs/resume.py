@@ -1,5 +1,6 @@
 """`resume=RUN`: continues an interrupted run, or a completed one with more epochs, in its own folder."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from housenumbers.runtime.signals import deferred_signals
 from housenumbers.tracking.run_folder import FINISHED, RunFolder, enclosing_run
 from housenumbers.tracking.run_list import newest_run
 
+_REFERS_TO_EPOCHS = re.compile(r"\$\{[^}]*\bepochs\b")
 OVERRIDABLE = ("device", "threads", "data.root")
 
 
@@ -55,6 +57,9 @@ def _check_longer(folder: RunFolder, before: TrainConfig, config: TrainConfig) -
         raise UserError(f"{override}: this run has {before.epochs}: give more, or train anew")
     if (reason := setting_tied_to_epochs(before)) is not None:
         raise UserError(f"{override}: {reason} is spread over all {before.epochs} epochs: train anew with {override}")
+    for key, value in folder.unresolved().items():
+        if isinstance(value, str) and _REFERS_TO_EPOCHS.search(value):
+            raise UserError(f"{override}: {key}={value} would be another value: train anew with {override}")
     done = folder.record().get("epochs", before.epochs)  # of a completed run
     if done < before.epochs:
         raise UserError(f"{override}: this run stopped early, after {done} epochs: train anew without early_stopping")

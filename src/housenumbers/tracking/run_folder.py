@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.validate import load_saved_config
-from housenumbers.config.values import config_to_dict, differing_keys
+from housenumbers.config.values import config_to_dict, differing_keys, flatten
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import read_text, remove_temporary_files, write_json, write_text
 from housenumbers.tracking.record_validation import check_record, checked_history
@@ -94,6 +94,15 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError, YAMLError):
             raise UserError(f"{self.path}: not a run's folder: it has no run.json and no .hydra/config.yaml") from None
         return load_saved_config(saved, str(self.path), overrides)
+
+    def unresolved(self) -> dict[str, Any]:
+        """The configuration as Hydra composed it, with dotted keys and interpolations as texts; empty if it is lost."""
+        try:
+            saved = OmegaConf.create(read_text(self.path / ".hydra" / "config.yaml"))
+            plain: Any = OmegaConf.to_container(saved, resolve=False)
+        except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException, UserError):
+            return {}
+        return flatten(plain) if isinstance(plain, dict) else {}
 
     def overrides(self) -> list[str]:
         """The overrides of the command that started the run; empty where they were not saved or are damaged."""
