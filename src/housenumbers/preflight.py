@@ -5,7 +5,6 @@ Imports torch only for options that its own code has to check.
 
 import importlib.util
 import traceback
-from collections.abc import Iterable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -181,31 +180,25 @@ def check_files_and_device(data: DataConfig, pretrained: Any, device: str) -> No
         choose_device(device)
 
 
-def check_same_data(runs: Iterable[RunFolder], data: DataConfig, remedy: str) -> None:
-    """Raises UserError where one of the runs was trained on other data than there are in `data.root` now.
-
-    The data are read only where a run has another root: the same data may lie elsewhere on another machine.
-    """
-    if run := first_of_other_data(runs, data):
+def check_same_data(run: RunFolder, data: DataConfig, remedy: str) -> None:
+    """Raises UserError where the run was trained on other data than there are in `data.root` now."""
+    if has_other_data(run, data):
         was = run.config().data.root
         raise UserError(f"data.root={data.root}: {run.path} is a run on other data ({was}): {remedy}")
 
 
-def first_of_other_data(runs: Iterable[RunFolder], data: DataConfig) -> RunFolder | None:
-    """The first run that was trained on other data than there are in `data.root` now."""
-    here: dict[str, str] = {}
-    for run in runs:
-        sha256 = run.record().get("data_sha256")
-        if sha256 is None:  # it ended before it had read its data
-            continue
-        old = run.config().data
-        if Path(old.root).absolute() == Path(data.root).absolute():
-            continue
-        with deferred_signals():
-            from housenumbers.data.load import load_splits
-        moved = replace(old, root=data.root, cache=data.cache, download=data.download, verify=data.verify)
-        if (key := repr(moved)) not in here:
-            here[key] = load_splits(moved).sha256
-        if here[key] != sha256:
-            return run
-    return None
+def has_other_data(run: RunFolder, data: DataConfig) -> bool:
+    """Whether the run was trained on other data than there are in `data.root` now.
+
+    The data are read only where the run has another root: the same data may lie elsewhere on another machine.
+    """
+    sha256 = run.record().get("data_sha256")
+    if sha256 is None:  # it ended before it had read its data
+        return False
+    old = run.config().data
+    if Path(old.root).absolute() == Path(data.root).absolute():
+        return False
+    with deferred_signals():
+        from housenumbers.data.load import load_splits
+    moved = replace(old, root=data.root, cache=data.cache, download=data.download, verify=data.verify)
+    return load_splits(moved).sha256 != sha256

@@ -95,7 +95,7 @@ def _run_unless_finished(folder: RunFolder, config: TrainConfig, run: Run) -> di
     """Starts or resumes the run in `folder`. Returns its record, or None where it diverges."""
     has_run = folder.has_run_of(config)
     if has_run:
-        check_same_data([folder], config.data, "move it away")
+        check_same_data(folder, config.data, "move it away")
     if not has_run or folder.status() not in FINISHED:
         folder.save_config(config)
         try:

@@ -117,7 +117,7 @@ def _subdirs(home: Path, names: Sequence[str], configs: Sequence[TrainConfig]) -
         )
         subdirs.append(matching[0] if matching else name)
         if matching:
-            check_same_data([RunFolder(home / matching[0])], config.data, "choose another hydra.sweep.dir")
+            check_same_data(RunFolder(home / matching[0]), config.data, "choose another hydra.sweep.dir")
             del unassigned[matching[0]]
     for subdir in unassigned:
         raise UserError(f"hydra.sweep.dir={home}: holds a run of another multirun, {subdir}: choose another folder")

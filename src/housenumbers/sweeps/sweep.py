@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial
 from housenumbers.config.schema import OBJECTIVES, VALID_NAME, TrainConfig, is_valid_name
 from housenumbers.config.validate import validate_composed
 from housenumbers.config.values import config_to_dict, flatten
-from housenumbers.preflight import LOCAL_LAUNCHERS, check_for_launcher, check_same_data, first_of_other_data
+from housenumbers.preflight import LOCAL_LAUNCHERS, check_for_launcher, check_same_data, has_other_data
 from housenumbers.runtime import processes
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
@@ -59,9 +59,13 @@ def _silence_optuna() -> None:
     warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py uses them
 
 
-def _trial_runs(folder: Path) -> list[RunFolder]:
-    """The runs of the trials in a sweep's folder."""
-    return [RunFolder(record.parent) for record in sorted(folder.glob("trial_*/run.json"))]
+def _first_run(folder: Path) -> RunFolder:
+    """The first run of a trial in a sweep's folder that has read its data; all are on the same. Else an empty one."""
+    for record in sorted(folder.glob("trial_*/run.json")):
+        with suppress(UserError):  # damaged: the trial is trained again
+            if RunFolder(record.parent).record().get("data_sha256"):
+                return RunFolder(record.parent)
+    return RunFolder(folder)
 
 
 class Sweep:
@@ -176,7 +180,7 @@ class Sweep:
                 f"{self._folder}: holds trials of a study that no longer exists or has another name: move it away, or "
                 "choose another hydra.sweeper.study_name"
             )
-        check_same_data(_trial_runs(self._folder), config.data, "choose another hydra.sweeper.study_name")
+        check_same_data(_first_run(self._folder), config.data, "choose another hydra.sweeper.study_name")
         study, is_new = open_study(name, storage, config.objectives, fixed, space)
         study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_SWEEP_PREFIXES)])
         study.set_user_attr("objectives", config.objectives)
@@ -188,7 +192,7 @@ class Sweep:
         def earlier() -> list[FrozenTrial]:
             studies = (
                 study for study in earlier_studies(name, self._folder_of, shared, default_prefix(fixed))
-                if first_of_other_data(_trial_runs(self._folder.parent / study.study_name), config.data) is None
+                if not has_other_data(_first_run(self._folder.parent / study.study_name), config.data)
             )  # fmt: skip
             return reusable_trials(studies, config.objectives, fixed, space)
 
