@@ -11,7 +11,7 @@ from chaos_support.records import faults_in
 from support import ROOT, environment
 from torch.utils.tensorboard import SummaryWriter
 
-FEW = ("kills=2", "points=3", "mutations=12", "sweeps=1")
+FEW = ("kills=4", "points=4", "mutations=16", "sweeps=1")
 
 
 def chaos(*words: str) -> subprocess.CompletedProcess[str]:

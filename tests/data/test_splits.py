@@ -72,7 +72,7 @@ def test_numbers_are_stratified_by_their_lengths() -> None:
     assert lengths.tolist() == pytest.approx([0, 50, 50, 50, 50], abs=1)
     kept = stratified_subset(train, numbers, 0.1, seed=0)
     assert (numbers[kept] != NO_DIGIT).sum(dim=1).bincount(minlength=5)[1:5].tolist() == pytest.approx([20] * 4, abs=1)
-    with pytest.raises(UserError, match=r"val_fraction=0.05: of 20 numbers, 1 would be on one side: too few"):
+    with pytest.raises(UserError, match=r"data.val_fraction=0.05: of 20 numbers, 1 would be on one side: too few"):
         random_split(numbers[:2].repeat(10, 1), 0.05, seed=0)
     remedy = (
         r"val_fraction=0.97: of 200 crops, 6 would be on one side: too few for every class: choose .* nearer to 0.5"

@@ -14,7 +14,7 @@ from housenumbers.preflight import check_same_data
 from housenumbers.runtime.errors import DivergedError, UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import first_few, plural
-from housenumbers.sweeps.study import best_first, best_trials, trial_folder, trial_overrides
+from housenumbers.sweeps.study import OBSERVERS, best_first, best_trials, trial_folder, trial_overrides
 from housenumbers.sweeps.study_page import write_study_page
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
 from housenumbers.tracking.spread import best_mean, compare_means, mean_and_deviation, score
@@ -73,7 +73,7 @@ def confirm(
 def _check_searched(run: RunFolder, config: TrainConfig) -> None:
     """Raises UserError where the trial was trained with other settings that have an effect than are composed now."""
     differing = differing_keys(run.config(), config, ignored=["name"]) if run.record() else []
-    if keys := [key for key in differing if not key.startswith(("logger.", "callbacks."))]:
+    if keys := [key for key in differing if not key.startswith(OBSERVERS)]:
         raise UserError(
             f"{run.path}: was trained with another {first_few(keys)} than its command gives now: a file of the "
             "configuration has changed since, or the search had a --config-name or searchpath of its own"

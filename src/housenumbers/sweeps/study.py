@@ -25,7 +25,7 @@ from housenumbers.sweeps.study_validation import one_line_study_errors, read_tri
 # Keys of the configuration that change neither the results nor the search space.
 _NOT_PART_OF_A_STUDY = ("name", *MACHINE_KEYS)
 # Prefixes of keys that change no results: loggers and callbacks.
-_OBSERVERS = ("logger.", "callbacks.")
+OBSERVERS = ("logger.", "callbacks.")
 # The study attributes, with their types, that all commands of a study share.
 _IDENTITY = {"fixed": dict, "space": dict, "directions": list}
 COPIED_FROM = "taken_from"  # of a trial that was not trained: the study and number of the trial with its results
@@ -43,7 +43,7 @@ def fixed_config(config: Mapping[str, Any], overrides: Mapping[str, str], space:
     shared = {key: value for key, value in flat.items() if not key.startswith(groups)}
     shared |= {key: value for key, value in overrides.items() if key.startswith(groups)}
     return {
-        key: value for key, value in sorted(shared.items()) if key not in searched and not key.startswith(_OBSERVERS)
+        key: value for key, value in sorted(shared.items()) if key not in searched and not key.startswith(OBSERVERS)
     }
 
 

@@ -180,7 +180,8 @@ class Sweep:
                 f"{self._folder}: holds trials of a study that no longer exists or has another name: move it away, or "
                 "choose another hydra.sweeper.study_name"
             )
-        check_same_data(_first_run(self._folder), config.data, "choose another hydra.sweeper.study_name")
+        if not worker_pool.is_worker():  # the command that started it has looked
+            check_same_data(_first_run(self._folder), config.data, "choose another hydra.sweeper.study_name")
         study, is_new = open_study(name, storage, config.objectives, fixed, space)
         study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_SWEEP_PREFIXES)])
         study.set_user_attr("objectives", config.objectives)
@@ -255,23 +256,14 @@ class Sweep:
                 worker_pool.run_local_workers(command, environments)
             else:
                 outlives = self._launcher_name() in _SUBMITIT_LAUNCHERS
-                at_once = self._processes_of_joblib(workers)
                 launcher = Plugins.instance().instantiate_launcher(
                     config=self._config,
                     hydra_context=self._context,
                     task_function=worker_pool.launcher_job(command, environments, outlives),
                 )
-                worker_pool.run_launcher_workers(launcher, workers, [*overrides, *at_once])
+                worker_pool.run_launcher_workers(launcher, workers, overrides)
         with trial_lock(self._folder):
             requeue_dead_trials(study)
-
-    def _processes_of_joblib(self, workers: int) -> list[str]:
-        """Lets joblib run all workers at once, however few the cores; also as overrides. It counts jobs by cores."""
-        if self._launcher_name() != "JoblibLauncher" or self._config.hydra.launcher.n_jobs != -1:
-            return []
-        with read_write(self._config.hydra.launcher):
-            self._config.hydra.launcher.n_jobs = workers
-        return [f"hydra.launcher.n_jobs={workers}"]
 
     def _worker(
         self, study: optuna.Study, space: Space, overrides: list[str], config: TrainConfig, print_line: Any

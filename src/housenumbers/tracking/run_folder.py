@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from hydra.conf import HydraConf
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -97,20 +97,21 @@ class RunFolder:
 
     def unresolved(self) -> dict[str, Any]:
         """The configuration as Hydra composed it, with dotted keys and interpolations as texts; empty if it is lost."""
-        try:
-            saved = OmegaConf.create(read_text(self.path / ".hydra" / "config.yaml"))
-            plain: Any = OmegaConf.to_container(saved, resolve=False)
-        except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException, UserError):
-            return {}
-        return flatten(plain) if isinstance(plain, dict) else {}
+        config = self._saved("config", resolve=False)
+        return flatten(config) if isinstance(config, dict) else {}
 
     def overrides(self) -> list[str]:
         """The overrides of the command that started the run; empty where they were not saved or are damaged."""
+        words = self._saved("overrides", resolve=True)
+        return [str(word) for word in words] if isinstance(words, list) else []
+
+    def _saved(self, name: str, resolve: bool) -> Any:
+        """What `.hydra/NAME.yaml` holds, with interpolations resolved or as texts. None where it is lost or damaged."""
         try:
-            words = OmegaConf.create(read_text(self.path / ".hydra" / "overrides.yaml"))
-            return [str(word) for word in words] if isinstance(words, ListConfig) else []
+            saved = OmegaConf.create(read_text(self.path / ".hydra" / f"{name}.yaml"))
+            return OmegaConf.to_container(saved, resolve=resolve)
         except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException, UserError):
-            return []
+            return None
 
     def check_free(self) -> None:
         """Raises UserError where the folder holds a run, or event files of another program."""
