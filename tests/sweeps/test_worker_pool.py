@@ -183,18 +183,17 @@ def test_joblib_starts_all_workers_on_one_core_and_searches_a_space_from_a_file(
     (tmp_path / "confs/experiment").mkdir(parents=True)
     preset = "# @package _global_\nhydra:\n  sweeper:\n    params:\n      optimizer.eps: interval(1e-8,1e-7)\n"
     (tmp_path / "confs/experiment/small.yaml").write_text(preset)
-    words = ("hydra.sweeper.n_jobs=2", "hydra/launcher=joblib", "--config-dir", f"{tmp_path}/confs")
+    words = (*TINY, *PINNED, "hydra.sweeper.n_jobs=2", "hydra/launcher=joblib", "--config-dir", f"{tmp_path}/confs")
     one_core = partial(os.sched_setaffinity, 0, {min(os.sched_getaffinity(0))})
     searches = (("optimizer.lr", "search@hydra.sweeper.params=quick", 4), ("optimizer.eps", "experiment=small", 2))
     for key, search, count in searches:
-        command = command_line(
-            "train", "-m", "hydra/sweeper=optuna", *TINY, *PINNED, "hydra.sweeper.study_name=s", *words, search,
-            f"hydra.sweeper.n_trials={count}", f"hydra.sweep.dir=multirun/{count}",
-        )  # fmt: skip
-        done = run_script(command, tmp_path, environment(), 600, one_core)
+        home = tmp_path / key
+        home.mkdir()
+        command = command_line("train", "-m", "hydra/sweeper=optuna", *words, search, f"hydra.sweeper.n_trials={count}")
+        done = run_script(command, home, environment(), 600, one_core)
         assert done.returncode == 0, done.stderr
-        storage = f"sqlite:///{tmp_path}/multirun/{count}/study.db"
-        found = optuna.load_study(study_name="s", storage=storage).trials
+        (folder,) = (home / "multirun").iterdir()  # of its automatic name
+        found = optuna.load_study(study_name=folder.name, storage=f"sqlite:///{folder}/study.db").trials
         assert [set(trial.params) for trial in found] == [{key}] * count
         assert {trial.state for trial in found} == {TrialState.COMPLETE}
         if count == 4:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, read_write
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
+from housenumbers.config.compose import quote_value
 from housenumbers.config.schema import OBJECTIVES, VALID_NAME, TrainConfig, is_valid_name
 from housenumbers.config.validate import validate_composed
 from housenumbers.config.values import config_to_dict, flatten
@@ -261,7 +262,9 @@ class Sweep:
                     hydra_context=self._context,
                     task_function=worker_pool.launcher_job(command, environments, outlives),
                 )
-                worker_pool.run_launcher_workers(launcher, workers, overrides)
+                # Composed anew, a job would not know the folder of a study that has an automatic name.
+                folder = f"hydra.sweep.dir={quote_value(self._folder)}"
+                worker_pool.run_launcher_workers(launcher, workers, [*overrides, folder])
         with trial_lock(self._folder):
             requeue_dead_trials(study)
 
