@@ -199,3 +199,18 @@ def test_a_sweep_with_options_of_its_own(command: Command, tmp_path: Path) -> No
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "trial_0000: was trained with another optimizer.weight_decay than its command gives now" in line
+
+
+@pytest.mark.slow
+def test_a_sweep_with_a_primary_file_of_its_own(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "short.yaml").write_text("defaults: [train, _self_]\nclip_grad_norm: 0.5\n")
+    flags = (f"--config-dir={tmp_path}/mine", "--config-name=short")
+    done = sweep(tmp_path, *flags, "epochs=1", "scheduler.step_size=1", "hydra.sweeper.n_trials=1")
+    assert done.returncode == 0, done.stderr
+    printed = shlex.split(done.stdout.splitlines()[-1])
+    assert printed[2:4] == list(flags)
+    done = command("confirm", "study=s", "top=1", "seeds=1", f"config_dir={tmp_path}/mine")
+    assert done.returncode == 0, done.stderr
+    (run,) = records(tmp_path).values()
+    assert run["config"]["clip_grad_norm"] == 0.5

@@ -98,6 +98,26 @@ def test_options_that_are_searched_fit_with_what_belongs_to_them(tmp_path: Path)
     assert fitting(study, Space(options={"optimizer": fewer})) == settings[1:]
 
 
+def test_what_follows_a_searched_key_fits_with_the_value_that_it_had(tmp_path: Path) -> None:
+    space = Space({"seed": IntDistribution(1, 9)})
+    study = made(tmp_path / "s.db", "s", space, {"seed": 1}, {"seed": 2}, **{"data.split_seed": "1"})
+    study.set_user_attr("references", {"data.split_seed": "${seed}"})
+    own = FIXED | {"data.split_seed": 1}
+
+    def seeds(fixed: dict[str, Any], space: Space, **references: str) -> list[int | None]:
+        found = reusable_trials(iter([study]), ["val_accuracy"], FIXED | fixed, space, references)
+        return [trial.params.get("seed") for trial in found]
+
+    assert seeds(own, space, **{"data.split_seed": "${seed}"}) == [1, 2]
+    assert seeds(own, space) == [1]  # all on the split of seed 1
+    rate = Space({"optimizer.lr": CategoricalDistribution([0.1])})
+    assert seeds({"seed": 2, "data.split_seed": 2, "optimizer.lr": 0.1}, rate) == []
+    lone = made(tmp_path / "l.db", "l", space, {"seed": 2}, **{"data.split_seed": 42, "optimizer.lr": 0.1})
+    lone.set_user_attr("references", {"data.split_seed": "${seed}"})
+    fixed = FIXED | {"seed": 2, "data.split_seed": 2}
+    assert len(reusable_trials(iter([lone]), ["val_accuracy"], fixed, rate, {})) == 1
+
+
 def test_other_objectives_and_times_are_not_taken_over(tmp_path: Path) -> None:
     study = made(tmp_path / "s.db", "s", rates(0.001, 0.1), {"optimizer.lr": 0.01})
     for objectives in (["val_loss"], ["train_seconds"], ["val_accuracy", "train_seconds"]):
@@ -148,8 +168,9 @@ def test_studies_of_other_models_and_data_are_not_looked_at(tmp_path: Path) -> N
     for name in ("net_digits_a", "net_digits_b", "net_svhn_a", "mine"):
         (tmp_path / name).mkdir()
         made(tmp_path / name / "study.db", name, rates(0.001, 0.1))
-    found = earlier_studies("net_digits_b", lambda name: tmp_path / name, None, "net_digits_")
-    assert [study.study_name for study in found] == ["net_digits_a"]
+    (tmp_path / "net_digits_a").rename(tmp_path / "net_digits_renamed")
+    found = earlier_studies("net_digits_b", tmp_path / "net_digits_b", None, "net_digits_")
+    assert [(study.study_name, folder.name) for study, folder in found] == [("net_digits_a", "net_digits_renamed")]
 
 
 WORDS = (

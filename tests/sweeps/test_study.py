@@ -107,7 +107,8 @@ def test_an_empty_study_with_the_same_objective_is_begun(tmp_path: Path) -> None
     """As `optuna create-study` makes it, or a process that is killed at once."""
     created(tmp_path / "own.db", "maximize")
     study = opened(tmp_path / "own.db")
-    assert study.user_attrs == {"fixed": {"epochs": 1}, "space": SPACE.identity(), "directions": ["maximize"]}
+    identity = {"fixed": {"epochs": 1}, "space": SPACE.identity(), "directions": ["maximize"], "references": {}}
+    assert study.user_attrs == identity
 
 
 def test_a_study_of_its_own_joins_the_foreign_ones_of_a_database(tmp_path: Path) -> None:

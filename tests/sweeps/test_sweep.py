@@ -129,6 +129,48 @@ def test_a_study_with_another_identity_is_refused(searched: Path, words: list[st
     assert len(study(searched).trials) == trials
 
 
+SHORT = ("epochs=1", "scheduler.step_size=1", "hydra.sweeper.n_trials=1")
+
+
+def test_a_study_does_not_take_a_fixed_value_for_one_that_follows_a_searched_key(tmp_path: Path) -> None:
+    words = (*SHORT, "seed=choice(42,43)")
+    assert sweep(tmp_path, *words).returncode == 0
+    assert study(tmp_path).user_attrs["references"] == {"data.split_seed": "${seed}"}
+    refused = sweep(tmp_path, *words, "data.split_seed=42")
+    assert refused.returncode == 2
+    assert "another configuration (data.split_seed)" in refused.stderr
+
+
+def test_presets_that_differ_below_a_group_whose_option_is_searched_are_different_studies(tmp_path: Path) -> None:
+    conf = tmp_path / "conf"
+    for group in ("experiment", "search"):
+        (conf / group).mkdir(parents=True)
+    for name, decay in (("low", 0.001), ("high", 0.1)):
+        preset = f"# @package _global_\noptimizer: {{weight_decay: {decay}}}\n"
+        (conf / "experiment" / f"{name}.yaml").write_text(preset)
+    (conf / "search" / "own.yaml").write_text("choose: {optimizer: {sgd: {}, adam: {}}}\n")
+    words = (*SHORT, f"--config-dir={conf}", "search@hydra.sweeper.params=own")
+    assert sweep(tmp_path, *words, "experiment=low").returncode == 0
+    refused = sweep(tmp_path, *words, "experiment=high")
+    assert refused.returncode == 2
+    assert "another configuration (optimizer.weight_decay)" in refused.stderr
+    done = sweep(tmp_path, *words, "experiment=low", "hydra.sweeper.n_trials=2")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_searched_group_need_not_have_the_option_of_the_configuration(command: Command, tmp_path: Path) -> None:
+    """ResNet-31, which the configuration has, does not read whole numbers."""
+    words = (
+        "-m", "hydra/sweeper=optuna", "search@hydra.sweeper.params=none", "model=choice(number_reader)",
+        "data=synthetic_numbers", "data.size=80", "data.difficulty=0.1", "epochs=1", "threads=1",
+        "optimizer.lr=choice(0.01)", "hydra.sweeper.n_trials=1",
+    )  # fmt: skip
+    done = command("train", *words)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "multirun").iterdir()
+    assert folder.name.startswith("number_reader_synthetic_numbers_")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_an_interrupted_trial_is_given_back_and_ends_equal(tmp_path: Path, number: signal.Signals) -> None:

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
@@ -30,15 +31,29 @@ _ABOUT_FLAGS = ("Only one of --run", "The --resolve flag", "--experimental-rerun
 _PATH_KEYS = ("data.root", "data.cache", "data.fonts", "model.pretrained", "hydra.run.dir", "hydra.sweep.dir")
 
 
-def compose_config(conf: Path, arguments: Sequence[str], config_dir: Path | None = None) -> TrainConfig:
+def compose_config(
+    conf: Path, arguments: Sequence[str], config_dir: Path | None = None, config_name: str = "train"
+) -> TrainConfig:
     """Composes the folder `conf`, an optional `--config-dir` and these arguments as train.py does, and checks them.
 
     Raises UserError where the configuration is invalid.
     """
     register_schemas()
-    search_path = [] if config_dir is None else [f"hydra.searchpath=[{quote_value(f'file://{config_dir}')}]"]
     with one_line_hydra_errors(), initialize_config_dir(str(conf)):
-        return validate_config(compose("train", [*search_path, *quote_paths(arguments)]))
+        if config_dir is not None:
+            _append_to_search_path(config_dir)
+        return validate_config(compose(config_name, quote_paths(arguments)))
+
+
+def _append_to_search_path(folder: Path) -> None:
+    """Adds what `--config-dir` adds. `hydra.searchpath` is read too late for the primary file."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    path = hydra.config_loader.get_search_path()
+    path.append("command-line", f"file://{folder}")
+    hydra.config_loader = ConfigLoaderImpl(path)
 
 
 def compose_data(conf: Path, option: str, overrides: Sequence[str]) -> DataConfig:

@@ -1,6 +1,7 @@
 """Runs a search's best configurations again on fresh seeds, and tests whether they really differ."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,9 @@ def confirm(
     trials = _candidates(study)[:top]
     if not trials:
         raise UserError(f"study={study.study_name}: no trial completed: there is nothing to confirm")
-    searched = {
-        trial.number: compose_config(conf, trial_overrides(study, trial.params), config_dir) for trial in trials
-    }
+    config_name = study.user_attrs.get("config_name") or "train"
+    compose = partial(compose_config, conf, config_dir=config_dir, config_name=config_name)
+    searched = {trial.number: compose(trial_overrides(study, trial.params)) for trial in trials}
     for number, config in searched.items():
         _check_searched(RunFolder(trial_folder(folder, number)), config)
     used = [trial.params["seed"] for trial in study.get_trials(deepcopy=False) if "seed" in trial.params]
@@ -55,9 +56,7 @@ def confirm(
     for position, seed in enumerate(fresh):
         for place, trial in enumerate(trials):
             split_override = f"data.split_seed={searched[trial.number].data.split_seed}"
-            config = compose_config(
-                conf, [*trial_overrides(study, trial.params), f"seed={seed}", split_override, *overrides], config_dir
-            )
+            config = compose([*trial_overrides(study, trial.params), f"seed={seed}", split_override, *overrides])
             print(
                 f"run {position * len(trials) + place + 1} of {seeds * len(trials)}: trial {trial.number}, seed {seed}"
             )
@@ -76,7 +75,7 @@ def _check_searched(run: RunFolder, config: TrainConfig) -> None:
     if keys := [key for key in differing if not key.startswith(OBSERVERS)]:
         raise UserError(
             f"{run.path}: was trained with another {first_few(keys)} than its command gives now: a file of the "
-            "configuration has changed since, or the search had a --config-name or searchpath of its own"
+            "configuration has changed since, or the search had a searchpath of its own"
         )
 
 

@@ -1,6 +1,6 @@
 """Automatic study names, and the trials of earlier studies that a new study can reuse."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.database import has_optuna_tables, one_line_database_errors, open_storage, sqlite_url
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS
 from housenumbers.sweeps.space import Space, contains
-from housenumbers.sweeps.study import COPIED_FROM, digest, is_ours
+from housenumbers.sweeps.study import COPIED_FROM, digest, is_ours, resolve_reference
 from housenumbers.sweeps.study_validation import one_line_study_errors, read_trials
 
 
@@ -37,7 +37,11 @@ def sweep_storage(folder: Path) -> RDBStorage | None:
 
 
 def reusable_trials(
-    studies: Iterator[optuna.Study], objectives: Sequence[str], fixed: Mapping[str, Any], space: Space
+    studies: Iterator[optuna.Study],
+    objectives: Sequence[str],
+    fixed: Mapping[str, Any],
+    space: Space,
+    references: Mapping[str, str] | None = None,
 ) -> list[FrozenTrial]:
     """Copies of the complete trials of `studies` whose settings the new study can draw.
 
@@ -49,8 +53,10 @@ def reusable_trials(
     for study in studies:
         attributes, trials = _read(study)
         for trial in trials if attributes.get("objectives") == list(objectives) else ():
-            setting = attributes["fixed"] | trial.params
-            distributions = _drawn(setting, fixed, space) if trial.state is TrialState.COMPLETE else None
+            setting = _following(attributes["fixed"] | trial.params, attributes.get("references", {}))
+            followed = _following({**setting, **fixed}, references or {})
+            shared = {key: followed[key] for key in fixed}
+            distributions = _drawn(setting, shared, space) if trial.state is TrialState.COMPLETE else None
             if distributions is not None:
                 params = {key: _value(setting[key], distribution) for key, distribution in distributions.items()}
                 copied_from = trial.user_attrs.get(COPIED_FROM, [study.study_name, trial.number])
@@ -64,6 +70,12 @@ def _read(study: optuna.Study) -> tuple[dict[str, Any], list[FrozenTrial]]:
         if is_ours(study):
             return study.user_attrs, read_trials(study)
     return {}, []
+
+
+def _following(setting: Mapping[str, Any], references: Mapping[str, str]) -> dict[str, Any]:
+    """The `setting`, in which the keys of `references` have the values that they follow."""
+    followed = {key: resolve_reference(text, setting) for key, text in references.items() if key in setting}
+    return {**setting, **followed}
 
 
 def _drawn(setting: Mapping[str, Any], fixed: Mapping[str, Any], space: Space) -> Mapping[str, BaseDistribution] | None:
@@ -106,18 +118,20 @@ def _copied(
 
 
 def earlier_studies(
-    name: str, beside: Callable[[str], Path], storage: RDBStorage | None, prefix: str
-) -> Iterator[optuna.Study]:
-    """The other studies whose names begin with `prefix`: in `storage`, or in the sibling folders of the study's."""
-    own_folder = beside(name)
+    name: str, own_folder: Path, storage: RDBStorage | None, prefix: str
+) -> Iterator[tuple[optuna.Study, Path]]:
+    """The other studies whose names begin with `prefix`, with their folders.
+
+    They are in `storage`, or in the sibling folders of the study's.
+    """
     databases = own_folder.parent.glob(f"{prefix}*/study.db") if storage is None else ()
     folders = sorted(database.parent for database in databases if database.parent != own_folder)
     for folder in folders:
         with suppress(UserError):  # skips a damaged database
             if (other := sweep_storage(folder)) is not None:
-                yield from _named(other, name, prefix)
+                yield from ((study, folder) for study in _named(other, name, prefix))
     if storage is not None:
-        yield from _named(storage, name, prefix)
+        yield from ((study, own_folder.parent / study.study_name) for study in _named(storage, name, prefix))
 
 
 def _named(storage: RDBStorage, other_than: str, prefix: str) -> Iterator[optuna.Study]:

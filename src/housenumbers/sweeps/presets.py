@@ -30,8 +30,8 @@ def search_params(loader: Any, config: DictConfig) -> Params:
     value overrides a fixed value of the file. It does not override a range. A key below `where` applies only with the
     option there.
     """
-    typed = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
-    preset = _preset_params(loader, config.hydra.job.config_name, typed)
+    typed = _typed(config)
+    preset = preset_values(loader, config)
     preset_has_space = any(key.startswith(f"{_PARAMS}.") for key in preset)
     from_file = not preset_has_space or any(override.startswith(_SPACE) for override in typed)
     if not from_file:
@@ -53,11 +53,16 @@ def search_params(loader: Any, config: DictConfig) -> Params:
     return Params(flat | ({"choose": choose} if choose else {}), from_file)
 
 
-def _preset_params(loader: Any, name: str, typed: list[str]) -> dict[str, Any]:
+def _typed(config: DictConfig) -> list[str]:
+    return [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
+
+
+def preset_values(loader: Any, config: DictConfig) -> dict[str, Any]:
     """The values, with dotted keys, of the global files after the primary one, such as conf/experiment/*.yaml.
 
     Interpolations stay unresolved.
     """
+    name, typed = config.hydra.job.config_name, _typed(config)
     parsed, repository = loader._parse_overrides_and_create_caching_repo(name, typed)
     files = create_defaults_list(
         repo=repository, config_name=name, overrides_list=parsed, prepend_hydra=True, skip_missing=True

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,22 +30,37 @@ OBSERVERS = ("logger.", "callbacks.")
 # The study attributes, with their types, that all commands of a study share.
 _IDENTITY = {"fixed": dict, "space": dict, "directions": list}
 COPIED_FROM = "taken_from"  # of a trial that was not trained: the study and number of the trial with its results
+_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 _OURS = _IDENTITY | {"objectives": list, "overrides": list}
 
 
-def fixed_config(config: Mapping[str, Any], overrides: Mapping[str, str], space: Space) -> dict[str, Any]:
+def fixed_config(config: Mapping[str, Any], explicit: Mapping[str, Any], space: Space) -> dict[str, Any]:
     """The configuration that all trials of a study share, with dotted keys.
 
-    Of a group whose option is searched, only the keys in `overrides` are shared.
+    Of a group whose option is searched, only the keys in `explicit` are shared: a preset or the command line sets them.
     """
     searched = space.keys() | set(_NOT_PART_OF_A_STUDY)
     groups = tuple(f"{group}." for group in space.groups)
     flat = without_added_keys(flatten(config))
     shared = {key: value for key, value in flat.items() if not key.startswith(groups)}
-    shared |= {key: value for key, value in overrides.items() if key.startswith(groups)}
+    shared |= {key: value for key, value in explicit.items() if key.startswith(groups)}
     return {
         key: value for key, value in sorted(shared.items()) if key not in searched and not key.startswith(OBSERVERS)
     }
+
+
+def references(unresolved: Mapping[str, Any], space: Space) -> dict[str, str]:
+    """The keys that follow a searched one, with their interpolations: `data.split_seed` with `${seed}`, say.
+
+    `fixed_config` has the values that they have in no trial in particular.
+    """
+    texts = {key: value for key, value in flatten(unresolved).items() if isinstance(value, str)}
+    return {key: text for key, text in sorted(texts.items()) if space.keys() & set(_REFERENCE.findall(text))}
+
+
+def resolve_reference(text: str, values: Mapping[str, Any]) -> str:
+    """The `text` with the `values` in the place of its interpolations."""
+    return _REFERENCE.sub(lambda reference: str(values.get(reference[1], reference[0])), text)
 
 
 def default_name(fixed: Mapping[str, Any]) -> str:
@@ -63,15 +79,22 @@ def digest(values: Mapping[str, Any]) -> str:
 
 
 def open_study(
-    name: str, storage: RDBStorage, objectives: Sequence[str], fixed: Mapping[str, Any], space: Space
+    name: str,
+    storage: RDBStorage,
+    objectives: Sequence[str],
+    fixed: Mapping[str, Any],
+    space: Space,
+    references: Mapping[str, str] | None = None,
 ) -> tuple[optuna.Study, bool]:
     """Creates or opens the study. Also returns whether this process created it; exactly one process does.
 
     Raises UserError, and writes nothing, where the stored study has another space, objective or fixed configuration,
-    or is not a study of this project's sweeps.
+    or is not a study of this project's sweeps. A study of an earlier version, without references, accepts all.
     """
     directions: list[Any] = [OBJECTIVES[objective] for objective in objectives]
-    identity = {"fixed": dict(fixed), "space": space.identity(), "directions": directions}
+    identity = {
+        "fixed": dict(fixed), "space": space.identity(), "directions": directions, "references": dict(references or {})
+    }  # fmt: skip
     with one_line_study_errors(f"hydra.sweeper.study_name={name}"):
         try:
             study, is_new = optuna.create_study(study_name=name, storage=storage, directions=directions), True
@@ -79,7 +102,7 @@ def open_study(
             study, is_new = optuna.load_study(study_name=name, storage=storage), False
         trials = read_trials(study)  # before the attributes, which another process may be writing
         stored = study.user_attrs
-    if (trials or not stored.keys() <= _IDENTITY.keys()) and not _is_marked(stored, _IDENTITY):
+    if (trials or not stored.keys() <= identity.keys()) and not _is_marked(stored, _IDENTITY):
         raise UserError(
             f"hydra.sweeper.study_name={name}: is not a study of this project's sweeps: nothing was written into it: "
             "choose another hydra.sweeper.study_name"
@@ -104,7 +127,7 @@ def _is_marked(attributes: Mapping[str, Any], marks: Mapping[str, type]) -> bool
 
 def _difference(part: str, stored: Any, value: Any) -> str:
     """The differing part in words, with the first differing key."""
-    words = {"fixed": "configuration", "space": "search space", "directions": "objective"}[part]
+    words = {"space": "search space", "directions": "objective"}.get(part, "configuration")
     if not isinstance(stored, dict):
         return words
     return f"{words} ({min(key for key in stored.keys() | value.keys() if stored.get(key) != value.get(key))})"
@@ -162,8 +185,8 @@ def trial_overrides(study: optuna.Study, params: Mapping[str, Any]) -> list[str]
 
 def repeat_command(study: optuna.Study, params: Mapping[str, Any]) -> str:
     """The command that runs a trial's configuration as a single run outside the study."""
-    config_dir = study.user_attrs.get("config_dir")
-    flags = [f"--config-dir={config_dir}"] if config_dir else []
+    names = {"config_dir": "--config-dir", "config_name": "--config-name"}
+    flags = [f"{flag}={study.user_attrs[name]}" for name, flag in names.items() if study.user_attrs.get(name)]
     return shlex.join([*command("train").split(), *flags, *trial_overrides(study, params)])
 
 

@@ -13,11 +13,11 @@ import optuna
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
-from housenumbers.config.compose import quote_value
+from housenumbers.config.compose import assignment, quote_value
 from housenumbers.config.schema import OBJECTIVES, VALID_NAME, TrainConfig, is_valid_name
 from housenumbers.config.validate import validate_composed
 from housenumbers.config.values import config_to_dict, flatten
@@ -34,10 +34,17 @@ from housenumbers.sweeps.first_trials import enqueue_first_trials
 from housenumbers.sweeps.gpus import gpus_of_workers
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, requeue_dead_trials
 from housenumbers.sweeps.keep_checkpoints import remove_unneeded_checkpoints
-from housenumbers.sweeps.presets import search_params
+from housenumbers.sweeps.presets import preset_values, search_params
 from housenumbers.sweeps.samplers import check_sampler, grid_size, make_pruner, make_sampler
 from housenumbers.sweeps.space import Space, read_space
-from housenumbers.sweeps.study import counted_trials, default_name, default_prefix, fixed_config, open_study
+from housenumbers.sweeps.study import (
+    counted_trials,
+    default_name,
+    default_prefix,
+    fixed_config,
+    open_study,
+    references,
+)
 from housenumbers.sweeps.study_validation import one_line_study_errors
 from housenumbers.sweeps.sweep_options import check_options
 from housenumbers.sweeps.sweep_result import copied_line, count_started, print_result
@@ -93,7 +100,8 @@ class Sweep:
         params = search_params(self._context.config_loader, self._config)
         space, fixed, removed = read_space(params.params, arguments)
         overrides = [*(f"{key}={value}" for key, value in fixed.items()), *removed]
-        composed = self._composed(overrides)
+        first_options = self._first_options(space)
+        composed = self._composed([*overrides, *first_options])
         typed = {word.partition("=")[0] for word in arguments}
         notes = [drop_unknown_keys(space, composed, typed)] if params.from_file else []
         if not space.keys():
@@ -102,7 +110,9 @@ class Sweep:
         check_ranges(space, config)
         notes.append(unused_step_lr_parameters(space, config))
         for trial_overrides in space.samples():  # raises for unknown keys and options and unsuitable overrides
-            sample = self._composed([*overrides, *trial_overrides])
+            chosen = {override.partition("=")[0] for override in trial_overrides}
+            others = [override for override in first_options if override.partition("=")[0] not in chosen]
+            sample = self._composed([*overrides, *others, *trial_overrides])
             if any(override.startswith("+") for override in trial_overrides):  # which Hydra adds, known or not
                 validate_composed(sample)
         sampler_options = self._options["sampler"]
@@ -115,7 +125,10 @@ class Sweep:
             check_sampler(sampler_options, name, space, [OBJECTIVES[objective] for objective in config.objectives])
             for line in filter(None, notes):
                 print_line(line)
-        study = self._open(config, fixed, space, overrides)
+        explicit = preset_values(self._context.config_loader, self._config) | fixed
+        unresolved: Any = OmegaConf.to_container(composed)
+        follow = references(unresolved, space)
+        study = self._open(config, fixed_config(config_to_dict(config), explicit, space), follow, space, overrides)
         if worker_pool.is_worker():
             self._worker(study, space, overrides, config, lambda _: None).work()
         else:
@@ -147,6 +160,13 @@ class Sweep:
     def _composed(self, overrides: list[str]) -> DictConfig:
         return self._context.config_loader.load_sweep_config(self._config, overrides)
 
+    def _first_options(self, space: Space) -> list[str]:
+        """The first option of each searched group whose own option is not searched: no trial has that one."""
+        own = self._config.hydra.runtime.choices
+        choices = {key: value.choices for key, value in space.always.items() if hasattr(value, "choices")}
+        groups = {key: options for key, options in (choices | space.groups).items() if key in own}
+        return [assignment(group, options[0]) for group, options in groups.items() if own[group] not in options]
+
     def _trial_config(self, composed: DictConfig) -> TrainConfig:
         """The validated configuration that the trials share; searched keys have their default values."""
         config = validate_composed(composed)
@@ -156,9 +176,13 @@ class Sweep:
         return config
 
     def _open(
-        self, config: TrainConfig, typed: Mapping[str, str], space: Space, overrides: Sequence[str]
+        self,
+        config: TrainConfig,
+        fixed: Mapping[str, Any],
+        follow: Mapping[str, str],
+        space: Space,
+        overrides: Sequence[str],
     ) -> optuna.Study:
-        fixed = fixed_config(config_to_dict(config), typed, space)
         shared = None
         if self._options["storage"]:
             shared = open_storage(self._options["storage"], self._options["heartbeat_seconds"], self._storage_name)
@@ -183,20 +207,22 @@ class Sweep:
             )
         if not worker_pool.is_worker():  # the command that started it has looked
             check_same_data(_first_run(self._folder), config.data, "choose another hydra.sweeper.study_name")
-        study, is_new = open_study(name, storage, config.objectives, fixed, space)
+        study, is_new = open_study(name, storage, config.objectives, fixed, space, follow)
         study.set_user_attr("overrides", [word for word in overrides if not word.startswith(_SWEEP_PREFIXES)])
         study.set_user_attr("objectives", config.objectives)
         sources = self._config.hydra.runtime.config_sources
         config_dirs = [source.path for source in sources if source.provider == "command-line"]
         study.set_user_attr("config_dir", config_dirs[0] if config_dirs else None)
+        config_name = self._config.hydra.job.config_name
+        study.set_user_attr("config_name", config_name if config_name != "train" else None)
         self._folder.mkdir(parents=True, exist_ok=True)
 
         def earlier() -> list[FrozenTrial]:
             studies = (
-                study for study in earlier_studies(name, self._folder_of, shared, default_prefix(fixed))
-                if not has_other_data(_first_run(self._folder.parent / study.study_name), config.data)
+                study for study, folder in earlier_studies(name, self._folder, shared, default_prefix(fixed))
+                if not has_other_data(_first_run(folder), config.data)
             )  # fmt: skip
-            return reusable_trials(studies, config.objectives, fixed, space)
+            return reusable_trials(studies, config.objectives, fixed, space, follow)
 
         sampler, automatic = self._options["sampler"], self._options["study_name"] is None
         is_grid = self._grid_size is not None  # GridSampler has a fixed order and needs no first trials
@@ -216,7 +242,7 @@ class Sweep:
             return name_with_space(base, space, shared or sweep_storage(self._folder_of(base)))
 
     def _folder_of(self, name: str) -> Path:
-        """The sweep's folder for a study of that name."""
+        """The sweep's folder for a study of that name, before it is opened."""
         config = copy.deepcopy(self._config)
         with read_write(config.hydra.sweeper):
             config.hydra.sweeper.study_name = name
