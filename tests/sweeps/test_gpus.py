@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import begin_sweep, sweep
+from support import SWEEP, begin_sweep, run_in, sweep
 from test_worker_pool import LONG, PINNED, wait_for, workers_of
 
 from housenumbers.runtime.errors import UserError
@@ -84,6 +84,22 @@ def test_a_sweep_divides_its_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert {worker.environ()["CUDA_VISIBLE_DEVICES"] for worker in workers} == {"4", FIRST}
     process.kill()
     process.communicate(timeout=20)
+
+
+def test_the_one_worker_of_a_sweep_gets_its_gpus_too(tmp_path: Path) -> None:
+    (tmp_path / "seen.py").write_text(
+        "import os, pathlib\n"
+        "def seen(record):\n    pathlib.Path('visible').write_text(os.environ['CUDA_VISIBLE_DEVICES'])\n"
+    )
+    callback = "+callbacks.seen={_target_:seen.seen,_partial_:true}"
+    words = ("epochs=1", "scheduler.step_size=1", "hydra.sweeper.n_trials=1", callback)
+    more = {"CUDA_VISIBLE_DEVICES": "4,6,8", "PYTHONPATH": str(tmp_path), "HOUSENUMBERS_ALLOW": "seen.*"}
+    done = run_in(tmp_path, "train", *SWEEP, *words, "hydra.sweeper.gpus_per_trial=2", **more)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "visible").read_text() == "4,6"
+    refused = run_in(tmp_path, "train", *SWEEP, *words, "hydra.sweeper.gpus_per_trial=4", **more)
+    assert refused.returncode == 2
+    assert "hydra.sweeper.gpus_per_trial=4: 3 GPUs visible: give fewer" in refused.stderr
 
 
 @pytest.mark.parametrize("value", ["0", "1.5", "many", "true"])

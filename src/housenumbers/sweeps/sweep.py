@@ -145,6 +145,7 @@ class Sweep:
         started_before = count_started(study)
         try:
             if self._options["n_jobs"] == 1 and self._launcher_name() == "BasicLauncher":
+                os.environ.update(*self._gpu_variables(config))
                 self._worker(study, space, overrides, config, print_line).work()
             elif len(counted_trials(study)) < self._options["n_trials"]:
                 self._start_workers(study, overrides, config)
@@ -271,12 +272,7 @@ class Sweep:
 
     def _start_workers(self, study: optuna.Study, overrides: Sequence[str], config: TrainConfig) -> None:
         """Starts workers that complete the study, as processes on this machine or through the launcher."""
-        workers = self._options["n_jobs"]
-        per_trial = self._options["gpus_per_trial"]
-        gpus, note = gpus_of_workers(config.device, self._launcher_name(), workers, per_trial)
-        if note:
-            print_line(note)
-        environments = [deadline_variable(self._deadline) | variables for variables in gpus]
+        environments = [deadline_variable(self._deadline) | variables for variables in self._gpu_variables(config)]
         command = worker_pool.worker_command(self._threads(config))
         with worker_pool.study_progress(study, config.objectives, self._options["n_trials"], print_line):
             if self._launcher_name() == "BasicLauncher":
@@ -290,9 +286,17 @@ class Sweep:
                 )
                 # Composed anew, a job would not know the folder of a study that has an automatic name.
                 folder = f"hydra.sweep.dir={quote_value(self._folder)}"
-                worker_pool.run_launcher_workers(launcher, workers, [*overrides, folder])
+                worker_pool.run_launcher_workers(launcher, len(environments), [*overrides, folder])
         with trial_lock(self._folder):
             requeue_dead_trials(study)
+
+    def _gpu_variables(self, config: TrainConfig) -> list[dict[str, str]]:
+        """For each worker the environment variables that give it its own GPUs."""
+        workers, per_trial = self._options["n_jobs"], self._options["gpus_per_trial"]
+        variables, note = gpus_of_workers(config.device, self._launcher_name(), workers, per_trial)
+        if note:
+            print_line(note)
+        return variables
 
     def _worker(
         self, study: optuna.Study, space: Space, overrides: list[str], config: TrainConfig, print_line: Any
