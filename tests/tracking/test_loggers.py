@@ -1,7 +1,11 @@
 """Loggers as options: what each keeps of a run, through its own library, also after a resume."""
 
 import csv
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import composed
@@ -61,6 +65,59 @@ def test_mlflow_has_each_value_once(tmp_path: Path) -> None:
     points = client.get_metric_history(run.info.run_id, "val_loss")
     assert sorted((point.step, point.value) for point in points) == [(1, 1.5), (2, 1.25)]
     assert run.data.metrics["test_accuracy"] == 0.25
+
+
+def write_record(folder: Path, run_id: str, started: datetime) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "run.json").write_text(json.dumps({"run_id": run_id, "started": started.isoformat()}))
+
+
+def mlflow_runs(uri: str) -> list[Any]:
+    client = pytest.importorskip("mlflow").MlflowClient(tracking_uri=uri)
+    return list(client.search_runs([client.get_experiment_by_name("housenumbers").experiment_id]))
+
+
+@pytest.mark.slow
+def test_mlflow_has_an_entry_for_each_run_in_a_folder_that_is_used_again(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    uri, folder = f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "run"
+    for run_id in ("first", "second"):
+        write_record(folder, run_id, datetime.now(UTC))
+        interrupted_and_resumed(MLflowLogger, folder, tracking_uri=uri)
+    assert [run.data.metrics["val_loss"] for run in mlflow_runs(uri)] == [1.25, 1.25]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("age", "count"), [(timedelta(hours=1), 1), (timedelta(hours=-1), 2)])
+def test_mlflow_goes_on_with_the_entry_of_an_earlier_version(tmp_path: Path, age: timedelta, count: int) -> None:
+    """Its key is the folder: it is taken for this run's where it is not older than the run."""
+    mlflow = pytest.importorskip("mlflow")
+    uri, folder = f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "run"
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    key = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    client.create_run(client.create_experiment("housenumbers"), tags={"housenumbers_run": key})
+    write_record(folder, "this", datetime.now(UTC) - age)
+    interrupted_and_resumed(MLflowLogger, folder, tracking_uri=uri)
+    assert len(mlflow_runs(uri)) == count
+
+
+@pytest.mark.slow
+def test_wandb_has_an_entry_for_each_run_in_a_folder_that_is_used_again(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    for run_id in ("first", "second"):
+        write_record(tmp_path, run_id, datetime.now(UTC))
+        interrupted_and_resumed(WandbLogger, tmp_path)
+    files = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    assert {file.name for file in files} == {"run-first.wandb", "run-second.wandb"}
+
+
+@pytest.mark.slow
+def test_wandb_goes_on_with_the_entry_of_an_earlier_version(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    interrupted_and_resumed(WandbLogger, tmp_path)  # without a record, the key is the folder as in earlier versions
+    write_record(tmp_path, "this", datetime.now(UTC))
+    interrupted_and_resumed(WandbLogger, tmp_path)
+    assert len({file.name for file in tmp_path.glob("wandb/offline-run-*/*.wandb")}) == 1
 
 
 @pytest.mark.parametrize("name", ["none", "csv", "wandb", "mlflow", "[csv,wandb]"])

@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from filelock import FileLock
 
 from housenumbers.config.values import flatten
 from housenumbers.runtime.files import write_text
+from housenumbers.tracking.run_folder import RunFolder
 
 _TAG = "housenumbers_run"  # of MLflow
 
@@ -74,14 +76,19 @@ class WandbLogger:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else it sends errors to its makers, offline too
         import wandb
 
-        self._wandb = wandb
+        self._wandb, self._folder = wandb, folder
         self._run: Any = None
         self._options: dict[str, Any] = {"project": project, "entity": entity, "name": name, "mode": mode}
-        self._options |= {"dir": str(folder), "id": _run_key(folder)}
 
     def log_hyperparams(self, params: dict[str, Any]) -> None:
         quiet = self._wandb.Settings(silent=True, console="off", disable_git=True, x_disable_stats=True)
-        self._run = self._wandb.init(**self._options, config=params, resume="allow", settings=quiet)
+        options = self._options | {"dir": str(self._folder), "id": self._run_key()}
+        self._run = self._wandb.init(**options, config=params, resume="allow", settings=quiet)
+
+    def _run_key(self) -> str:
+        """The id of the run's entry: the one of an earlier version, where the folder has files of it."""
+        earlier = _folder_key(self._folder)
+        return earlier if any(self._folder.glob(f"wandb/*-{earlier}")) else _run_id(self._folder)
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         self._run.log(metrics, step=step)
@@ -106,7 +113,7 @@ class MLflowLogger:
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it logs each table that it creates
         self._mlflow, self._uri, self._experiment, self._name = mlflow, tracking_uri, experiment, name
-        self._run_key = _run_key(folder)
+        self._folder = folder
         self._run = ""
         self._logged: set[tuple[str, int]] = set()
 
@@ -117,17 +124,32 @@ class MLflowLogger:
             self._client = self._mlflow.MlflowClient(tracking_uri=self._uri)
             known = self._client.get_experiment_by_name(self._experiment)
             experiment = known.experiment_id if known else self._client.create_experiment(self._experiment)
-        before = self._client.search_runs([experiment], f"tags.{_TAG} = '{self._run_key}'")
-        if before:
-            self._run = before[0].info.run_id
-            for key in before[0].data.metrics:
+        before = self._entry(experiment)
+        if before is not None:
+            self._run = before.info.run_id
+            for key in before.data.metrics:
                 self._logged |= {(key, point.step) for point in self._client.get_metric_history(self._run, key)}
             self._client.update_run(self._run, status="RUNNING")
             return
-        tags = {_TAG: self._run_key}
+        tags = {_TAG: _run_id(self._folder)}
         self._run = self._client.create_run(experiment, run_name=self._name, tags=tags).info.run_id
         for key, value in flatten(params).items():
             self._client.log_param(self._run, key, value)
+
+    def _entry(self, experiment: str) -> Any:
+        """The MLflow run that an earlier start of this run created. None where there is none."""
+        if found := self._search(experiment, _run_id(self._folder)):
+            return found[0]
+        started = RunFolder(self._folder).record().get("started")
+        if started is None:
+            return None
+        # Earlier versions used the folder as the key: an older MLflow run is of another run in the same folder.
+        oldest = int(datetime.fromisoformat(started).timestamp() * 1000)
+        earlier = self._search(experiment, _folder_key(self._folder))
+        return next((run for run in earlier if run.info.start_time >= oldest), None)
+
+    def _search(self, experiment: str, key: str) -> list[Any]:
+        return list(self._client.search_runs([experiment], f"tags.{_TAG} = '{key}'"))
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         for key, value in metrics.items():
@@ -140,6 +162,11 @@ class MLflowLogger:
             self._client.set_terminated(self._run, "FINISHED" if status == "success" else "FAILED")
 
 
-def _run_key(folder: Path) -> str:
-    """An id for the run: a hash of its folder, so that a resumed run has the same."""
+def _run_id(folder: Path) -> str:
+    """The run's id, which a resumed run keeps and another run in the same folder does not have."""
+    return str(RunFolder(folder).record().get("run_id") or _folder_key(folder))
+
+
+def _folder_key(folder: Path) -> str:
+    """The key of a run in earlier versions: a hash of its folder."""
     return hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
