@@ -105,6 +105,7 @@ def _has_unchecked_options(config: TrainConfig) -> bool:
         or isinstance(config.model, TorchvisionConfig)
         or not isinstance(model.get("freeze", False), bool)
         or _is_pretrained(config)
+        or option_dict(config.optimizer).get("backbone_lr_ratio", 1) != 1
         or bool(config.progressive.sizes or config.progressive.freeze_after)
         or bool(config.metrics or config.augment.transforms)
     )

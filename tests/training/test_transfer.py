@@ -25,12 +25,14 @@ from housenumbers.metrics.views import predict_logits
 from housenumbers.models.fastnet import FastNet
 from housenumbers.models.number_reader import NumberReader
 from housenumbers.models.torchvision_classifier import TorchvisionClassifier
+from housenumbers.preflight import check_before_run
 from housenumbers.runs.run import run
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_folder import RunFolder
-from housenumbers.training.build import build_optimizer, build_scheduler
+from housenumbers.training.build import build_model, build_optimizer, build_scheduler
 from housenumbers.training.checkpoint import load_checkpoint
 from housenumbers.training.loop import TrainingState, fit, initialize_from_data
+from housenumbers.training.schedules import step_scheduler
 from housenumbers.training.transfer import cache_frozen_features, freeze, load_pretrained
 
 CPU = torch.device("cpu")
@@ -354,6 +356,37 @@ def test_the_backbone_learns_more_slowly_than_the_head() -> None:
         assert backbone == pytest.approx(0.1 * head)
         optimizer.step()
         scheduler.step()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau", "patience": 0, "min_lr": 0.002},
+        {
+            "_target_": "torch.optim.lr_scheduler.CyclicLR", "base_lr": 0.005, "max_lr": 0.02, "step_size_up": 2,
+            "cycle_momentum": False,
+        },
+        {"_target_": "torch.optim.swa_utils.SWALR", "swa_lr": 0.005, "anneal_epochs": 2},
+    ],
+)  # fmt: skip
+def test_absolute_rates_of_a_scheduler_keep_the_ratio_of_the_backbone(option: dict[str, Any]) -> None:
+    config = composed("model.width=4", "optimizer.lr=0.01", "optimizer.backbone_lr_ratio=0.1")
+    model = build_model(config.model, CPU)
+    optimizer = build_optimizer(config.optimizer, model, CPU)
+    scheduler, interval = build_scheduler(option, optimizer, epochs=4, steps_per_epoch=5)
+    for _ in range(4):
+        optimizer.step()
+        step_scheduler(scheduler, *([1.0] if interval == "validation" else []))
+        head, backbone = (group["lr"] for group in optimizer.param_groups)
+        assert backbone == pytest.approx(0.1 * head)
+
+
+def test_a_rate_that_torch_takes_for_all_layers_is_refused_before_the_run_has_a_folder() -> None:
+    words = ("data=digits", "model.width=4", "scheduler=cosine", "optimizer.backbone_lr_ratio=0.01")
+    check_before_run(composed(*words))
+    with pytest.raises(UserError, match=r"^scheduler\.eta_min=0\.0005: is one learning rate for all layers"):
+        check_before_run(composed(*words, "scheduler.eta_min=0.0005"))
+    check_before_run(composed(*words[:-1], "scheduler.eta_min=0.0005"))
 
 
 @pytest.mark.slow

@@ -18,6 +18,9 @@ from housenumbers.training.torch_options import check_torch_options
 
 Made = TypeVar("Made")
 
+# Options of torch's schedulers that are learning rates. Each may be a list with a rate for each parameter group.
+_RATES = ("base_lr", "max_lr", "min_lr", "swa_lr")
+
 
 def build_model(option: Any, device: torch.device) -> nn.Module:
     """The model of a configuration, or of a checkpoint's copy of it, on `device` and in channels_last format.
@@ -106,9 +109,7 @@ def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_ep
         if key in arguments and arguments[key] is None:
             arguments[key] = intervals
     check_torch_options("scheduler", arguments)
-    if isinstance(arguments.get("max_lr"), int | float) and len(optimizer.param_groups) > 1:
-        first_lr = optimizer.param_groups[0]["lr"]
-        arguments["max_lr"] = [arguments["max_lr"] * group["lr"] / first_lr for group in optimizer.param_groups]
+    arguments = _with_rates_of_groups(arguments, optimizer)
     if arguments.get("total_steps", intervals) < intervals:
         raise UserError(
             f"scheduler.total_steps={arguments['total_steps']}: this run has {intervals}: null means all of them"
@@ -123,6 +124,28 @@ def build_scheduler(option: Any, optimizer: Optimizer, epochs: int, steps_per_ep
             raise UserError(f"scheduler: {arguments['_target_']}: divides by zero with these values") from None
         raise UserError(f"{too_few}raise it, or epochs") from None
     return scheduler, "validation" if isinstance(scheduler, ReduceLROnPlateau) else interval
+
+
+def _with_rates_of_groups(arguments: dict[str, Any], optimizer: Optimizer) -> dict[str, Any]:
+    """The scheduler's options, with the learning rates among them in the ratio that the parameter groups have.
+
+    Raises UserError for a rate of which torch's scheduler takes only one for all groups.
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+    if len(rates) == 1:
+        return arguments
+    is_of_torch = str(arguments["_target_"]).startswith("torch.optim.")
+    if is_of_torch and arguments.get("eta_min"):
+        raise UserError(
+            f"scheduler.eta_min={arguments['eta_min']}: is one learning rate for all layers, which "
+            "optimizer.backbone_lr_ratio would not scale: set it to 0, or the ratio to 1"
+        )
+    lists = {
+        key: [arguments[key] * rate / rates[0] for rate in rates]
+        for key in (_RATES if is_of_torch else ("max_lr",))
+        if isinstance(arguments.get(key), int | float) and arguments[key]
+    }
+    return arguments | lists
 
 
 def _instantiate(group: str, arguments: dict[str, Any], kind: type[Made], **more: Any) -> Made:
