@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from support import run_in
+from support import composed, run_in
 
+from housenumbers.config.values import config_to_dict
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_list import all_runs, caption, check_filters, matches, newest_run, table
 
@@ -122,3 +123,40 @@ def test_a_key_below_what_no_run_has_yet_is_not_refused(tmp_path: Path) -> None:
         check_filters(runs, ["bst.val_accuracy=0.9"])
     with pytest.raises(UserError, match=r"^optimizer\.lrr: no such key"):
         check_filters(runs, ["optimizer.lrr=1"])
+
+
+def test_a_folder_is_found_by_any_of_its_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("outputs/one", "outputs/two"):
+        write(tmp_path, name, json.dumps(GOOD))
+    runs = all_runs()
+    for path in ("outputs/one", "outputs/one/", "./outputs/two/../one", str(tmp_path / "outputs/one")):
+        check_filters(runs, [f"folder={path}"])
+        assert [run["folder"] for run in runs if matches(run, [f"folder={path}"])] == ["outputs/one"], path
+
+
+OPTIONS = ("optimizer=muon", "scheduler=cosine", "averaging=swa", "logger=[csv,wandb]")
+
+
+def test_a_section_is_found_by_the_option_that_it_came_from(tmp_path: Path) -> None:
+    write(tmp_path, "chosen", json.dumps(GOOD | {"config": config_to_dict(composed(*OPTIONS))}))
+    write(tmp_path, "default", json.dumps(GOOD | {"config": config_to_dict(composed())}))
+    chosen, default = sorted(all_runs([tmp_path]), key=lambda run: str(run["folder"]))
+    for given in (*OPTIONS, "logger=csv", "logger=wandb", "config.optimizer=muon"):
+        assert (matches(chosen, [given]), matches(default, [given])) == (True, False), given
+    for given in ("optimizer=adam", "scheduler=step", "averaging=none", "logger=none", "callbacks=none"):
+        assert matches(default, [given]), given
+    for given in ("optimizer=adamw", "optimizer=sgd", "logger=mlflow", "averaging=ema"):
+        assert not any(matches(run, [given]) for run in (chosen, default)), given
+        check_filters([chosen, default], [given])
+
+
+def test_a_filter_by_what_the_record_does_not_keep_names_the_key_to_use(tmp_path: Path) -> None:
+    config = config_to_dict(composed("augment=digits", "device=auto"))
+    write(tmp_path, "run", json.dumps(GOOD | {"device": "cpu", "config": config}))
+    runs = all_runs([tmp_path])
+    with pytest.raises(UserError, match=r"^augment=digits: is a section with keys: use one of augment\.degrees, "):
+        check_filters(runs, ["augment=digits"])
+    with pytest.raises(UserError, match=r"^device=auto: .*: config\.device=auto compares the configuration"):
+        check_filters(runs, ["device=auto"])
+    check_filters(runs, ["config.device=auto"])

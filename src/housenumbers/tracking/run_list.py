@@ -4,12 +4,17 @@ Runs write no common file, so parallel runs cannot lose or corrupt entries.
 """
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from housenumbers.config.messages import TYPE_NAMES, as_typed, either, unknown_key_message, value_message
 from housenumbers.config.schema import known_keys
+from housenumbers.config.sections import is_target
 from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError, os_error_message
 from housenumbers.runtime.fast_process import without_garbage_collection
@@ -62,10 +67,36 @@ def _run(cache: RecordCache, folder: str, stamp: Stamp) -> dict[str, Any]:
 def matches(run: Mapping[str, Any], filters: Sequence[str]) -> bool:
     """Whether all KEY=VALUE `filters` match. KEY is a dotted key of the record or of its configuration.
 
-    `data=svhn` means `data.name=svhn`. A list matches a value in it, and `[A,B]` if it has these values and no others.
+    `data=svhn` means `data.name=svhn`, and `optimizer=adam` the target of this option. `folder` may be any path of the
+    folder. A list matches a value in it, and `[A,B]` if it has these values and no others.
     """
     pairs = (word.partition("=") for word in filters)
-    return all(_matches(find_value(run, key), value) for key, _, value in pairs)
+    return all(_has(run, key, value) for key, _, value in pairs)
+
+
+def _has(run: Mapping[str, Any], key: str, wanted: str) -> bool:
+    if key == "folder":
+        return os.path.realpath(run["folder"]) == os.path.realpath(wanted)
+    value = find_value(run, key)
+    if isinstance(value, Mapping) and "name" not in value:
+        return _is_option(value, key.removeprefix("config."), wanted)
+    return _matches(value, wanted)
+
+
+def _is_option(section: Mapping[str, Any], group: str, option: str) -> bool:
+    """Whether a section that has no name has the method or the target of an option in conf/, or an entry so named."""
+    if all(map(is_target, section.values())):  # loggers, metrics, callbacks
+        return _matches(list(section) or ["none"], option)
+    identity = _identities(group).get(option)
+    return identity is not None and identity in (section.get("method"), section.get("_target_"))
+
+
+@cache
+def _identities(group: str) -> dict[str, str]:
+    """What a run's configuration keeps of the choice of an option in conf/GROUP/: its method or target, by its name."""
+    contents: dict[str, Any] = {file.stem: OmegaConf.load(file) for file in (CONF / group).glob("*.yaml")}
+    identities = {name: content.get("method") or content.get("_target_") for name, content in contents.items()}
+    return {name: str(identity) for name, identity in identities.items() if identity is not None}
 
 
 def _matches(value: Any, wanted: str) -> bool:
@@ -90,6 +121,8 @@ def check_filters(runs: Sequence[Mapping[str, Any]], filters: Sequence[str]) -> 
         if not any(matches(run, [filter_]) for run in runs):  # records of other versions may have other values
             _check_value(key, value)
             _check_option(key.removeprefix("config."), value)
+            if any(matches(run, [f"config.{filter_}"]) for run in runs):
+                raise UserError(f"{filter_}: no run.json has it: config.{filter_} compares the configuration")
 
 
 def _check_key(runs: Sequence[Mapping[str, Any]], key: str) -> None:
@@ -114,8 +147,14 @@ def _check_value(key: str, value: str) -> None:
 
 
 def _check_option(group: str, value: str) -> None:
-    """Raises UserError where the value is probably a misspelt option. Other names may be options of your own."""
-    options = [file.stem for file in (CONF / group).glob("*.yaml")] if f"{group}.name" in known_keys() else []
+    """Raises UserError where the value is probably a misspelt option, or the option's name is not in a run's record.
+
+    Other names may be options of your own.
+    """
+    options = [file.stem for file in (CONF / group).glob("*.yaml")]
+    below = [key for key in known_keys() if key.startswith(f"{group}.")]
+    if below and f"{group}.name" not in below and not _identities(group):
+        raise UserError(f"{group}={value}: is a section with keys: use one of {', '.join(below)}")
     near = closest_ignoring_case(value, options, 0.9)
     if near and value not in options:
         raise UserError(f"{group}={value}: no run has it: did you mean {near}?")
