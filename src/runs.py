@@ -53,7 +53,7 @@ def main() -> None:
         if arguments.delete:
             if not filters:
                 raise UserError("delete=true: name what to delete: status=failed, or folder=RUN_FOLDER")
-            for folder in delete_runs(runs, arguments.yes):
+            for folder in delete_runs(runs, unfiltered, arguments.yes):
                 print(f"deleted {folder}")
             return
         print(json.dumps(runs, indent=2) if arguments.format == "json" else table(runs))

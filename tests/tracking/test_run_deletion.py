@@ -58,6 +58,8 @@ def test_a_question_comes_first(home: Path, answer: str, left: list[str] | None)
         (["status=damaged", "yes=true"], "multirun/s/trial_0001: a trial of a study"),
         (["name=outer", "yes=true"], "outputs/outer: holds another run, outputs/outer/inner"),
         (["name=busy", "yes=true"], "outputs/busy: is running"),
+        (["name=source", "yes=true"], "outputs/source: outputs/student starts with its weights (model.pretrained)"),
+        (["name=file", "yes=true"], "outputs/file: outputs/student2 starts with its weights (model.pretrained)"),
     ],
 )
 def test_what_is_refused_deletes_nothing(home: Path, words: list[str], said: str) -> None:
@@ -67,9 +69,22 @@ def test_what_is_refused_deletes_nothing(home: Path, words: list[str], said: str
     write(home, "outputs/outer", name="outer")
     write(home, "outputs/outer/inner", name="inner")
     busy = write(home, "outputs/busy", name="busy", status="running")
+    weights = {
+        "student": f"run:{write(home, 'outputs/source', name='source')}",
+        "student2": str(write(home, "outputs/file", name="file") / "checkpoints/best.pt"),
+    }
+    for name, source in weights.items():
+        write(home, f"outputs/{name}", name=name, config={"model": {"pretrained": source}})
     before = sorted(home.rglob("*.pt"))
     with FileLock(busy / ".lock"):
         done = run_in(home, "runs", "delete=true", *words)
     assert done.returncode == 2
     assert said in done.stderr.splitlines()[-1]
     assert sorted(home.rglob("*.pt")) == before
+
+
+def test_a_run_is_deleted_together_with_the_one_that_starts_with_its_weights(home: Path) -> None:
+    source = write(home, "outputs/source", name="pair")
+    write(home, "outputs/student", name="pair", config={"model": {"pretrained": f"run:{source}"}})
+    done = run_in(home, "runs", "name=pair", "delete=true", "yes=true")
+    assert done.stdout.splitlines() == ["deleted outputs/source", "deleted outputs/student"], done.stderr

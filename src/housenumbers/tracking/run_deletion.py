@@ -9,17 +9,20 @@ from typing import Any
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
+from housenumbers.tracking.run_list import find_value
 
 
-def delete_runs(runs: Sequence[Mapping[str, Any]], confirmed: bool) -> list[Path]:
-    """Deletes the folders of these records of `all_runs`, and returns them. Asks first, unless `confirmed`.
+def delete_runs(runs: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]], confirmed: bool) -> list[Path]:
+    """Deletes the folders of `runs`, of the `known` records of `all_runs`, and returns them.
 
-    Raises UserError, before anything is deleted, where a run is running or a trial of a study, where its folder holds
-    other runs, or where there is nobody to ask.
+    Asks first, unless `confirmed`. Raises UserError, before anything is deleted, where a run is running or a trial of a
+    study, where its folder holds other runs or weights that another run starts with, or where there is nobody to ask.
     """
     folders = [Path(run["folder"]) for run in runs]
+    others = [run for run in known if Path(run["folder"]) not in folders]
     for folder, run in zip(folders, runs, strict=True):
         _check(folder, run)
+        _check_no_run_starts_with(folder, others)
     if not folders or not (confirmed or _confirm(folders)):
         return []
     for folder in folders:
@@ -37,6 +40,17 @@ def _check(folder: Path, run: Mapping[str, Any]) -> None:
         raise UserError(f"{folder}: a trial of a study, which needs it: delete the whole sweep's folder instead")
     if others := [file.parent for file in folder.rglob("run.json") if file.parent != folder]:
         raise UserError(f"{folder}: holds another run, {others[0]}: delete it by hand")
+
+
+def _check_no_run_starts_with(folder: Path, others: Sequence[Mapping[str, Any]]) -> None:
+    """Raises UserError where one of the `others` starts with weights in the folder, which repeating it needs."""
+    for run in others:
+        source = find_value(run, "config.model.pretrained")
+        if isinstance(source, str) and Path(source.removeprefix("run:")).resolve().is_relative_to(folder.resolve()):
+            raise UserError(
+                f"{folder}: {run['folder']} starts with its weights (model.pretrained), which repeat= needs: "
+                "leave it out, or delete that run first"
+            )
 
 
 def _confirm(folders: Sequence[Path]) -> bool:
