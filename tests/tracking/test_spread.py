@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from support import TINY, Command
+from support import TINY, Command, composed
 
+from housenumbers.config.values import config_to_dict
 from housenumbers.tracking.spread import compare_means, mean_and_deviation, seed_summary
 
 
@@ -80,6 +81,35 @@ def test_without_validation_it_is_the_spread_of_the_test_accuracy(command: Comma
 def test_a_multirun_without_repeated_seeds_says_nothing_of_spread(command: Command) -> None:
     done = command("train", "-m", "optimizer=adam,sgd", *TINY, "epochs=1")
     assert "spread" not in done.stdout
+
+
+def write_runs(home: Path, *pairs: tuple[tuple[str, ...], float]) -> None:
+    """A completed run for each pair of overrides and an accuracy, as a multirun writes them."""
+    for number, (words, accuracy) in enumerate(pairs):
+        config = composed("data=digits", *words)
+        record = {
+            "status": "completed", "seed": config.seed, "config": config_to_dict(config), "train_seconds": 1.0,
+            "best": {"epoch": 1, "val_accuracy": accuracy, "val_loss": 1.0}, "test": {"n": 9, "accuracy": accuracy},
+        }  # fmt: skip
+        (home / str(number) / ".hydra").mkdir(parents=True)
+        (home / str(number) / ".hydra" / "overrides.yaml").write_text(json.dumps(words))
+        (home / str(number) / "run.json").write_text(json.dumps(record))
+
+
+def test_what_changes_no_results_may_differ_within_a_group(tmp_path: Path) -> None:
+    """The logger has the name of the run, which has the seed."""
+    runs = [
+        ((f"seed={seed}", "name=run_${seed}", "logger=mlflow"), accuracy) for seed, accuracy in ((1, 0.5), (2, 0.75))
+    ]
+    write_runs(tmp_path / "loggers", *runs)
+    assert "  all runs: 0.6250 ± 0.1768" in seed_summary(tmp_path / "loggers")[1]
+    write_runs(tmp_path / "cache", (("seed=1", "data.cache=a"), 0.5), (("seed=2", "data.cache=b", "logger=csv"), 0.75))
+    assert "  all runs: 0.6250 ± 0.1768" in seed_summary(tmp_path / "cache")[1]
+
+
+def test_runs_on_other_data_are_another_group(tmp_path: Path) -> None:
+    write_runs(tmp_path, *(((f"seed={seed}", f"data.root={root}"), 0.5) for root in ("a", "b") for seed in (1, 2)))
+    assert [line.split(":")[0] for line in seed_summary(tmp_path)[1:]] == ["  data.root=a", "  data.root=b"]
 
 
 @pytest.mark.slow

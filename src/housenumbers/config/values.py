@@ -6,7 +6,8 @@ from typing import Any
 
 # Keys that describe the machine and do not affect results.
 MACHINE_KEYS = ("device", "threads", "data.root", "data.cache", "data.download", "data.verify")
-
+# Prefixes of keys that change no results: loggers and callbacks.
+OBSERVERS = ("logger.", "callbacks.")
 
 # Keys that earlier versions did not have, each with the value that has the same effect as a missing key. A key with
 # this value is left out when configurations are compared or hashed, so that earlier runs and studies can be continued.

@@ -10,12 +10,12 @@ from optuna.trial import FrozenTrial
 
 from housenumbers.config.compose import compose_config
 from housenumbers.config.schema import TrainConfig
-from housenumbers.config.values import differing_keys
+from housenumbers.config.values import OBSERVERS, differing_keys
 from housenumbers.preflight import check_same_data
 from housenumbers.runtime.errors import DivergedError, UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import first_few, plural
-from housenumbers.sweeps.study import OBSERVERS, best_first, best_trials, trial_folder, trial_overrides
+from housenumbers.sweeps.study import best_first, best_trials, trial_folder, trial_overrides
 from housenumbers.sweeps.study_page import write_study_page
 from housenumbers.tracking.run_folder import FINISHED, RunFolder
 from housenumbers.tracking.spread import best_mean, compare_means, mean_and_deviation, score

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from housenumbers.config.compose import assignment
 from housenumbers.config.schema import OBJECTIVES
-from housenumbers.config.values import MACHINE_KEYS, flatten, without_added_keys
+from housenumbers.config.values import MACHINE_KEYS, OBSERVERS, flatten, without_added_keys
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.installation import command
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
@@ -25,8 +25,6 @@ from housenumbers.sweeps.study_validation import one_line_study_errors, read_tri
 
 # Keys of the configuration that change neither the results nor the search space.
 _NOT_PART_OF_A_STUDY = ("name", *MACHINE_KEYS)
-# Prefixes of keys that change no results: loggers and callbacks.
-OBSERVERS = ("logger.", "callbacks.")
 # The study attributes, with their types, that all commands of a study share.
 _IDENTITY = {"fixed": dict, "space": dict, "directions": list}
 COPIED_FROM = "taken_from"  # of a trial that was not trained: the study and number of the trial with its results

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from housenumbers.config.schema import OBJECTIVES
+from housenumbers.config.values import MACHINE_KEYS, OBSERVERS, flatten, without_added_keys
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder
@@ -17,10 +18,10 @@ from housenumbers.tracking.run_folder import RunFolder
 SIGNIFICANT = 0.05
 UNDECIDED = ("no difference", "equal", "not known")  # prefixes of verdicts that find no difference
 _DECIMALS = 9  # decimal places of a score
-# The keys that may differ within a group, besides data.split_seed, which follows the seed by default.
+# The keys that may differ within a group, besides OBSERVERS. data.split_seed follows the seed by default. data.root is
+# no such key: two folders may hold different data.
 # Runs with the same seed are not independent, even if other keys differ: only the last one counts.
-_SEEDS = ("seed", "name", "threads", "device")
-_SEED_OVERRIDES = ("seed=", "data.split_seed=", "name=")
+_MAY_DIFFER = {"seed", "data.split_seed", "name", *MACHINE_KEYS} - {"data.root"}
 
 
 def mean_and_deviation(values: Sequence[float]) -> str:
@@ -132,7 +133,7 @@ def _groups(records: Mapping[Path, dict[str, Any]], own_overrides: Mapping[Path,
             seeds = record["seed"], record["config"]["data"]["split_seed"]
             runs.setdefault(group, {"completed": {}, "failed": {}})[record["status"]][seeds] = record
             names.setdefault(
-                group, [override for override in own_overrides[folder] if not override.startswith(_SEED_OVERRIDES)]
+                group, [word for word in own_overrides[folder] if not _may_differ(word.partition("=")[0].lstrip("+"))]
             )
     groups: dict[str, _Group] = {}
     for group, by_status in runs.items():
@@ -158,6 +159,10 @@ def _is_whole(record: Mapping[str, Any]) -> bool:
 
 
 def _without_seeds(config: Mapping[str, Any]) -> str:
-    rest = {key: value for key, value in config.items() if key not in _SEEDS}
-    rest["data"] = {key: value for key, value in config["data"].items() if key != "split_seed"}
-    return json.dumps(rest, sort_keys=True)
+    flat = without_added_keys(flatten(config))
+    return json.dumps({key: value for key, value in flat.items() if not _may_differ(key)}, sort_keys=True)
+
+
+def _may_differ(key: str) -> bool:
+    """Whether a dotted key, or a group such as logger, may differ within a group of runs."""
+    return key in _MAY_DIFFER or f"{key}.".startswith(OBSERVERS)
