@@ -11,6 +11,7 @@ from support import TINY, composed, run_in, write_mat
 
 from housenumbers.api.run import Run
 from housenumbers.config.schema import setting_tied_to_epochs
+from housenumbers.runs.repeat import repeat
 from housenumbers.runs.resume import resume
 from housenumbers.runs.run import run
 from housenumbers.runtime.errors import UserError
@@ -101,6 +102,21 @@ def test_a_run_with_a_setting_that_refers_to_its_epochs_is_not_made_longer(tmp_p
     with pytest.raises(UserError, match=r"epochs=2: scheduler\.T_max=\$\{epochs\} would be another value: train anew"):
         resume(tmp_path / "run", ["epochs=2"])
     assert contents(tmp_path / "run") == before
+
+
+def test_a_repeated_run_keeps_settings_that_refer_to_other_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*TINY, "epochs=1", "scheduler=cosine", "scheduler.T_max=${epochs}")
+    assert run_in(tmp_path, "train", *words, "hydra.run.dir=first").returncode == 0
+    monkeypatch.chdir(tmp_path)
+    second, code = repeat(Path("first"), ["threads=1"])
+    assert code == 0
+    first = RunFolder(Path("first")).unresolved()
+    assert RunFolder(second).unresolved()["scheduler.T_max"] == first["scheduler.T_max"] == "${epochs}"
+    assert RunFolder(second).record()["config"] == RunFolder(Path("first")).record()["config"]
+    with pytest.raises(UserError, match=r"epochs=2: scheduler\.T_max=\$\{epochs\} would be another value"):
+        resume(second, ["epochs=2"])
 
 
 def test_a_run_that_stopped_early_is_not_made_longer(tmp_path: Path) -> None:

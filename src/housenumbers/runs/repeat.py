@@ -44,7 +44,9 @@ def repeat(path: Path, overrides: Sequence[str]) -> tuple[Path, int]:
 
     now = datetime.now()
     second = RunFolder(Path("outputs") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S-%f}_{config.name}")
-    second.save_config(config)
+    given = {override.partition("=")[0] for override in overrides}
+    # Unresolved, so that a repeated run with a setting that refers to ${epochs} cannot be made longer either.
+    second.save_config(config, {key: text for key, text in first.interpolations().items() if key not in given})
     copy_tags(path, second.path)
     run(config, second.path)
     return second.path, _compare(first, second)

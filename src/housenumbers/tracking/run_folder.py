@@ -132,9 +132,16 @@ class RunFolder:
             raise UserError(f"{self.path}: holds a run of another configuration: move it away or choose another folder")
         return True
 
-    def save_config(self, config: TrainConfig) -> None:
-        """Writes `.hydra/config.yaml` for a run that Hydra does not start."""
-        self._save("config", OmegaConf.create(config_to_dict(config)))
+    def interpolations(self) -> dict[str, str]:
+        """The dotted keys of the configuration whose values refer to other keys, with these texts."""
+        return {key: text for key, text in self.unresolved().items() if isinstance(text, str) and "${" in text}
+
+    def save_config(self, config: TrainConfig, interpolations: Mapping[str, str] | None = None) -> None:
+        """Writes `.hydra/config.yaml` for a run that Hydra does not start, with these `interpolations` unresolved."""
+        values = OmegaConf.create(config_to_dict(config))
+        for key, text in (interpolations or {}).items():
+            OmegaConf.update(values, key, text)
+        self._save("config", values)
 
     def save_hydra_config(self, config: DictConfig, settings: HydraConf) -> None:
         """Writes `.hydra/` for a run that Hydra starts: the configuration, Hydra's settings, and the overrides.
