@@ -211,6 +211,37 @@ def test_a_custom_model_that_returns_no_logits_is_one_line(output: Callable[[int
     check_output(Returns(lambda count: torch.zeros(count, 10)), "mymodels.Net", images, labels)
 
 
+class TupleInTraining(torch.nn.Module):
+    """A model of the user's own that also returns something else in training mode, as some of torchvision do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.Dropout(), torch.nn.Flatten())
+        self.head = torch.nn.Linear(3 * 32 * 32, 10)
+
+    def forward(self, images: torch.Tensor) -> Any:
+        logits = self.head(self.layers(images))
+        return (logits, images) if self.training else logits
+
+
+def test_a_custom_model_is_also_tried_in_training_mode_and_not_changed() -> None:
+    images, labels = torch.rand(2, 3, 32, 32), torch.zeros(2, dtype=torch.long)
+    model = TupleInTraining()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    generator = torch.get_rng_state()
+    with pytest.raises(UserError, match=r"returns a tuple for images .* in training mode: must be"):
+        check_output(model, "mymodels.Net", images, labels)
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert model.training
+
+
+def test_a_lazy_layer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("housenumbers.config.targets.ALLOW_VALUE", "torch.nn.*")
+    with pytest.raises(UserError, match=r"^model: torch\.nn\.LazyLinear: has a lazy layer"):
+        build_model({"_target_": "torch.nn.LazyLinear", "out_features": 10}, CPU)
+
+
 def test_a_custom_model_of_numbers_returns_logits_of_each_place() -> None:
     images, labels = torch.zeros(2, 3, 32, 48), torch.full((2, 6), -1)
     check_output(Returns(lambda count: torch.zeros(count, 12, 11)), "mymodels.Net", images, labels)

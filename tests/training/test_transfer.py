@@ -32,6 +32,7 @@ from housenumbers.tracking.run_folder import RunFolder
 from housenumbers.training.build import build_model, build_optimizer, build_scheduler
 from housenumbers.training.checkpoint import load_checkpoint
 from housenumbers.training.loop import TrainingState, fit, initialize_from_data
+from housenumbers.training.progressive import check_progressive
 from housenumbers.training.schedules import step_scheduler
 from housenumbers.training.transfer import cache_frozen_features, freeze, load_pretrained
 
@@ -325,6 +326,24 @@ def test_the_first_stages_alone_can_be_frozen() -> None:
     assert all(name in still for name in before if name.startswith("stem."))
     with pytest.raises(UserError, match=r"model\.freeze=9: this model has 4 stages"):
         freeze(state.model, 9)
+
+
+class AllInStages(nn.Module):
+    """A model of the user's own whose stages have all of its parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Linear(2, 2)
+
+    def freezable_stages(self) -> list[list[nn.Module]]:
+        return [[self.layers]]
+
+
+def test_freezing_all_that_is_trained_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"^model\.freeze=1: leaves no parameter to train"):
+        freeze(AllInStages(), 1)
+    with pytest.raises(UserError, match=r"^progressive\.freeze_after=\[0\.5\]: leaves no parameter to train"):
+        check_progressive(composed("progressive.freeze_after=[0.5]"), AllInStages())
 
 
 @pytest.mark.parametrize(

@@ -118,10 +118,11 @@ def _start_or_resume(
     seed_everything(config.seed)
     steps = steps_per_epoch(splits.train, config.data.batch_size)
     state = TrainingState.initial(config, steps, device, pretrained=not last)
-    images = splits.train.images
+    images, labels = splits.train.images, splits.train.labels
     fewest = smallest_micro_batch(len(images), config.data.batch_size, processes.world_size(), config.micro_batches)
     check_batch_shapes(config, state.model, images[:fewest])
-    check_output(state.model, option_dict(config.model)["_target_"], images[:2], splits.train.labels[:2])
+    count = max(2, fewest)  # batch norms need two images or more
+    check_output(state.model, option_dict(config.model)["_target_"], images[:count], labels[:count])
     validating = 0 if splits.validation is None else len(splits.validation.labels)
     log.info(
         "%s, %s; %s to train, %s to validate; %s, %s",

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -31,6 +32,11 @@ def build_model(option: Any, device: torch.device) -> nn.Module:
     for key in ("name", "pretrained", "freeze"):
         arguments.pop(key, None)
     model = _instantiate("model", arguments, nn.Module)
+    if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+        raise UserError(
+            f"model: {arguments['_target_']}: has a lazy layer, such as nn.LazyLinear, whose weights have no shape: "
+            "give the layer its number of inputs, as in nn.Linear(128, 10)"
+        )
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -70,14 +76,24 @@ def check_output(model: nn.Module, target: str, images: Tensor, labels: Tensor) 
     """
     if target.startswith("housenumbers."):
         return
+    trial = copy.deepcopy(model)  # since batch norms update their statistics
     with torch.inference_mode():
-        output = copy.deepcopy(model).eval()(images)
+        output = trial.eval()(images)
+    _check_is_logits(output, target, images, labels, "")
+    if are_probabilities(output):
+        raise UserError(f"model: {target}: returns probabilities: must be logits: leave out the softmax")
+    cuda = [images.device] if images.is_cuda else []
+    with torch.no_grad(), torch.random.fork_rng(cuda):  # dropout draws random numbers
+        _check_is_logits(trial.train()(images), target, images, labels, " in training mode")
+
+
+def _check_is_logits(output: Any, target: str, images: Tensor, labels: Tensor, mode: str) -> None:
     if not isinstance(output, Tensor) or not is_shape_of_logits(output.shape, labels):
         wanted = "[N, 10]" if labels.ndim == 1 else "[N, T, 11], for CTC"
         what = list(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
-        raise UserError(f"model: {target}: returns {what} for images {list(images.shape)}: must be logits {wanted}")
-    if are_probabilities(output):
-        raise UserError(f"model: {target}: returns probabilities: must be logits: leave out the softmax")
+        raise UserError(
+            f"model: {target}: returns {what} for images {list(images.shape)}{mode}: must be logits {wanted}"
+        )
 
 
 def parameter_count(model: nn.Module) -> int:

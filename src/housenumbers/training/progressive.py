@@ -26,12 +26,16 @@ def value_for_epoch(entries: Sequence[Entry], epoch: int, epochs: int) -> Entry:
 
 
 def check_progressive(config: TrainConfig, model: nn.Module) -> None:
-    """Raises UserError where the model has too few stages, or no module that resizes images."""
+    """Raises UserError where the model has too few stages, no parameter left to train, or no module that resizes."""
     freeze_after, sizes = config.progressive.freeze_after, config.progressive.sizes
-    stages = len(getattr(model, "freezable_stages", list)())
-    if len(freeze_after) > stages:
-        available = plural(stages, "stage")
+    stages: list[list[nn.Module]] = getattr(model, "freezable_stages", list)()
+    if len(freeze_after) > len(stages):
+        available = plural(len(stages), "stage")
         raise UserError(f"progressive.freeze_after={freeze_after}: this model has {available}: give no more")
+    modules = [module for stage in stages[: len(freeze_after)] for module in stage]
+    frozen = {id(parameter) for module in modules for parameter in module.parameters()}
+    if freeze_after and all(id(parameter) in frozen for parameter in model.parameters() if parameter.requires_grad):
+        raise UserError(f"progressive.freeze_after={freeze_after}: leaves no parameter to train: freeze fewer stages")
     if sizes and not isinstance(getattr(model, "normalize", None), Normalize):
         raise UserError(f"progressive.sizes={sizes}: {type(model).__name__} has no `normalize`, a Normalize, to resize")
 

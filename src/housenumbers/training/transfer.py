@@ -88,20 +88,26 @@ def _as_word(value: Any) -> str:
 def freeze(model: nn.Module, how_much: bool | int) -> None:
     """Freezes the parameters of all but the head (true), or of the first `how_much` stages.
 
-    Raises UserError where the model has fewer stages.
+    Raises UserError where the model has fewer stages, or no parameter would be trained.
     """
     if not how_much:
         return
     if how_much is True:
         model.requires_grad_(False)
         classifier_head(model).requires_grad_(True)
-        return
+    else:
+        _freeze_stages(model, how_much)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError(f"model.freeze={as_typed(how_much)}: leaves no parameter to train: freeze fewer stages")
+
+
+def _freeze_stages(model: nn.Module, how_many: int) -> None:
     freezable: Any = getattr(model, "freezable_stages", list)
     stages: list[list[nn.Module]] = freezable()
-    if how_much > len(stages):
+    if how_many > len(stages):
         available = plural(len(stages), "stage")
-        raise UserError(f"model.freeze={how_much}: this model has {available}: true freezes all but the head")
-    for stage in stages[:how_much]:
+        raise UserError(f"model.freeze={how_many}: this model has {available}: true freezes all but the head")
+    for stage in stages[:how_many]:
         for module in stage:
             module.requires_grad_(False)
 
