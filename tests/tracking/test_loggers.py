@@ -135,3 +135,9 @@ def test_what_needs_an_extra_says_so_before_the_run(monkeypatch: pytest.MonkeyPa
 def test_a_bad_value_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"file=\.\./x"):
         CSVLogger(tmp_path, "../x")
+
+
+@pytest.mark.parametrize("file", ["run.json", "metrics.jsonl", "", "csv", ".csv", "a/b.csv"])
+def test_a_csv_file_that_could_be_another_one_of_the_run_is_refused(tmp_path: Path, file: str) -> None:
+    with pytest.raises(ValueError, match=r"must be the name of a file in the run's folder, with the ending \.csv"):
+        CSVLogger(tmp_path, file)

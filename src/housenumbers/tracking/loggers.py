@@ -39,8 +39,8 @@ class CSVLogger:
     """A CSV file in the run's folder, rewritten after each epoch: a column per value, a line per step."""
 
     def __init__(self, folder: Path, file: str = "metrics.csv") -> None:
-        if not file or Path(file).name != file:
-            raise ValueError(f"file={file}: must be the name of a file in the run's folder")
+        if Path(file).name != file or Path(file).suffix != ".csv":  # other names may be those of the run's own files
+            raise ValueError(f"file={file}: must be the name of a file in the run's folder, with the ending .csv")
         self._file = folder / file
         self._lines: dict[int, dict[str, float]] = {}
 
