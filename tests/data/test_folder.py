@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from support import TINY, Command, data_config
 
 from housenumbers.config.sections import DataConfig
 from housenumbers.data import folder, svhn
-from housenumbers.data.folder import read_folder, read_image
+from housenumbers.data.folder import as_rgb, read_folder, read_image
 from housenumbers.data.load import load_splits, load_test
 from housenumbers.runtime.errors import UserError
 
@@ -157,6 +157,24 @@ def test_a_image_that_a_camera_turned_is_upright(tmp_path: Path) -> None:
     pixels = read_image(tmp_path / "turned.jpg")
     assert pixels[0, 4, 16] < 10
     assert pixels[0, 28, 16] > 245
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+def test_an_image_of_each_format_is_turned_once(suffix: str, orientation: int, tmp_path: Path) -> None:
+    """Pillow turns a TIFF as it loads it, and no other of these formats."""
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[:16, :16], pixels[:16, 16:] = 255, 120  # different in each orientation
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = tmp_path / f"turned.{suffix}"
+    Image.fromarray(pixels).save(file, exif=exif, quality=95)
+    with Image.open(file) as opened:
+        upright = np.asarray(ImageOps.exif_transpose(opened))
+    assert (read_image(file).permute(1, 2, 0).numpy() == upright).all()
+    with Image.open(file) as opened:  # as Python programs give images
+        assert (np.asarray(as_rgb(opened)) == upright).all()
+        assert (np.asarray(as_rgb(opened)) == upright).all(), "loaded before"
 
 
 def test_files_that_cannot_be_read_are_named_before_training_begins(command: Command, tmp_path: Path) -> None:

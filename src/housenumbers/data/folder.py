@@ -115,6 +115,7 @@ def as_rgb(image: "Image.Image") -> "Image.Image":
     """An image of any mode as RGB, turned as its camera was held, on white where it is transparent."""
     from PIL import Image
 
+    image.load()  # which turns a TIFF, and then removes its orientation
     image = _upright(image)
     if image.mode.startswith(("I", "F")):  # 16 bits and more: scale the whole range to 0..255
         image = _eight_bits(image)
