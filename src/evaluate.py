@@ -31,7 +31,8 @@ class Arguments:
 
     split= is test where it is not given; of a sweep's trial, which is to be judged by validation, it is validation.
     device=, threads=, data.root=FOLDER, data.cache=, data.verify= and data.download= replace the run's own.
-    Writes evaluation_SPLIT.json, or evaluation_test_on_DATA.json, into the run's folder."""
+    Writes evaluation_SPLIT.json, or evaluation_test_on_DATA.json, into the run's folder; of FILE.pt, which is not a
+    run's best, evaluation_SPLIT_FILE.json."""
 
     run: str = "last"
     split: Literal["test", "validation"] | None = None

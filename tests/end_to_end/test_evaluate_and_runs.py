@@ -102,7 +102,18 @@ def test_a_checkpoint_needs_nothing_of_its_run(home: Path, command: Command) -> 
     (folder / "checkpoints" / "best.pt").rename(alone)
     shutil.rmtree(folder)
     assert command("evaluate", f"run={alone}").returncode == 0
-    assert (alone.parent / "evaluation_test.json").exists()
+    assert (alone.parent / "evaluation_test_model.json").exists()
+
+
+def test_checkpoints_in_one_folder_have_files_of_their_own(home: Path, command: Command) -> None:
+    (folder,) = run_folders(home)
+    for name in ("a", "b"):
+        file = home / f"{name}.pt"
+        shutil.copy(folder / "checkpoints/best.pt", file)
+        assert command("evaluate", f"run={file}").returncode == 0
+        assert command("export", f"run={file}", "format=torch").returncode == 0
+    names = ("evaluation_test_a.json", "evaluation_test_b.json", "model_a.pt2", "model_b.pt2")
+    assert all((home / name).exists() for name in names)
 
 
 @pytest.mark.parametrize(

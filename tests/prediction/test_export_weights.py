@@ -15,6 +15,7 @@ from housenumbers.config.values import flatten, without_machine_keys
 from housenumbers.data.digits import read_digits
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.trained_model import load_trained_model, rebuild_model
+from housenumbers.prediction.export_formats import SUFFIXES
 from housenumbers.prediction.export_weights import small_checkpoint
 from housenumbers.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -129,6 +130,19 @@ def test_a_runs_own_checkpoints_are_not_replaced(name: str, good: Path, command:
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert f"checkpoints/{name}: is a run's own" in line
+
+
+@pytest.mark.parametrize("form", ["onnx", "torch", "weights"])
+def test_the_checkpoint_that_is_read_is_not_replaced(
+    form: str, finished: Path, tmp_path: Path, command: Command
+) -> None:
+    source = tmp_path / f"model{SUFFIXES[form]}"
+    shutil.copy(finished / "checkpoints/best.pt", source)
+    (tmp_path / "link").symlink_to(tmp_path)
+    done = command("export", f"run={source}", f"format={form}", f"file={tmp_path}/link/{source.name}")
+    assert done.returncode == 2
+    assert f"{source.name}: is the checkpoint that is to be exported" in done.stderr.splitlines()[-1]
+    assert source.read_bytes() == (finished / "checkpoints/best.pt").read_bytes()
 
 
 def test_a_reader_of_numbers_reads_from_it(numbers_run: Path, tmp_path: Path, command: Command) -> None:

@@ -24,7 +24,6 @@ from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import write_json
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder, enclosing_run
-from housenumbers.tracking.run_selection import is_run
 from housenumbers.training.checkpoint import save_checkpoint
 from housenumbers.training.custom_metrics import custom_metrics
 
@@ -43,8 +42,8 @@ def evaluate_run(
 ) -> tuple[dict[str, Any], Path]:
     """Scores the best weights of a run folder, or those in a .pt file, on the `test` or `validation` part.
 
-    Returns the scores and their file: `evaluation_SPLIT.json` in the run's folder, or beside a separate .pt file. The
-    name includes the data's name if they are `other_data` instead of the run's data.
+    Returns the scores and their file: `evaluation_SPLIT.json` in the run's folder, or `evaluation_SPLIT_NAME.json`
+    beside a separate NAME.pt. The name includes the data's name if they are `other_data` instead of the run's data.
     The model comes only from the checkpoint. The test part needs only its own file. For `overrides` and errors, see
     `load_trained_model`.
     """
@@ -96,12 +95,9 @@ def load_part_or_other_data(trained: TrainedModel, split: str, other_data: DataC
 
 
 def scores_file_name(what: str, trained: TrainedModel, split: str, other_data: DataConfig | None) -> str:
-    """A scores file's name: the part, the name of other data, and in a run's folder weights other than its best."""
-    name = f"{what}_{split}"
-    name += f"_on_{other_data.name}" if other_data else ""
-    stem = trained.file.stem
-    is_own = stem == "best" or (stem != "last" and not is_run(trained.output_folder))
-    return f"{name}.json" if is_own else f"{name}_{stem}.json"
+    """A scores file's name: the part, the name of other data, and the name of weights other than a run's best."""
+    other = f"_on_{other_data.name}" if other_data else ""
+    return f"{what}_{split}{other}{trained.file_suffix}.json"
 
 
 def recalibrate(run: Path, overrides: Sequence[str]) -> dict[str, float]:

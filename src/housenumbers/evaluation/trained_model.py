@@ -157,6 +157,16 @@ class TrainedModel:
             return Path("outputs") / name
         return enclosing_run(self.file) or self.file.parent
 
+    @property
+    def file_suffix(self) -> str:
+        """The end of the names of files about the model: `_NAME` with its weights' name.
+
+        It is empty for the best weights of a run, and for weights that come with the code.
+        """
+        run = enclosing_run(self.file)
+        is_own = pretrained_name(self.file) or (run and self.file == RunFolder(run).best)
+        return "" if is_own else f"_{self.file.stem}"
+
 
 def checkpoint_path(run: Path) -> Path:
     """The file of the best weights of a run folder, or `run` itself where it is a file of any name."""

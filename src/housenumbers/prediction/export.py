@@ -91,7 +91,7 @@ class _Pipeline(nn.Module):
 
 
 def export(trained: TrainedModel, form: str, file: Path | None = None) -> Exported:
-    """Writes `trained`, which is on the CPU, to `file`, by default `default_file`, as `form`: onnx or torch.
+    """Writes `trained`, which is on the CPU, to `file`, by default in its run's folder, as `form`: onnx or torch.
 
     The program takes `images`, uint8 `[N, 3, 32, 32]` RGB, N >= 1, and returns `probabilities`, float32 `[N, 10]`:
     calibrated, and with test-time augmentation where the run's final scores have it. The program of a reader of whole
@@ -99,7 +99,7 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
     place, `[N, T, 11]`. The file is loaded again and compared with the model before it gets its name. Raises UserError,
     and leaves no file, where the model cannot be exported, or a probability differs by more than TOLERANCE.
     """
-    file = file or default_file(trained, form)
+    file = file_to_write(trained, form, file)
     writer, metadata = _FORMATS[form], describe(trained)
     images_name, batches = _check_batches(trained)
     expected = [trained.logits(batch, all_views=True).softmax(dim=-1) for batch in batches]
@@ -132,10 +132,15 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
     return Exported(file, metadata, checked, writer.snippet.format(file=str(file)))
 
 
-def default_file(trained: TrainedModel, form: str) -> Path:
-    """The default file of a model exported as `form`, in its run's folder."""
-    last = "_last" if trained.file.stem == "last" else ""
-    return trained.output_folder / f"model{last}{SUFFIXES[form]}"
+def file_to_write(trained: TrainedModel, form: str, file: Path | None) -> Path:
+    """`file`, or the default one of a model exported as `form`, in its run's folder.
+
+    Raises UserError where it is the checkpoint that the model was read from.
+    """
+    file = file or trained.output_folder / f"model{trained.file_suffix}{SUFFIXES[form]}"
+    if file.resolve() == trained.file.resolve():
+        raise UserError(f"file={file}: is the checkpoint that is to be exported: name another file")
+    return file
 
 
 def describe(trained: TrainedModel) -> dict[str, str]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from housenumbers.evaluation.score import load_part
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics import tasks
-from housenumbers.prediction.export import Exported, default_file, describe, images_for_check
+from housenumbers.prediction.export import Exported, describe, file_to_write, images_for_check
 from housenumbers.pretrained import pretrained_name, record_sha256
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import sha256_of, write_atomically
@@ -37,7 +37,7 @@ def export_weights(trained: TrainedModel, file: Path | None = None) -> Exported:
     differs by more than 0.02, or more than one label and 0.2 % of them: rounding decides between two equally likely
     ones; or where a weight exceeds the range of float16. The hash of a file of `housenumbers.pretrained` is recorded.
     """
-    file = file or default_file(trained, "weights")
+    file = file_to_write(trained, "weights", file)
     content = small_checkpoint(trained.content)
     if not all(tensor.isfinite().all() for tensor in content["model"].values()):
         raise UserError(f"{file}: not written: its weights exceed the range of float16: use format=onnx")
