@@ -8,7 +8,7 @@ import torch
 from support import REAL_SVHN, Command, composed, write_mat
 from support import data_config as config
 
-from housenumbers.data.load import load_splits, split_photos
+from housenumbers.data.load import load_splits, split_method, split_photos
 from housenumbers.data.photo_split import photo_split
 from housenumbers.data.photos import official_boxes
 from housenumbers.runtime.errors import UserError
@@ -77,6 +77,7 @@ def test_no_photo_of_svhn_6k_is_on_both_sides(use_extra: str, tmp_path: Path) ->
         assert photos is not None
         assert not torch.isin(*photos).any()
     assert set(reduced.indices[1].tolist()) <= set(whole.indices[1].tolist())
+    assert split_method(config(REAL_SVHN, **arguments)) == "photos"
 
 
 def test_where_photos_are_not_known_blocks_are_used(svhn_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -85,6 +86,8 @@ def test_where_photos_are_not_known_blocks_are_used(svhn_folder: Path, caplog: p
     assert by_photo.sha256 == by_block.sha256
     assert caplog.text.count("data.split=photos: the photos of these images are not known") == 1
     assert split_photos(config(svhn_folder), by_photo) is None
+    assert split_method(config(svhn_folder, split="photos")) == "blocks"
+    assert split_method(composed("data=synthetic_numbers", "model=number_reader", "data.split=photos").data) == "random"
 
 
 def test_other_data_are_split_by_blocks_too(caplog: pytest.LogCaptureFixture) -> None:

@@ -117,6 +117,12 @@ def test_the_page_names_the_split_and_its_fingerprint(command: Command, tmp_path
     assert re.search(r'"data_sha256": "(\w+)"', record.read_text())[1] in text
 
 
+def test_the_page_says_how_the_data_were_split(command: Command, tmp_path: Path) -> None:
+    text = (tmp_path / made(command, "data=digits", "data.split=photos")).read_text()
+    assert text.count("Split by contiguous blocks, since their photos are not known") == 1
+    assert "Split by photo" not in text
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

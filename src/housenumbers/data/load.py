@@ -113,6 +113,18 @@ def load_splits(config: DataConfig) -> Splits:
     )
 
 
+def split_method(config: DataConfig) -> str:
+    """How the training file is split: as `data.split` says, if it can be.
+
+    Without known photos it is split by blocks. Whole numbers are split at random instead of by photo: each is a photo.
+    """
+    if config.split != "photos":
+        return config.split
+    if config.has_numbers:
+        return "random"
+    return "blocks" if boxes_of(config, training_parts(config)[0]) is None else "photos"
+
+
 def split_photos(config: DataConfig, splits: Splits) -> tuple[torch.Tensor, torch.Tensor] | None:
     """The photos of the training crops, without extra crops, and of the validation crops. None where not known."""
     boxes = boxes_of(config, training_parts(config)[0])
@@ -172,13 +184,12 @@ def _check_classes(labels: torch.Tensor, train: torch.Tensor, validation: torch.
 
 
 def _split(config: DataConfig, data: LabeledImages, part: str) -> tuple[torch.Tensor, torch.Tensor]:
-    split = config.split
-    if split == "photos" and not config.has_numbers:
-        if (boxes := boxes_of(config, part)) is not None:
-            return photo_split(data.labels, boxes.photo, config.val_fraction, config.split_seed)
+    method = split_method(config)
+    if method == "photos" and (boxes := boxes_of(config, part)) is not None:
+        return photo_split(data.labels, boxes.photo, config.val_fraction, config.split_seed)
+    if method == "blocks" and config.split == "photos":
         log.info("data.split=photos: the photos of these images are not known: they are split as by data.split=blocks")
-        split = "blocks"
-    if split == "blocks":
+    if method == "blocks":
         train, validation = block_split(len(data.labels), config.val_fraction, config.split_seed)
         _check_classes(data.labels, train, validation)
         return train, validation

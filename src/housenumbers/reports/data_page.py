@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 
 from housenumbers.config.sections import DataConfig
-from housenumbers.data.load import Splits, load_splits, load_test, split_photos
+from housenumbers.data.load import Splits, load_splits, load_test, split_method, split_photos
 from housenumbers.data.splits import NEIGHBOURS
 from housenumbers.reports import data_figures, data_statistics
 from housenumbers.reports.page import data_url, render
@@ -63,6 +63,7 @@ def write_data_page(config: DataConfig, folder: Path | None = None) -> Path:
         "config": config,
         "sha256": splits.sha256,
         "own_validation": splits.own_validation,
+        "method": split_method(config),
         "counts": {name: data_statistics.class_counts(data.labels) for name, data in present.items()},
         "shared": shared,
         "shared_photos": photos and float(torch.isin(photos[1], photos[0]).float().mean()),
