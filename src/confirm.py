@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from omegaconf import MISSING
 
@@ -11,6 +10,7 @@ from housenumbers.config.constraints import Count
 from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.files import expand_user
 from housenumbers.runtime.installation import CONF
 from housenumbers.runtime.text import plural
 
@@ -43,7 +43,7 @@ def main() -> None:
         from housenumbers.sweeps.database import one_line_database_errors, storage_name
         from housenumbers.sweeps.study import find_study
 
-        config_dir = None if arguments.config_dir is None else Path(arguments.config_dir).absolute()
+        config_dir = None if arguments.config_dir is None else expand_user(arguments.config_dir).absolute()
         if config_dir and not config_dir.is_dir():
             raise UserError(f"config_dir={config_dir}: no such folder: name the one that the sweep was given")
         with one_line_database_errors(storage_name("storage", arguments.storage)):

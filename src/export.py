@@ -2,13 +2,13 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from housenumbers.config.command_line import parse
 from housenumbers.pretrained import DIGITS
 from housenumbers.runtime import signals
 from housenumbers.runtime.errors import one_line_errors
+from housenumbers.runtime.files import expand_user
 
 
 @dataclass
@@ -37,7 +37,7 @@ def main() -> None:
     with one_line_errors(), signals.one_line_exit():
         others = ["threads", "data.root", "data.cache", "data.verify"]
         arguments, overrides = parse(Arguments, sys.argv[1:], others)
-        file = None if arguments.file is None else Path(arguments.file)
+        file = None if arguments.file is None else expand_user(arguments.file)
         from housenumbers.prediction.export_formats import check_export_format, topmost_missing_folder
 
         check_export_format(arguments.format, file)

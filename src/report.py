@@ -9,6 +9,7 @@ from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_data
 from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime.errors import UserError, one_line_errors
+from housenumbers.runtime.files import expand_user
 from housenumbers.runtime.installation import CONF
 
 
@@ -107,7 +108,7 @@ def _data(arguments: Arguments, overrides: list[str]) -> Path:
 
 
 def _folder(arguments: Arguments) -> Path | None:
-    return Path(arguments.folder) if arguments.folder else None
+    return expand_user(arguments.folder) if arguments.folder else None
 
 
 if __name__ == "__main__":

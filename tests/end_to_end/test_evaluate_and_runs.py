@@ -119,6 +119,22 @@ def test_checkpoints_in_one_folder_have_files_of_their_own(home: Path, command: 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["export", "file=~/x.pt"], "file={home}/x.pt: must be"),
+        (["confirm", "study=s", "config_dir=~/none"], "config_dir={home}/none: no such folder"),
+        (["report", "study=~/outputs"], "no {home}/outputs/study.db"),
+        (["report", "data=digits", "folder=~/file"], "{home}/file"),
+    ],
+)
+def test_a_tilde_in_an_argument_is_the_home_folder(home: Path, command: Command, words: list[str], said: str) -> None:
+    (home / "file").touch()
+    done = command(*words, HOME=str(home))
+    assert done.returncode == 2
+    assert said.format(home=home) in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
         (["run=nowhere"], "run=nowhere"),
         (["split=training"], "split=training"),
         (["colour=red"], "colour"),

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from housenumbers.api.run import Run, open_run
+from housenumbers.runs.resume import folder_of
 from housenumbers.runtime.errors import UserError
 from housenumbers.tracking.run_selection import find_run
 
@@ -31,6 +33,15 @@ def chosen(wanted: str) -> str:
     choice = find_run(wanted)
     assert choice.reason.startswith(f"run={wanted}: {choice.path} (linear on ")
     return f"{choice.path.name}: {choice.reason.partition('): ')[2]}"
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    write_run("home/a", 1)
+    for name in ("a", "a/checkpoints/best.pt"):
+        assert find_run(f"~/{name}").path == tmp_path / "home" / name
+    assert open_run("~/a").folder == Run(Path("~/a")).folder == tmp_path / "home/a"
+    assert folder_of("repeat", "~/a") == tmp_path / "home/a"
 
 
 def test_last_is_the_newest_completed_one() -> None:

@@ -12,17 +12,20 @@ import torch
 from housenumbers.config.messages import either
 from housenumbers.config.schema import DEVICES, MAX_THREADS, is_device
 from housenumbers.runtime.errors import InputError
+from housenumbers.runtime.files import expand_user
 
 
 def as_path_or_name(name: str, value: Any, what: str) -> str:
-    """A folder, or what else names a run, as text. Raises InputError where it is neither text nor a path, or is empty.
+    """A folder, or what else names a run, as text, with `~` replaced.
+
+    Raises InputError where it is neither text nor a path, or is empty.
 
     pathlib takes the empty text for the working folder. `what` the argument must be, in words.
     """
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else ""
     if not isinstance(text, str) or not text.strip():
         raise InputError(f"{name}={value!r}: must be {what}")
-    return text
+    return str(expand_user(text))
 
 
 def as_device(device: Any) -> str | None:

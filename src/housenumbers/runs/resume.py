@@ -6,6 +6,7 @@ from pathlib import Path
 
 from housenumbers.config.schema import TrainConfig, setting_tied_to_epochs
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import expand_user
 from housenumbers.runtime.signals import deferred_signals
 from housenumbers.tracking.run_folder import FINISHED, RunFolder, enclosing_run
 from housenumbers.tracking.run_list import newest_run
@@ -18,7 +19,7 @@ def folder_of(verb: str, where: str) -> Path:
     """The run's folder for VERB=WHERE, where WHERE is a folder or `last`. Raises UserError where it is a file."""
     if where == "last" and not Path(where).exists():
         return newest_run(f"{verb}=last")
-    path = Path(where)
+    path = expand_user(where)
     if path.is_file():
         within = enclosing_run(path) or path.parent
         raise UserError(f"{verb}={where}: a file: name the folder of the run: {verb}={within}")

@@ -18,6 +18,7 @@ from housenumbers.config.compose import assignment
 from housenumbers.config.schema import OBJECTIVES
 from housenumbers.config.values import MACHINE_KEYS, OBSERVERS, flatten, without_added_keys
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import expand_user
 from housenumbers.runtime.installation import command
 from housenumbers.sweeps.database import one_line_database_errors, open_storage, sqlite_url, storage_name
 from housenumbers.sweeps.space import Space
@@ -207,7 +208,8 @@ def find_study(wanted: str, url: str | None = None) -> tuple[optuna.Study, Path]
 
     Raises UserError where there is none, or where `url` or the folder's study.db holds no study of this project.
     """
-    folder = Path(wanted) if Path(wanted).is_dir() else Path("multirun") / wanted
+    given = expand_user(wanted)
+    folder = given if given.is_dir() else Path("multirun") / wanted
     database = folder / "study.db"
     if url is None and not database.exists():
         raise UserError(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from housenumbers.pretrained import MODELS
 from housenumbers.runtime.errors import UserError
+from housenumbers.runtime.files import expand_user
 from housenumbers.runtime.installation import command
 from housenumbers.runtime.text import closest_ignoring_case, plural
 from housenumbers.tracking.run_folder import RunFolder
@@ -40,7 +41,7 @@ def find_run(wanted: str) -> SelectedRun:
         file, reads = MODELS[wanted]
         about = f"{reads}, a model that comes with the code, trained on rendered images alone"
         return SelectedRun(file, f"run={wanted}: {about}; run=last takes your newest run")
-    path = Path(wanted)
+    path = expand_user(wanted)
     if wanted not in ("last", "best") and (path.is_file() or is_run(path)):
         return SelectedRun(path)
     runs = all_runs()
