@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from networks import sure, used
-from PIL import Image
+from PIL import Image, ImageOps
 from support import MODELS, ROOT, Command, composed, environment, run_in
 from torch import Tensor
 from torch.nn import functional as F
@@ -165,6 +165,12 @@ def write_images(home: Path) -> list[Path]:
     large.save(home / "large.jpg", exif=sideways)
     large.convert("CMYK").save(home / "cmyk.jpg")
     large.convert("P").save(home / "transparent.png", transparency=3)
+    large.save(home / "turned.tif", exif=sideways)
+    Image.fromarray(deep).save(home / "clear.png", transparency=int(deep[0, 0]))
+    odd = np.asarray(noise[9, 7].convert("F")).copy()
+    odd[0, :3] = np.nan, np.inf, -np.inf
+    Image.fromarray(odd).save(home / "odd.tif")
+    Image.fromarray(np.full_like(odd, np.nan)).save(home / "nothing.tif")
     large.save(home / "frames.gif", save_all=True, append_images=[Image.new("RGB", large.size)])
     return sorted(home.iterdir())
 
@@ -374,21 +380,26 @@ def test_the_lines_in_the_documentation_read_numbers_as_the_model_does_at_one_sc
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (lines,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/numbers.md").read_text(), re.DOTALL)
+    (opening,) = re.findall(r"\ndef rgb\(.*?(?=\ndef )", (ROOT / "docs/use.md").read_text(), re.DOTALL)
     done = command("export", "run=pretrained_numbers", "file=numbers.onnx")
     assert done.returncode == 0, done.stderr
-    assert "by the lines in docs/numbers.md" in done.stdout
+    assert "by the lines in docs/numbers.md and docs/use.md" in done.stdout
     fonts = glyphs.load_fonts(glyphs.font_files("matplotlib"), glyphs.MARKS)
     trained = load_trained_model(pretrained.MODELS[pretrained.NUMBERS].file)
     monkeypatch.chdir(tmp_path)
     for width, size in ((80, (200, 80)), (160, (320, 64))):
         image, _ = render_number((0, 2, width), width, 0.2, fonts)
         Image.fromarray(image.permute(1, 2, 0).numpy()).resize(size).save("plate.png")
-        found: dict[str, Any] = {}
-        exec(lines, found)
+        found: dict[str, Any] = {"numpy": np, "Image": Image, "ImageOps": ImageOps}
+        exec(opening + lines, found)
         expected = read_number_image(Path("plate.png"), 80)[None]
         assert torch.from_numpy(found["images"]).equal(expected)
         paths = trained.logits(expected, all_views=True).argmax(dim=2)[0].tolist()
         assert found["numbers"] == ["".join(str(symbol) for symbol, _ in groupby(paths) if symbol != BLANK)]
+    (tmp_path / "images").mkdir()
+    Image.effect_noise((4000, 60), 120).save(tmp_path / "images/wide.png")
+    for file in write_images(tmp_path / "images"):
+        assert (found["number_image"](file) == read_number_image(file, 80).numpy()).all(), file
 
 
 @pytest.mark.slow

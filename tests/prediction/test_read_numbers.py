@@ -55,6 +55,7 @@ def test_its_page_shows_true_and_read_numbers(numbers_run: Path) -> None:
     text = (numbers_run / "report.html").read_text()
     assert "Digit error rate" in text
     assert "Labels that may be wrong" not in text
+    assert "of one reading at one scale" in text
     assert (numbers_run / "figures" / "predictions_test.png").exists()
 
 

@@ -16,6 +16,7 @@ from housenumbers.evaluation.score import load_part, load_trained_model
 from housenumbers.reports.after_training import LONG, page_after_training
 from housenumbers.reports.run_page import confidence_verdict
 from housenumbers.runs.run import run
+from housenumbers.runtime.installation import command
 
 OF_THE_DATA = [
     "Classes", "Calibration", "The most confident mistakes", "Labels that may be wrong", "What the model looks at",
@@ -103,6 +104,7 @@ def test_its_numbers_are_those_of_scikit_learn(explained: Path) -> None:
     said = f"said {probabilities.argmax()}: {100 * probabilities.max():.1f} %"
     assert f"true {labels[surest]}: {100 * probabilities[labels[surest]]:.1f} % {said}" in text
     assert f"{len(wrong)} crops are wrong" in text
+    assert f"{command('predict')} views=all gives" in text
 
 
 def test_the_test_part_is_shown_only_where_asked_for(home: Path, report: Report) -> None:

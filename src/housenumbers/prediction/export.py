@@ -123,7 +123,7 @@ def export(trained: TrainedModel, form: str, file: Path | None = None) -> Export
         program = _traced(trained, writer.layout)
         write_atomically(file, write)
     is_reader = trained.config.data.has_numbers
-    how = "by the lines in docs/numbers.md" if is_reader else "by the lines in docs/use.md"
+    how = f"by the lines in {'docs/numbers.md and ' * is_reader}docs/use.md"
     checked = (
         f"checked on {images_name} in batches of {', '.join(map(str, _BATCHES))}{' and three widths' * is_reader}: "
         f"probabilities differ by at most {differences[0]:.1e}\n"
