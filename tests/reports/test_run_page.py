@@ -126,7 +126,12 @@ def test_without_its_data_a_run_still_has_a_page(svhn_folder: Path, report: Repo
     assert headings(page) == OF_THE_FOLDER
     assert re.search(r'class="warn">No scores and images of the validation part: .*train_32x32.mat', page)
     assert report(tmp_path, "run=last", f"data.root={away}").returncode == 0
-    assert set(OF_THE_DATA) <= set(headings((folder / "report.html").read_text()))
+    page = (folder / "report.html").read_text()
+    assert set(OF_THE_DATA) <= set(headings(page))
+    done = report(tmp_path, "run=last")  # the data are still away
+    assert done.returncode == 2
+    assert "train_32x32.mat" in done.stderr
+    assert (folder / "report.html").read_text() == page
 
 
 def test_a_part_that_is_asked_for_and_not_there_leaves_the_page_alone(report: Report, tmp_path: Path) -> None:

@@ -42,11 +42,12 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     """Writes `report.html` into a run's folder, and returns its path.
 
     Images and scores are from `split`, "validation" or "test". None selects validation where the run has that part;
-    then unavailable data leave only a note on the page. `overrides` set MACHINE_KEYS.
+    then unavailable data leave only a note on the page, if there is no earlier page. `overrides` set MACHINE_KEYS.
     Draws the figures of a sweep's trial, too, which the trial has not drawn itself.
-    Raises UserError where the run, a readable checkpoint of it, or the requested `split` is missing.
+    Raises UserError where the run, a readable checkpoint of it, or the requested `split` is missing, and where an
+    earlier page would lose its images.
     """
-    folder = RunFolder(run)
+    folder, page = RunFolder(run), run / "report.html"
     record = read_run_record(run)
     trained = load_trained_model(folder.best, [NO_DOWNLOAD, *overrides])
     history = folder.history()
@@ -83,13 +84,13 @@ def write_run_page(run: Path, split: str | None = None, overrides: Sequence[str]
     try:
         part = load_part(trained, split)
     except UserError as error:
-        if requested:  # keeps an earlier page, which may have images
+        if requested or page.is_file():  # keeps an earlier page, which may have images
             raise
         content["problem"] = str(error)
     else:
         content |= _part_content(trained, part, split, folder.figures if record.get("trial") else None)
-    write_text(run / "report.html", render("run_page.html", content))
-    return run / "report.html"
+    write_text(page, render("run_page.html", content))
+    return page
 
 
 def read_run_record(run: Path) -> dict[str, Any]:
