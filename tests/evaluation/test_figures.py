@@ -29,6 +29,15 @@ def test_epochs_are_whole_numbers(epochs: int) -> None:
         assert all(float(tick).is_integer() for tick in ticks)
 
 
+def test_small_learning_rates_are_labelled_within_the_figure() -> None:
+    records = [record | {"lr": 1e-4 + 2e-6 * record["epoch"]} for record in history(8)]
+    for figure in (figures.lr_curve(records), figures.overlaid_curves({"A": records}, "lr", "Learning rate")):
+        figure.set_size_inches(5.2, 3.25)  # as on a page
+        FigureCanvasAgg(figure).draw()
+        (axes,) = figure.axes
+        assert all(label.get_window_extent().x0 >= 0 for label in axes.get_yticklabels())
+
+
 def test_the_legend_lies_between_title_and_curves() -> None:
     records = history(8)
     for figure in (

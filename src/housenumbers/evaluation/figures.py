@@ -74,8 +74,7 @@ def lr_curve(history: Sequence[Mapping[str, Any]]) -> Figure:
     """The learning rate at the start of each epoch."""
     figure, axes = _curves("Learning rate at the epoch's beginning")
     _plot(axes, history, "lr", "o-", TRAIN_COLOR)
-    axes.set_ylim(bottom=0)
-    axes.ticklabel_format(axis="y", scilimits=(-3, 3))
+    _label_rates(axes)
     return figure
 
 
@@ -88,6 +87,8 @@ def overlaid_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]], key: s
             _plot(axes, history, key, style, RUN_COLORS[place % len(RUN_COLORS)], label)
     if key == "val_accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
+    if key == "lr":
+        _label_rates(axes)
     legend_above(axes)
     return figure
 
@@ -198,6 +199,12 @@ def _plot(
     """One quantity of the history over the epochs."""
     epochs, values = zip(*((record["epoch"], record[key]) for record in history), strict=True)
     axes.plot(epochs, values, style, ms=4, color=color, label=label)
+
+
+def _label_rates(axes: Axes) -> None:
+    """Short labels for learning rates, from zero, with a common power of ten."""
+    axes.set_ylim(bottom=0)
+    axes.ticklabel_format(axis="y", scilimits=(-3, 3))
 
 
 def _mark_best(axes: Axes, best_epoch: int | None) -> None:
