@@ -71,7 +71,7 @@ def main() -> None:
         selected.print_reason()
         print(f"{folder}, {split} part" + (f" of {arguments.data}" if other_data else ""))
         print_scores(scores)
-        if file.exists():
+        if file is not None:
             print(f"written to {file}")
 
 

@@ -36,6 +36,15 @@ def test_evaluate_gives_the_runs_own_test_accuracy(home: Path, command: Command,
     assert f"{recorded['accuracy']:.2%}" in done.stdout
 
 
+def test_scores_that_cannot_be_written_are_not_said_to_be(home: Path, command: Command) -> None:
+    (folder,) = run_folders(home)
+    (folder / "evaluation_test.json").mkdir()
+    done = command("evaluate", f"run={folder}")
+    assert done.returncode == 0, done.stderr
+    assert "evaluation_test.json: not written: Is a directory" in done.stderr
+    assert "written to" not in done.stdout
+
+
 def test_other_weights_in_a_runs_folder_have_a_file_of_their_own(home: Path, command: Command) -> None:
     (folder,) = run_folders(home)
     assert command("evaluate", f"run={folder}").returncode == 0

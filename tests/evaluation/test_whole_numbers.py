@@ -91,6 +91,7 @@ def test_scores_and_pages_tell_them(photographed: list[Path]) -> None:
     numbers = scores["numbers"]
     assert (numbers["right"], numbers["n"], numbers["partial"]) == (right, whole, partial)
     assert numbers["interval"][0] < right / whole < numbers["interval"][1]
+    assert file is not None
     assert json.loads(file.read_text())["numbers"] == numbers
     text = " ".join(re.sub(r"<[^>]*>", "", write_run_page(photographed[1], "test").read_text()).split())
     assert f"Of {whole} whole numbers, the digits of a photo, {100 * right / whole:.2f} % are right" in text

@@ -1,7 +1,6 @@
 """The accuracy of a trained model on corrupted images."""
 
 import json
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,23 +12,22 @@ from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.corruption_figure import corruption_figure
 from housenumbers.evaluation.corruptions import KINDS, STRENGTHS, corrupt
 from housenumbers.evaluation.figures import save_figure
-from housenumbers.evaluation.score import load_part_or_other_data, scores_file_name
+from housenumbers.evaluation.score import load_part_or_other_data, scores_file_name, try_to_write
 from housenumbers.evaluation.trained_model import TrainedModel, load_trained_model
 from housenumbers.metrics import tasks
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.files import read_text, write_json
-
-log = logging.getLogger(__name__)
 
 _CHUNK = 250  # corrupted images in memory at once, without effect on their pixels
 
 
 def evaluate_corruptions(
     run: Path, split: str, overrides: Sequence[str], other_data: DataConfig | None = None
-) -> tuple[dict[str, Any], Path]:
+) -> tuple[dict[str, Any], Path | None]:
     """Scores a run as `evaluate_run` does, and again under each kind of corruption at each strength.
 
-    Returns the scores and their file, `corruptions_SPLIT.json`. Also writes a figure with the same name to `figures/`.
+    Returns the scores and their file, `corruptions_SPLIT.json`, or None where it could not be written. Also writes a
+    figure with the same name to `figures/`.
     `accuracy` is on the original images, `mean` over all kinds and strengths. `kinds` has the `accuracy` of each
     strength and their `mean`. For `overrides` and errors, see `load_trained_model`.
     """
@@ -51,11 +49,10 @@ def evaluate_corruptions(
         "kinds": kinds,
     }
     file = trained.output_folder / scores_file_name("corruptions", trained, split, other_data)
-    try:
-        write_json(file, scores)
-        save_figure(file.parent / "figures" / f"{file.stem}.png", corruption_figure(scores, data.images[0]))
-    except OSError as error:
-        log.warning("%s: not written: %s", error.filename, error.strerror)
+    if not try_to_write(lambda: write_json(file, scores)):
+        return scores, None
+    figure = corruption_figure(scores, data.images[0])
+    try_to_write(lambda: save_figure(file.parent / "figures" / f"{file.stem}.png", figure))
     return scores, file
 
 

@@ -1,7 +1,7 @@
 """Scores a checkpoint from its file alone."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -39,11 +39,12 @@ class LoadedPart(NamedTuple):
 
 def evaluate_run(
     run: Path, split: str, overrides: Sequence[str], other_data: DataConfig | None = None
-) -> tuple[dict[str, Any], Path]:
+) -> tuple[dict[str, Any], Path | None]:
     """Scores the best weights of a run folder, or those in a .pt file, on the `test` or `validation` part.
 
     Returns the scores and their file: `evaluation_SPLIT.json` in the run's folder, or `evaluation_SPLIT_NAME.json`
-    beside a separate NAME.pt. The name includes the data's name if they are `other_data` instead of the run's data.
+    beside a separate NAME.pt, or None where it could not be written. The name includes the data's name if they are
+    `other_data` instead of the run's data.
     The model comes only from the checkpoint. The test part needs only its own file. For `overrides` and errors, see
     `load_trained_model`.
     """
@@ -58,11 +59,19 @@ def evaluate_run(
     scores["temperature"] = trained.temperature
     scores["calibration_error"] = reliability(logits / trained.temperature, labels).error
     file = trained.output_folder / scores_file_name("evaluation", trained, split, other_data)
+    content = {"split": split, "checkpoint": str(trained.file), **scores}
+    is_written = try_to_write(lambda: write_json(file, content))
+    return scores, file if is_written else None
+
+
+def try_to_write(write: Callable[[], object]) -> bool:
+    """Whether `write` could write its file. Warns where the operating system refuses, as on a read-only disk."""
     try:
-        write_json(file, {"split": split, "checkpoint": str(trained.file), **scores})
+        write()
     except OSError as error:
-        log.warning("%s: not written: %s", file, error.strerror)
-    return scores, file
+        log.warning("%s: not written: %s", error.filename, error.strerror)
+        return False
+    return True
 
 
 def default_split(run: Path) -> str:
