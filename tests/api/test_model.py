@@ -101,6 +101,14 @@ def test_a_number_that_is_not_sure_enough_is_empty(pixels: np.ndarray) -> None:
         reader.read(pixels, min_confidence=2)
 
 
+@pytest.mark.parametrize(("height", "least"), [(32, 4), (64, 7), (20, 3)])
+def test_prepared_images_that_are_too_narrow_are_refused(height: int, least: int) -> None:
+    model = housenumbers.load_model("pretrained_numbers")
+    assert model.logits(torch.zeros(1, 3, height, least, dtype=torch.uint8)).shape == (1, 1, 11)
+    with pytest.raises(housenumbers.InputError, match=f"must be {least} pixels wide or more, not {least - 1}"):
+        model.logits(torch.zeros(1, 3, height, least - 1, dtype=torch.uint8))
+
+
 def test_models_are_named_and_their_task_is_checked(pixels: np.ndarray) -> None:
     digits, numbers = housenumbers.load_model(threads=1), housenumbers.load_model("pretrained_numbers", threads=1)
     assert (digits.reads_numbers, numbers.reads_numbers) == (False, True)

@@ -13,7 +13,7 @@ from housenumbers.models.normalize import check_image_tensor
 from housenumbers.runtime.errors import InputError
 
 _ROUNDING = 0.5  # the tolerance: conversion to bytes removes it
-
+_NARROWEST = 3.5  # pixels, rounded to the four of a place
 
 _ON_UNIT_RANGE = 2.0  # resizing by bicubic interpolation takes values from 0..1 to 1.2 or so
 
@@ -58,6 +58,13 @@ def check_images(images: Tensor, may_be_dark: bool = False) -> None:
         raise InputError(f"images: floats must lie on 0..255, not {low:.4g}..{high:.4g}: undo their normalization")
     if 0 < high <= _ON_UNIT_RANGE:
         raise InputError(f"images: floats must lie on 0..255, not {low:.4g}..{high:.4g}: multiply them by 255")
+
+
+def check_width(images: Tensor, height: int) -> None:
+    """Raises InputError where images `[N, 3, H, W]`, scaled to this height, are too narrow for a reader's one place."""
+    least = math.ceil(_NARROWEST * images.shape[2] / height)
+    if images.shape[3] < least:
+        raise InputError(f"images: must be {least} pixels wide or more, not {images.shape[3]}: continue their border")
 
 
 def _check_call(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:

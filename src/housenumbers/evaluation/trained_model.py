@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from housenumbers.config.groups import NumberReaderConfig
 from housenumbers.config.schema import TrainConfig
 from housenumbers.config.validate import load_saved_config
 from housenumbers.data.batches import eval_batches
 from housenumbers.data.labeled_images import LabeledImages
 from housenumbers.evaluation.calibration import calibration_caveat
 from housenumbers.evaluation.few_views import StoppingRule, predict_with_few_views, stopping_rule_of
-from housenumbers.evaluation.input_check import check_images, register_input_check, skip_input_check
+from housenumbers.evaluation.input_check import check_images, check_width, register_input_check, skip_input_check
 from housenumbers.metrics.views import predict_views, view_count
 from housenumbers.models.fold_batch_norm import fold_batch_norms
 from housenumbers.pretrained import check_sha256, pretrained_name
@@ -58,7 +59,7 @@ class TrainedModel:
 
     def predict_views(self, data: LabeledImages) -> tuple[Tensor, Tensor, Tensor]:
         """As `predict`, and last also the logits of each view, `[V, N, 10]`."""
-        check_images(data.images)
+        self._check_images(data.images)
         return self._predict(data, self.config.tta, self.config.tta_invert)
 
     def _predict(self, data: LabeledImages, tta: int, tta_invert: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -84,7 +85,7 @@ class TrainedModel:
         it gets all, as for the run's final scores, with `single_view` only itself. Raises as `predict` does, but takes
         uint8 images of zeros and ones only where they `may_be_dark`, as in files.
         """
-        check_images(images, may_be_dark)
+        self._check_images(images, may_be_dark)
         if self.stopping_rule is None or all_views or single_view:
             data = LabeledImages(images, torch.zeros(len(images), dtype=torch.long))
             tta, tta_invert = (0, False) if single_view else (self.config.tta, self.config.tta_invert)
@@ -93,6 +94,11 @@ class TrainedModel:
             logits = predict_with_few_views(self.model, images.to(self.device), self.stopping_rule).cpu()
         self._check_finite(logits)
         return logits / self.temperature
+
+    def _check_images(self, images: Tensor, may_be_dark: bool = False) -> None:
+        check_images(images, may_be_dark)
+        if isinstance(self.config.model, NumberReaderConfig):
+            check_width(images, self.config.model.input_size)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
