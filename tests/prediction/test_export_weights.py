@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -143,6 +144,12 @@ def test_the_checkpoint_that_is_read_is_not_replaced(
     assert done.returncode == 2
     assert f"{source.name}: is the checkpoint that is to be exported" in done.stderr.splitlines()[-1]
     assert source.read_bytes() == (finished / "checkpoints/best.pt").read_bytes()
+
+
+def test_the_printed_command_is_one_for_a_shell(good: Path, command: Command) -> None:
+    done = command("export", f"run={good}", "format=weights", "file=my own/a b.pt")
+    assert done.returncode == 0, done.stderr
+    assert "run=my own/a b.pt" in shlex.split(done.stdout.splitlines()[-1])
 
 
 def test_a_reader_of_numbers_reads_from_it(numbers_run: Path, tmp_path: Path, command: Command) -> None:

@@ -1,6 +1,7 @@
 """Exports a trained model as a small checkpoint: weights in float16, and all that inference needs."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,8 @@ def export_weights(trained: TrainedModel, file: Path | None = None) -> Exported:
     if name := pretrained_name(file):
         record_sha256(name)
     facts = {key: value for key, value in describe(trained).items() if key not in _NOT_FOR_WEIGHTS}
-    usage = f"{command('read' if trained.config.data.has_numbers else 'predict')} run={file} images=IMAGES"
+    verb = "read" if trained.config.data.has_numbers else "predict"
+    usage = f"{command(verb)} run={shlex.quote(str(file))} images=IMAGES"
     return Exported(file, facts | {"sha256": sha256_of(file)}, checked[0], usage)
 
 

@@ -1,6 +1,7 @@
 """One run, from its configuration to its results, in its run folder."""
 
 import logging
+import shlex
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -167,7 +168,7 @@ def _failures_recorded(folder: RunFolder, trial: Trial | None) -> Iterator[None]
         if kept:
             log.error("not made longer: %s", reason, exc_info=bug)
         elif interrupted and trial is None:
-            log.info("interrupted: go on with %s resume=%s", command("train"), folder.path)
+            log.info("interrupted: go on with %s resume=%s", command("train"), shlex.quote(str(folder.path)))
         elif interrupted:
             log.info("interrupted: the sweep's own command goes on with it")
         else:

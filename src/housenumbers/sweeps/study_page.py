@@ -1,5 +1,6 @@
 """A sweep's report: one self-contained page, built from the study alone."""
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,6 +40,7 @@ def write_study_page(study: optuna.Study, folder: Path) -> Path:
     kept, removed = sizes(folder)
     content = {
         "name": study.study_name,
+        "shell_name": shlex.quote(study.study_name),
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "objectives": [f"{name} (to {OBJECTIVES[name]})" for name in objectives],
         "counts": {state.name.lower(): sum(trial.state is state for trial in trials) for state in COLORS},
