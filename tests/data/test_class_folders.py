@@ -21,6 +21,14 @@ def write_split(root: Path, *others: str) -> None:
         write_classes(root / part, 3)
 
 
+@pytest.mark.parametrize("names", [("Test", "Train"), ("digit_0", "digit_1"), ("0.png", "1.png")])
+def test_what_is_there_instead_of_classes_is_named(names: tuple[str, str], tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=f"has no images: it must hold .*; it holds {', '.join(names)}"):
+        load_splits(config(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
 def test_a_validation_folder_validates(tmp_path: Path, name: str) -> None:
     write_split(tmp_path)

@@ -56,8 +56,14 @@ def class_root(root: Path, part: str) -> Path:
         if part == "extra":
             raise UserError(f"data.use_extra: {root} is not split, so that it has no extra part: leave it false")
     if not _holds_classes(home):
-        raise UserError(f"data.root={root}: {home} has no images: {_LAYOUT}")
+        raise UserError(f"data.root={root}: {home} has no images: {_LAYOUT}{_found(home)}")
     return home
+
+
+def _found(home: Path) -> str:
+    """What a folder holds instead of classes, in words. Empty where there is none, or it is empty."""
+    names = sorted(path.name for path in home.iterdir() if not is_hidden(path.name)) if home.is_dir() else []
+    return f"; it holds {first_few(names)}" if names else ""
 
 
 def check_layout(config: DataConfig) -> None:
