@@ -123,6 +123,9 @@ def test_checkpoints_in_one_folder_have_files_of_their_own(home: Path, command: 
         assert command("export", f"run={file}", "format=torch").returncode == 0
     names = ("evaluation_test_a.json", "evaluation_test_b.json", "model_a.pt2", "model_b.pt2")
     assert all((home / name).exists() for name in names)
+    (home / "a.pt").rename(home / "best.pt")
+    assert command("evaluate", f"run={home}/best.pt").returncode == 0
+    assert (home / "evaluation_test.json").exists()  # of the only best weights there
 
 
 @pytest.mark.parametrize(

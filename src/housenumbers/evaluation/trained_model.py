@@ -25,6 +25,7 @@ from housenumbers.runtime.installation import command
 from housenumbers.runtime.memory import disable_malloc_trimming, is_out_of_memory, one_line_memory_errors
 from housenumbers.runtime.text import plural
 from housenumbers.tracking.run_folder import RunFolder, enclosing_run
+from housenumbers.tracking.run_selection import is_run
 from housenumbers.training.build import build_model, parameter_count
 from housenumbers.training.checkpoint import load_checkpoint, load_weights, weights_in
 from housenumbers.training.checkpoint_owner import check_owner
@@ -167,11 +168,11 @@ class TrainedModel:
     def file_suffix(self) -> str:
         """The end of the names of files about the model: `_NAME` with its weights' name.
 
-        It is empty for the best weights of a run, and for weights that come with the code.
+        It is empty for the best weights of a run, also alone elsewhere, and for weights that come with the code.
         """
-        run = enclosing_run(self.file)
-        is_own = pretrained_name(self.file) or (run and self.file == RunFolder(run).best)
-        return "" if is_own else f"_{self.file.stem}"
+        folder = self.output_folder
+        is_best = self.file == RunFolder(folder).best or (self.file.stem == "best" and not is_run(folder))
+        return "" if is_best or pretrained_name(self.file) else f"_{self.file.stem}"
 
 
 def checkpoint_path(run: Path) -> Path:
