@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from housenumbers.config.command_line import parse
 from housenumbers.config.compose import compose_data
+from housenumbers.config.overrides import check_arguments
 from housenumbers.config.schema import SCORES
 from housenumbers.config.values import MACHINE_KEYS
 from housenumbers.runtime.errors import UserError, one_line_errors
@@ -45,6 +46,8 @@ def main() -> None:
     with one_line_errors():
         other_data = any(override.startswith("data=") for override in sys.argv[1:])  # then all data keys are accepted
         arguments, overrides = parse(Arguments, sys.argv[1:], [*MACHINE_KEYS, "data.*"] if other_data else MACHINE_KEYS)
+        if other_data:
+            check_arguments([word for word in sys.argv[1:] if word.startswith("data=")])
         if other_data and arguments.split == "validation":
             raise UserError("split=validation: of other data only the test part can be scored")
         if arguments.calibrate and arguments.split != "validation":

@@ -124,3 +124,8 @@ def test_a_class_that_the_blocks_leave_out_is_named(tmp_path: Path, caplog: pyte
         with suppress(UserError):
             load_splits(data_config(tmp_path, split_seed=seed))
     assert "is left to validate" in caplog.text
+
+
+def test_a_validation_part_that_is_too_small_to_be_reduced_names_its_fraction() -> None:
+    with pytest.raises(UserError, match=r"^data\.val_fraction=0\.03, data\.reduce=0\.05: of 44 crops"):
+        load_splits(composed("data=digits", "data.val_fraction=0.03", "data.reduce=0.05").data)

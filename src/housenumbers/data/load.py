@@ -86,7 +86,8 @@ def load_splits(config: DataConfig) -> Splits:
     elif config.val_fraction > 0:
         train, validation = _split(config, main, parts[0])
     if validation is not None:
-        validation = stratified_subset(validation, pool.labels, config.reduce, config.split_seed)
+        setting = "" if own_validation else f"data.val_fraction={config.val_fraction}, "
+        validation = stratified_subset(validation, pool.labels, config.reduce, config.split_seed, setting)
     joined = torch.cat([train, torch.arange(len(main.labels), trainable)])
     train = stratified_subset(joined, pool.labels, config.reduce, config.split_seed)
 

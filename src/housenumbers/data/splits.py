@@ -68,8 +68,11 @@ def missing_classes(labels: Tensor, part: Tensor) -> list[int]:
     return sorted(set(labels.tolist()) - set(labels[part].tolist()))
 
 
-def stratified_subset(indices: Tensor, labels: Tensor, fraction: float, seed: int) -> Tensor:
-    """A stratified `fraction` of `indices` (into `labels`), sorted. Raises UserError where a class would be lost."""
+def stratified_subset(indices: Tensor, labels: Tensor, fraction: float, seed: int, setting: str = "") -> Tensor:
+    """A stratified `fraction` of `indices` (into `labels`), sorted. Raises UserError where a class would be lost.
+
+    The error names data.reduce, and the `setting` that chose the indices.
+    """
     if fraction == 1:
         return indices
     labels = labels[indices]
@@ -77,7 +80,7 @@ def stratified_subset(indices: Tensor, labels: Tensor, fraction: float, seed: in
     dropped = len(indices) - math.ceil(fraction * len(indices))
     counts = classes.bincount()
     if dropped >= (counts > 0).sum() or (counts == 1).any():
-        _, kept = stratified_split(indices, labels, fraction, seed, f"data.reduce={fraction}")
+        _, kept = stratified_split(indices, labels, fraction, seed, f"{setting}data.reduce={fraction}")
         return kept
     # scikit-learn wants every class among the dropped ones, too: here one of each of the largest classes is dropped.
     generator = np.random.default_rng(seed)

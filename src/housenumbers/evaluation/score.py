@@ -129,8 +129,8 @@ def recalibrate(run: Path, overrides: Sequence[str]) -> dict[str, float]:
             fitted["stopping_rule"] = asdict(rule)
         save_checkpoint(trained.file, {**trained.content, **fitted})
     if caveat := calibration_caveat(calibration):
-        crops = plural(int(calibration["n"]), "crop")
-        log.warning("temperature %.3f, fitted on %s: %s", calibration["temperature"], crops, caveat)
+        images = plural(int(calibration["n"]), "image")
+        log.warning("temperature %.3f, fitted on %s: %s", calibration["temperature"], images, caveat)
     return calibration
 
 
