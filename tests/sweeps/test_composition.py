@@ -55,6 +55,23 @@ def test_each_trial_has_the_configuration_that_hydra_composes(loader: ConfigLoad
     assert len(set(expected)) == len(TRIALS)
 
 
+GROUPS = {
+    group.name: [option.stem for option in sorted(group.glob("*.yaml"))]
+    for group in sorted((ROOT / "conf").iterdir())
+    if group.is_dir() and group.name not in ("hydra", "search")
+}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_an_option_is_not_changed_by_those_before_it(loader: ConfigLoader, group: str) -> None:
+    """Hydra merges a group's options into the nodes of the first one, which a later trial would get."""
+    options = GROUPS[group][:4]
+    expected = {option: composed(loader, [f"{group}={option}"]) for option in options}
+    caching = CachingLoader.of(loader)
+    for option in [*options, *reversed(options)]:
+        assert composed(caching, [f"{group}={option}"]) == expected[option]
+
+
 def test_a_second_trial_reads_the_primary_file_alone(loader: ConfigLoader, monkeypatch: pytest.MonkeyPatch) -> None:
     caching = CachingLoader.of(loader)
     sweep = caching.load_configuration("train", ["data=digits"], run_mode=RunMode.MULTIRUN)

@@ -6,6 +6,7 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.default_element import ResultDefault
+from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig
 
 
@@ -33,6 +34,12 @@ class CachingLoader(ConfigLoaderImpl):
         sources = repr([source.path for source in repository.get_sources()])  # overrides may add to the search path
         repository.cache = self._caches[0].setdefault(sources, repository.cache)
         return overrides, repository
+
+    def _load_single_config(self, default: ResultDefault, repo: Any) -> ConfigResult:
+        # Hydra merges later files into the nodes of earlier ones: without a copy, the cached content would change.
+        loaded = copy.copy(super()._load_single_config(default, repo))
+        loaded.config = copy.deepcopy(loaded.config)
+        return loaded
 
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: Any) -> DictConfig:
         key = repr([[source.path for source in repo.get_sources()], *map(_key, defaults)])
