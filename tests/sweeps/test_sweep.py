@@ -168,7 +168,59 @@ def test_a_searched_group_need_not_have_the_option_of_the_configuration(command:
     done = command("train", *words)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "multirun").iterdir()
-    assert folder.name.startswith("number_reader_synthetic_numbers_")
+    assert folder.name.startswith("models_synthetic_numbers_")
+
+
+GROUP_SEARCH = (
+    "-m", "hydra/sweeper=optuna", "search@hydra.sweeper.params=none", "model=fastnet", "model.channels=[4,8]",
+    "model.convolutions=[1,1]", "data=digits", "data.reduce=0.2", "threads=1", "hydra.sweeper.n_trials=1",
+    "hydra.sweeper.study_name=s",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("searched", "more", "key"),
+    [
+        (["optimizer=choice(adam,sgd)"], "optimizer.lr=0.0013", "optimizer.lr"),
+        (["optimizer=choice(adam,sgd)", "scheduler=onecycle"], "scheduler.max_lr=0.0013", "scheduler.max_lr"),
+        (["experiment=choice(one,two)"], "label_smoothing=0.1", "label_smoothing"),
+    ],
+)
+def test_of_a_searched_group_no_option_stands_for_the_others(
+    command: Command, tmp_path: Path, searched: list[str], more: str, key: str
+) -> None:
+    """What is typed has the value of the first option, but for all of them."""
+    (tmp_path / "conf/experiment").mkdir(parents=True)
+    for number, name in enumerate(("one", "two"), 1):
+        preset = f"# @package _global_\nlabel_smoothing: {number / 10}\n"
+        (tmp_path / f"conf/experiment/{name}.yaml").write_text(preset)
+    words = (*GROUP_SEARCH, "epochs=1", "scheduler=none", *searched, f"--config-dir={tmp_path}/conf")
+    done = command("train", *words)
+    assert done.returncode == 0, done.stderr
+    refused = command("train", *words, more)
+    assert refused.returncode == 2
+    assert f"another configuration ({key})" in refused.stderr
+
+
+def test_a_parameter_that_an_option_lacks_is_refused(command: Command, tmp_path: Path) -> None:
+    words = ("scheduler=choice(step,cosine)", "scheduler.gamma=choice(0.1,0.5)", "epochs=3")
+    done = command("train", *GROUP_SEARCH, *words)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: scheduler=cosine: scheduler.gamma: ")
+    assert "`choose`" in line
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_the_data_may_be_searched(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "conf/search").mkdir(parents=True)
+    (tmp_path / "conf/search/own.yaml").write_text("choose: {data: {digits: {}}}\n")
+    words = (*GROUP_SEARCH[:2], *GROUP_SEARCH[3:6], "epochs=1", "scheduler=none", "threads=1")
+    own = (f"--config-dir={tmp_path}/conf", "search@hydra.sweeper.params=own", "hydra.sweeper.n_trials=1")
+    done = command("train", *words, *own)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "multirun").iterdir()
+    assert folder.name.startswith("fastnet_data_")
 
 
 @pytest.mark.slow

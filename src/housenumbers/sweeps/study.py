@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +33,50 @@ _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 _OURS = _IDENTITY | {"objectives": list, "overrides": list}
 
 
-def fixed_config(config: Mapping[str, Any], explicit: Mapping[str, Any], space: Space) -> dict[str, Any]:
+def fixed_config(
+    config: Mapping[str, Any], explicit: Mapping[str, Any], space: Space, varying: Container[str] = ()
+) -> dict[str, Any]:
     """The configuration that all trials of a study share, with dotted keys.
 
     Of a group whose option is searched, only the keys in `explicit` are shared: a preset or the command line sets them.
+    `varying_keys` are not shared.
     """
     searched = space.keys() | set(_NOT_PART_OF_A_STUDY)
-    groups = tuple(f"{group}." for group in space.groups)
+    below = _below_searched(space)
     flat = without_added_keys(flatten(config))
-    shared = {key: value for key, value in flat.items() if not key.startswith(groups)}
-    shared |= {key: value for key, value in explicit.items() if key.startswith(groups)}
+    shared = {key: value for key, value in flat.items() if not key.startswith(below) and key not in varying}
+    shared |= {key: value for key, value in explicit.items() if key.startswith(below)}
     return {
         key: value for key, value in sorted(shared.items()) if key not in searched and not key.startswith(OBSERVERS)
     }
 
 
-def references(unresolved: Mapping[str, Any], space: Space) -> dict[str, str]:
-    """The keys that follow a searched one, with their interpolations: `data.split_seed` with `${seed}`, say.
+def varying_keys(variants: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The keys whose values differ between unresolved configurations, such as those of several presets."""
+    flat = [flatten(variant) for variant in variants]
+    absent = object()
+    return {key for one in flat for key in one if any(other.get(key, absent) != one[key] for other in flat)}
+
+
+def references(unresolved: Mapping[str, Any], space: Space, varying: Container[str] = ()) -> dict[str, str]:
+    """The shared keys that follow others, with their interpolations: `data.split_seed` with `${seed}`, say.
 
     `fixed_config` has the values that they have in no trial in particular.
     """
-    texts = {key: value for key, value in flatten(unresolved).items() if isinstance(value, str)}
-    return {key: text for key, text in sorted(texts.items()) if space.keys() & set(_REFERENCE.findall(text))}
+    searched, below = space.keys(), _below_searched(space)
+
+    def follows(text: Any) -> bool:
+        names = _REFERENCE.findall(text) if isinstance(text, str) else ()
+        return any(name in searched or name.startswith(below) or name in varying for name in names)
+
+    flat = flatten(unresolved)
+    return {key: flat[key] for key in sorted(flat) if follows(flat[key]) and not key.startswith(below)}
+
+
+def _below_searched(space: Space) -> tuple[str, ...]:
+    """The prefixes of the keys that a searched group has."""
+    searched = space.keys()
+    return tuple(f"{key}." for key in searched)
 
 
 def resolve_reference(text: str, values: Mapping[str, Any]) -> str:
@@ -69,7 +91,7 @@ def default_name(fixed: Mapping[str, Any]) -> str:
 
 def default_prefix(fixed: Mapping[str, Any]) -> str:
     """The prefix of the default names of all studies with the same model and data."""
-    return f"{fixed.get('model.name', 'models')}_{fixed['data.name']}_"
+    return f"{fixed.get('model.name', 'models')}_{fixed.get('data.name', 'data')}_"
 
 
 def digest(values: Mapping[str, Any]) -> str:

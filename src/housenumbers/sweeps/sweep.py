@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
-from housenumbers.config.compose import assignment, quote_value
+from housenumbers.config.compose import quote_value
 from housenumbers.config.schema import OBJECTIVES, VALID_NAME, TrainConfig, is_valid_name
 from housenumbers.config.validate import validate_composed
 from housenumbers.config.values import config_to_dict, flatten
@@ -37,6 +37,7 @@ from housenumbers.sweeps.keep_checkpoints import remove_unneeded_checkpoints
 from housenumbers.sweeps.presets import preset_values, search_params
 from housenumbers.sweeps.samplers import check_sampler, grid_size, make_pruner, make_sampler
 from housenumbers.sweeps.space import Space, read_space
+from housenumbers.sweeps.space_check import check_samples, first_options, searched_groups, with_each_option
 from housenumbers.sweeps.study import (
     counted_trials,
     default_name,
@@ -44,6 +45,7 @@ from housenumbers.sweeps.study import (
     fixed_config,
     open_study,
     references,
+    varying_keys,
 )
 from housenumbers.sweeps.study_validation import one_line_study_errors
 from housenumbers.sweeps.sweep_options import check_options
@@ -65,6 +67,12 @@ def _silence_optuna() -> None:
     rdb = optuna.logging.get_logger("optuna.storages._rdb.storage")
     rdb.addFilter(lambda record: "Falling back to a slower alternative" not in record.getMessage())
     warnings.filterwarnings("ignore", message="Heartbeat of storage")  # heartbeat.py uses them
+
+
+def _unresolved(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain data, without Hydra's own, with unresolved interpolations."""
+    values: Any = OmegaConf.to_container(config)
+    return {key: value for key, value in values.items() if key != "hydra"}
 
 
 def _first_run(folder: Path) -> RunFolder:
@@ -100,8 +108,10 @@ class Sweep:
         params = search_params(self._context.config_loader, self._config)
         space, fixed, removed = read_space(params.params, arguments)
         overrides = [*(f"{key}={value}" for key, value in fixed.items()), *removed]
-        first_options = self._first_options(space)
-        composed = self._composed([*overrides, *first_options])
+        own = self._config.hydra.runtime.choices
+        groups = searched_groups(space, own)
+        first = first_options(groups, own)
+        composed = self._composed([*overrides, *first])
         typed = {word.partition("=")[0] for word in arguments}
         notes = [drop_unknown_keys(space, composed, typed)] if params.from_file else []
         if not space.keys():
@@ -109,12 +119,8 @@ class Sweep:
         config = self._trial_config(composed)
         check_ranges(space, config)
         notes.append(unused_step_lr_parameters(space, config))
-        for trial_overrides in space.samples():  # raises for unknown keys and options and unsuitable overrides
-            chosen = {override.partition("=")[0] for override in trial_overrides}
-            others = [override for override in first_options if override.partition("=")[0] not in chosen]
-            sample = self._composed([*overrides, *others, *trial_overrides])
-            if any(override.startswith("+") for override in trial_overrides):  # which Hydra adds, known or not
-                validate_composed(sample)
+        check_samples(space, first, lambda words: self._composed([*overrides, *words]))
+        variants = with_each_option(space, groups, lambda words: self._composed([*overrides, *words]))
         sampler_options = self._options["sampler"]
         self._grid_size = grid_size(sampler_options, space)
         if self._grid_size is not None:
@@ -126,9 +132,9 @@ class Sweep:
             for line in filter(None, notes):
                 print_line(line)
         explicit = preset_values(self._context.config_loader, self._config) | fixed
-        unresolved: Any = OmegaConf.to_container(composed)
-        follow = references(unresolved, space)
-        study = self._open(config, fixed_config(config_to_dict(config), explicit, space), follow, space, overrides)
+        varying = varying_keys([_unresolved(variant) for variant in variants])
+        fixed_keys = fixed_config(config_to_dict(config), explicit, space, varying)
+        study = self._open(config, fixed_keys, references(_unresolved(composed), space, varying), space, overrides)
         if worker_pool.is_worker():
             self._worker(study, space, overrides, config, lambda _: None).work()
         else:
@@ -160,13 +166,6 @@ class Sweep:
 
     def _composed(self, overrides: list[str]) -> DictConfig:
         return self._context.config_loader.load_sweep_config(self._config, overrides)
-
-    def _first_options(self, space: Space) -> list[str]:
-        """The first option of each searched group whose own option is not searched: no trial has that one."""
-        own = self._config.hydra.runtime.choices
-        choices = {key: value.choices for key, value in space.always.items() if hasattr(value, "choices")}
-        groups = {key: options for key, options in (choices | space.groups).items() if key in own}
-        return [assignment(group, options[0]) for group, options in groups.items() if own[group] not in options]
 
     def _trial_config(self, composed: DictConfig) -> TrainConfig:
         """The validated configuration that the trials share; searched keys have their default values."""
