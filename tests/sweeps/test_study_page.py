@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 from studies import made_up_study
 from support import rendered, run_in, sweep
 
@@ -194,6 +195,31 @@ def test_importances_are_kept_back_from_few_trials(complete: int, drawn: bool, c
     assert (figure is not None) is drawn
     assert ("rough estimate" in hint) is cautious
     assert ("fANOVA" in hint) is drawn
+
+
+def test_the_importances_name_the_parameters_that_only_some_options_have() -> None:
+    study = optuna.create_study()
+    for number in range(10):
+        trial = study.ask()
+        option = trial.suggest_categorical("optimizer", ["sgd", "adam"])
+        inner = trial.suggest_float("optimizer.lr", 0.001 if option == "sgd" else 0.01, 1)
+        more = trial.suggest_float("optimizer.momentum", 0, 0.9) if option == "sgd" else 0
+        study.tell(trial, inner + more + trial.suggest_float("label_smoothing", 0, 0.1) + number / 100)
+    assert len({trial.params["optimizer"] for trial in study.trials}) == 2
+    ((hint, figure),) = [found[1:] for found in figures(study, ["val_loss"]) if "Importance" in found[0]]
+    assert figure is not None
+    assert set(figure.data[0].y) == {"optimizer", "label_smoothing"}
+    assert hint.endswith("with the same range: optimizer.lr, optimizer.momentum.")
+
+
+def test_trials_that_all_failed_after_an_epoch_have_no_learning_curves(tmp_path: Path) -> None:
+    study = made_up_study([])
+    for _ in range(2):
+        trial = study.ask()
+        trial.report(0.5, 1)
+        study.tell(trial, state=TrialState.FAIL)
+    assert figures(study, ["val_accuracy"]) == []
+    assert "No trial completed" in write_study_page(study, tmp_path).read_text()
 
 
 def test_axes_of_counted_things_have_whole_ticks() -> None:

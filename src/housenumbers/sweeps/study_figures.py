@@ -26,11 +26,14 @@ Described = tuple[str, str, go.Figure | None]  # title, explanation, figure (Non
 def figures(study: optuna.Study, objectives: Sequence[str]) -> list[Described]:
     """Optuna's plots, each with its title and an explanation."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    drawn = [
+        trial for trial in counted_trials(study) if trial.state is not TrialState.FAIL
+    ]  # Optuna draws no failed one
     described: list[Described] = []
     if len(objectives) > 1 and complete:
         hint = "Red: no trial beats one of these in every objective. Grey: one does."
         described.append(("Pareto front", hint, _front(study, objectives)))
-    if len(objectives) == 1 and any(trial.intermediate_values for trial in counted_trials(study)):
+    if len(objectives) == 1 and any(trial.intermediate_values for trial in drawn):
         hint = "The objective after each epoch. Dashed with a cross: pruned there."
         described.append(("Learning curves", hint, _learning_curves(study, objectives[0])))
     if len(complete) < 2:  # there is nothing to compare
@@ -46,7 +49,7 @@ def figures(study: optuna.Study, objectives: Sequence[str]) -> list[Described]:
         hint = "Each complete trial" + (", and the best so far." if not title else ".")
         described.append((f"History{title}", hint, history))
         with suppress(RuntimeError):  # raised where the objective values are all equal
-            described.append((f"Importance of the parameters{title}", *_importances(study, len(complete), of)))
+            described.append((f"Importance of the parameters{title}", *_importances(study, complete, of)))
         described.append((f"Slices{title}", "Each parameter alone; darker is later.", _slices(study, complete, of)))
         coordinates = _parallel_coordinates(study, complete, of)
         described.append((f"Parallel coordinates{title}", "Each complete trial is a line.", coordinates))
@@ -105,19 +108,24 @@ def _darker(color: str) -> str:
     return f"rgb{tuple(round(0.75 * float(value)) for value in re.findall(r'[0-9.]+', color)[:3])}"
 
 
-def _importances(study: optuna.Study, complete: int, of: dict[str, Any]) -> tuple[str, go.Figure | None]:
+def _importances(
+    study: optuna.Study, complete: Sequence[FrozenTrial], of: dict[str, Any]
+) -> tuple[str, go.Figure | None]:
     """The explanation and figure of the importances; no figure where there are too few trials."""
-    if complete < _FEWEST:
-        return f"Not computed: {complete} complete trials are too few, {_FEWEST} or more are needed.", None
+    count = len(complete)
+    if count < _FEWEST:
+        return f"Not computed: {count} complete trials are too few, {_FEWEST} or more are needed.", None
     figure = visualization.plot_param_importances(study, FanovaImportanceEvaluator(seed=0), **of)
     figure.update_xaxes(range=[0, 1.3 * max(figure.data[0].x)])  # room for the label of the longest bar
     hint = (
-        f"fANOVA (Hutter et al. 2014): a random forest is fitted to the {complete} complete trials; a bar is the share "
+        f"fANOVA (Hutter et al. 2014): a random forest is fitted to the {count} complete trials; a bar is the share "
         "of the variance of its predictions that one parameter alone accounts for, over the whole space, scaled to a "
         "sum of 1. It tells neither which values are good nor how parameters act together, and sees no pruned trial."
     )
-    few = f" From {complete} trials it is a rough estimate: a parameter without any effect may get 0.3."
-    return hint + (few if complete < _MANY else ""), figure
+    few = f" From {count} trials it is a rough estimate: a parameter without any effect may get 0.3."
+    omitted = sorted({key for trial in complete for key in trial.params} - set(figure.data[0].y))
+    not_shared = f" Left out, because not all trials have them with the same range: {', '.join(omitted)}."
+    return hint + (few if count < _MANY else "") + (not_shared if omitted else ""), figure
 
 
 def _whole_numbers(values: Sequence[int]) -> dict[str, int]:
