@@ -1,6 +1,7 @@
 """Every sampler and pruner that can be chosen works, or says at once what it lacks."""
 
 import importlib.util
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,48 @@ def test_each_pruner_can_be_made(name: str) -> None:
     assert make_pruner(chosen)
     with pytest.raises(UserError, match=r"hydra\.sweeper\.pruner: "):
         make_pruner({**chosen, "patience_of": 3})
+
+
+def test_no_pruner_prunes_nothing() -> None:
+    study = optuna.create_study()
+    study.pruner = make_pruner(None)
+    trial = study.ask()
+    trial.report(0.5, 1)
+    assert not trial.should_prune()
+
+
+@pytest.mark.parametrize("name", ["qmc", "nsgaiii"])
+def test_an_experimental_sampler_warns_of_nothing(name: str) -> None:
+    with warnings.catch_warnings(action="error"):
+        make_sampler(options(name), space())
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_samplers_and_pruners_may_be_the_ones_that_the_user_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nested: bool
+) -> None:
+    code = "import optuna\nclass S(optuna.samplers.RandomSampler): pass\nclass P(optuna.pruners.NopPruner): pass\n"
+    (tmp_path / "my_search.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sampler, pruner = {"_target_": "my_search.S"}, {"_target_": "my_search.P"}
+    if nested:
+        sampler = {"_target_": "optuna.samplers.QMCSampler", "independent_sampler": sampler}
+        pruner = {"_target_": "optuna.pruners.PatientPruner", "wrapped_pruner": pruner, "patience": 1}
+    advice = r"may not call this: if you trust it, set HOUSENUMBERS_ALLOW=my_search\."
+    with pytest.raises(UserError, match=rf"hydra\.sweeper\.sampler: my_search\.S: .*{advice}S"):
+        check_sampler(sampler, "tpe", space(), ["maximize"])
+    with pytest.raises(UserError, match=rf"hydra\.sweeper\.pruner: my_search\.P: .*{advice}P"):
+        make_pruner(pruner)
+    monkeypatch.setattr("housenumbers.config.targets.ALLOW_VALUE", "my_search.*")
+    check_sampler(sampler, "tpe", space(), ["maximize"])
+    assert make_pruner(pruner)
+
+
+def test_another_object_is_no_pruner_and_no_sampler() -> None:
+    with pytest.raises(UserError, match=r"hydra\.sweeper\.pruner: is not a pruner"):
+        make_pruner({"_target_": "optuna.samplers.RandomSampler"})
+    with pytest.raises(UserError, match=r"hydra\.sweeper\.sampler: is not a sampler"):
+        check_sampler({"_target_": "optuna.pruners.NopPruner"}, "tpe", space(), ["maximize"])
 
 
 def test_what_a_sampler_lacks_is_said_before_anything_is_made(tmp_path: Path) -> None:

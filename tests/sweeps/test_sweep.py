@@ -439,6 +439,11 @@ def test_an_objective_that_is_no_finite_number_is_a_failure(tmp_path: Path, valu
     assert told.user_attrs["error"] == f"the objective is [{value}], not a finite number"
 
 
+def test_the_largest_seed_of_a_sampler_begins_a_study(tmp_path: Path) -> None:
+    done = sweep(tmp_path, "epochs=1", "hydra.sweeper.sampler.seed=4294967295", "hydra.sweeper.n_trials=1")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_renamed_folder_still_has_one_study_after_a_command_with_its_new_name(searched: Path, tmp_path: Path) -> None:
     shutil.copytree(searched / "multirun/s", tmp_path / "multirun/renamed")
     done = sweep(tmp_path, "hydra.sweeper.n_trials=9", "hydra.sweeper.study_name=renamed")
@@ -468,6 +473,10 @@ def test_a_renamed_folder_still_has_one_study_after_a_command_with_its_new_name(
         (["objective=null"], "objective=null: must be val_accuracy"),
         (["optimizer.lr=choice(-1,0.01)"], "optimizer.lr=-1: must be above 0"),
         (["hydra.sweeper.sampler.seed=abc"], "hydra.sweeper.sampler.seed=abc: must be a whole number"),
+        (
+            ["hydra.sweeper.sampler.seed=4294967296"],
+            "sampler.seed=4294967296: must be a whole number, from 0 to 4294967295",
+        ),
         (["hydra.sweeper.sampler.n_startup_trials=-1"], "n_startup_trials=-1: must be a whole number, 0 or more"),
     ],
 )

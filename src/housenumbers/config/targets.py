@@ -170,12 +170,17 @@ def failure_message(key: str, error: BaseException, call: str) -> str:
 
 
 def _reason(key: str, target: str, error: Exception) -> str:
-    refused = re.search(r"Target '([^']+)'.* is not in the Hydra execution whitelist", str(error))
-    if isinstance(error, InstantiationException) and refused:  # a nested target, or the object behind an alias
-        return _not_allowed(key, refused[1])
+    if message := refused_message(key, error):
+        return message
     if isinstance(error.__cause__, ImportError):
         return f"{key}: {one_line(error)} (a module of your own is found by PYTHONPATH)"
     return f"{key}: {target}: {one_line(error)}"
+
+
+def refused_message(key: str, error: Exception) -> str | None:
+    """The message where Hydra refused a target: a nested one, or the object behind an alias. Else None."""
+    refused = re.search(r"Target '([^']+)'.* is not in the Hydra execution whitelist", str(error))
+    return _not_allowed(key, refused[1]) if isinstance(error, InstantiationException) and refused else None
 
 
 def _not_allowed(key: str, target: str) -> str:

@@ -9,17 +9,16 @@ from typing import Any
 import optuna
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from optuna.exceptions import ExperimentalWarning
 
 from housenumbers.config.messages import one_line
+from housenumbers.config.targets import allowed_targets, refused_message
 from housenumbers.runtime.errors import UserError
 from housenumbers.runtime.installation import pip_install
 from housenumbers.sweeps.space import Space
 
 _OWN_PRUNERS = "housenumbers.sweeps.pruners."
 _HALVING, _SEEDED_HYPERBAND = f"{_OWN_PRUNERS}HalvingPruner", f"{_OWN_PRUNERS}SeededHyperbandPruner"
-_ALLOWED_TARGETS = (
-    "optuna.samplers.*", "optuna.pruners.*", "hydra_plugins.hydra_optuna_sweeper.*", _HALVING, _SEEDED_HYPERBAND,
-)  # fmt: skip
 _OWN = {
     "optuna.pruners.SuccessiveHalvingPruner": _HALVING,
     "optuna.pruners._successive_halving.SuccessiveHalvingPruner": _HALVING,
@@ -31,7 +30,8 @@ _EXTRAS = {"cmaes": pip_install("cmaes")}  # by the module that a sampler import
 
 def make_sampler(options: Mapping[str, Any], space: Space) -> optuna.samplers.BaseSampler:
     """The sampler of these options."""
-    sampler = instantiate(dict(options), _execution_whitelist_=_ALLOWED_TARGETS)
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):  # check_sampler has tried the sampler
+        sampler = _instantiate("sampler", dict(options), (optuna.samplers.BaseSampler, functools.partial))
     if not isinstance(sampler, functools.partial):
         return sampler
     grid = sampler(space.grid())
@@ -40,11 +40,30 @@ def make_sampler(options: Mapping[str, Any], space: Space) -> optuna.samplers.Ba
 
 
 def make_pruner(options: Any, seed: int | None = None) -> optuna.pruners.BasePruner:
-    """The pruner of these options, Hyperband with this `seed`. Raises UserError where they are invalid."""
+    """The pruner of these options, Hyperband with this `seed`. Raises UserError where they are invalid.
+
+    Without options no trial is pruned.
+    """
+    if options is None:
+        return optuna.pruners.NopPruner()
     try:
-        return instantiate(_with_own_pruners(options, seed), _execution_whitelist_=_ALLOWED_TARGETS)
+        return _instantiate("pruner", _with_own_pruners(options, seed), optuna.pruners.BasePruner)
     except (InstantiationException, TypeError, ValueError) as error:
         raise UserError(f"hydra.sweeper.pruner: {one_line(error)}") from None
+
+
+def _instantiate(part: str, options: Any, kinds: Any) -> Any:
+    """The object of these options. Raises UserError where its target is not allowed, or it is of another kind."""
+    key = f"hydra.sweeper.{part}"
+    try:
+        made = instantiate(options, _execution_whitelist_=(*allowed_targets(), _HALVING, _SEEDED_HYPERBAND))
+    except InstantiationException as error:
+        if message := refused_message(key, error):
+            raise UserError(message) from None
+        raise
+    if not isinstance(made, kinds):
+        raise UserError(f"{key}: is not a {part}: choose one with hydra/sweeper/{part}=, or set its _target_")
+    return made
 
 
 def _with_own_pruners(options: Any, seed: int | None) -> Any:

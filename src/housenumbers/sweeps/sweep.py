@@ -254,7 +254,8 @@ class Sweep:
         if seed is not None:
             options["seed"] += len(study.trials)  # else a continued study would draw its first samples again
             if worker_pool.is_worker() or self._options["storage"]:  # and each worker the samples of the others
-                options["seed"] = (options["seed"] + int.from_bytes(os.urandom(3))) % 2**32
+                options["seed"] += int.from_bytes(os.urandom(3))
+            options["seed"] %= 2**32  # as NumPy requires
         is_scrambled = bool(options.get("scramble"))
         if is_scrambled and "independent_sampler" in options:  # for what is not in the sequence
             own = {"_target_": "optuna.samplers.RandomSampler", "seed": options["seed"]}

@@ -16,10 +16,10 @@ def check_options(options: Mapping[str, Any]) -> None:
     """Raises UserError where an option has an invalid value. Sampler and pruner check theirs themselves."""
     for key in _AT_LEAST_1:
         _require(_is_number(options[key], int) and options[key] >= 1, key, options[key], "a whole number, 1 or more")
-    for key in ("seed", "n_startup_trials"):
+    for key, bound, want in (("seed", 2**32, "from 0 to 4294967295"), ("n_startup_trials", inf, "0 or more")):
         value = options["sampler"].get(key)
-        is_valid = value is None or (_is_number(value, int) and value >= 0)
-        _require(is_valid, f"sampler.{key}", value, "a whole number, 0 or more")
+        is_valid = value is None or (_is_number(value, int) and 0 <= value < bound)
+        _require(is_valid, f"sampler.{key}", value, f"a whole number, {want}")
     timeout, keep, rate = (options[key] for key in ("timeout", "keep_checkpoints", "max_failure_rate"))
     is_valid = timeout is None or (_is_number(timeout, int | float) and 0 < timeout < inf)
     _require(is_valid, "timeout", timeout, "a number of seconds above 0, or null")
