@@ -126,6 +126,21 @@ def test_ranges_pins_and_the_last_word() -> None:
     assert removed == ["~augment"]
 
 
+@pytest.mark.parametrize("before", [[], ["optimizer.lr=0.5"], ["optimizer.lr=interval(1,2)"]])
+def test_a_range_with_plus_signs_replaces_what_the_key_had(before: list[str]) -> None:
+    space, fixed, _ = read_space({"optimizer": {"lr": "interval(0,1)"}}, [*before, "++optimizer.lr=interval(3,4)"])
+    assert space.always == {"optimizer.lr": FloatDistribution(3, 4)}
+    assert fixed == {}
+    space, _, _ = read_space(PARAMS, ["++optimizer.lr=interval(3,4)"])
+    assert space.always.keys() == {"data.batch_size"}
+    assert space.options["optimizer"]["sgd"]["optimizer.lr"] == FloatDistribution(3, 4)
+
+
+def test_a_key_that_a_plus_sign_adds_stays_so() -> None:
+    space, _, _ = read_space({"optimizer": {"lr": "interval(0,1)"}}, ["+optimizer.eps=interval(0,1)"])
+    assert space.keys() == {"optimizer.lr", "+optimizer.eps"}
+
+
 def test_the_grid_wants_choices() -> None:
     assert read_space({"a": "choice(1,2)", "b": "range(0,3)"}, [])[0].grid() == {"a": (1, 2), "b": [0, 1, 2]}
     with pytest.raises(UserError, match="no intervals"):

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,17 +154,21 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
         if re.match(r"[^=]*=\s*shuffle\(", override):
             raise UserError(f"{override}: a search has no order: leave out shuffle()")
         ranges, values, without = _parsed([override])
-        for key, distribution in ranges.items():
+        for typed, distribution in ranges.items():
+            key = _same_key(typed, space.keys() | fixed.keys())
             fixed.pop(key, None)
             space.narrow(key, distribution)
-        searched = space.keys()
-        for key, value in values.items():
-            if (bare := key.lstrip("+")) in searched:  # forcing a searched key with ++ pins it, too
-                key = bare
+        for typed, value in values.items():
+            key = _same_key(typed, space.keys())
             if space.pin(key, value):
                 fixed[key] = value
         removed += without
     return space, fixed, removed
+
+
+def _same_key(typed: str, known: Set[str]) -> str:
+    """The known key that is `typed` with or without `+`: `++optimizer.lr` is the searched `optimizer.lr`, say."""
+    return next((key for key in sorted(known) if key.lstrip("+") == typed.lstrip("+")), typed)
 
 
 def _parsed(overrides: list[str]) -> tuple[Distributions, dict[str, Any], list[str]]:
