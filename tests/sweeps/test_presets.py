@@ -18,6 +18,11 @@ PRESETS: dict[str, Any] = {
     "own_part": {"data": {"reduce": 0.5}},
     "all_data": {"data": {"reduce": 1.0}},
     "own_rate": {"optimizer": {"lr": 0.1}},
+    "own_path": {"data": {"root": "elsewhere"}},
+}
+SEARCHES: dict[str, Any] = {
+    "list": {"optimizer": {"lr": "0.001,0.02"}},
+    "path": {"data": {"root": "/a b(c)"}},
 }
 
 
@@ -32,6 +37,9 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> ConfigLoader:
     (more / "experiment").mkdir()
     for name, content in PRESETS.items():
         (more / f"experiment/{name}.yaml").write_text("# @package _global_\n" + yaml.safe_dump(content))
+    (more / "search").mkdir()
+    for name, content in SEARCHES.items():
+        (more / f"search/{name}.yaml").write_text(yaml.safe_dump(content))
     nested = "# @package _global_\ndefaults: [own_part, _self_]\nepochs: 2\n"
     (more / "experiment/nested.yaml").write_text(nested)
     path = create_config_search_path(str(ROOT / "conf"))
@@ -92,6 +100,12 @@ def test_a_file_that_is_typed_replaces_a_presets_space(loader: ConfigLoader) -> 
 
 def test_a_range_of_the_file_is_searched_though_a_preset_has_a_value(loader: ConfigLoader) -> None:
     assert "interval" in params(loader, "experiment=own_rate").params["optimizer.lr"]
+
+
+def test_a_list_with_commas_is_a_range_and_a_bracket_in_a_path_is_none(loader: ConfigLoader) -> None:
+    found = params(loader, "search@hydra.sweeper.params=list", "experiment=own_rate")
+    assert found.params == {"optimizer.lr": "0.001,0.02"}
+    assert params(loader, "search@hydra.sweeper.params=path", "experiment=own_path").params == {}
 
 
 def test_nothing_but_what_is_typed(loader: ConfigLoader) -> None:

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from support import ROOT, TINY, Command
@@ -139,6 +141,28 @@ def test_a_range_with_plus_signs_replaces_what_the_key_had(before: list[str]) ->
 def test_a_key_that_a_plus_sign_adds_stays_so() -> None:
     space, _, _ = read_space({"optimizer": {"lr": "interval(0,1)"}}, ["+optimizer.eps=interval(0,1)"])
     assert space.keys() == {"optimizer.lr", "+optimizer.eps"}
+
+
+@pytest.mark.parametrize(
+    ("value", "override", "choice"),
+    [
+        (None, "null", "null"),
+        ("/a b(c)", "'/a b(c)'", "/a b(c)"),
+        ("'x, y'", "'x, y'", "x, y"),  # quoted in the file
+        (0.1, "0.1", "0.1"),
+    ],
+)
+def test_a_value_of_a_file_is_the_same_value_of_the_configuration(value: Any, override: str, choice: str) -> None:
+    params = {"choose": {"optimizer": {"adam": {"key": value}}}, "key": value}
+    _, fixed, _ = read_space({"key": value}, [])
+    assert fixed == {"key": override}
+    for space in (read_space({"choose": params["choose"]}, [])[0], read_space(params, [])[0]):
+        assert space.options["optimizer"]["adam"] == {"key": CategoricalDistribution([choice])}
+
+
+def test_a_range_of_a_file_that_hydra_cannot_read_is_no_text() -> None:
+    with pytest.raises(HydraException):
+        read_space({"lr": "interval(0.1"}, [])
 
 
 def test_the_grid_wants_choices() -> None:

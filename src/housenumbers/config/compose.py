@@ -130,7 +130,7 @@ def hydra_arguments(arguments: Sequence[str]) -> list[str]:
     if shown and (flags.run or flags.multirun):
         others = [argument for argument in arguments if argument not in ("-r", "--run", "-m", "--multirun")]
         return (
-            ["hydra.mode=MULTIRUN", *(argument for argument in others if not _sweeps(argument))]
+            ["hydra.mode=MULTIRUN", *(argument for argument in others if not is_sweep(argument))]
             if flags.multirun
             else move_zips(others)
         )
@@ -161,7 +161,7 @@ def _check_completion(arguments: Sequence[str]) -> None:
         _refuse("--shell-completion query=SHELL: is called by the shell, which sets COMP_LINE")
 
 
-def _sweeps(argument: str) -> bool:
+def is_sweep(argument: str) -> bool:
     """Whether the argument gives a key several values. `--cfg` and `--info` accept one value for each key."""
     override = _parsed(argument)
     return is_zip(argument) or (override is not None and override.is_sweep_override())
@@ -186,7 +186,7 @@ def quote_value(text: object) -> str:
 
 def assignment(key: str, value: object) -> str:
     """The override KEY=VALUE, with quotes around a text that Hydra would not read as this text."""
-    plain = f"{key}={value}"
+    plain = f"{key}={'null' if value is None else value}"
     if not isinstance(value, str):
         return plain
     override = _parsed(plain)

@@ -8,7 +8,9 @@ from hydra._internal.defaults_list import create_defaults_list
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from housenumbers.config.compose import is_sweep
 from housenumbers.config.values import flatten
+from housenumbers.sweeps.space import is_range
 
 _PARAMS = "hydra.sweeper.params"
 _SPACE = f"search@{_PARAMS}"
@@ -46,8 +48,7 @@ def search_params(loader: Any, config: DictConfig) -> Params:
     conditions, choose = plain.pop("where", None) or {}, plain.pop("choose", None) or {}
     flat = flatten(plain)
     for key in flat.keys() - {override.lstrip("+").partition("=")[0].removeprefix(f"{_PARAMS}.") for override in typed}:
-        is_range = "(" in str(flat[key])
-        preset_wins = from_file and not is_range and key in preset
+        preset_wins = from_file and key in preset and not is_range(key, flat[key])
         if preset_wins or not _holds(conditions.get(key), config, choose):
             del flat[key]
     return Params(flat | ({"choose": choose} if choose else {}), from_file)
@@ -86,6 +87,5 @@ def _holds(condition: str | None, config: DictConfig, choose: Mapping[str, Any])
     if condition is None:
         return True
     group, _, option = condition.partition("=")
-    typed = [override.partition("=") for override in config.hydra.overrides.task]
-    searched = {*choose, *(key for key, _, value in typed if set(value) & set("(,"))}
+    searched = {*choose, *(typed.partition("=")[0] for typed in config.hydra.overrides.task if is_sweep(typed))}
     return group not in searched and config.hydra.runtime.choices.get(group) == option

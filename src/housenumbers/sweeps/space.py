@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
 from optuna.distributions import (
     BaseDistribution,
@@ -16,7 +17,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from housenumbers.config.compose import assignment
+from housenumbers.config.compose import assignment, is_sweep
 from housenumbers.config.values import flatten
 from housenumbers.runtime.errors import UserError
 
@@ -109,7 +110,7 @@ class Space:
             return True
         conditional = [space for _, _, space in self._conditional() if key in space]
         for space in conditional:  # a single choice where the key exists
-            space[key] = CategoricalDistribution([value])
+            space[key] = _only(value)
         return not conditional
 
     def narrow(self, key: str, distribution: BaseDistribution) -> None:
@@ -150,7 +151,7 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
     fixed: dict[str, str] = {}
     removed: list[str] = []
     unconditional = flatten({key: value for key, value in params.items() if key != "choose"})
-    for override in [*(f"{key}={value}" for key, value in unconditional.items()), *arguments]:
+    for override in [*_overrides(unconditional), *arguments]:
         if re.match(r"[^=]*=\s*shuffle\(", override):
             raise UserError(f"{override}: a search has no order: leave out shuffle()")
         ranges, values, without = _parsed([override])
@@ -182,6 +183,25 @@ def _parsed(overrides: list[str]) -> tuple[Distributions, dict[str, Any], list[s
     return parsed
 
 
+def is_range(key: str, value: Any) -> bool:
+    """Whether the value of a search file gives several values, or begins like a range: Hydra names what is wrong."""
+    return is_sweep(f"{key}={value}") or bool(re.match(r"\w+\(", str(value)))
+
+
+def _overrides(flat: Mapping[str, Any]) -> list[str]:
+    """The keys and values of a search file as overrides. A text that is quoted in the file stays as it is."""
+    return [
+        f"{key}={value}" if is_range(key, value) or str(value).startswith(("'", '"')) else assignment(key, value)
+        for key, value in flat.items()
+    ]
+
+
 def _distributions(nested: Mapping[str, Any]) -> Distributions:
-    ranges, values, _ = _parsed([f"{key}={value}" for key, value in flatten(nested).items()])
-    return ranges | {key: CategoricalDistribution([value]) for key, value in values.items()}
+    ranges, values, _ = _parsed(_overrides(flatten(nested)))
+    return ranges | {key: _only(value) for key, value in values.items()}
+
+
+def _only(value: str) -> CategoricalDistribution:
+    """The single choice of an override's value, without quotes."""
+    text = OverridesParser.create().parse_override(f"key={value}").value()
+    return CategoricalDistribution([text if isinstance(text, str) else value])
