@@ -165,6 +165,16 @@ def test_a_range_of_a_file_that_hydra_cannot_read_is_no_text() -> None:
         read_space({"lr": "interval(0.1"}, [])
 
 
+@pytest.mark.parametrize(
+    ("choices", "words"), [("true,1", "true and 1"), ("1,0,false", "0 and false"), ("1,2,1.0", "1 and 1.0")]
+)
+def test_choices_of_which_optuna_would_never_try_the_second_are_refused(choices: str, words: str) -> None:
+    for params, arguments in ({"choose": {"model": {"one": {"key": choices}}}}, []), ({}, [f"key={choices}"]):
+        with pytest.raises(UserError, match=f"^key: the choices {words} are equal: leave out one of them$"):
+            read_space(params, arguments)
+    assert read_space({}, ["key=choice('1',1,0.1,0.1)"])[0].always["key"].choices == ("1", 1, 0.1, 0.1)
+
+
 def test_the_grid_wants_choices() -> None:
     assert read_space({"a": "choice(1,2)", "b": "range(0,3)"}, [])[0].grid() == {"a": (1, 2), "b": [0, 1, 2]}
     with pytest.raises(UserError, match="no intervals"):

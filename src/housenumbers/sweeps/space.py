@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import optuna
@@ -180,7 +181,17 @@ def _parsed(overrides: list[str]) -> tuple[Distributions, dict[str, Any], list[s
         reason = str(error).rstrip(".") or "nothing that can be searched"
         remedy = next((remedy for part, remedy in _REMEDIES.items() if part in reason), _FORMS)
         raise UserError(f"{' '.join(overrides)}: {reason}: {remedy}") from None
+    for key, distribution in parsed[0].items():
+        _check_choices(key, getattr(distribution, "choices", ()))
     return parsed
+
+
+def _check_choices(key: str, choices: Sequence[Any]) -> None:
+    """Raises UserError for two choices that only their types tell apart, such as true and 1: Optuna takes the first."""
+    for one, other in combinations(choices, 2):
+        if one == other and type(one) is not type(other):
+            texts = [str(choice).lower() for choice in (one, other)]
+            raise UserError(f"{key}: the choices {' and '.join(texts)} are equal: leave out one of them")
 
 
 def is_range(key: str, value: Any) -> bool:
