@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from support import ROOT, TINY, run_in
 
 from housenumbers.config.schema import register_schemas
+from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.presets import Params, search_params
 
 PRESETS: dict[str, Any] = {
@@ -22,6 +23,7 @@ PRESETS: dict[str, Any] = {
 }
 SEARCHES: dict[str, Any] = {
     "list": {"optimizer": {"lr": "0.001,0.02"}},
+    "nested_where": {"data": {"reduce": 0.1, "batch_size": 8}, "where": {"data": {"reduce": "data=svhn"}}},
     "path": {"data": {"root": "/a b(c)"}},
 }
 
@@ -106,6 +108,34 @@ def test_a_list_with_commas_is_a_range_and_a_bracket_in_a_path_is_none(loader: C
     found = params(loader, "search@hydra.sweeper.params=list", "experiment=own_rate")
     assert found.params == {"optimizer.lr": "0.001,0.02"}
     assert params(loader, "search@hydra.sweeper.params=path", "experiment=own_path").params == {}
+
+
+def test_a_condition_may_be_nested(loader: ConfigLoader) -> None:
+    found = params(loader, "search@hydra.sweeper.params=nested_where", "data=digits")
+    assert found.params == {"data.batch_size": 8}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("choose=[adam,sgd]", "choose=['adam', 'sgd']: must be keys and values"),
+        (
+            "choose={optimizer: [adam,sgd]}",
+            "choose.optimizer=['adam', 'sgd']: must be options and what is searched with each, such as "
+            "{adam: {}, sgd: {}}",
+        ),
+        ("choose={optimizer: 'choice(adam,sgd)'}", "choose.optimizer=choice(adam,sgd): must be options"),
+        ("choose={optimizer: {}}", "choose.optimizer={}: must be options"),
+        ("choose={optimizer: {adam: 3}}", "choose.optimizer.adam=3: must be keys and ranges, or {}"),
+        ("where=data", "where=data: must be keys and values"),
+        ("where={data.reduce: svhn}", "where.data.reduce=svhn: must be GROUP=OPTION, such as data=svhn"),
+    ],
+)
+def test_a_space_of_another_shape_is_one_line(loader: ConfigLoader, wrong: str, message: str) -> None:
+    with pytest.raises(UserError) as raised:
+        params(loader, "search@hydra.sweeper.params=none", f"+hydra.sweeper.params.{wrong}")
+    assert str(raised.value).startswith(f"hydra.sweeper.params.{message}")
+    assert "\n" not in str(raised.value)
 
 
 def test_nothing_but_what_is_typed(loader: ConfigLoader) -> None:

@@ -9,6 +9,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from housenumbers.config.compose import is_sweep
+from housenumbers.config.constraints import require
 from housenumbers.config.values import flatten
 from housenumbers.sweeps.space import is_range
 
@@ -45,13 +46,34 @@ def search_params(loader: Any, config: DictConfig) -> Params:
     else:
         params = config.hydra.sweeper.params or {}
     plain: Any = OmegaConf.to_container(params, resolve=True) if isinstance(params, DictConfig) else dict(params)
-    conditions, choose = plain.pop("where", None) or {}, plain.pop("choose", None) or {}
+    _check_shape(plain)
+    conditions, choose = flatten(plain.pop("where", None) or {}), plain.pop("choose", None) or {}
     flat = flatten(plain)
     for key in flat.keys() - {override.lstrip("+").partition("=")[0].removeprefix(f"{_PARAMS}.") for override in typed}:
         preset_wins = from_file and key in preset and not is_range(key, flat[key])
         if preset_wins or not _holds(conditions.get(key), config, choose):
             del flat[key]
     return Params(flat | ({"choose": choose} if choose else {}), from_file)
+
+
+def _check_shape(params: Mapping[str, Any]) -> None:
+    """Raises UserError where `choose` or `where` of a search space is not nested as it has to be."""
+    choose, where = params.get("choose") or {}, params.get("where") or {}
+    for name, value in {"choose": choose, "where": where}.items():
+        _require(isinstance(value, Mapping), name, value, "keys and values")
+    for group, options in choose.items():
+        has_options = isinstance(options, Mapping) and len(options) > 0
+        wanted = "options and what is searched with each, such as {adam: {}, sgd: {}}"
+        _require(has_options, f"choose.{group}", options, wanted)
+        for option, inner in options.items():
+            _require(isinstance(inner or {}, Mapping), f"choose.{group}.{option}", inner, "keys and ranges, or {}")
+    for key, condition in flatten(where).items():
+        is_valid = condition is None or "=" in str(condition)
+        _require(is_valid, f"where.{key}", condition, "GROUP=OPTION, such as data=svhn")
+
+
+def _require(condition: bool, key: str, value: Any, want: str) -> None:
+    require(condition, f"{_PARAMS}.{key}", value, want)
 
 
 def _typed(config: DictConfig) -> list[str]:
