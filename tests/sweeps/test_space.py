@@ -175,6 +175,20 @@ def test_choices_of_which_optuna_would_never_try_the_second_are_refused(choices:
     assert read_space({}, ["key=choice('1',1,0.1,0.1)"])[0].always["key"].choices == ("1", 1, 0.1, 0.1)
 
 
+@pytest.mark.parametrize("group", ["optimizer=sgd", "optimizer=choice(sgd,adam)"])
+@pytest.mark.parametrize("key", ["optimizer.lr=0.05", "optimizer.lr=interval(1,2)", "+optimizer.eps=interval(1,2)"])
+def test_the_order_of_a_group_and_its_keys_has_no_effect(group: str, key: str) -> None:
+    one, other = (read_space(PARAMS, arguments) for arguments in ([group, key], [key, group]))
+    assert one == other
+    assert one[0].identity() == other[0].identity()
+
+
+def test_the_last_of_several_options_of_a_group_wins() -> None:
+    words = ["optimizer=sgd", "optimizer=choice(sgd,adam)"]
+    assert read_space(PARAMS, words) == read_space(PARAMS, words[1:])
+    assert read_space(PARAMS, words[::-1]) == read_space(PARAMS, words[:1])
+
+
 def test_the_grid_wants_choices() -> None:
     assert read_space({"a": "choice(1,2)", "b": "range(0,3)"}, [])[0].grid() == {"a": (1, 2), "b": [0, 1, 2]}
     with pytest.raises(UserError, match="no intervals"):

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -144,7 +144,7 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
     """The space of a file in conf/search, changed by the command line's `arguments`.
 
     Also returns the keys with one value in all trials, and the arguments that begin with `~`. The last of several
-    overrides of a key wins: a value pins the key, a range narrows it.
+    overrides of a key wins: a value pins the key, a range narrows it. The order of different keys has no effect.
     """
     space = Space()
     for group, options in (params.get("choose") or {}).items():
@@ -152,7 +152,7 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
     fixed: dict[str, str] = {}
     removed: list[str] = []
     unconditional = flatten({key: value for key, value in params.items() if key != "choose"})
-    for override in [*_overrides(unconditional), *arguments]:
+    for override in [*_overrides(unconditional), *_groups_first(arguments, space.groups)]:
         if re.match(r"[^=]*=\s*shuffle\(", override):
             raise UserError(f"{override}: a search has no order: leave out shuffle()")
         ranges, values, without = _parsed([override])
@@ -166,6 +166,13 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
                 fixed[key] = value
         removed += without
     return space, fixed, removed
+
+
+def _groups_first(arguments: Sequence[str], groups: Container[str]) -> list[str]:
+    """The arguments, of which the last one of each group comes first: it decides which keys are unconditional."""
+    keys = {argument: argument.partition("=")[0].lstrip("+") for argument in arguments}
+    chosen = {keys[argument]: argument for argument in arguments if keys[argument] in groups}
+    return [*chosen.values(), *(argument for argument in arguments if keys[argument] not in groups)]
 
 
 def _same_key(typed: str, known: Set[str]) -> str:
