@@ -67,6 +67,14 @@ def test_a_key_that_was_fixed_may_be_searched_and_the_other_way_round(tmp_path: 
     assert fitting(study, narrower) == []
 
 
+def test_null_that_was_fixed_may_be_searched_and_the_other_way_round(tmp_path: Path) -> None:
+    choices = Space({"clip_grad_norm": CategoricalDistribution(["null", 1])})
+    searched = made(tmp_path / "s.db", "s", choices, {"clip_grad_norm": "null"}, **{"optimizer.lr": 0.01})
+    fixed = made(tmp_path / "f.db", "f", rates(0.001, 0.1), {"optimizer.lr": 0.01}, clip_grad_norm=None)
+    assert fitting(searched, rates(0.001, 0.1), clip_grad_norm=None) == [{"optimizer.lr": 0.01}]
+    assert fitting(fixed, choices, **{"optimizer.lr": 0.01}) == [{"clip_grad_norm": "null"}]
+
+
 def test_a_study_with_a_key_that_the_new_one_lacks_has_nothing_that_fits(tmp_path: Path) -> None:
     space = rates(0.001, 0.1)
     for number, (key, value) in enumerate({"keep_epoch": "last", "optimizer.amsgrad": True}.items()):

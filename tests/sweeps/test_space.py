@@ -93,6 +93,12 @@ def test_a_list_is_a_choice_by_its_text() -> None:
     assert space.setting({"model.blocks": [3, 3, 3]}) is None
 
 
+def test_null_is_a_choice_by_its_text() -> None:
+    space, _, _ = read_space({}, ["clip_grad_norm=null,1"])
+    assert space.setting({"clip_grad_norm": None}) == {"clip_grad_norm": "null"}
+    assert space.setting({"clip_grad_norm": 1}) == {"clip_grad_norm": 1}
+
+
 def test_a_key_that_the_configuration_lacks_gives_no_setting() -> None:
     space, _, _ = read_space({"optimizer": {"lr": "interval(0,1)"}}, ["+optimizer.eps=interval(0,1)"])
     assert space.setting({"optimizer.lr": 0.5}) is None

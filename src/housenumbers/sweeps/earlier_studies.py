@@ -94,7 +94,7 @@ def _drawn(setting: Mapping[str, Any], fixed: Mapping[str, Any], space: Space) -
 def _value(value: Any, distribution: BaseDistribution) -> Any:
     """The equal choice of the distribution, or the value itself if it is in the range; else None.
 
-    None is never a value, since `null` is never searched.
+    None is never a value: a choice of `null` is the text.
     """
     if hasattr(distribution, "choices"):
         return next((choice for choice in distribution.choices if _text(choice) == _text(value)), None)
@@ -103,7 +103,7 @@ def _value(value: Any, distribution: BaseDistribution) -> Any:
 
 def _text(value: Any) -> str:
     """A normalized text of a value: equal values from a file, a command line or a study have the same text."""
-    return str(value).replace(" ", "").lower()
+    return "null" if value is None else str(value).replace(" ", "").lower()
 
 
 def _copied(

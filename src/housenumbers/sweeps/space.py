@@ -65,10 +65,7 @@ class Space:
 
     def setting(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
         """The parameters of a trial with these `values` of keys and groups. None where a value is not in the space."""
-        # A choice of lists is a choice of texts such as [1,1,1].
-        values = {
-            key: str(value).replace(" ", "") if isinstance(value, list) else value for key, value in values.items()
-        }
+        values = {key: _as_choice(value) for key, value in values.items()}
         if not all(values.get(group) in options for group, options in self.options.items()):
             return None
         distributions = self.distributions({group: values[group] for group in self.options})
@@ -130,6 +127,11 @@ class Space:
         for group, options in self.options.items():
             for option, space in options.items():
                 yield group, option, space
+
+
+def _as_choice(value: Any) -> Any:
+    """The value as Hydra's sweeper writes it among choices: a list and None are texts, such as [1,1,1] and null."""
+    return "null" if value is None else str(value).replace(" ", "") if isinstance(value, list) else value
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
