@@ -4,12 +4,14 @@ from pathlib import Path
 
 import optuna
 import pytest
+from omegaconf import OmegaConf
 from optuna.trial import TrialState, create_trial
-from support import sweep
+from support import Command, sweep
 
 from housenumbers.sweeps.heartbeat import record_owner, requeue_dead_trials
-from housenumbers.sweeps.pruners import HalvingPruner, SeededHyperbandPruner
+from housenumbers.sweeps.pruners import HalvingPruner, SeededHyperbandPruner, pruner_options
 from housenumbers.sweeps.samplers import make_pruner
+from housenumbers.sweeps.space import read_space
 
 OPTIONS = {"_target_": "optuna.pruners.HyperbandPruner", "min_resource": 1, "max_resource": 27, "reduction_factor": 3}
 
@@ -104,3 +106,23 @@ def test_a_sweep_repeats_under_another_name_and_folder(tmp_path: Path) -> None:
         found.append([(trial.params, trial.state, trial.intermediate_values) for trial in study.trials])
     assert found[0] == found[1]
     assert TrialState.PRUNED in {state for _, state, _ in found[0]}
+
+
+@pytest.mark.parametrize(("searched", "most"), [([], 4), (["epochs=range(2,7)"], 6), (["++epochs=choice(2,7,3)"], 7)])
+def test_an_option_follows_the_epochs_of_the_trials(searched: list[str], most: int) -> None:
+    pruner = OPTIONS | {"max_resource": "${epochs}"}
+    composed = OmegaConf.create({"epochs": 4, "hydra": {"sweeper": {"pruner": pruner}}})
+    space, _, _ = read_space({}, [*searched, "optimizer=choice(adam,sgd)"])
+    made = make_pruner(pruner_options(composed, space), 42)
+    assert isinstance(made, SeededHyperbandPruner)
+    assert made._max_resource == most
+    assert composed.epochs == 4
+
+
+def test_an_option_follows_a_value_of_the_search_space(command: Command) -> None:
+    words = ("hydra.sweeper.pruner.reduction_factor=${epochs}", "+hydra.sweeper.params.epochs=1")
+    refused = ("hydra.sweeper.study_name=s", "hydra.sweeper.storage=sqlite:////nowhere/s.db")
+    done = command("train", "-m", "hydra/sweeper=optuna", *words, *refused)
+    assert done.returncode == 2
+    assert "hydra.sweeper.pruner: " in done.stderr
+    assert "`reduction_factor` is 1" in done.stderr

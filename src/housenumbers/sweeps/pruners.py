@@ -1,11 +1,16 @@
 """Successive halving and Hyperband for studies whose trials may be interrupted and continued by other trials."""
 
+import copy
 from types import SimpleNamespace
 from typing import Any
 
 import optuna
+from omegaconf import DictConfig, OmegaConf
 from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial
+
+from housenumbers.sweeps.space import Space
+from housenumbers.sweeps.unused_parameters import extremes
 
 
 class HalvingPruner(SuccessiveHalvingPruner):
@@ -50,6 +55,15 @@ class SeededHyperbandPruner(HyperbandPruner):
                 next_position = max(self._positions, default=-1) + 1
                 self._positions.append(next_position if continued is None else self._positions[continued])
         return self._positions[number]
+
+
+def pruner_options(composed: DictConfig, space: Space) -> Any:
+    """The pruner's options for trials of the `composed` configuration: `${epochs}` is the most epochs of any trial."""
+    config = copy.deepcopy(composed)
+    for key, distribution in space.always.items():
+        if numbers := extremes(distribution):
+            OmegaConf.update(config, key.lstrip("+"), max(numbers), force_add=True)
+    return config.hydra.sweeper.pruner
 
 
 def _without_interrupted(study: optuna.Study) -> Any:

@@ -35,6 +35,7 @@ from housenumbers.sweeps.gpus import gpus_of_workers
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, requeue_dead_trials
 from housenumbers.sweeps.keep_checkpoints import remove_unneeded_checkpoints
 from housenumbers.sweeps.presets import preset_values, search_params
+from housenumbers.sweeps.pruners import pruner_options
 from housenumbers.sweeps.samplers import check_sampler, grid_size, make_pruner, make_sampler
 from housenumbers.sweeps.space import Space, read_space
 from housenumbers.sweeps.space_check import check_samples, first_options, searched_groups, with_each_option
@@ -125,6 +126,7 @@ class Sweep:
         self._grid_size = grid_size(sampler_options, space)
         if self._grid_size is not None:
             self._options["n_trials"] = min(self._options["n_trials"], self._grid_size)
+        self._options["pruner"] = pruner_options(composed, space)
         make_pruner(self._options["pruner"])
         if not worker_pool.is_worker():
             name = self._config.hydra.runtime.choices["hydra/sweeper/sampler"]

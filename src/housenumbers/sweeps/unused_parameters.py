@@ -42,11 +42,12 @@ def check_ranges(space: Space, config: TrainConfig) -> None:
     A continuous interval may begin or end at a limit that the configuration excludes: its ends are never drawn.
     """
     for key, distribution in space.always.items():
-        for value in _extremes(distribution):
+        for value in extremes(distribution):
             check_value(config, key, value)
 
 
-def _extremes(distribution: BaseDistribution) -> list[float]:
+def extremes(distribution: BaseDistribution) -> list[float]:
+    """The least and the greatest number, or all numbers among the choices."""
     if isinstance(distribution, CategoricalDistribution):
         numbers = [choice for choice in distribution.choices if not isinstance(choice, bool)]
         return [choice for choice in numbers if isinstance(choice, int | float)]
