@@ -26,9 +26,8 @@ Described = tuple[str, str, go.Figure | None]  # title, explanation, figure (Non
 def figures(study: optuna.Study, objectives: Sequence[str]) -> list[Described]:
     """Optuna's plots, each with its title and an explanation."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    drawn = [
-        trial for trial in counted_trials(study) if trial.state is not TrialState.FAIL
-    ]  # Optuna draws no failed one
+    # Optuna draws no curve of a failed trial.
+    drawn = [trial for trial in counted_trials(study) if trial.state is not TrialState.FAIL]
     described: list[Described] = []
     if len(objectives) > 1 and complete:
         hint = "Red: no trial beats one of these in every objective. Grey: one does."
