@@ -248,6 +248,22 @@ def test_the_grid_ends_when_each_of_its_settings_was_tried_in_however_many_calls
     assert sorted(trial.params["optimizer.lr"] for trial in trials) == [0.001, 0.002, 0.005, 0.01]
 
 
+@pytest.mark.slow
+def test_a_grid_is_tried_whole_after_trials_of_another_sampler(command: Command, tmp_path: Path) -> None:
+    said = []
+    for sampler, n_trials in ("random", 2), ("grid", 9), ("grid", 9):
+        done = command(
+            "train", "-m", "hydra/sweeper=optuna", "search@hydra.sweeper.params=none", *TINY, "epochs=1",
+            "optimizer.lr=choice(0.001,0.002)", f"hydra/sweeper/sampler={sampler}", "hydra.sweeper.study_name=s",
+            "hydra.sweeper.sampler.seed=2", f"hydra.sweeper.n_trials={n_trials}",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        said += [line for line in done.stdout.splitlines() if line.endswith(" done")]
+    assert said == [f"study s: {part} trials done" for part in ("0 of 2", "2 of 4", "4 of 4")]
+    trials = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path}/multirun/s/study.db").trials
+    assert sorted(trial.params["optimizer.lr"] for trial in trials[2:]) == [0.001, 0.002]
+
+
 @pytest.mark.parametrize(
     "word",
     [

@@ -85,6 +85,12 @@ def _first_run(folder: Path) -> RunFolder:
     return RunFolder(folder)
 
 
+def _trials_without_grid(study: optuna.Study) -> int:
+    """The number of trials that another sampler drew, or will have drawn: GridSampler tries their settings, too."""
+    trials = study.get_trials(deepcopy=False)
+    return sum("grid_id" not in trial.system_attrs and not trial.user_attrs.get("interrupted") for trial in trials)
+
+
 class Sweep:
     """Reads the search space, opens the study, runs its trials, and prints the result."""
 
@@ -124,8 +130,6 @@ class Sweep:
         variants = with_each_option(space, groups, lambda words: self._composed([*overrides, *words]))
         sampler_options = self._options["sampler"]
         self._grid_size = grid_size(sampler_options, space)
-        if self._grid_size is not None:
-            self._options["n_trials"] = min(self._options["n_trials"], self._grid_size)
         self._options["pruner"] = pruner_options(composed, space)
         make_pruner(self._options["pruner"])
         if not worker_pool.is_worker():
@@ -229,6 +233,8 @@ class Sweep:
         sampler, automatic = self._options["sampler"], self._options["study_name"] is None
         is_grid = self._grid_size is not None  # GridSampler has a fixed order and needs no first trials
         self._earlier = earlier() if automatic and is_grid else []
+        if self._grid_size is not None:
+            self._options["n_trials"] = min(self._options["n_trials"], self._grid_size + _trials_without_grid(study))
         enqueue_first_trials(
             study, space, self._folder, sampler, partial(make_sampler, sampler, space), self._options["n_trials"],
             may_wait=not is_new and shared is not None, earlier=earlier if automatic and not is_grid else None,
