@@ -477,6 +477,7 @@ def test_a_renamed_folder_still_has_one_study_after_a_command_with_its_new_name(
             ["hydra.sweeper.sampler.seed=4294967296"],
             "sampler.seed=4294967296: must be a whole number, from 0 to 4294967295",
         ),
+        (["hydra.sweep.subdir=abc"], "hydra.sweep.subdir: leave it out"),
         (["hydra.sweeper.sampler.n_startup_trials=-1"], "n_startup_trials=-1: must be a whole number, 0 or more"),
     ],
 )

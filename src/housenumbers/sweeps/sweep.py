@@ -49,7 +49,7 @@ from housenumbers.sweeps.study import (
     varying_keys,
 )
 from housenumbers.sweeps.study_validation import one_line_study_errors
-from housenumbers.sweeps.sweep_options import check_options
+from housenumbers.sweeps.sweep_options import check_options, check_subdir
 from housenumbers.sweeps.sweep_result import copied_line, count_started, print_result
 from housenumbers.sweeps.unused_parameters import check_ranges, drop_unknown_keys, unused_step_lr_parameters
 from housenumbers.sweeps.worker import Worker, trial_lock
@@ -102,6 +102,7 @@ class Sweep:
 
     def run(self, arguments: list[str]) -> None:
         """Raises UserError where the stored study differs, too many trials failed, or an option is out of range."""
+        check_subdir(self._config.hydra.sweep)
         with one_line_database_errors(self._storage_name):
             self._run(arguments)
 

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
 from housenumbers.config.constraints import require
 from housenumbers.runtime.errors import UserError
 from housenumbers.sweeps.keep_checkpoints import KEEP_CHOICES
 
 _AT_LEAST_1 = ("n_trials", "n_jobs", "heartbeat_seconds", "gpus_per_trial")
 _INSTEAD = {"direction": "it follows from objective=", "custom_search_space": "conf/search/models.yaml shows how"}
+_HYDRAS_SUBDIR = "${hydra.job.num}"  # the default
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -30,6 +33,13 @@ def check_options(options: Mapping[str, Any]) -> None:
             raise UserError(f"hydra.sweeper.{key}: leave it out: {_INSTEAD[key]}")
     if not isinstance(options["storage"], str | None):
         raise UserError("hydra.sweeper.storage: must be the URL of a database, or null for study.db")
+
+
+def check_subdir(sweep: DictConfig) -> None:
+    """Raises UserError where the section `hydra.sweep` sets names for the folders of trials."""
+    unresolved: Any = OmegaConf.to_container(sweep)
+    if unresolved["subdir"] != _HYDRAS_SUBDIR:
+        raise UserError("hydra.sweep.subdir: leave it out: a search names the folders of its trials itself")
 
 
 def _require(condition: bool, key: str, value: Any, want: str) -> None:
