@@ -8,7 +8,9 @@ import subprocess
 import time
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution
 from studies import made_up_study
 from support import ROOT, Command, command_line, environment, run_in, sweep
 
@@ -16,7 +18,7 @@ from housenumbers.config.schema import TrainConfig
 from housenumbers.config.values import config_to_dict
 from housenumbers.runs.run import run as train
 from housenumbers.runtime.errors import DivergedError
-from housenumbers.sweeps.confirm import confirm
+from housenumbers.sweeps.confirm import _candidates, confirm
 from housenumbers.sweeps.study import find_study
 from housenumbers.tracking.run_folder import RunFolder
 
@@ -159,6 +161,15 @@ def test_of_several_objectives_no_dominated_trial_is_taken(tmp_path: Path) -> No
     assert first["search"] == "val_accuracy 0.9000, train_seconds 20.0000"
     assert first["difference"].startswith("val_accuracy worse")
     assert second["difference"].startswith("val_accuracy the highest mean, train_seconds no difference shown")
+
+
+def test_of_trials_that_differ_in_the_seed_alone_the_best_is_taken() -> None:
+    study = optuna.create_study()
+    distributions = {key: CategoricalDistribution(values) for key, values in (("seed", (1, 2, 3)), ("width", (4, 8)))}
+    for seed, width, value in ((1, 4, 0.5), (2, 4, 0.3), (3, 4, 0.4), (1, 8, 0.6)):
+        params = {"seed": seed, "width": width}
+        study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=value))
+    assert [trial.value for trial in _candidates(study)] == [0.3, 0.6]
 
 
 def test_runs_that_do_not_differ_leave_no_winner(tmp_path: Path) -> None:

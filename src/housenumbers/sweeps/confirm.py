@@ -80,13 +80,14 @@ def _check_searched(run: RunFolder, config: TrainConfig) -> None:
 
 
 def _candidates(study: optuna.Study) -> list[FrozenTrial]:
-    """The complete trials to confirm, best first; the first of several with equal parameters."""
+    """The complete trials to confirm, best first; the first of several with equal parameters, except for the seed."""
     multi_objective = len(study.directions) > 1
     front = {trial.number for trial in best_trials(study)}
     by_params: dict[str, FrozenTrial] = {}
     for trial in best_first(study):
         if not multi_objective or trial.number in front:
-            by_params.setdefault(str(sorted(trial.params.items())), trial)
+            params = {key: value for key, value in trial.params.items() if key != "seed"}
+            by_params.setdefault(str(sorted(params.items())), trial)
     return list(by_params.values())
 
 
