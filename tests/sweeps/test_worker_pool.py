@@ -80,6 +80,22 @@ def test_two_workers_end_at_exactly_n_trials(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["hydra.sweep.dir='multirun/${now:%H-%M-%S-%f}_${hydra.sweeper.study_name}'"],
+        ["hydra.sweeper.study_name='s_${now:%H-%M-%S-%f}'"],
+        ["threads=choice(1,2)", "objective=train_seconds"],
+    ],
+)
+def test_workers_have_the_folder_the_name_and_the_space_of_their_command(tmp_path: Path, words: list[str]) -> None:
+    more = ("epochs=1", "data.reduce=0.05", "scheduler.step_size=1", "hydra.sweeper.n_jobs=2")
+    done = sweep(tmp_path, *PINNED, *more, "hydra.sweeper.n_trials=2", "threads=null", *words)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("multirun/*/trial_*/run.json"))) == 2
+
+
+@pytest.mark.slow
 def test_the_first_samples_are_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
     drawn = []
     for workers in (1, 2):

@@ -161,7 +161,7 @@ class Sweep:
                 os.environ.update(*self._gpu_variables(config))
                 self._worker(study, space, overrides, config, print_line).work()
             elif len(counted_trials(study)) < self._options["n_trials"]:
-                self._start_workers(study, overrides, config)
+                self._start_workers(study, space, overrides, config)
         finally:
             from housenumbers.sweeps.study_page import write_study_page  # plotly imports slowly
 
@@ -197,6 +197,7 @@ class Sweep:
         if not is_valid_name(name):
             raise UserError(f"hydra.sweeper.study_name={name!r}: must be {VALID_NAME}")
         self._folder = self._folder_of(name)
+        self._workers_folder = self._folder_of(r"\${hydra.sweeper.study_name}")
         if shared is None:
             self._folder.mkdir(parents=True, exist_ok=True)
         with read_write(self._config.hydra.sweep):
@@ -279,10 +280,10 @@ class Sweep:
     def _launcher_name(self) -> str:
         return str(self._config.hydra.launcher._target_).rpartition(".")[2]
 
-    def _start_workers(self, study: optuna.Study, overrides: Sequence[str], config: TrainConfig) -> None:
+    def _start_workers(self, study: optuna.Study, space: Space, overrides: Sequence[str], config: TrainConfig) -> None:
         """Starts workers that complete the study, as processes on this machine or through the launcher."""
         environments = [deadline_variable(self._deadline) | variables for variables in self._gpu_variables(config)]
-        command = worker_pool.worker_command(self._threads(config))
+        command = worker_pool.worker_command(self._worker_overrides(space, config))
         with worker_pool.study_progress(study, config.objectives, self._options["n_trials"], print_line):
             if self._launcher_name() == "BasicLauncher":
                 worker_pool.run_local_workers(command, environments)
@@ -320,8 +321,15 @@ class Sweep:
             self._options["keep_checkpoints"], self._deadline,
         )  # fmt: skip
 
-    def _threads(self, config: TrainConfig) -> int | None:
-        """The threads per worker where the workers share this machine's cores and `threads` is null; else None."""
-        if config.threads is not None or self._launcher_name() not in LOCAL_LAUNCHERS:
-            return None
-        return max(1, processes.available_cores() // self._options["n_jobs"])
+    def _worker_overrides(self, space: Space, config: TrainConfig) -> list[str]:
+        """The overrides that the workers' command has in addition to this one.
+
+        A folder or study name with `${now:...}` would have another value in each worker. An automatic name stays so.
+        Workers that share this machine's cores get equal numbers of threads where `threads` is null and not searched.
+        """
+        overrides = [f"hydra.sweep.dir={quote_value(self._workers_folder)}"]
+        if name := self._options["study_name"]:
+            overrides.append(f"hydra.sweeper.study_name={quote_value(name)}")
+        if config.threads is None and not space.keys() & {"threads"} and self._launcher_name() in LOCAL_LAUNCHERS:
+            overrides.append(f"threads={max(1, processes.available_cores() // self._options['n_jobs'])}")
+        return overrides

@@ -36,10 +36,9 @@ def terminate_with_parents() -> None:
     processes.terminate_with([int(number) for number in os.environ[_WORKER].split(",")])
 
 
-def worker_command(threads: int | None) -> list[str]:
-    """The command that started this process, with `threads` threads; None: as configured."""
-    thread_override = [] if threads is None else [f"threads={threads}"]
-    return [sys.executable, str(Path(sys.argv[0]).absolute()), *sys.argv[1:], *thread_override]
+def worker_command(overrides: Sequence[str]) -> list[str]:
+    """The command that started this process, with these overrides added."""
+    return [sys.executable, str(Path(sys.argv[0]).absolute()), *sys.argv[1:], *overrides]
 
 
 def run_local_workers(command: Sequence[str], environments: Sequence[Mapping[str, str]]) -> None:
