@@ -146,8 +146,9 @@ class Worker:
     def _ask(self) -> optuna.Trial | None:
         """The next trial; None where another worker has just taken the last one."""
         optuna_trial = self._claim_requeued() or self.study.ask()
-        own = self._frozen(optuna_trial)
-        before = [trial for trial in self.study.get_trials(deepcopy=False) if _takes_place_before(trial, own)]
+        trials = self.study.get_trials(deepcopy=False)
+        own = _first_number(trials[optuna_trial.number], trials)
+        before = [trial for trial in trials if _first_number(trial, trials) < own]
         if _places_taken(before) >= self.n_trials:
             discard_trial(self.study, optuna_trial._trial_id)
             return None
@@ -260,17 +261,11 @@ def _reason(error: Any, folder: Path) -> str:
     return f"{type(error).__name__}: {error}" if isinstance(error, UserError) else error_text(error)
 
 
-def _takes_place_before(trial: FrozenTrial, own: FrozenTrial) -> bool:
-    """Whether the trial gets one of the `n_trials` places before the claimed trial `own`.
-
-    A trial that continues another one gets a place before the start trials that still wait.
-    """
-    continued = own.user_attrs.get("continues")
-    if continued is None:
-        return trial.number < own.number or "continues" in trial.user_attrs
-    # The continued trial is still RUNNING if the process that requeued it was killed before ending it.
-    is_first = trial.state is not TrialState.WAITING or "continues" in trial.user_attrs
-    return trial.number < own.number and trial.number != continued and is_first
+def _first_number(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
+    """The number of the trial that began what this one continues: its place in the order of the `n_trials`."""
+    while (number := trial.user_attrs.get("continues")) is not None:
+        trial = trials[number]
+    return trial.number
 
 
 def _places_taken(trials: Sequence[FrozenTrial]) -> int:
