@@ -44,6 +44,8 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> ConfigLoader:
         (more / f"search/{name}.yaml").write_text(yaml.safe_dump(content))
     nested = "# @package _global_\ndefaults: [own_part, _self_]\nepochs: 2\n"
     (more / "experiment/nested.yaml").write_text(nested)
+    on_digits = "# @package _global_\ndefaults: [{override /data: digits}]\n"
+    (more / "experiment/on_digits.yaml").write_text(on_digits)
     path = create_config_search_path(str(ROOT / "conf"))
     path.append("tests", str(more))
     return ConfigLoaderImpl(config_search_path=path)
@@ -70,6 +72,11 @@ def params(loader: ConfigLoader, *words: str) -> Params:
         (["experiment=all_data"], None),
         (["+experiment=[own_rate,own_part]"], None),
         (["experiment=own_rate"], 0.1),
+        (["experiment=on_digits"], None),
+        (["experiment=choice(own_rate,on_digits)"], None),
+        (["experiment=choice(own_rate)"], 0.1),
+        (["experiment=own_rate,nested"], None),
+        (["optimizer=choice(adam,sgd)"], 0.1),
         (["experiment=own_part", "hydra.sweeper.params.data.reduce=0.3"], 0.3),
         (["search@hydra.sweeper.params=models"], 0.1),
         (["search@hydra.sweeper.params=models", "data=digits"], None),

@@ -1,6 +1,6 @@
 """Combines the search space of conf/search with a preset's own search space."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from housenumbers.config.compose import is_sweep
 from housenumbers.config.constraints import require
 from housenumbers.config.values import flatten
-from housenumbers.sweeps.space import is_range
+from housenumbers.sweeps.space import is_range, parse_overrides
 
 _PARAMS = "hydra.sweeper.params"
 _SPACE = f"search@{_PARAMS}"
@@ -49,9 +49,13 @@ def search_params(loader: Any, config: DictConfig) -> Params:
     _check_shape(plain)
     conditions, choose = flatten(plain.pop("where", None) or {}), plain.pop("choose", None) or {}
     flat = flatten(plain)
+    searched = _searched(config)
+    options = [f"{group}={option}" for group, options in searched.items() for option in options]
+    preset |= {key: value for option in options for key, value in preset_values(loader, config, [option]).items()}
+    chosen = _choices(loader, config, options) if conditions else []
     for key in flat.keys() - {override.lstrip("+").partition("=")[0].removeprefix(f"{_PARAMS}.") for override in typed}:
         preset_wins = from_file and key in preset and not is_range(key, flat[key])
-        if preset_wins or not _holds(conditions.get(key), config, choose):
+        if preset_wins or not _holds(conditions.get(key), searched.keys() | choose.keys(), chosen):
             del flat[key]
     return Params(flat | ({"choose": choose} if choose else {}), from_file)
 
@@ -80,12 +84,12 @@ def _typed(config: DictConfig) -> list[str]:
     return [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
 
 
-def preset_values(loader: Any, config: DictConfig) -> dict[str, Any]:
+def preset_values(loader: Any, config: DictConfig, more: Sequence[str] = ()) -> dict[str, Any]:
     """The values, with dotted keys, of the global files after the primary one, such as conf/experiment/*.yaml.
 
-    Interpolations stay unresolved.
+    Interpolations stay unresolved. `more` are overrides in addition to those of the command line with one value.
     """
-    name, typed = config.hydra.job.config_name, _typed(config)
+    name, typed = config.hydra.job.config_name, [*(word for word in _typed(config) if not is_sweep(word)), *more]
     parsed, repository = loader._parse_overrides_and_create_caching_repo(name, typed)
     files = create_defaults_list(
         repo=repository, config_name=name, overrides_list=parsed, prepend_hydra=True, skip_missing=True
@@ -104,10 +108,23 @@ def _composed_params(loader: Any, config: DictConfig, overrides: Sequence[str]) 
     return loader.load_configuration(name, list(overrides), RunMode.MULTIRUN).hydra.sweeper.params or {}
 
 
-def _holds(condition: str | None, config: DictConfig, choose: Mapping[str, Any]) -> bool:
-    """Whether the `condition` GROUP=OPTION, if any, is selected and the group's option is not searched."""
+def _searched(config: DictConfig) -> dict[str, list[str]]:
+    """The keys that the command line searches. For groups of the configuration, their options."""
+    words = {typed.partition("=")[0]: typed for typed in config.hydra.overrides.task if is_sweep(typed)}
+    groups = words.keys() & config.hydra.runtime.choices.keys()
+    ranges, *_ = parse_overrides([words[group] for group in sorted(groups)])
+    return {key: [str(option) for option in getattr(ranges.get(key), "choices", ())] for key in words}
+
+
+def _choices(loader: Any, config: DictConfig, options: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The selected options of all groups with each of the searched `options`: a preset may select others."""
+    composed = [loader.load_sweep_config(config, [option]).hydra.runtime.choices for option in options]
+    return composed or [config.hydra.runtime.choices]
+
+
+def _holds(condition: str | None, searched: Set[str], choices: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the `condition` GROUP=OPTION, if any, is selected in all `choices` and the group is not searched."""
     if condition is None:
         return True
     group, _, option = condition.partition("=")
-    searched = {*choose, *(typed.partition("=")[0] for typed in config.hydra.overrides.task if is_sweep(typed))}
-    return group not in searched and config.hydra.runtime.choices.get(group) == option
+    return group not in searched and all(chosen.get(group) == option for chosen in choices)

@@ -157,7 +157,7 @@ def read_space(params: Mapping[str, Any], arguments: list[str]) -> tuple[Space, 
     for override in [*_overrides(unconditional), *_groups_first(arguments, space.groups)]:
         if re.match(r"[^=]*=\s*shuffle\(", override):
             raise UserError(f"{override}: a search has no order: leave out shuffle()")
-        ranges, values, without = _parsed([override])
+        ranges, values, without = parse_overrides([override])
         for typed, distribution in ranges.items():
             key = _same_key(typed, space.keys() | fixed.keys())
             fixed.pop(key, None)
@@ -182,7 +182,7 @@ def _same_key(typed: str, known: Set[str]) -> str:
     return next((key for key in sorted(known) if key.lstrip("+") == typed.lstrip("+")), typed)
 
 
-def _parsed(overrides: list[str]) -> tuple[Distributions, dict[str, Any], list[str]]:
+def parse_overrides(overrides: list[str]) -> tuple[Distributions, dict[str, Any], list[str]]:
     """Splits overrides into distributions, values and deletions. Raises UserError, which names the overrides."""
     try:
         parsed: tuple[Distributions, dict[str, Any], list[str]] = create_params_from_overrides(overrides)
@@ -217,7 +217,7 @@ def _overrides(flat: Mapping[str, Any]) -> list[str]:
 
 
 def _distributions(nested: Mapping[str, Any]) -> Distributions:
-    ranges, values, _ = _parsed(_overrides(flatten(nested)))
+    ranges, values, _ = parse_overrides(_overrides(flatten(nested)))
     return ranges | {key: _only(value) for key, value in values.items()}
 
 
