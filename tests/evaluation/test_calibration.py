@@ -123,7 +123,3 @@ def test_what_are_no_logits_or_labels_is_refused(
     for fit in (fit_temperature, calibrate):
         with pytest.raises(ValueError, match=said):
             fit(*change(*honest(200)))
-
-
-def test_the_caveat_of_few_images_holds_for_numbers_too() -> None:
-    assert calibration_caveat({"n": 20, "mistakes": 1, "temperature": 1.0}).endswith(" images, a rough guess")

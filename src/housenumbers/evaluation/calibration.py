@@ -90,7 +90,7 @@ def calibration_caveat(calibration: Mapping[str, float]) -> str:
     """Why the temperature from `calibrate` is unreliable, in a few words. Empty where it is reliable."""
     reasons = []
     if calibration["n"] < _FEW:
-        reasons.append(f"fewer than {_FEW} images, a rough guess")
+        reasons.append(f"fewer than {_FEW} crops, a rough guess")
     if calibration.get("mistakes") == 0:
         reasons.append("no mistake among them, so that they do not tell how sure is too sure")
     elif not _RANGE[0] * _EDGE < calibration["temperature"] < _RANGE[1] / _EDGE:
