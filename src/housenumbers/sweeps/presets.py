@@ -1,7 +1,7 @@
 """Combines the search space of conf/search with a preset's own search space."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra._internal.defaults_list import create_defaults_list
@@ -24,6 +24,7 @@ class Params:
 
     params: dict[str, Any]
     from_file: bool  # from conf/search, not from a preset
+    preset: dict[str, Any] = field(default_factory=dict, compare=False)  # see `preset_values`
 
 
 def search_params(loader: Any, config: DictConfig) -> Params:
@@ -51,13 +52,13 @@ def search_params(loader: Any, config: DictConfig) -> Params:
     flat = flatten(plain)
     searched = _searched(config)
     options = [f"{group}={option}" for group, options in searched.items() for option in options]
-    preset |= {key: value for option in options for key, value in preset_values(loader, config, [option]).items()}
+    set_by_presets = {*preset, *(key for option in options for key in preset_values(loader, config, [option]))}
     chosen = _choices(loader, config, options) if conditions else []
     for key in flat.keys() - {override.lstrip("+").partition("=")[0].removeprefix(f"{_PARAMS}.") for override in typed}:
-        preset_wins = from_file and key in preset and not is_range(key, flat[key])
+        preset_wins = from_file and key in set_by_presets and not is_range(key, flat[key])
         if preset_wins or not _holds(conditions.get(key), searched.keys() | choose.keys(), chosen):
             del flat[key]
-    return Params(flat | ({"choose": choose} if choose else {}), from_file)
+    return Params(flat | ({"choose": choose} if choose else {}), from_file, preset)
 
 
 def _check_shape(params: Mapping[str, Any]) -> None:

@@ -34,7 +34,7 @@ from housenumbers.sweeps.first_trials import enqueue_first_trials
 from housenumbers.sweeps.gpus import gpus_of_workers
 from housenumbers.sweeps.heartbeat import DATABASE_ERRORS, requeue_dead_trials
 from housenumbers.sweeps.keep_checkpoints import remove_unneeded_checkpoints
-from housenumbers.sweeps.presets import preset_values, search_params
+from housenumbers.sweeps.presets import search_params
 from housenumbers.sweeps.pruners import pruner_options
 from housenumbers.sweeps.samplers import check_sampler, grid_size, make_pruner, make_sampler
 from housenumbers.sweeps.space import Space, read_space
@@ -138,9 +138,8 @@ class Sweep:
             check_sampler(sampler_options, name, space, [OBJECTIVES[objective] for objective in config.objectives])
             for line in filter(None, notes):
                 print_line(line)
-        explicit = preset_values(self._context.config_loader, self._config) | fixed
         varying = varying_keys([_unresolved(variant) for variant in variants])
-        fixed_keys = fixed_config(config_to_dict(config), explicit, space, varying)
+        fixed_keys = fixed_config(config_to_dict(config), params.preset | fixed, space, varying)
         study = self._open(config, fixed_keys, references(_unresolved(composed), space, varying), space, overrides)
         if worker_pool.is_worker():
             self._worker(study, space, overrides, config, lambda _: None).work()
